@@ -1,0 +1,89 @@
+"""Hosting servers: what Sitecrew asks of any of them, whatever panel or machine stands behind.
+
+A driver is anything that satisfies `Server`. `local` (this package) keeps accounts as directories
+of this machine; drivers for panels follow the same few methods.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class AccountRequest:
+    """What an account is made from.
+
+    `marker` is the order's id: a server that already has this username adopts the account if it
+    bears the same marker, and calls it a conflict if not. `password` never leaves the process in
+    the clear; it is kept out of `repr`.
+    """
+
+    username: str
+    domain: str
+    email: str
+    marker: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A hosting account that exists."""
+
+    username: str
+    domain: str
+    adopted: bool
+    """True if an earlier, interrupted run had made it."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database with a user of its own for one site."""
+
+    host: str
+    """`localhost`, `localhost:/path/to.sock` or `host:port`, as PHP's mysqli and WordPress take it."""
+    name: str
+    username: str
+    password: str = field(repr=False)
+
+
+class Databases(Protocol):
+    """Where a server's sites keep their data."""
+
+    def create(self, name: str) -> Database:
+        """A new, empty database with a user and password of its own; one of that name, left by an
+        interrupted run, is dropped first. Raises `Failed` (db_down, db_auth, db_denied, db_full)."""
+
+    def drop(self, name: str) -> None:
+        """Remove the database and its user; no error if they are gone already."""
+
+    def names(self, prefix: str) -> list[str]:
+        """The databases whose names begin with `prefix`, sorted."""
+
+
+class Server(Protocol):
+    """One hosting server. Every method is idempotent and raises `Failed` with its cause."""
+
+    name: str
+    address: str
+    """External IP address, for the customer's DNS records and temporary URLs."""
+    web_address: str
+    """`host:port` at which the server's own web server answers; verification asks here, with the
+    site's name in the Host header, so DNS need not be ready."""
+    control_panel_url: str | None
+    databases: Databases | None
+
+    def create_account(self, request: AccountRequest) -> Account:
+        """Create the account, or adopt it if it bears the request's marker (its password is then
+        set anew). Raises `Failed` with `username_taken` (conflict) if it is somebody else's."""
+
+    def home(self, username: str) -> Path:
+        """The account's home directory. The document root is `www` in it."""
+
+    def temporary_url(self, username: str) -> str:
+        """Where the site answers before its domain points here; ends with a slash."""
+
+    def domain_url(self, domain: str) -> str:
+        """Where the site answers under its own domain; ends with a slash."""
+
+    def check(self) -> None:
+        """Raise `Failed` if this server can take no account now (root missing, disk full, ...)."""

@@ -1,0 +1,108 @@
+"""The values that events are made of: names with rules, and what a failure is."""
+
+import re
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+
+
+class Model(BaseModel):
+    """A frozen value. Unknown fields are ignored (a newer minor version may send them), and a
+    validation error never repeats the value that was sent: it could be a secret."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+
+
+def _domain(value: str) -> str:
+    try:
+        name = value.strip().rstrip(".").encode("idna").decode().lower()
+    except UnicodeError:
+        raise ValueError("is not a host name; send it like 'shop.example'") from None
+    labels = name.split(".")
+    if len(name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError("is not a host name; send it like 'shop.example'")
+    return name
+
+
+def _one_line(value: str) -> str:
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""The producer's own order number: 1 to 64 letters, digits, dots, underscores or dashes."""
+
+InstallId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$")]
+"""`<order_id>-g<generation>`; see `install_id`."""
+
+Domain = Annotated[str, AfterValidator(_domain)]
+"""A host name in lower-case ASCII; an internationalised one is converted (IDNA)."""
+
+Username = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{2,15}$")]
+"""A hosting account's name: what Linux, cPanel and MariaDB all accept."""
+
+SiteType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+"""The name of a site installer: `wordpress`, `static`, ..."""
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
+"""One line of text for people, 1 to 200 characters."""
+
+Generation = Annotated[int, Field(ge=1, le=999_999)]
+"""1 for an order's first install; each re-install adds one."""
+
+SealedSecret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$", max_length=4096)]
+"""A secret in a NaCl sealed box to the mailer's public key, base64. Nobody else can open it."""
+
+
+def install_id(order_id: str, generation: int) -> str:
+    """The one name of an install: an order may be re-installed, each time as a new generation."""
+    return f"{order_id}-g{generation}"
+
+
+class Customer(Model):
+    """Who ordered, and where the welcome letter goes."""
+
+    name: Line
+    email: EmailStr
+
+
+class ControlPanelLogin(Model):
+    """Access to the hosting account itself (not to the application installed in it)."""
+
+    url: str
+    username: str
+    sealed_password: SealedSecret
+
+
+class AccountRef(Model):
+    """A hosting account as the other services need to know it."""
+
+    server: str
+    username: Username
+    domain: Domain
+    address: str = Field(description="the external IP address for the customer's DNS records")
+    control_panel: ControlPanelLogin | None = None
+
+
+class CauseKind(StrEnum):
+    """What a failure asks for: time, a person, another name, more room, or a corrected setting."""
+
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    CONFLICT = "conflict"
+    CAPACITY = "capacity"
+    CONFIGURATION = "configuration"
+
+
+class Cause(Model):
+    """Why something failed, and what to do about it. Carries no secret and no traceback."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
+    kind: CauseKind
+    detail: Annotated[str, Field(max_length=1000)]
+    remedy: Annotated[str, Field(max_length=500)]
