@@ -1,0 +1,121 @@
+"""The broker port: what services need of a message broker, and nothing of how it is spoken to.
+
+`rabbit` is the real one and the only module that knows pika; `memory` keeps everything in one
+process with a clock of its own, for tests and for trying things out. Both pass the same contract
+suite (`tests/contracts/`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+Header = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published. Always persistent."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str = ""
+    type: str = ""
+    correlation_id: str = ""
+    content_type: str = "application/cloudevents+json"
+    headers: Mapping[str, Header] = field(default_factory=dict)
+    mandatory: bool = True
+    """True: the broker must say so if no queue takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What arrived. It stays the broker's until it is settled."""
+
+    queue: str
+    body: bytes
+    content_type: str
+    message_id: str
+    type: str
+    headers: Mapping[str, object]
+    redeliveries: int
+    """How often it was handed out before and not settled: 0 for a first delivery."""
+    tag: int
+    epoch: int
+    """Which life of the channel it came on; a settlement on a later one is dropped."""
+
+
+class Outcome(StrEnum):
+    """What became of a published message."""
+
+    CONFIRMED = "confirmed"
+    REFUSED = "refused"
+    """The broker said no (a queue is full, or its leader is gone)."""
+    UNROUTABLE = "unroutable"
+    """It was mandatory, and no queue is bound for it."""
+    UNKNOWN = "unknown"
+    """No answer in time. It may have arrived: publish it again, receivers ignore duplicates."""
+
+
+class Publisher(Protocol):
+    """Publishes with confirms, many in flight at once. Safe to use from several threads."""
+
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+        """One outcome a message, in their order; blocks until all are known or `timeout` seconds
+        have passed. A lost connection is re-made and what was unconfirmed is sent again."""
+
+    def close(self) -> None:
+        """Give up what is unconfirmed and disconnect."""
+
+
+class Consumer(Protocol):
+    """Deliveries of one queue, at most `prefetch` unsettled."""
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        """Up to `limit` deliveries: waits up to `timeout` seconds for the first, never for more.
+        Returns early and perhaps empty when woken."""
+
+    def wake(self) -> None:
+        """Make a `take` that waits (or the next one) return now. Callable from any thread."""
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge. A delivery of an earlier life of the channel is passed over: the broker has
+        taken it back already and delivers it again."""
+
+    def close(self) -> None:
+        """Stop consuming; what is unsettled goes back to its queue."""
+
+
+class Broker(Protocol):
+    """A connection to one broker (or a cluster), with Sitecrew's topology declared on it."""
+
+    def declare(self) -> None:
+        """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if what is there
+        differs from what is wanted."""
+
+    def differences(self) -> list[str]:
+        """What is missing on the broker or differs from the topology, a sentence each. Changes
+        nothing."""
+
+    def publisher(self) -> Publisher:
+        """A publisher on a connection of its own."""
+
+    def consumer(self, queue: str, prefetch: int) -> Consumer:
+        """A consumer on a connection of its own: a memory alarm that blocks publishers leaves it be."""
+
+    def watch(self, exchange: str, *patterns: str) -> Consumer:
+        """A consumer of a private, temporary queue bound to `patterns`: sees, takes nothing away."""
+
+    def depth(self, queue: str) -> int | None:
+        """How many messages wait in `queue`, those handed out not counted; None if there is no such
+        queue."""
+
+    def browse(self, queue: str, limit: int) -> list[Delivery]:
+        """Look at up to `limit` messages from the head of a queue and leave them there."""
+
+    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
+        """Take the named messages out of a queue for good; which of them were there."""
+
+    def close(self) -> None:
+        """Close everything that was opened through this broker."""

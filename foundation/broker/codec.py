@@ -1,0 +1,120 @@
+"""Events to bytes and back, with limits. What can't be read says why, and in which field."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from foundation.errors import SitecrewError
+from schemas import catalogue
+from schemas.envelope import Event
+from schemas.values import Model
+
+CONTENT_TYPE = "application/cloudevents+json"
+MAX_BYTES = 262_144
+"""An order is some 500 bytes; what is larger than this is no event of ours."""
+MAX_DEPTH = 32
+"""Nesting of objects and arrays; ours have 5."""
+
+_BINARY_PREFIXES = ("ce-", "cloudEvents_", "cloudEvents:")
+"""How CloudEvents attributes are named as AMQP headers: by HTTP gateways and by the AMQP binding."""
+
+
+class Malformed(SitecrewError):
+    """Bytes that are no event. `field` is the path of what is wrong, `code` a stable word."""
+
+    def __init__(self, code: str, field: str, detail: str, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.code = code
+        self.field = field
+        self.detail = detail
+        self.document = document or {}
+        self.errors: tuple[tuple[str, str], ...] = ((field, detail),)
+
+
+def encode(event: Event[Any]) -> bytes:
+    """An event as CloudEvents structured JSON; what is not set is left out."""
+    return event.model_dump_json(exclude_none=True).encode()
+
+
+def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:
+    """Read an event in structured or binary mode. Raises `Malformed`."""
+    if len(body) > MAX_BYTES:
+        raise Malformed("too_large", "body", f"has {len(body)} bytes; at most {MAX_BYTES} are read")
+    document = _document(body, content_type, headers or {})
+    entry = _entry(document)
+    try:
+        return entry.envelope.model_validate(document)
+    except ValidationError as error:
+        raise _invalid(error, document) from None
+
+
+def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> dict[str, Any]:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Malformed("not_json", "body", f"is not JSON: {error}") from None
+    # Counting brackets is cheap and tells nearly every event from what needs the careful look.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_depth(content)
+    attributes = {} if content_type.startswith(CONTENT_TYPE) else _attributes(headers)
+    if attributes:
+        return {**attributes, "data": content}
+    if not isinstance(content, dict):
+        raise Malformed("not_an_event", "body", "is not a JSON object; send a CloudEvents 1.0 envelope")
+    return content
+
+
+def _attributes(headers: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in headers.items()
+        for prefix in _BINARY_PREFIXES
+        if name.startswith(prefix)
+    }
+
+
+def _entry(document: dict[str, Any]) -> catalogue.EventType:
+    name = document.get("type")
+    if not isinstance(name, str):
+        raise Malformed("no_type", "type", "is missing; it names the event, like 'sitecrew.order.placed.v1'", document)
+    entry = catalogue.by_type(name)
+    if entry:
+        return entry
+    if versions := catalogue.versions_of(name):
+        known = ", ".join(versions)
+        raise Malformed("unknown_version", "type", f"'{name[:80]}' is a version unknown here; send {known}", document)
+    raise Malformed("unknown_type", "type", f"'{name[:80]}' is unknown here; see docs/producers.md", document)
+
+
+def _invalid(error: ValidationError, document: dict[str, Any]) -> Malformed:
+    errors = tuple(
+        (".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors(include_url=False)[:20]
+    )
+    malformed = Malformed("invalid", *errors[0], document)
+    malformed.errors = errors
+    return malformed
+
+
+def _refuse_depth(content: object) -> None:
+    level: list[tuple[str, object]] = [("", content)]
+    for _ in range(MAX_DEPTH):
+        level = [child for path, value in level for child in _children(path, value)]
+        if not level:
+            return
+    path = ".".join(level[0][0].split(".")[:3])
+    raise Malformed("too_deep", path or "body", f"is nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in pairs:
+        if isinstance(child, dict | list):
+            yield (f"{path}.{key}" if path else str(key)), child
+
+
+def envelope(data: Model, *, id: str, source: str, subject: str | None, **attributes: Any) -> Event[Any]:
+    """The event of our own catalogue that carries `data`."""
+    entry = catalogue.by_model(type(data))
+    return entry.envelope(id=id, source=source, type=entry.type, subject=subject, data=data, **attributes)

@@ -1,0 +1,60 @@
+"""The delayed exchange: a ladder of plain replicated queues.
+
+Level n keeps a message for `unit * 2^n` and hands it down to level n-1; a message that needs no
+stay on a level is handed straight down by a binding. A delay of k units is written in binary in
+front of the destination, highest level first: with five levels, five units to `installer-due` is
+`0.0.1.0.1.installer-due`. Below level 0 stands `delay.deliver`, which routes on the destination.
+
+Every queue has one fixed lifetime, so no message waits behind one with a longer delay. This is the
+design of NServiceBus's RabbitMQ transport (its documentation, "Delayed delivery"), chosen over the
+delayed-message plugin for the reasons in docs/decisions/0001-delay-ladder.md.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+DELIVER = "delay.deliver"
+"""The exchange below the last level."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """`levels` queues, the lowest of which keeps a message for `unit_ms` milliseconds."""
+
+    unit_ms: int = 1000
+    levels: int = 20
+
+    @property
+    def reach_seconds(self) -> float:
+        """The longest delay that the ladder can express, in seconds: 12 days by default."""
+        return (2**self.levels - 1) * self.unit_ms / 1000
+
+    def level(self, number: int) -> str:
+        """The name of a level: of its exchange and of its queue."""
+        return f"delay.{number}"
+
+    def route(self, destination: str, due_at: datetime, now: datetime) -> tuple[str, str]:
+        """Exchange and routing key for a message that is due at `due_at`, rounded up to whole
+        units. What is due now, or was, goes straight to delivery. Raises ValueError beyond reach."""
+        units = max(0, math.ceil((due_at - now).total_seconds() * 1000 / self.unit_ms))
+        if units == 0:
+            return DELIVER, destination
+        if units >= 2**self.levels:
+            raise ValueError(f"{due_at} is beyond the ladder's reach of {self.reach_seconds} seconds")
+        bits = format(units, f"0{self.levels}b")
+        # Entering at the highest set bit spares the levels above it the work of handing down.
+        return self.level(units.bit_length() - 1), ".".join((*bits, destination))
+
+    def stays(self, number: int) -> str:
+        """Binding pattern of the messages that stay on this level."""
+        return "*." * (self.levels - 1 - number) + "1.#"
+
+    def passes(self, number: int) -> str:
+        """Binding pattern of the messages that are handed straight down from this level."""
+        return "*." * (self.levels - 1 - number) + "0.#"
+
+
+def destination(queue: str) -> str:
+    """A queue's name as the last word of a routing key, which must carry no dots."""
+    return queue.replace(".", "-")

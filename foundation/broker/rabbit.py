@@ -1,0 +1,519 @@
+"""RabbitMQ, spoken to through pika. The only module that knows pika.
+
+Each publisher and each consumer has a connection of its own, run by one I/O thread; every pika call
+happens on that thread. Other threads hand work in through `call` and never touch a channel.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any
+
+import pika
+import structlog
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.select_connection import SelectConnection
+from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+
+from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
+from foundation.broker.topology import Exchange, Queue, Topology
+from foundation.errors import BrokerUnreachable, ConfigurationError
+
+WINDOW = 1000
+"""Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
+_PAUSES = (0.1, 0.5, 1, 2, 5, 10)
+"""Seconds between rounds of connection attempts, jittered."""
+_USEFUL = 5.0
+"""Seconds that a connection must have lived for the pauses to begin anew."""
+_PRECONDITION_FAILED, _NOT_FOUND = 406, 404
+_UNANSWERED = (AMQPError, OSError)
+
+_log = structlog.get_logger(__name__)
+
+
+class RabbitBroker:
+    """RabbitMQ by its URLs: `amqp://` or `amqps://`, several for the nodes of a cluster."""
+
+    def __init__(self, urls: Sequence[str], topology: Topology, name: str = "sitecrew") -> None:
+        self.topology = topology
+        self._nodes = [_parameters(url, name) for url in urls]
+        self._opened: list[RabbitPublisher | RabbitConsumer] = []
+
+    def declare(self) -> None:
+        with self._channel() as channel:
+            _declare(channel, self.topology)
+
+    def differences(self) -> list[str]:
+        with self._connection() as connection:
+            wanted: list[Exchange | Queue] = [*self.topology.exchanges, *self.topology.queues]
+            return [found for item in wanted if (found := _difference(connection, item))]
+
+    def version(self) -> str:
+        """The broker's own word for its version."""
+        with self._connection() as connection:
+            return str(connection._impl.server_properties.get("version", "unknown"))
+
+    def publisher(self) -> Publisher:
+        publisher = RabbitPublisher(self)
+        self._opened.append(publisher)
+        return publisher
+
+    def consumer(self, queue: str, prefetch: int) -> Consumer:
+        consumer = RabbitConsumer(self, queue, prefetch)
+        self._opened.append(consumer)
+        return consumer
+
+    def watch(self, exchange: str, *patterns: str) -> Consumer:
+        consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
+        self._opened.append(consumer)
+        if not consumer.ready.wait(15):
+            consumer.close()
+            raise self._unreachable("it did not answer within 15 seconds")
+        return consumer
+
+    def depth(self, queue: str) -> int | None:
+        with self._channel() as channel:
+            try:
+                return int(channel.queue_declare(queue, passive=True).method.message_count)
+            except ChannelClosedByBroker as closed:
+                if closed.reply_code == _NOT_FOUND:
+                    return None
+                raise
+
+    def browse(self, queue: str, limit: int) -> list[Delivery]:
+        with self._channel() as channel:
+            return list(_heads(channel, queue, limit))
+
+    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
+        wanted, removed = set(message_ids), []
+        with self._channel() as channel:
+            for delivery in _heads(channel, queue, limit=1_000_000):
+                if delivery.message_id in wanted:
+                    channel.basic_ack(delivery.tag)
+                    removed.append(delivery.message_id)
+                    wanted.discard(delivery.message_id)
+                if not wanted:
+                    break
+        return removed
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened.pop().close()
+
+    def shuffled(self) -> list[pika.ConnectionParameters]:
+        return random.sample(self._nodes, len(self._nodes))
+
+    def declare_on(self, node: pika.ConnectionParameters) -> None:
+        connection = pika.BlockingConnection(node)
+        try:
+            _declare(connection.channel(), self.topology)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[pika.BlockingConnection]:
+        connection, reason = None, ""
+        for node in self.shuffled():
+            try:
+                connection = pika.BlockingConnection(node)
+                break
+            except (ProbableAuthenticationError, ProbableAccessDeniedError):
+                reason = "it refused the user, the password or the virtual host"
+            except _UNANSWERED as error:
+                reason = reason or _why(error)
+        if connection is None:
+            raise self._unreachable(reason)
+        try:
+            yield connection
+        except ChannelClosedByBroker as closed:
+            raise ConfigurationError(
+                f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`, docs/operate.md"
+            ) from None
+        except _UNANSWERED as error:
+            raise self._unreachable(_why(error)) from None
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    @contextmanager
+    def _channel(self) -> Iterator[BlockingChannel]:
+        with self._connection() as connection:
+            yield connection.channel()
+
+    def _unreachable(self, reason: str) -> BrokerUnreachable:
+        nodes = ", ".join(f"{node.host}:{node.port}" for node in self._nodes)
+        return BrokerUnreachable(f"RabbitMQ at {nodes} can't be used: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
+
+
+def _parameters(url: str, name: str) -> pika.URLParameters:
+    try:
+        parameters = pika.URLParameters(url.strip())
+    except (ValueError, TypeError, AttributeError):
+        raise ConfigurationError("amqp_url is no AMQP address; write it like amqp://user:password@host:5672/") from None
+    parameters.heartbeat = 30
+    parameters.blocked_connection_timeout = 300
+    parameters.socket_timeout = 10
+    parameters.connection_attempts = 1
+    parameters.client_properties = {"connection_name": name}
+    return parameters
+
+
+def _why(error: BaseException) -> str:
+    """pika puts the reason of a failed attempt inside the last of its exceptions, or says nothing."""
+    inner = getattr(error, "exceptions", None) or error.args or ()
+    reason = inner[-1] if inner else error
+    reason = getattr(reason, "exception", reason)
+    return str(reason) or type(error).__name__
+
+
+def _declare(channel: BlockingChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        channel.exchange_declare(exchange.name, exchange.kind, durable=True, arguments=exchange.arguments)
+    for queue in topology.queues:
+        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    for bound in topology.bindings:
+        if bound.to_exchange:
+            channel.exchange_bind(bound.target, bound.source, bound.key)
+        else:
+            channel.queue_bind(bound.target, bound.source, bound.key)
+
+
+def _difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> str | None:
+    kind = "queue" if isinstance(item, Queue) else "exchange"
+    try:
+        channel = connection.channel()
+        # Asking passively first: declaring what is not there would create it.
+        for passive in (True, False):
+            if isinstance(item, Queue):
+                channel.queue_declare(item.name, passive=passive, durable=True, arguments=item.arguments)
+            else:
+                channel.exchange_declare(
+                    item.name, item.kind, passive=passive, durable=True, arguments=item.arguments
+                )
+        channel.close()
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code == _NOT_FOUND:
+            return f"{kind} {item.name} is missing; `sitecrew topology declare` makes it"
+        return f"{kind} {item.name} differs: {closed.reply_text}"
+    return None
+
+
+def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Delivery]:
+    """Messages from the head of a queue; the broker takes back what is not acknowledged."""
+    for _ in range(limit):
+        method, properties, body = channel.basic_get(queue)
+        if method is None:
+            return
+        yield _delivery(queue, method.delivery_tag, properties, body, method.redelivered, epoch=0)
+
+
+def _delivery(
+    queue: str, tag: int, properties: pika.BasicProperties, body: bytes, redelivered: bool, epoch: int
+) -> Delivery:
+    headers = dict(properties.headers or {})
+    return Delivery(
+        queue=queue,
+        body=body,
+        content_type=properties.content_type or "",
+        message_id=properties.message_id or "",
+        type=properties.type or "",
+        headers=headers,
+        redeliveries=int(headers.get("x-delivery-count", 1 if redelivered else 0)),
+        tag=tag,
+        epoch=epoch,
+    )
+
+
+class _Link:
+    """One connection, kept up by one I/O thread until it is closed.
+
+    `opened(channel)` runs on the I/O thread whenever a new channel is there. Whatever closes the
+    channel (a queue deleted, a missing exchange) closes the connection too, and the next one
+    declares the topology anew: one way back from every trouble.
+    """
+
+    def __init__(self, broker: RabbitBroker, name: str, opened: Callable[[Any], None]) -> None:
+        self._broker = broker
+        self._name = name
+        self._opened = opened
+        self._connection: SelectConnection | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
+        self._thread.start()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Run `work` on the I/O thread; nothing happens while there is no connection."""
+        connection = self._connection
+        if connection is not None and not connection.is_closed:
+            connection.ioloop.add_callback_threadsafe(work)
+
+    def close(self) -> None:
+        self._closing.set()
+        self.call(self._disconnect)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            declare = failures > 0 or self._connection is not None
+            worked = any(self._serve(node, declare) for node in self._broker.shuffled())
+            failures = 0 if worked else failures + 1
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            self._closing.wait(pause * random.uniform(0.5, 1.5))
+
+    def _serve(self, node: pika.ConnectionParameters, declare: bool) -> bool:
+        """Live on one connection until it ends; whether it was of use. One that opens and is closed
+        again at once is not, and must not be tried again without a growing pause."""
+        if self._closing.is_set():
+            return True
+        ended: list[BaseException] = []
+        began = monotonic()
+        try:
+            if declare:
+                self._broker.declare_on(node)
+            connection = SelectConnection(
+                node,
+                on_open_callback=self._open_channel,
+                on_open_error_callback=lambda _, error: self._ended(ended, error),
+                on_close_callback=lambda _, error: self._ended(ended, error),
+            )
+            self._connection = connection
+            if self._closing.is_set():
+                self.call(self._disconnect)
+            connection.ioloop.start()
+            connection.ioloop.close()
+        except Exception as error:  # the I/O thread must outlive whatever happens on it
+            ended.append(error)
+        if not self._closing.is_set():
+            reason = _why(ended[0]) if ended else "ended"
+            _log.warning("broker.disconnected", connection=self._name, node=f"{node.host}:{node.port}", reason=reason)
+        return monotonic() - began > _USEFUL
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Any) -> None:
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(lambda _: self._disconnect())
+        self._opened(channel)
+
+    def _channel_closed(self, _channel: object, reason: BaseException) -> None:
+        if not self._closing.is_set():
+            _log.warning("broker.channel_closed", connection=self._name, reason=str(reason))
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        connection = self._connection
+        if connection is not None and not (connection.is_closing or connection.is_closed):
+            connection.close()
+
+    def _ended(self, ended: list[BaseException], error: BaseException) -> None:
+        ended.append(error)
+        if self._connection is not None:
+            self._connection.ioloop.stop()
+
+
+@dataclass(eq=False)
+class _Batch:
+    """The messages of one `publish` call and what became of them."""
+
+    outcomes: list[Outcome]
+    remaining: int
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def resolve(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        self.remaining -= 1
+        if self.remaining == 0:
+            self.done.set()
+
+
+@dataclass(slots=True, eq=False)
+class _InFlight:
+    message: Message
+    batch: _Batch
+    index: int
+    expires: float
+    returned: bool = False
+
+
+class RabbitPublisher:
+    """Publishes through a window of unconfirmed messages."""
+
+    def __init__(self, broker: RabbitBroker) -> None:
+        self._waiting: deque[_InFlight] = deque()
+        self._unconfirmed: dict[int, _InFlight] = {}
+        self._sequence = 0
+        self._channel: Any = None
+        self._link = _Link(broker, "publisher", self._opened)
+
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+        if not messages:
+            return []
+        batch = _Batch([Outcome.UNKNOWN] * len(messages), len(messages))
+        expires = monotonic() + timeout
+        self._waiting.extend(_InFlight(message, batch, i, expires) for i, message in enumerate(messages))
+        self._link.call(self._pump)
+        batch.done.wait(timeout)
+        return list(batch.outcomes)
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _opened(self, channel: Any) -> None:
+        channel.add_on_return_callback(self._returned)
+        channel.confirm_delivery(self._answered, callback=lambda _: self._ready(channel))
+
+    def _ready(self, channel: Any) -> None:
+        # What an earlier connection left unconfirmed may or may not have arrived: send it again.
+        self._waiting.extendleft(reversed(self._unconfirmed.values()))
+        self._unconfirmed = {}
+        self._sequence = 0
+        self._channel = channel
+        self._pump()
+
+    def _pump(self) -> None:
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            return
+        while self._waiting and len(self._unconfirmed) < WINDOW:
+            item = self._waiting.popleft()
+            if item.expires < monotonic():  # its caller has given up and will come again
+                continue
+            self._sequence += 1
+            self._unconfirmed[self._sequence] = item
+            message = item.message
+            properties = pika.BasicProperties(
+                content_type=message.content_type,
+                headers=dict(message.headers) or None,
+                delivery_mode=2,
+                message_id=message.message_id or None,
+                correlation_id=message.correlation_id or None,
+                type=message.type or None,
+            )
+            channel.basic_publish(message.exchange, message.routing_key, message.body, properties, message.mandatory)
+
+    def _answered(self, frame: Any) -> None:
+        method = frame.method
+        outcome = Outcome.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Outcome.REFUSED
+        for tag in self._answered_tags(method.delivery_tag, method.multiple):
+            item = self._unconfirmed.pop(tag)
+            item.batch.resolve(item.index, Outcome.UNROUTABLE if item.returned else outcome)
+        self._pump()
+
+    def _answered_tags(self, tag: int, multiple: bool) -> list[int]:
+        if not multiple:
+            return [tag] if tag in self._unconfirmed else []
+        answered = []
+        for candidate in self._unconfirmed:  # in the order of publishing
+            if candidate > tag:
+                break
+            answered.append(candidate)
+        return answered
+
+    def _returned(self, _channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        # The broker returns the message itself, not its number, and confirms it right afterwards.
+        wanted = (method.exchange, method.routing_key, properties.message_id or "", body)
+        for item in self._unconfirmed.values():
+            message = item.message
+            if not item.returned and wanted == (
+                message.exchange,
+                message.routing_key,
+                message.message_id,
+                message.body,
+            ):
+                item.returned = True
+                return
+
+
+class RabbitConsumer:
+    """Deliveries of one queue, or of a private one bound to what is watched."""
+
+    def __init__(
+        self, broker: RabbitBroker, queue: str, prefetch: int, watched: tuple[str, Sequence[str]] | None = None
+    ) -> None:
+        self.ready = threading.Event()
+        self._queue = queue
+        self._prefetch = prefetch
+        self._watched = watched
+        self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
+        self._unsettled: dict[int, None] = {}
+        self._epoch = 0
+        self._channel: Any = None
+        self._link = _Link(broker, queue or "watch", self._opened)
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        taken: list[Delivery] = []
+        ends = monotonic() + timeout
+        while len(taken) < limit:
+            try:
+                wait = max(0.0, ends - monotonic())
+                delivery = self._arrived.get_nowait() if taken or wait == 0 else self._arrived.get(timeout=wait)
+            except Empty:
+                break
+            if delivery is None:
+                break
+            if delivery.epoch == self._epoch:
+                taken.append(delivery)
+        return taken
+
+    def wake(self) -> None:
+        self._arrived.put(None)
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            self._link.call(partial(self._acknowledge, deliveries))
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _opened(self, channel: Any) -> None:
+        self._epoch += 1
+        self._unsettled = {}
+        self._channel = channel
+        channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._subscribe(channel))
+
+    def _subscribe(self, channel: Any) -> None:
+        if self._watched is None:
+            self._consume(channel, self._queue)
+        else:
+            channel.queue_declare("", exclusive=True, callback=partial(self._bind, channel))
+
+    def _bind(self, channel: Any, declared: Any) -> None:
+        exchange, patterns = self._watched or ("", ())
+        for pattern in patterns:
+            channel.queue_bind(declared.method.queue, exchange, pattern)
+        self._consume(channel, declared.method.queue)
+
+    def _consume(self, channel: Any, queue: str) -> None:
+        channel.basic_consume(queue, partial(self._received, self._epoch), callback=lambda _: self.ready.set())
+
+    def _received(self, epoch: int, _channel: object, method: Any, properties: Any, body: bytes) -> None:
+        self._unsettled[method.delivery_tag] = None
+        self._arrived.put(_delivery(self._queue, method.delivery_tag, properties, body, method.redelivered, epoch))
+
+    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        tags = {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}
+        if not self._channel.is_open:
+            return
+        if leading := self._leading(tags):
+            self._channel.basic_ack(leading, multiple=True)
+        for tag in sorted(tags):
+            if self._unsettled.pop(tag, tag) is None:
+                self._channel.basic_ack(tag)
+
+    def _leading(self, tags: set[int]) -> int:
+        """Take the oldest unsettled deliveries that are all in `tags`: one frame settles them."""
+        last = 0
+        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
+            del self._unsettled[oldest]
+            tags.discard(oldest)
+            last = oldest
+        return last

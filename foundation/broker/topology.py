@@ -1,0 +1,140 @@
+"""Everything that Sitecrew declares on a broker, as one table.
+
+Queues are quorum queues, so that a lost node loses no message. `x-overflow=reject-publish` belongs
+to `x-dead-letter-strategy=at-least-once`: with any other overflow the broker silently dead-letters
+at most once (RabbitMQ documentation, "Quorum Queues", dead lettering).
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from foundation.broker.delay import DELIVER, Ladder, destination
+
+ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
+PARKING, UNROUTED = "parking", "unrouted"
+
+INTAKE_ORDERS = "intake.orders"
+INTAKE_INSTALLS = "intake.installs"
+INSTALLER_STAGED = "installer.staged"
+INSTALLER_COMMANDS = "installer.commands"
+INSTALLER_DUE = "installer.due"
+INSTALLER_NOW = "installer.now"
+INSTALLER_MAILS = "installer.mails"
+MAILER_INSTALLS = "mailer.installs"
+
+DELIVERY_LIMIT = 20
+"""A message that was handed out this often and never settled is parked: it kills its workers."""
+
+UNLIMITED = 1_000_000
+"""RabbitMQ 4 drops after 20 returns where nothing is said; looking at a parked message returns it."""
+
+_NEVER_LOSE = {
+    "x-queue-type": "quorum",
+    "x-overflow": "reject-publish",
+    "x-dead-letter-strategy": "at-least-once",
+}
+
+
+@dataclass(frozen=True)
+class Exchange:
+    name: str
+    kind: str = "topic"
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Queue:
+    name: str
+    arguments: dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Binding:
+    """From an exchange to a queue, or to another exchange."""
+
+    source: str
+    target: str
+    key: str
+    to_exchange: bool = False
+
+
+@dataclass(frozen=True)
+class Topology:
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+    ladder: Ladder
+
+    def expects(self, exchange: str, routing_key: str) -> bool:
+        """Whether the table binds a queue for this key. If so, a message that finds none is an
+        alarm; if not (an event that only watchers care for), it is ordinary."""
+        return any(b.source == exchange and matches(b.key, routing_key) for b in self.bindings)
+
+
+@lru_cache(maxsize=4096)
+def matches(pattern: str, key: str) -> bool:
+    """Whether a topic binding takes a routing key: `*` is one word, `#` any number of words."""
+    return _words_match(pattern.split("."), key.split("."))
+
+
+def _words_match(pattern: list[str], words: list[str]) -> bool:
+    if not pattern:
+        return not words
+    head, rest = pattern[0], pattern[1:]
+    if head == "#":
+        return any(_words_match(rest, words[i:]) for i in range(len(words) + 1))
+    return bool(words) and head in ("*", words[0]) and _words_match(rest, words[1:])
+
+
+_WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    # queue                what it is bound to
+    (INTAKE_ORDERS, ((ORDERS, "#"),)),
+    (INTAKE_INSTALLS, ((EVENTS, "install.#"),)),
+    (INSTALLER_STAGED, ((EVENTS, "install.staged.*"),)),
+    (INSTALLER_COMMANDS, ((COMMANDS, "#"),)),
+    (INSTALLER_DUE, ()),  # filled by the ladder only
+    (INSTALLER_NOW, ()),  # filled by the ladder only
+    (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
+    (MAILER_INSTALLS, ((EVENTS, "install.completed.*"),)),
+)
+
+
+def sitecrew(ladder: Ladder) -> Topology:
+    """The whole table for a ladder."""
+    exchanges = [
+        Exchange(ORDERS),
+        Exchange(EVENTS),
+        Exchange(COMMANDS),
+        Exchange(PARKING, "fanout"),
+        Exchange(UNROUTED, "fanout"),
+    ]
+    queues = [_kept(PARKING), _kept(UNROUTED)]
+    bindings = [Binding(PARKING, PARKING, ""), Binding(UNROUTED, UNROUTED, "")]
+    for name, sources in _WORK:
+        queues.append(_work_queue(name))
+        bindings += [Binding(exchange, name, key) for exchange, key in sources]
+        bindings.append(Binding(DELIVER, name, f"#.{destination(name)}"))
+    _add_ladder(ladder, exchanges, queues, bindings)
+    return Topology(tuple(exchanges), tuple(queues), tuple(bindings), ladder)
+
+
+def _kept(name: str) -> Queue:
+    """A queue that people look into: nothing ever leaves it by itself."""
+    return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED})
+
+
+def _work_queue(name: str) -> Queue:
+    return Queue(name, {**_NEVER_LOSE, "x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": PARKING})
+
+
+def _add_ladder(ladder: Ladder, exchanges: list[Exchange], queues: list[Queue], bindings: list[Binding]) -> None:
+    # A message that nobody takes at the end of the ladder would hold one of the 32 slots that
+    # at-least-once dead-lettering has, and 32 of them stop the level for everyone. So: an alternate.
+    exchanges.append(Exchange(DELIVER, arguments={"alternate-exchange": UNROUTED}))
+    for number in range(ladder.levels):
+        name, below = ladder.level(number), ladder.level(number - 1) if number else DELIVER
+        exchanges.append(Exchange(name))
+        lifetime = ladder.unit_ms * 2**number
+        queues.append(Queue(name, {**_NEVER_LOSE, "x-message-ttl": lifetime, "x-dead-letter-exchange": below}))
+        bindings.append(Binding(name, name, ladder.stays(number)))
+        bindings.append(Binding(name, below, ladder.passes(number), to_exchange=True))

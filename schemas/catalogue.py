@@ -1,0 +1,83 @@
+"""The one table of what travels: type name, model, exchange.
+
+The routing key is the type's name without `sitecrew.`: bind to `install.completed.*` for every
+version of one event, to `install.#` for all that happens to installs.
+"""
+
+from dataclasses import dataclass
+
+from schemas.accounts import AccountCreated, AccountFailed
+from schemas.envelope import Event
+from schemas.installs import (
+    CommandRefused,
+    InstallCancel,
+    InstallCancelled,
+    InstallCompleted,
+    InstallFailed,
+    InstallRetry,
+    InstallStaged,
+    InstallStarted,
+    TimerRunNow,
+)
+from schemas.mails import MailFailed, MailSent
+from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.values import Model
+
+PREFIX = "sitecrew."
+
+
+@dataclass(frozen=True)
+class EventType:
+    """One row of the catalogue."""
+
+    type: str
+    model: type[Model]
+    exchange: str
+
+    @property
+    def routing_key(self) -> str:
+        return self.type.removeprefix(PREFIX)
+
+    @property
+    def envelope(self) -> type[Event[Model]]:
+        return Event[self.model]  # type: ignore[name-defined]  # the parameter is a value here
+
+
+CATALOGUE = (
+    EventType("sitecrew.order.placed.v1", OrderPlaced, "orders"),
+    EventType("sitecrew.order.reinstall_requested.v1", OrderReinstallRequested, "orders"),
+    EventType("sitecrew.order.cancelled.v1", OrderCancelled, "orders"),
+    EventType("sitecrew.order.rejected.v1", OrderRejected, "events"),
+    EventType("sitecrew.account.created.v1", AccountCreated, "events"),
+    EventType("sitecrew.account.failed.v1", AccountFailed, "events"),
+    EventType("sitecrew.install.staged.v1", InstallStaged, "events"),
+    EventType("sitecrew.install.started.v1", InstallStarted, "events"),
+    EventType("sitecrew.install.completed.v1", InstallCompleted, "events"),
+    EventType("sitecrew.install.failed.v1", InstallFailed, "events"),
+    EventType("sitecrew.install.cancelled.v1", InstallCancelled, "events"),
+    EventType("sitecrew.install.cancel.v1", InstallCancel, "commands"),
+    EventType("sitecrew.install.retry.v1", InstallRetry, "commands"),
+    EventType("sitecrew.timer.run_now.v1", TimerRunNow, "commands"),
+    EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
+    EventType("sitecrew.mail.sent.v1", MailSent, "events"),
+    EventType("sitecrew.mail.failed.v1", MailFailed, "events"),
+)
+
+_BY_TYPE = {entry.type: entry for entry in CATALOGUE}
+_BY_MODEL = {entry.model: entry for entry in CATALOGUE}
+
+
+def by_type(name: str) -> EventType | None:
+    """The catalogue's row for a type name, or None if it is not ours or of another version."""
+    return _BY_TYPE.get(name)
+
+
+def by_model(model: type[Model]) -> EventType:
+    """The catalogue's row for a model. Raises KeyError for a model that is no event."""
+    return _BY_MODEL[model]
+
+
+def versions_of(name: str) -> list[str]:
+    """The type names of the catalogue that differ from `name` in their version only."""
+    stem = name.rpartition(".v")[0]
+    return [entry.type for entry in CATALOGUE if stem and entry.type.rpartition(".v")[0] == stem]

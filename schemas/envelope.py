@@ -1,0 +1,41 @@
+"""The CloudEvents 1.0 envelope around every event and command.
+
+Attributes and their rules: CloudEvents specification 1.0.2, section 3. `traceparent` and
+`tracestate` are its Distributed Tracing extension.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import AwareDatetime, Field, PlainSerializer, StringConstraints
+
+from schemas.values import Model
+
+DataT = TypeVar("DataT", bound=Model, covariant=True)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""A point in time. RFC 3339 with an offset when read, always UTC with `Z` when written."""
+
+_Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class Event(Model, Generic[DataT]):
+    """One event or command. `source` and `id` together are its identity: a second delivery of the
+    same pair is a duplicate. `subject` is the order's id."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: _Attribute
+    source: _Attribute
+    type: _Attribute
+    subject: _Attribute | None = None
+    time: Moment | None = None
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: _Attribute | None = None
+    traceparent: Annotated[str, Field(max_length=128)] | None = None
+    tracestate: Annotated[str, Field(max_length=512)] | None = None
+    data: DataT

@@ -1,0 +1,51 @@
+"""Orders: what producers publish, and the answer when an order can't be accepted."""
+
+from schemas.values import Cause, Customer, Domain, Line, Model, OrderId, SiteType
+
+
+class OrderPlaced(Model):
+    """A customer ordered a hosting account with a site in it.
+
+    The same order id with the same content changes nothing; with other content it is rejected as a
+    conflict. Two products of one customer are two order ids.
+    """
+
+    order_id: OrderId
+    site_type: SiteType
+    domain: Domain
+    customer: Customer
+    server: Line | None = None
+    """Where to put the account; the configured default server if not given."""
+    blog_name: Line | None = None
+    """The site's title; the site type's default if not given."""
+
+
+class OrderReinstallRequested(Model):
+    """Install the order's site anew, as its next generation; the old site answers until then."""
+
+    order_id: OrderId
+    blog_name: Line | None = None
+
+
+class OrderCancelled(Model):
+    """Do not install what is not yet installed of this order. The account stays."""
+
+    order_id: OrderId
+    reason: Line | None = None
+
+
+class FieldError(Model):
+    """One thing that is wrong with an order."""
+
+    field: str
+    message: str
+
+
+class OrderRejected(Model):
+    """An order that can't be carried out as it stands."""
+
+    order_id: OrderId
+    event_id: str
+    event_source: str
+    cause: Cause
+    errors: tuple[FieldError, ...] = ()
