@@ -30,13 +30,13 @@ PREFIX = "sitecrew."
 class EventType:
     """One row of the catalogue."""
 
-    type: str
+    name: str
     model: type[Model]
     exchange: str
 
     @property
     def routing_key(self) -> str:
-        return self.type.removeprefix(PREFIX)
+        return self.name.removeprefix(PREFIX)
 
     @property
     def envelope(self) -> type[Event[Model]]:
@@ -63,13 +63,13 @@ CATALOGUE = (
     EventType("sitecrew.mail.failed.v1", MailFailed, "events"),
 )
 
-_BY_TYPE = {entry.type: entry for entry in CATALOGUE}
+_BY_NAME = {entry.name: entry for entry in CATALOGUE}
 _BY_MODEL = {entry.model: entry for entry in CATALOGUE}
 
 
 def by_type(name: str) -> EventType | None:
     """The catalogue's row for a type name, or None if it is not ours or of another version."""
-    return _BY_TYPE.get(name)
+    return _BY_NAME.get(name)
 
 
 def by_model(model: type[Model]) -> EventType:
@@ -80,4 +80,4 @@ def by_model(model: type[Model]) -> EventType:
 def versions_of(name: str) -> list[str]:
     """The type names of the catalogue that differ from `name` in their version only."""
     stem = name.rpartition(".v")[0]
-    return [entry.type for entry in CATALOGUE if stem and entry.type.rpartition(".v")[0] == stem]
+    return [entry.name for entry in CATALOGUE if stem and entry.name.rpartition(".v")[0] == stem]

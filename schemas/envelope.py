@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field, PlainSerializer, StringConstraints
 
 from schemas.values import Model
 
-DataT = TypeVar("DataT", bound=Model, covariant=True)
+DataT_co = TypeVar("DataT_co", bound=Model, covariant=True)
 
 
 def _rfc3339(moment: datetime) -> str:
@@ -24,7 +24,7 @@ Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, whe
 _Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
-class Event(Model, Generic[DataT]):
+class Event(Model, Generic[DataT_co]):
     """One event or command. `source` and `id` together are its identity: a second delivery of the
     same pair is a duplicate. `subject` is the order's id."""
 
@@ -38,4 +38,4 @@ class Event(Model, Generic[DataT]):
     dataschema: _Attribute | None = None
     traceparent: Annotated[str, Field(max_length=128)] | None = None
     tracestate: Annotated[str, Field(max_length=512)] | None = None
-    data: DataT
+    data: DataT_co

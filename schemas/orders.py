@@ -1,5 +1,9 @@
 """Orders: what producers publish, and the answer when an order can't be accepted."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from schemas.values import Cause, Customer, Domain, Line, Model, OrderId, SiteType
 
 
@@ -44,7 +48,8 @@ class FieldError(Model):
 class OrderRejected(Model):
     """An order that can't be carried out as it stands."""
 
-    order_id: OrderId
+    order_id: Annotated[str, Field(max_length=64)]
+    """As it was sent, so perhaps no order id at all; `unknown` if it was not legible."""
     event_id: str
     event_source: str
     cause: Cause

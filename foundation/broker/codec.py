@@ -117,4 +117,4 @@ def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
 def envelope(data: Model, *, id: str, source: str, subject: str | None, **attributes: Any) -> Event[Any]:
     """The event of our own catalogue that carries `data`."""
     entry = catalogue.by_model(type(data))
-    return entry.envelope(id=id, source=source, type=entry.type, subject=subject, data=data, **attributes)
+    return entry.envelope(id=id, source=source, type=entry.name, subject=subject, data=data, **attributes)

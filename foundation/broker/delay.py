@@ -28,7 +28,7 @@ class Ladder:
     @property
     def reach_seconds(self) -> float:
         """The longest delay that the ladder can express, in seconds: 12 days by default."""
-        return (2**self.levels - 1) * self.unit_ms / 1000
+        return float(2**self.levels - 1) * self.unit_ms / 1000
 
     def level(self, number: int) -> str:
         """The name of a level: of its exchange and of its queue."""

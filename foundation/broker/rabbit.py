@@ -193,9 +193,7 @@ def _difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> 
             if isinstance(item, Queue):
                 channel.queue_declare(item.name, passive=passive, durable=True, arguments=item.arguments)
             else:
-                channel.exchange_declare(
-                    item.name, item.kind, passive=passive, durable=True, arguments=item.arguments
-                )
+                channel.exchange_declare(item.name, item.kind, passive=passive, durable=True, arguments=item.arguments)
         channel.close()
     except ChannelClosedByBroker as closed:
         if closed.reply_code == _NOT_FOUND:

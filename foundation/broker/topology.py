@@ -89,7 +89,7 @@ def _words_match(pattern: list[str], words: list[str]) -> bool:
 _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
-    (INTAKE_INSTALLS, ((EVENTS, "install.#"),)),
+    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"),)),
     (INSTALLER_COMMANDS, ((COMMANDS, "#"),)),
     (INSTALLER_DUE, ()),  # filled by the ladder only

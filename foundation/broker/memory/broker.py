@@ -1,0 +1,242 @@
+"""The broker port, its publisher and its consumer, over lines and routes in memory."""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from time import monotonic
+
+from foundation.broker import Consumer, Delivery, Header, Message, Outcome, Publisher
+from foundation.broker.memory.line import Held, Line
+from foundation.broker.memory.routing import Routes
+from foundation.broker.topology import Binding, Queue, Topology
+from foundation.errors import ConfigurationError
+
+_NAME_BYTES = 255
+"""The longest name that AMQP carries: a routing key, an identifier, a header's name."""
+
+_numbers = itertools.count(1)
+
+
+class MemoryBroker:
+    """The broker port over a topology and a clock. Safe to use from several threads."""
+
+    def __init__(self, topology: Topology, now: Callable[[], datetime]) -> None:
+        self.topology = topology
+        self.changed = threading.Condition()
+        """Guards everything here; notified when a consumer may find something."""
+        self._now = now
+        self._routes = Routes()
+        self._lines: dict[str, Line] = {}
+        self._places = itertools.count()
+        self._opened: list[MemoryConsumer] = []
+
+    def declare(self) -> None:
+        with self.changed:
+            self._routes.declare(self.topology)
+            for queue in self.topology.queues:
+                self._lines.setdefault(queue.name, Line(queue))
+
+    def differences(self) -> list[str]:
+        missing = [f"exchange {e.name}" for e in self.topology.exchanges if e.name not in self._routes]
+        missing += [f"queue {q.name}" for q in self.topology.queues if q.name not in self._lines]
+        return [f"{item} is missing; `sitecrew topology declare` makes it" for item in missing]
+
+    def publisher(self) -> Publisher:
+        """Declares the topology if it is not there, as RabbitMQ's does on its way back from trouble."""
+        self.declare()
+        return MemoryPublisher(self)
+
+    def consumer(self, queue: str, prefetch: int) -> Consumer:
+        """Declares the topology like a publisher; of a queue that is not in it nothing ever comes."""
+        self.declare()
+        return MemoryConsumer(self, self._lines.get(queue) or Line(Queue(queue, {})), prefetch)
+
+    def watch(self, exchange: str, *patterns: str) -> Consumer:
+        self.declare()
+        with self.changed:
+            line = Line(Queue(f"watch.{next(_numbers)}", {}), temporary=True)
+            self._lines[line.queue.name] = line
+            self._routes.bind(Binding(exchange, line.queue.name, pattern) for pattern in patterns)
+            return MemoryConsumer(self, line, prefetch=1000)
+
+    def depth(self, queue: str) -> int | None:
+        with self.changed:
+            self.expire()
+            return len(self._lines[queue].waiting) if queue in self._lines else None
+
+    def browse(self, queue: str, limit: int) -> list[Delivery]:
+        with self.changed:
+            self.expire()
+            heads = itertools.islice(self._line(queue).waiting, limit)
+            return [held.delivery(queue, tag, epoch=0) for tag, held in enumerate(heads, 1)]
+
+    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
+        with self.changed:
+            self.expire()
+            return self._line(queue).pick(message_ids)
+
+    def close(self) -> None:
+        while self._opened:
+            self._opened[-1].close()
+
+    def expire(self) -> None:
+        """Move on what has had its time, in the order in which it was up: a message that passes
+        several queues while nobody looks stays in each of them as long as it should."""
+        with self.changed:
+            now = self._now()
+            while (first := self._first_due()) and first[0] <= now:
+                moment, line = first
+                self._dead_letter(line, [line.waiting.popleft()], "expired", moment)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a change, at most so many seconds, and move what falls due meanwhile. To be
+        called with `changed` held."""
+        before, first = self._now(), self._first_due()
+        until = min(seconds, max(0.0, (first[0] - before).total_seconds())) if first else seconds
+        if not self.changed.wait(until) and self._now() == before:
+            # A clock that stands still is turned by hand, and its `expire` notifies us.
+            self.changed.wait(seconds - until)
+        self.expire()
+
+    def accept(self, message: Message) -> Outcome:
+        """Take one message from a publisher."""
+        with self.changed:
+            self.expire()
+            if not _can_be_sent(message) or not (message.exchange in self._routes or message.exchange == ""):
+                return Outcome.REFUSED
+            sent = replace(message, headers={name: _sent(value) for name, value in message.headers.items()})
+            routed = self._put(sent, self._now())
+            return Outcome.CONFIRMED if routed or not message.mandatory else Outcome.UNROUTABLE
+
+    def attach(self, consumer: "MemoryConsumer", line: Line) -> None:
+        """Serve a consumer from a line, in turn with the line's others."""
+        with self.changed:
+            self._opened.append(consumer)
+            line.consumers.append(consumer)
+            self.expire()
+            line.serve()
+
+    def detach(self, consumer: "MemoryConsumer", line: Line, unsettled: Iterable[Held]) -> None:
+        """Serve it no longer, and take back what it leaves."""
+        with self.changed:
+            self._opened.remove(consumer)
+            line.consumers.remove(consumer)
+            self._dead_letter(line, line.take_back(unsettled), "delivery_limit", self._now())
+            if line.temporary:
+                del self._lines[line.queue.name]
+                self._routes.unbind(line.queue.name)
+            self.changed.notify_all()
+
+    def _line(self, queue: str) -> Line:
+        if queue not in self._lines:
+            raise ConfigurationError(f"there is no queue '{queue}'. See `sitecrew topology check`, docs/operate.md")
+        return self._lines[queue]
+
+    def _first_due(self) -> tuple[datetime, Line] | None:
+        due = [(moment, line) for line in self._lines.values() if (moment := line.due())]
+        return min(due, key=lambda pair: pair[0], default=None)
+
+    def _dead_letter(self, line: Line, dead: Iterable[Held], reason: str, moment: datetime) -> None:
+        exchange = line.queue.arguments.get("x-dead-letter-exchange")
+        for held in dead if exchange is not None else ():
+            death = {"exchange": held.message.exchange, "queue": line.queue.name, "reason": reason}
+            first = {f"x-first-death-{name}": value for name, value in death.items()}
+            self._put(replace(held.message, exchange=str(exchange), headers={**first, **held.message.headers}), moment)
+
+    def _put(self, message: Message, moment: datetime) -> bool:
+        queues = [name for name in self._routes.queues(message.exchange, message.routing_key) if name in self._lines]
+        for name in queues:
+            self._lines[name].join(Held(message, next(self._places), moment))
+        if queues:
+            self.changed.notify_all()
+        return bool(queues)
+
+
+class MemoryPublisher:
+    """Publishes at once: every outcome is known on return."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._closed = False
+
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+        if self._closed:
+            return [Outcome.UNKNOWN] * len(messages)
+        return [self._broker.accept(message) for message in messages]
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class MemoryConsumer:
+    """Deliveries of one line."""
+
+    def __init__(self, broker: MemoryBroker, line: Line, prefetch: int) -> None:
+        self._broker = broker
+        self._line = line
+        self._prefetch = prefetch
+        self._epoch = next(_numbers)
+        self._tags = itertools.count(1)
+        self._arrived: deque[Delivery | None] = deque()
+        self._unsettled: dict[int, Held] = {}
+        self._closed = False
+        broker.attach(self, line)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._unsettled) < self._prefetch
+
+    def receive(self, held: Held) -> None:
+        """Called by the line, for a consumer that has room."""
+        tag = next(self._tags)
+        self._unsettled[tag] = held
+        self._arrived.append(held.delivery(self._line.queue.name, tag, self._epoch))
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        ends = monotonic() + timeout
+        with self._broker.changed:
+            self._broker.expire()
+            while not self._arrived and (rest := ends - monotonic()) > 0:
+                self._broker.wait(rest)
+            taken: list[Delivery] = []
+            while self._arrived and len(taken) < limit and (delivery := self._arrived.popleft()):
+                taken.append(delivery)
+            return taken
+
+    def wake(self) -> None:
+        with self._broker.changed:
+            self._arrived.append(None)
+            self._broker.changed.notify_all()
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        with self._broker.changed:
+            for delivery in deliveries:
+                if delivery.epoch == self._epoch:
+                    self._unsettled.pop(delivery.tag, None)
+            self._line.serve()
+            self._broker.changed.notify_all()
+
+    def close(self) -> None:
+        with self._broker.changed:
+            if self._closed:
+                return
+            self._closed = True
+            unsettled, self._unsettled = self._unsettled, {}
+            self._arrived.clear()
+            self._broker.detach(self, self._line, unsettled.values())
+
+
+def _can_be_sent(message: Message) -> bool:
+    names = (message.exchange, message.routing_key, message.message_id, message.type, message.correlation_id)
+    numbers = [value for value in message.headers.values() if isinstance(value, int)]
+    return all(len(name.encode()) <= _NAME_BYTES for name in (*names, message.content_type, *message.headers)) and all(
+        -(2**63) <= number < 2**63 for number in numbers
+    )
+
+
+def _sent(value: Header) -> Header:
+    """A header's value as it comes out at the other end: a plain string or number."""
+    return value.encode().decode() if isinstance(value, str) else value + 0

@@ -1,0 +1,85 @@
+"""Disks as hosting sees them: room on them, small marker files that survive a crash, and their errors."""
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from foundation.hosting.causes import failed
+
+_CODES = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EACCES: "disk_denied",
+    errno.EPERM: "disk_denied",
+    errno.EROFS: "disk_denied",
+}
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn a full or forbidden disk into `Failed` (disk_full, disk_denied); `what` begins the detail.
+
+    Any other `OSError` passes unchanged: it has no cause that we know.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CODES:
+            raise
+        place = f" at {error.filename}" if error.filename else ""
+        raise failed(_CODES[error.errno], f"{what}: {error.strerror}{place}") from error
+
+
+def require_room(path: Path, space: int, inodes: int) -> None:
+    """Raise `Failed` (disk_full) unless `path`'s disk has `space` bytes and `inodes` files free for us."""
+    disk = os.statvfs(path)
+    free = disk.f_bavail * disk.f_frsize
+    if free < space:
+        raise failed("disk_full", f"{path}: {free} bytes are free, {space} are needed")
+    # Btrfs and others make inodes as needed and report none at all.
+    if disk.f_files and disk.f_favail < inodes:
+        raise failed("disk_full", f"{path}: {disk.f_favail} inodes are free, {inodes} are needed")
+
+
+def read_marker(path: Path) -> dict[str, object] | None:
+    """A marker's content; None if there is none or it is not ours (no JSON object)."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def write_marker(path: Path, content: Mapping[str, object]) -> None:
+    """Put `content` at `path`, whole or not at all, also across a power cut; readable by the owner only."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        write_new(draft, json.dumps(content), 0o600)
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def write_new(path: Path, text: str, mode: int) -> None:
+    """Write a file that must not exist yet, durably and with exactly this mode, whatever our umask is."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

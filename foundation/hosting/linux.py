@@ -1,0 +1,64 @@
+"""A Linux user for each account, for hosts whose customers log in by SFTP or run PHP as themselves."""
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+from foundation.hosting.causes import failed
+
+_SECONDS = 30.0
+_ALREADY_THERE = 9  # useradd(8), exit values
+
+
+def check_tools(web_group: str) -> None:
+    """Raise `Failed` (server_denied) if this process cannot make Linux users or `web_group` does not exist."""
+    if os.geteuid() != 0:
+        raise failed("server_denied", "making Linux users takes root; this process is not")
+    for program in ("useradd", "chpasswd"):
+        if shutil.which(program) is None:
+            raise failed("server_denied", f"the program {program} is not to be found")
+    try:
+        grp.getgrnam(web_group)
+    except KeyError:
+        raise failed("server_denied", f"the group {web_group} does not exist") from None
+
+
+def refuse_taken(username: str, home: Path) -> None:
+    """Raise `Failed` (username_taken) if the machine has a user of that name who lives elsewhere, like `mysql`."""
+    try:
+        lives_at = pwd.getpwnam(username).pw_dir
+    except KeyError:
+        return
+    if lives_at != str(home):
+        raise failed("username_taken", f"{username} is a user of this machine with the home {lives_at}")
+
+
+def ensure_user(username: str, home: Path, password: str) -> None:
+    """Create the user if need be and set the password, which goes through stdin and never into argv."""
+    options = ["--no-create-home", "--home-dir", str(home), "--shell", "/usr/sbin/nologin", "--user-group"]
+    _run(["useradd", *options, username], allowed=(0, _ALREADY_THERE))
+    refuse_taken(username, home)
+    _run(["chpasswd"], stdin=f"{username}:{password}\n")
+
+
+def hand_over(www: Path, username: str, web_group: str) -> None:
+    """Give the document root to the user, readable by the web server's group and by nobody else.
+
+    The home stays root's: whoever could rename `www` or `private` could lead us, who work as root, astray.
+    """
+    os.chown(www, pwd.getpwnam(username).pw_uid, grp.getgrnam(web_group).gr_gid, follow_symlinks=False)
+    www.chmod(0o2750)
+
+
+def _run(command: list[str], *, stdin: str = "", allowed: tuple[int, ...] = (0,)) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - usernames have been checked by their pattern
+            command, input=stdin, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise failed("server_denied", f"{command[0]}: {type(error).__name__}") from None
+    if done.returncode not in allowed:
+        raise failed("server_denied", f"{command[0]} exited with {done.returncode}: {done.stderr.strip()[:300]}")

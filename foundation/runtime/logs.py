@@ -1,0 +1,73 @@
+"""Logging: one JSON object a line (pretty on a terminal). The only module that configures it."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from importlib.metadata import version
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import Processor
+
+_SECRET_WORDS = ("password", "secret", "token", "private_key")
+# Tracebacks without local variables: structlog shows them by default, and a secret may be one.
+_EXCEPTIONS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+
+
+def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) -> None:
+    """Send every log line of this process to `stream`, those of libraries included."""
+    pretty = stream.isatty()
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _identity(service),
+        _redact,
+    ]
+    finish: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if pretty
+        else [_EXCEPTIONS, structlog.processors.JSONRenderer(serializer=_json)]
+    )
+    structlog.configure(
+        processors=[*shared, *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_libraries(shared, finish, stream)
+
+
+def _adopt_libraries(shared: list[Processor], finish: list[Processor], stream: TextIO) -> None:
+    handler = logging.StreamHandler(stream)
+    clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[clean, *finish]))
+    logging.root.handlers = [handler]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the broker module reports, once and plainly
+
+
+def _number(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def _identity(service: str) -> Processor:
+    release = version("sitecrew")
+
+    def add(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**line, "service": service, "version": release}
+
+    return add
+
+
+def _redact(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key in line:
+        if any(word in key for word in _SECRET_WORDS):
+            line[key] = "[redacted]"
+    return line
+
+
+def _json(line: Any, **_: Any) -> str:
+    return orjson.dumps(line, default=str).decode()

@@ -1,0 +1,133 @@
+"""The relay: publishes the outbox and forgets what the broker has confirmed."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from foundation.broker import Message, Outcome, Publisher
+from foundation.broker.delay import destination
+from foundation.broker.topology import Topology
+from foundation.errors import StoreUnreachable
+from foundation.runtime.clock import Now
+from foundation.runtime.tx import DELAYED
+from foundation.store import Store, outbox
+from foundation.store.outbox import Pending
+
+_BATCH = 1000
+_SWEEP = 5.0
+"""Seconds between looks for rows that nobody handed over: a crash left them, or a broker's no."""
+_CLAIM = timedelta(seconds=60)
+_TIMEOUT = 30.0
+"""Seconds to wait for confirms; well within the claim."""
+_HOLD = timedelta(seconds=10)
+"""Pause before a message that the broker refused or could not route is tried again."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Relay:
+    """Publishes what transactions hand over, at once, and sweeps up what they could not."""
+
+    def __init__(self, store: Store, publisher: Publisher, topology: Topology, now: Now) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._topology = topology
+        self._now = now
+        self._handed: SimpleQueue[list[Pending]] = SimpleQueue()
+
+    def hand_over(self, rows: list[Pending]) -> None:
+        """Publish these soon. They are claimed already, and survive in the store if we do not."""
+        if rows:
+            self._handed.put(rows)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`, and then until everything handed over is published."""
+        self.sweep()
+        while not (stop.is_set() and self._handed.empty()):
+            try:
+                if not self.run_once(timeout=0.5 if stop.is_set() else _SWEEP):
+                    self.sweep()
+            except StoreUnreachable as error:
+                _log.warning("store.unreachable", reason=str(error))
+                stop.wait(1)
+
+    def wake(self) -> None:
+        """Make `run` look whether it is to stop."""
+        self._handed.put([])
+
+    def run_once(self, timeout: float) -> int:
+        """Publish what was handed over, waiting up to `timeout` seconds for it; how many rows."""
+        rows = self._collect(timeout)
+        if rows:
+            self._publish(rows)
+        return len(rows)
+
+    def sweep(self) -> int:
+        """Publish rows that are nobody's; how many."""
+        total = 0
+        while True:
+            now = self._now()
+            with self._store.transaction() as connection:
+                rows = outbox.claim(connection, now, now + _CLAIM, _BATCH)
+            if rows:
+                self._publish(rows)
+            total += len(rows)
+            if len(rows) < _BATCH:
+                return total
+
+    def _collect(self, timeout: float) -> list[Pending]:
+        rows: list[Pending] = []
+        try:
+            rows += self._handed.get(timeout=timeout)
+            while len(rows) < _BATCH:
+                rows += self._handed.get_nowait()
+        except Empty:
+            pass
+        return rows
+
+    def _publish(self, rows: Sequence[Pending]) -> None:
+        near, far = self._within_reach(rows)
+        outcomes = self._publisher.publish([self._message(row) for row in near], _TIMEOUT)
+        kept = [(row, outcome) for row, outcome in zip(near, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
+        confirmed = [row.id for row, outcome in zip(near, outcomes, strict=True) if outcome == Outcome.CONFIRMED]
+        with self._store.transaction() as connection:
+            outbox.remove(connection, confirmed)
+            outbox.hold(connection, [row.id for row, _ in kept], self._now() + _HOLD)
+            for row, reachable in far:
+                outbox.hold(connection, [row.id], reachable)
+        for row, outcome in kept:
+            _log.error("outbox.kept", outcome=outcome, type=row.type, exchange=row.exchange, message_id=row.message_id)
+
+    def _within_reach(self, rows: Sequence[Pending]) -> tuple[list[Pending], list[tuple[Pending, datetime]]]:
+        """What can be published now, and what is due later than the ladder reaches, with the time
+        from which it does."""
+        near: list[Pending] = []
+        far: list[tuple[Pending, datetime]] = []
+        now, reach = self._now(), timedelta(seconds=self._topology.ladder.reach_seconds)
+        for row in rows:
+            if row.due_at and row.due_at - reach > now:
+                far.append((row, row.due_at - reach))
+            else:
+                near.append(row)
+        return near, far
+
+    def _message(self, row: Pending) -> Message:
+        exchange, routing_key, mandatory = row.exchange, row.routing_key, True
+        if row.exchange == DELAYED and row.due_at is not None:
+            exchange, routing_key = self._topology.ladder.route(destination(row.routing_key), row.due_at, self._now())
+        else:
+            mandatory = self._topology.expects(exchange, routing_key)
+        return Message(
+            exchange=exchange,
+            routing_key=routing_key,
+            body=row.body,
+            message_id=row.message_id,
+            type=row.type,
+            correlation_id=row.correlation_id,
+            content_type=row.content_type,
+            headers=row.headers,
+            mandatory=mandatory,
+        )

@@ -1,0 +1,52 @@
+"""Sealing secrets from where they are made to the mailer (NaCl sealed boxes, libsodium's
+`crypto_box_seal`): anyone with the public key can seal, only the private key opens."""
+
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+
+from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, PublicKey, SealedBox
+
+from foundation.errors import ConfigurationError
+
+
+class Sealer:
+    """Seals with the mailer's public key. Raises ConfigurationError if that is not a key."""
+
+    def __init__(self, public_key: str) -> None:
+        self._box = SealedBox(PublicKey(_key_bytes(public_key, "keys.public")))
+
+    def seal(self, secret: str) -> str:
+        return b64encode(self._box.encrypt(secret.encode())).decode()
+
+
+class Opener:
+    """Opens with the mailer's private key. Raises ConfigurationError if that is not a key."""
+
+    def __init__(self, private_key: str) -> None:
+        self._box = SealedBox(PrivateKey(_key_bytes(private_key, "keys.private")))
+
+    def open(self, sealed: str) -> str:
+        """Raises ConfigurationError if this was sealed to another key."""
+        try:
+            return self._box.decrypt(b64decode(sealed)).decode()
+        except (CryptoError, NotBase64, ValueError):
+            raise ConfigurationError(
+                "a sealed secret does not open: keys.private is not the partner of the keys.public it was sealed to"
+            ) from None
+
+
+def generate_keys() -> tuple[str, str]:
+    """A new pair (public, private), base64."""
+    private = PrivateKey.generate()
+    return b64encode(bytes(private.public_key)).decode(), b64encode(bytes(private)).decode()
+
+
+def _key_bytes(key: str, setting: str) -> bytes:
+    try:
+        decoded = b64decode(key, validate=True)
+    except NotBase64:
+        decoded = b""
+    if len(decoded) != PublicKey.SIZE:
+        raise ConfigurationError(f"{setting} is not set to a key; `sitecrew keys generate` makes a pair")
+    return decoded

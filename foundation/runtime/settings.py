@@ -1,0 +1,291 @@
+"""Every setting, in one frozen object that is built at start. The only module that reads the
+environment.
+
+Sources, the first that names a setting wins: environment `SITECREW_...` (`__` nests;
+`..._FILE` reads a secret from a file), then `sitecrew.toml`, then the defaults here.
+docs/settings.md lists them all; a test keeps it complete.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from foundation.errors import ConfigurationError
+from schemas.values import Line, SiteType
+
+PREFIX = "SITECREW_"
+CONFIG_VARIABLE = "SITECREW_CONFIG"
+CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
+
+
+def _cron(expression: str) -> str:
+    from foundation.runtime.clock import utc_now
+
+    try:
+        CronSim(expression, utc_now())
+    except CronSimError as error:
+        raise ValueError(f"is no cron expression ({error}); every five minutes is '*/5 * * * *'") from None
+    return expression
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the settings. Unknown keys are errors; values are never repeated in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Delay(Section):
+    """The delayed exchange. Changing either needs the `delay.*` queues to be empty and deleted."""
+
+    unit_ms: Count = Field(1000, description="lifetime of the lowest level, milliseconds")
+    levels: int = Field(20, ge=1, le=28, description="number of levels; the reach is unit * 2^levels")
+
+
+class Keys(Section):
+    """The mailer's key pair; `sitecrew keys generate` makes one."""
+
+    public: str = Field("", description="seals passwords; order intake and installer need it")
+    private: SecretStr = Field(SecretStr(""), description="opens them; only the mailer needs it")
+
+
+class OrderIntake(Section):
+    store_url: SecretStr = Field(
+        SecretStr("sqlite:///var/order_intake.db"), description="database of orders and accounts"
+    )
+    capacity: Count = Field(200, description="orders in hand at a time")
+    threads: Count = Field(8, description="accounts created at a time")
+
+
+class Installer(Section):
+    store_url: SecretStr = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
+    concurrency: Count = Field(4, description="installs at a time in one replica")
+    max_attempts: Count = Field(6, description="attempts before an install fails for good")
+    retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
+    retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
+    timeout_seconds: Seconds = Field(300, description="an install that takes longer gives up and is retried")
+    lease_seconds: Seconds = Field(15, description="a worker that is silent for this long has lost its install")
+    php: str = Field("php", description="PHP's command line")
+    wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="WordPress's own files")
+    wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
+
+
+class Timer(Section):
+    every: Cron = Field("*/5 * * * *", description="cron expression of the batches; six fields begin with seconds")
+    jitter_seconds: Seconds = Field(5, description="replicas start up to this much after the tick")
+    budget_seconds: Seconds = Field(240, description="a batch takes no new install after this time")
+
+
+class Smtp(Section):
+    host: str = Field("localhost", description="the SMTP server")
+    port: int = Field(25, ge=1, le=65535, description="its port")
+    security: Literal["none", "starttls", "tls"] = Field("none", description="encryption")
+    username: str | None = Field(None, description="login, if it wants one")
+    password: SecretStr | None = Field(None, description="its password")
+    timeout_seconds: Seconds = Field(30, description="patience with a silent server")
+
+
+class Mailer(Section):
+    store_url: SecretStr = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
+    smtp: Smtp = Smtp()
+    sender: str = Field("Your hosting team <welcome@localhost>", description="From line of the letters")
+    brand: str = Field("Your hosting team", description="name of the hosting company in the letters")
+    support: str | None = Field(None, description="address or URL that the letter gives for help")
+    templates: Path | None = Field(None, description="folder with templates that replace ours")
+    capacity: Count = Field(50, description="letters in hand at a time")
+    threads: Count = Field(4, description="letters sent at a time")
+    max_attempts: Count = Field(8, description="attempts before a letter fails for good")
+    retry_first_seconds: Seconds = Field(30, description="pause after the first failed attempt; doubles each time")
+    retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
+
+
+class Site(Section):
+    """One type of site."""
+
+    stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
+    settle_seconds: Seconds = Field(0, description="an install is not due before its account is this old")
+    welcome_email: bool = Field(True, description="send the welcome letter")
+    display_control_panel_login: bool = Field(True, description="the letter shows the hosting account's login, too")
+    address: Literal["domain", "temporary"] = Field(
+        "domain", description="the site answers under its domain, or under the server's temporary URL"
+    )
+    blog_name: Line = Field("My new site", description="title of a site whose order names none")
+
+
+class Databases(Section):
+    """The MariaDB server that a hosting server's sites use."""
+
+    socket: Path | None = Field(None, description="its Unix socket; takes precedence over host")
+    host: str = Field("127.0.0.1", description="its host")
+    port: int = Field(3306, ge=1, le=65535, description="its port")
+    username: str = Field("root", description="a user that may create databases and users")
+    password: SecretStr = Field(SecretStr(""), description="that user's password")
+
+
+class HostingServer(Section):
+    """One hosting server."""
+
+    driver: Literal["local"] = Field("local", description="how it is spoken to")
+    root: Path = Field(Path("/srv/hosting"), description="where the accounts live")
+    address: str = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
+    web_address: str = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
+    public_port: int = Field(80, ge=1, le=65535, description="port in the sites' addresses")
+    control_panel_url: str | None = Field(None, description="where customers log in to their account")
+    linux_users: bool = Field(False, description="make a Linux user for each account (needs root)")
+    databases: Databases | None = Field(None, description="none: only sites without a database")
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe lines to write")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    amqp_url: SecretStr = Field(
+        SecretStr("amqp://guest:guest@localhost:5672/"),
+        description="RabbitMQ, amqp:// or amqps://; several nodes of a cluster separated by commas",
+    )
+    delay: Delay = Delay()
+    keys: Keys = Keys()
+    order_intake: OrderIntake = OrderIntake()
+    installer: Installer = Installer()
+    timer: Timer = Timer()
+    mailer: Mailer = Mailer()
+    sites: dict[SiteType, Site] = Field(default_factory=dict, validate_default=True)
+    servers: dict[str, HostingServer] = Field(default_factory=dict, validate_default=True)
+    default_server: str = Field("local", description="server of orders that name none")
+    log: Log = Log()
+
+    @field_validator("sites")
+    @classmethod
+    def _known_site_types(cls, sites: dict[str, Site]) -> dict[str, Site]:
+        return {"wordpress": Site(), "static": Site()} | sites
+
+    @field_validator("servers")
+    @classmethod
+    def _at_least_one_server(cls, servers: dict[str, HostingServer]) -> dict[str, HostingServer]:
+        return servers or {"local": HostingServer()}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        if isinstance(env_settings, EnvSettingsSource):
+            env_settings.env_vars = _with_files(env_settings.env_vars)
+        return env_settings, init_settings
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings. Raises ConfigurationError that names the setting and what to do."""
+    place = _place(path)
+    document = _document(place) if place else {}
+    _refuse_unknown_variables()
+    try:
+        return Settings(**document)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, place)) from None
+
+
+def known() -> dict[str, Any]:
+    """Every setting by its dotted name; `*` stands for the name of a site type or server."""
+    return dict(_walk(Settings, ""))
+
+
+def _place(path: Path | None) -> Path | None:
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if named and not named.is_file():
+        raise ConfigurationError(f"there is no settings file {named}")
+    return named or next((place for place in CONFIG_PLACES if place.is_file()), None)
+
+
+def _document(place: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(place.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{place} is not TOML: {error}") from None
+
+
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, info in model.model_fields.items():
+        inner: Any = info.annotation
+        path = f"{prefix}{name}"
+        if get_origin(inner) is dict:
+            inner, path = get_args(inner)[1], f"{path}.*"
+        inner = next((kind for kind in (*get_args(inner), inner) if _is_section(kind)), inner)
+        if _is_section(inner):
+            yield from _walk(inner, f"{path}.")
+        else:
+            yield path, info
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _with_files(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    found = dict(variables)
+    for name, place in variables.items():
+        setting = name.removesuffix("_file")
+        if name.startswith(PREFIX.lower()) and setting != name and _setting_of(setting) and place:
+            del found[name]
+            try:
+                found[setting] = Path(place).read_text().strip()
+            except OSError as error:
+                raise ConfigurationError(f"{name.upper()} names a file that can't be read: {error.strerror}") from None
+    return found
+
+
+def _setting_of(variable: str) -> str | None:
+    """The dotted setting that a variable stands for."""
+    words = variable.lower().removeprefix(PREFIX.lower()).split("__")
+    for path in known():
+        parts = path.split(".")
+        if len(parts) == len(words) and all(p in ("*", w) for p, w in zip(parts, words, strict=True)):
+            return path
+    return None
+
+
+def _refuse_unknown_variables() -> None:
+    for name in os.environ:
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
+            continue
+        if not _setting_of(name) and not _setting_of(name.removesuffix("_FILE")):
+            names = [PREFIX + path.replace(".", "__").upper() for path in known()]
+            raise ConfigurationError(f"{name} is no setting{_nearest(name, names)}")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else "; `sitecrew config show` lists them"
+
+
+def _explain(error: ValidationError, place: Path | None) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        path = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            lines.append(f"{path} is no setting{_nearest(path, list(known()))}")
+        else:
+            lines.append(f"{path}: {item['msg']}")
+    return f"settings ({place or 'environment'}): " + "; ".join(lines)

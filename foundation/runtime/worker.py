@@ -1,0 +1,286 @@
+"""The loop around a service's handlers.
+
+A handler is a plain function `(tx, event) -> Settled | Act`. It claims: looks at the service's rows
+and changes them. If that was all, it returns `Done`, `Retry` or `Park`. If something is to be done
+in the outside world, it returns an `Act`: `run` happens in a worker thread, outside any transaction;
+then `record` (or `fail`, with the cause) writes down what came of it.
+
+Each turn of the loop is one transaction for everything that is ready: acts that have finished are
+recorded, new deliveries are claimed. Only then are deliveries acknowledged. If a turn's transaction
+fails for the sake of one message, each is tried alone, so a failure never costs its neighbours.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import structlog
+
+from foundation.broker import Consumer, Delivery, codec
+from foundation.broker.codec import Malformed
+from foundation.errors import Failed, StoreUnreachable
+from foundation.runtime.tx import Ledger, Tx
+from foundation.store import inbox
+from schemas.envelope import Event
+from schemas.values import Cause, CauseKind, Model
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Done:
+    """Dealt with; a duplicate will change nothing."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Deliver the same event again at a time."""
+
+    at: datetime
+    cause: Cause
+
+
+@dataclass(frozen=True)
+class Park:
+    """Set aside for people."""
+
+    cause: Cause
+
+
+Settled = Done | Retry | Park
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something to do in the outside world, and what to write down afterwards."""
+
+    run: Callable[[], Any]
+    record: Callable[[Tx, Any], Settled]
+    fail: Callable[[Tx, Cause], Settled]
+
+
+Handler = Callable[[Tx, Event[Any]], Settled | Act]
+Handlers = Mapping[type[Model], Handler]
+Refusal = Callable[[Tx, Malformed], None]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One thing to be done in a turn: claim a delivery, or record what became of its act."""
+
+    delivery: Delivery
+    event: Event[Any] | None
+    step: Callable[[Tx], Settled | Act]
+    fresh: bool
+
+    @property
+    def identity(self) -> inbox.Identity | None:
+        return (self.event.source, self.event.id) if self.event else None
+
+
+class Worker:
+    """Handles the deliveries of one queue, at most `capacity` at a time, with `threads` for acts."""
+
+    def __init__(
+        self,
+        queue: str,
+        handlers: Handlers,
+        ledger: Ledger,
+        *,
+        capacity: int,
+        threads: int = 1,
+        refused: Refusal | None = None,
+    ) -> None:
+        self.queue = queue
+        self._handlers = handlers
+        self._ledger = ledger
+        self._capacity = capacity
+        self._refused = refused
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=queue)
+        self._acting: dict[inbox.Identity | None, list[Delivery]] = {}
+        self._finished: SimpleQueue[_Piece] = SimpleQueue()
+        self._suspects: deque[Delivery] = deque()
+        self._held: list[_Piece] = []
+
+    def run(self, consumer: Consumer, stop: threading.Event) -> None:
+        """Until `stop`; then finish what was begun and give the rest back."""
+        while not stop.is_set():
+            self._turn_or_pause(consumer, stop, timeout=1.0)
+        self.drain(consumer)
+
+    def drain(self, consumer: Consumer) -> None:
+        """Take nothing new, settle everything that was begun, close the consumer."""
+        patience = threading.Event()
+        while self._acting or self._held:
+            self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
+        self._suspects.clear()
+        consumer.close()
+
+    def turn(self, consumer: Consumer, timeout: float, taking: bool = True) -> int:
+        """One transaction of the loop, after waiting up to `timeout` seconds for something to do;
+        how many pieces it had. Raises StoreUnreachable; what it had is then kept for the next."""
+        pieces = self._held or self._gather(consumer, timeout, taking)
+        self._held = pieces
+        if pieces:
+            self._follow(consumer, self._commit(pieces))
+        self._held = []
+        return len(pieces)
+
+    @property
+    def idle(self) -> bool:
+        return not (self._acting or self._held or self._suspects)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _turn_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, taking: bool = True) -> None:
+        try:
+            self.turn(consumer, timeout, taking)
+        except StoreUnreachable as error:
+            _log.warning("store.unreachable", queue=self.queue, reason=str(error))
+            stop.wait(1)
+
+    # What there is to do
+
+    def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[_Piece]:
+        recorded = self._recorded(0)
+        if self._suspects and taking and not (recorded or self._acting):
+            return self._read([self._suspects.popleft()])
+        room = self._capacity - len(self._acting)
+        if self._suspects or not taking or room <= 0:
+            return recorded or self._recorded(timeout)
+        arrived = consumer.take(room, 0 if recorded else timeout)
+        # What was handed out before and never settled may be what killed its worker. It is handled
+        # alone, so that its neighbours are safely done before it gets another chance.
+        self._suspects.extend(delivery for delivery in arrived if delivery.redeliveries)
+        return recorded + self._read([delivery for delivery in arrived if not delivery.redeliveries])
+
+    def _recorded(self, timeout: float) -> list[_Piece]:
+        pieces: list[_Piece] = []
+        try:
+            if timeout:
+                pieces.append(self._finished.get(timeout=timeout))
+            while True:
+                pieces.append(self._finished.get_nowait())
+        except Empty:
+            return pieces
+
+    def _read(self, deliveries: list[Delivery]) -> list[_Piece]:
+        pieces = [self._piece(delivery) for delivery in deliveries]
+        for piece in pieces:
+            if piece.identity in self._acting:  # its act is running: settle this copy with the first
+                self._acting[piece.identity].append(piece.delivery)
+        return [piece for piece in pieces if piece.identity not in self._acting]
+
+    def _piece(self, delivery: Delivery) -> _Piece:
+        try:
+            event = codec.decode(delivery.body, delivery.content_type, delivery.headers)
+            handler = self._handlers.get(type(event.data))
+            if handler is None:
+                raise Malformed("misdirected", "type", f"'{event.type}' does not belong in {delivery.queue}")
+        except Malformed as problem:
+            return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True)
+        return _Piece(delivery, event, _then(handler, event), fresh=True)
+
+    def _refuse(self, tx: Tx, delivery: Delivery, problem: Malformed) -> Settled:
+        sender = str(problem.document.get("source", ""))[:200]
+        remedy = f"correct {problem.field} at the sender" + (f" ({sender})" if sender else "") + " and publish it again"
+        cause = Cause(code=problem.code, kind=CauseKind.PERMANENT, detail=str(problem)[:1000], remedy=remedy[:500])
+        tx.park(delivery, cause, problem.field, sender)
+        if self._refused:
+            self._refused(tx, problem)
+        _log.warning("message.parked", queue=self.queue, code=cause.code, reason=cause.detail, sent_by=sender)
+        return Done()
+
+    # One transaction
+
+    def _commit(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
+        try:
+            return self._together(pieces)
+        except StoreUnreachable:
+            raise
+        except Exception:
+            return [(piece, self._alone(piece)) for piece in pieces]
+
+    def _together(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
+        results: list[tuple[_Piece, Settled | Act]] = []
+        settled: list[inbox.Identity] = []
+        with self._ledger.transaction() as tx:
+            known = inbox.seen(tx.connection, self.queue, [p.identity for p in pieces if p.fresh and p.identity])
+            for piece in pieces:
+                duplicate = piece.fresh and piece.identity in known
+                result = Done() if duplicate else self._step(tx, piece)
+                results.append((piece, result))
+                if piece.identity and not duplicate:
+                    known.add(piece.identity)
+                    if isinstance(result, Done | Park):
+                        settled.append(piece.identity)
+            inbox.remember(tx.connection, self.queue, settled, tx.now)
+        return results
+
+    def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
+        result = piece.step(tx)
+        match result:
+            case Retry() if piece.event:
+                tx.again(piece.delivery, piece.event, result.at)
+                _log.info("message.retry", queue=self.queue, order_id=piece.event.subject, cause=result.cause.code)
+            case Park():
+                source = piece.event.source if piece.event else ""
+                tx.park(piece.delivery, result.cause, source=source)
+                _log.warning("message.parked", queue=self.queue, code=result.cause.code, reason=result.cause.detail)
+        return result
+
+    def _alone(self, piece: _Piece) -> Settled | Act:
+        try:
+            return self._together([piece])[0][1]
+        except StoreUnreachable:
+            raise
+        except Exception as error:
+            cause = _unexpected(error)
+            _log.exception("message.unexpected", queue=self.queue, type=piece.delivery.type)
+            park = _Piece(piece.delivery, piece.event, lambda _: Park(cause), fresh=piece.fresh)
+            return self._together([park])[0][1]
+
+    # After it
+
+    def _follow(self, consumer: Consumer, results: list[tuple[_Piece, Settled | Act]]) -> None:
+        settled: list[Delivery] = []
+        for piece, result in results:
+            if isinstance(result, Act) and piece.identity:
+                self._acting[piece.identity] = [piece.delivery]
+                self._pool.submit(self._act, consumer, piece, result)
+            elif piece.identity and not piece.fresh:
+                settled += self._acting.pop(piece.identity)
+            else:
+                settled.append(piece.delivery)
+        consumer.settle(settled)
+
+    def _act(self, consumer: Consumer, piece: _Piece, act: Act) -> None:
+        try:
+            step = _then(act.record, act.run())
+        except Failed as failure:
+            step = _then(act.fail, failure.cause)
+        except Exception as error:
+            _log.exception("act.unexpected", queue=self.queue, order_id=piece.event and piece.event.subject)
+            step = _then(act.fail, _unexpected(error))
+        self._finished.put(_Piece(piece.delivery, piece.event, step, fresh=False))
+        consumer.wake()
+
+
+def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx], Settled | Act]:
+    return lambda tx: step(tx, *arguments)
+
+
+def _unexpected(error: Exception) -> Cause:
+    # The error's own text may quote what it choked on, which may be a secret: it stays in the log.
+    return Cause(
+        code="unexpected",
+        kind=CauseKind.TRANSIENT,
+        detail=f"{type(error).__name__}, which nothing here foresees",
+        remedy="look for `unexpected` in the service's log at this time, and report it",
+    )

@@ -1,0 +1,33 @@
+"""Running the migrations of Alembic from inside the service, at start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, text
+
+HERE = Path(__file__).parent / "migrations"
+_LOCK = 0x73697465  # any number, the same in every replica
+
+
+def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
+    """Upgrade to the newest revision of every folder, in one transaction that replicas take in turn."""
+    with engine.begin() as connection:
+        _take_turn(connection)
+        command.upgrade(_config(connection, folders), "heads")
+
+
+def _take_turn(connection: Connection) -> None:
+    # SQLite's BEGIN IMMEDIATE has taken the turn already.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def _config(connection: Connection, folders: Sequence[Path]) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(map(str, [HERE / "versions", *folders])))
+    config.attributes["connection"] = connection
+    return config

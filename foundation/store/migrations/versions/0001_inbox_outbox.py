@@ -1,0 +1,44 @@
+"""The inbox and the outbox that every service has."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from foundation.store.types import Utc
+
+revision = "foundation_0001"
+down_revision = None
+branch_labels = ("foundation",)
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "inbox",
+        sa.Column("consumer", sa.String(64), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("received_at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("consumer", "source", "id", name="pk_inbox"),
+    )
+    op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("exchange", sa.String(64), nullable=False),
+        sa.Column("routing_key", sa.String(255), nullable=False),
+        sa.Column("due_at", Utc),
+        sa.Column("message_id", sa.String(255), nullable=False),
+        sa.Column("type", sa.String(255), nullable=False),
+        sa.Column("correlation_id", sa.String(255), nullable=False),
+        sa.Column("content_type", sa.String(255), nullable=False),
+        sa.Column("headers", sa.JSON, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("claimed_until", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
+    )
+    op.create_index("ix_outbox_claimed_until", "outbox", ["claimed_until"])
+
+
+def downgrade() -> None:
+    op.drop_table("outbox")
+    op.drop_table("inbox")

@@ -1,0 +1,91 @@
+"""The timer: at each tick, one batch of what is due."""
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from time import monotonic
+
+import structlog
+from cronsim import CronSim
+
+from foundation.broker import Consumer
+from foundation.errors import BrokerUnreachable, StoreUnreachable
+from foundation.runtime.clock import Now
+from foundation.runtime.settings import Timer
+from foundation.runtime.worker import Worker
+
+_DRY = 0.3
+"""Seconds without a delivery after which the queue's depth is asked for."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Batches:
+    """Opens the queue at each tick, works until it is dry or the time budget ends, settles
+    everything and closes it. Between ticks it holds no message."""
+
+    def __init__(
+        self,
+        timer: Timer,
+        worker: Worker,
+        consume: Callable[[], Consumer],
+        depth: Callable[[], int | None],
+        now: Now,
+    ) -> None:
+        self._timer = timer
+        self._worker = worker
+        self._consume = consume
+        self._depth = depth
+        self._now = now
+        self._called = threading.Event()
+
+    def run_now(self) -> None:
+        """Do not wait for the next tick."""
+        self._called.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop`, which also cuts a batch short: what it has begun is finished."""
+        threading.Thread(target=self._call_at, args=(stop,), daemon=True).start()
+        ticks = CronSim(self._timer.every, self._now())
+        while not stop.is_set():
+            tick = self._wait(ticks)
+            if stop.is_set():
+                break
+            try:
+                self.run_once(stop, tick)
+            except (BrokerUnreachable, StoreUnreachable) as error:
+                _log.warning("batch.interrupted", reason=str(error))
+        self._worker.close()
+
+    def run_once(self, stop: threading.Event, tick: datetime | None = None) -> int:
+        """One batch; how many turns had something to do."""
+        began, handled = monotonic(), 0
+        late = (self._now() - tick).total_seconds() if tick else 0.0
+        consumer = self._consume()
+        try:
+            while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
+                turned = self._worker.turn(consumer, _DRY)
+                handled += turned
+                if not turned and self._worker.idle and not self._depth():
+                    break
+        finally:
+            self._worker.drain(consumer)
+        if handled:
+            seconds = round(monotonic() - began, 3)
+            _log.info("batch.finished", turns=handled, late_seconds=round(late, 3), duration_seconds=seconds)
+        return handled
+
+    def _call_at(self, stop: threading.Event) -> None:
+        stop.wait()
+        self._called.set()
+
+    def _wait(self, ticks: CronSim) -> datetime | None:
+        """Until the next tick that is still to come, or until called; the tick, if that was it."""
+        now = self._now()
+        tick = next(moment for moment in ticks if moment > now)
+        pause = (tick - now).total_seconds() + random.uniform(0, self._timer.jitter_seconds)
+        if self._called.wait(pause):
+            self._called.clear()
+            return None
+        return tick

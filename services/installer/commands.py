@@ -1,0 +1,63 @@
+"""What staff can tell the installer to do."""
+
+from collections.abc import Callable
+
+import structlog
+
+from foundation.runtime.tx import Tx
+from foundation.runtime.worker import Done, Handlers, Settled
+from schemas.envelope import Event
+from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
+from schemas.values import Cause, CauseKind
+from services.installer import installs
+from services.installer.install import Installing
+
+_log = structlog.get_logger(__name__)
+
+
+class Commands:
+    """The control lane: carried out at once, whatever the batches are doing."""
+
+    def __init__(self, installing: Installing, run_now: Callable[[], None]) -> None:
+        self._installing = installing
+        self._run_now = run_now
+
+    def handlers(self) -> Handlers:
+        return {InstallCancel: self.cancel, InstallRetry: self.retry, TimerRunNow: self.run_now}
+
+    def cancel(self, tx: Tx, event: Event[InstallCancel]) -> Settled:
+        """Race-free: either the cancel or the worker's claim changes the row, never both."""
+        cancelled = installs.cancel(tx, event.data.install_id)
+        if cancelled is None:
+            return self._refuse(tx, event, event.data.install_id)
+        gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
+        tx.emit(gone, cancelled.order_id, event)
+        _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id)
+        return Done()
+
+    def retry(self, tx: Tx, event: Event[InstallRetry]) -> Settled:
+        """Again, from the first attempt."""
+        staged = installs.retry(tx, event.data.install_id)
+        if staged is None:
+            return self._refuse(tx, event, event.data.install_id)
+        self._installing.stage_again(tx, staged, event)
+        _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
+        return Done()
+
+    def run_now(self, _tx: Tx, _event: Event[TimerRunNow]) -> Settled:
+        self._run_now()
+        return Done()
+
+    def _refuse(self, tx: Tx, event: Event[InstallCancel] | Event[InstallRetry], install_id: str) -> Settled:
+        install = installs.find(tx.connection, install_id)
+        detail = f"it is {install.state}" if install else "there is no such install"
+        remedy = (
+            "an installed site is installed anew with `sitecrew order reinstall`"
+            if install
+            else "see `sitecrew installs list`"
+        )
+        cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
+        refused = CommandRefused(command_id=event.id, install_id=install_id, cause=cause)
+        tx.emit(refused, install.order_id if install else None, event)
+        _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
+        return Done()

@@ -1,0 +1,244 @@
+"""Carrying out an install: claim its row, install and verify, record what came of it."""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import structlog
+
+from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
+from foundation.errors import Failed
+from foundation.hosting import Server
+from foundation.runtime.clock import Now
+from foundation.runtime.sealing import Sealer
+from foundation.runtime.settings import Settings
+from foundation.runtime.tx import Ledger, Tx
+from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
+from schemas.envelope import Event
+from schemas.installs import (
+    ApplicationLogin,
+    InstallCancelled,
+    InstallCompleted,
+    InstallFailed,
+    InstallStaged,
+    InstallStarted,
+)
+from schemas.values import Cause, CauseKind
+from services.installer import installs
+from services.installer.installs import Install, State
+from services.installer.sites import InstalledSite, Job, SiteInstaller
+
+_EARLY = timedelta(seconds=1)
+"""How far clocks may differ before an install counts as delivered early."""
+_ONE_MORE_TRY = {"verify_failed": 2}
+"""Causes that are worth fewer attempts than the setting allows."""
+
+_AT_ONCE = {"worker_lost"}
+"""Causes after which a pause would help nobody."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Installing:
+    """The installer's handlers for what is staged and what is due."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        servers: Mapping[str, Server],
+        installers: Mapping[str, SiteInstaller],
+        sealer: Sealer,
+        now: Now,
+    ) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._installers = installers
+        self._sealer = sealer
+        self._now = now
+        self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self._lease = timedelta(seconds=settings.installer.lease_seconds)
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def staged(self) -> Handlers:
+        """The news that something is staged: the row is there before its time comes."""
+        return {InstallStaged: self.note}
+
+    def due(self) -> Handlers:
+        """What the delayed exchange brings when its time has come."""
+        return {InstallStaged: self.start}
+
+    def note(self, tx: Tx, event: Event[InstallStaged]) -> Settled:
+        """Write the install down, and cancel older generations that have not begun."""
+        install = installs.stage(tx, event.data)
+        for older in installs.superseded(tx, install) if install else ():
+            cancelled = InstallCancelled(**older.ref.model_dump(), reason=f"superseded by {event.data.install_id}")
+            tx.emit(cancelled, older.order_id, event)
+        return Done()
+
+    def start(self, tx: Tx, event: Event[InstallStaged]) -> Settled | Act:
+        """Claim the install. The row is the truth, the message only the wake-up."""
+        self.note(tx, event)
+        install = installs.find(tx.connection, event.data.install_id)
+        if install is None or install.state not in (State.STAGED, State.INSTALLING):
+            return Done()
+        if install.state == State.INSTALLING:
+            return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
+        if install.due_at > tx.now + _EARLY:
+            return Retry(install.due_at, _waits("early", "delivered before it is due"))
+        claimed = installs.claim(tx, install.install_id, self._owner, self._lease)
+        if claimed is None:
+            return Retry(tx.now + self._lease, _waits("account_busy", "another install works in this account"))
+        self._hold(claimed)
+        started = InstallStarted(**claimed.ref.model_dump(), attempt=claimed.attempt, worker=self._owner)
+        tx.emit(started, claimed.order_id, event)
+        return Act(
+            run=partial(self._run, claimed),
+            record=partial(self._record, claimed, event),
+            fail=partial(self._fail, claimed, event),
+        )
+
+    def renew_leases(self, ledger: Ledger) -> None:
+        """Tell the table that we are still at work on what we hold."""
+        with self._lock:
+            held = dict(self._held)
+        if held:
+            with ledger.transaction() as tx:
+                installs.renew(tx, held, self._lease)
+
+    def stage_again(self, tx: Tx, install: Install, cause: Event[Any] | None = None) -> None:
+        """Publish that the install is staged (as its row now says), and wake it at its time."""
+        staged = install.staged.model_copy(
+            update={"attempt": install.attempt, "due_at": install.due_at, "cause": install.cause}
+        )
+        event = tx.emit(staged, install.order_id, cause)
+        tx.deliver(event, self.lane(install.site_type), install.due_at)
+
+    def lane(self, site_type: str) -> str:
+        """The queue in which installs of this type come due: the timer's, or the immediate one."""
+        site = self._settings.sites.get(site_type)
+        return INSTALLER_DUE if site is None or site.stage else INSTALLER_NOW
+
+    def attempt_failed(self, tx: Tx, install: Install, cause: Cause, event: Event[Any] | None = None) -> None:
+        """Another attempt after a pause if the cause passes by itself; else failed for good."""
+        own = self._settings.installer
+        limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))
+        if cause.kind == CauseKind.TRANSIENT and install.attempt < limit:
+            due_at = tx.now + self._pause(install, cause)
+            if staged := installs.again(tx, install, cause, due_at):
+                self.stage_again(tx, staged, event)
+                _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
+        elif failed := installs.failed(tx, install, cause):
+            gone = InstallFailed(**failed.ref.model_dump(), attempt=failed.attempt, cause=cause)
+            tx.emit(gone, failed.order_id, event)
+            _log.error("install.failed", **_names(failed), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+
+    def _pause(self, install: Install, cause: Cause) -> timedelta:
+        own = self._settings.installer
+        if cause.code in _AT_ONCE:
+            return timedelta(0)
+        pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (install.attempt - 1))
+        return timedelta(seconds=pause * random.uniform(0.8, 1.2))
+
+    def _run(self, install: Install) -> tuple[InstalledSite, float]:
+        began = perf_counter()
+        with structlog.contextvars.bound_contextvars(**_names(install)):
+            installer, server = self._tools(install)
+            site = installer.install(self._job(install, server), server, _step)
+        return site, perf_counter() - began
+
+    def _tools(self, install: Install) -> tuple[SiteInstaller, Server]:
+        installer = self._installers.get(install.site_type)
+        server = self._servers.get(install.server)
+        if installer is None or server is None:
+            missing = f"site type {install.site_type}" if installer is None else f"server {install.server}"
+            raise Failed.because(
+                "not_configured",
+                CauseKind.CONFIGURATION,
+                f"this installer knows no {missing}",
+                f"configure the {missing} for the installer, then `sitecrew installs retry {install.install_id}`",
+            )
+        return installer, server
+
+    def _job(self, install: Install, server: Server) -> Job:
+        staged = install.staged
+        return Job(
+            install_id=install.install_id,
+            order_id=install.order_id,
+            generation=install.generation,
+            fence=install.fence,
+            username=staged.account.username,
+            domain=staged.account.domain,
+            url=staged.site.url,
+            title=staged.site.title,
+            admin_email=staged.customer.email,
+            seal=self._sealer.seal,
+            deadline=self._now() + timedelta(seconds=self._settings.installer.timeout_seconds),
+        )
+
+    def _record(
+        self, install: Install, event: Event[InstallStaged], tx: Tx, outcome: tuple[InstalledSite, float]
+    ) -> Settled:
+        self._let_go(install)
+        site, seconds = outcome
+        completed = _completed(install, site, seconds)
+        wanted = self._settings.sites[install.site_type].welcome_email
+        if installs.installed(tx, install, completed, mail_state="" if wanted else "none"):
+            tx.emit(completed, install.order_id, event)
+            _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
+        else:
+            _log.warning("install.lost_its_lease", **_names(install))
+        return Done()
+
+    def _fail(self, install: Install, event: Event[InstallStaged], tx: Tx, cause: Cause) -> Settled:
+        self._let_go(install)
+        self.attempt_failed(tx, install, cause, event)
+        return Done()
+
+    def _hold(self, install: Install) -> None:
+        with self._lock:
+            self._held[install.install_id] = install.fence
+
+    def _let_go(self, install: Install) -> None:
+        with self._lock:
+            self._held.pop(install.install_id, None)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    _log.info("install.step", step=name)
+    began = perf_counter()
+    yield
+    _log.info("install.step_done", step=name, duration_seconds=round(perf_counter() - began, 3))
+
+
+def _completed(install: Install, site: InstalledSite, seconds: float) -> InstallCompleted:
+    login = None
+    if site.login_url and site.username and site.sealed_password:
+        login = ApplicationLogin(login_url=site.login_url, username=site.username, sealed_password=site.sealed_password)
+    return InstallCompleted(
+        **install.ref.model_dump(),
+        attempt=install.attempt,
+        site=install.staged.site,
+        application=site.application,
+        version=site.version,
+        login=login,
+        account=install.staged.account,
+        customer=install.staged.customer,
+        seconds=round(seconds, 3),
+    )
+
+
+def _names(install: Install) -> dict[str, object]:
+    return {"order_id": install.order_id, "install_id": install.install_id, "attempt": install.attempt}
+
+
+def _waits(code: str, detail: str) -> Cause:
+    return Cause(code=code, kind=CauseKind.TRANSIENT, detail=detail, remedy="nothing: it is tried again by itself")

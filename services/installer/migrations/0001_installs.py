@@ -1,0 +1,45 @@
+"""Installs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from foundation.store.types import Utc
+
+revision = "installer_0001"
+down_revision = None
+branch_labels = ("installer",)
+depends_on = "foundation_0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "installs",
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("site_type", sa.String(32), nullable=False),
+        sa.Column("domain", sa.String(253), nullable=False),
+        sa.Column("server", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("due_at", Utc, nullable=False),
+        sa.Column("wake_at", Utc, nullable=False),
+        sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("lease_owner", sa.String(128)),
+        sa.Column("lease_until", Utc),
+        sa.Column("cause", sa.JSON),
+        sa.Column("staged", sa.JSON, nullable=False),
+        sa.Column("completed", sa.JSON),
+        sa.Column("mail_state", sa.String(16), nullable=False),
+        sa.Column("mail_cause", sa.JSON),
+        sa.Column("staged_at", Utc, nullable=False),
+        sa.Column("started_at", Utc),
+        sa.Column("finished_at", Utc),
+        sa.PrimaryKeyConstraint("install_id", name="pk_installs"),
+    )
+    op.create_index("ix_installs_order_id", "installs", ["order_id"])
+    op.create_index("ix_installs_state_wake_at", "installs", ["state", "wake_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("installs")

@@ -1,0 +1,53 @@
+"""What brings back work that a crash or a lost broker has left lying."""
+
+import structlog
+
+from foundation.runtime.tx import Ledger, Tx
+from foundation.runtime.worker import Done, Handlers, Settled
+from schemas.envelope import Event
+from schemas.mails import MailFailed, MailSent
+from schemas.values import Cause, CauseKind
+from services.installer import installs
+from services.installer.install import Installing
+
+_WORKER_LOST = Cause(
+    code="worker_lost",
+    kind=CauseKind.TRANSIENT,
+    detail="the worker that had this install ended, or lost its connection to the database",
+    remedy="nothing at first: it is tried again by itself; if it repeats, see what ends the installer",
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Looks for installs whose row and whose messages have come apart."""
+
+    def __init__(self, installing: Installing) -> None:
+        self._installing = installing
+
+    def recover(self, ledger: Ledger) -> None:
+        """One round; how often is up to the caller. Any number of replicas may do this."""
+        with ledger.transaction() as tx:
+            for install in installs.lost(tx):
+                _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
+                self._installing.attempt_failed(tx, install, _WORKER_LOST)
+            for install in installs.overdue(tx):
+                _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
+                self._installing.stage_again(tx, install)
+            for install in installs.unmailed(tx):
+                if install.completed:
+                    _log.warning("install.completed_again", install_id=install.install_id)
+                    tx.emit(install.completed, install.order_id)
+
+    def mails(self) -> Handlers:
+        """The mailer's answers, kept in the install's row: its letter's outcome is part of its story."""
+        return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
+
+    def mail_sent(self, tx: Tx, event: Event[MailSent]) -> Settled:
+        installs.mailed(tx, event.data.install_id, "sent", None)
+        return Done()
+
+    def mail_failed(self, tx: Tx, event: Event[MailFailed]) -> Settled:
+        installs.mailed(tx, event.data.install_id, "failed", event.data.cause)
+        return Done()

@@ -1,0 +1,68 @@
+"""Why a site could not be installed, and what an operator does about it: the one table."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from foundation.errors import Failed
+from foundation.hosting.causes import HOSTING, Meaning
+from schemas.values import CauseKind
+
+CAUSES: Mapping[str, Meaning] = MappingProxyType(
+    {
+        **HOSTING,
+        "account_missing": Meaning(
+            CauseKind.CONFLICT,
+            "The account's directories are gone from this server. Restore them, or place the order again.",
+        ),
+        "docroot_not_empty": Meaning(
+            CauseKind.CONFLICT,
+            "The document root holds files that Sitecrew did not put there. Move them away, then retry.",
+        ),
+        "superseded": Meaning(
+            CauseKind.CONFLICT,
+            "Nothing to do: a later run for this account has taken over, and this one has cleaned up after itself.",
+        ),
+        "exchange_unsupported": Meaning(
+            CauseKind.CONFIGURATION,
+            "Keep the server's root on a file system that can exchange two directories in one step"
+            " (ext4, XFS, Btrfs, tmpfs; not NFS).",
+        ),
+        "db_unset": Meaning(
+            CauseKind.CONFIGURATION,
+            "This type of site needs a database: give the server one in its settings.",
+        ),
+        "php_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Install PHP's command line (Debian: php-cli) on this machine, or correct `php` in the settings.",
+        ),
+        "php_ext": Meaning(
+            CauseKind.CONFIGURATION,
+            "Install the PHP extensions named in the detail (Debian: php-mysql for mysqli).",
+        ),
+        "php_fatal": Meaning(
+            CauseKind.PERMANENT,
+            "Read PHP's complaint in the detail; it comes from the application's own code or from its configuration.",
+        ),
+        "core_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Install the application whole, with a theme (Debian: wordpress, wordpress-theme-twentytwentythree,"
+            " ca-certificates), or correct `core` in the settings.",
+        ),
+        "timeout": Meaning(
+            CauseKind.TRANSIENT,
+            "It is tried again by itself. If it happens often, see whether the database or the disk is overloaded.",
+        ),
+        "verify_failed": Meaning(
+            CauseKind.TRANSIENT,
+            "Ask the address in the detail with that Host header and read the web server's error log."
+            " The site that was there before is in place again.",
+        ),
+    }
+)
+"""Every cause that a site installer raises, by its code."""
+
+
+def failed(code: str, detail: str) -> Failed:
+    """The error for a code of `CAUSES`; `detail` says what happened this time, without secrets."""
+    meaning = CAUSES[code]
+    return Failed.because(code, meaning.kind, detail, meaning.remedy)

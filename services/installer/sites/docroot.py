@@ -1,0 +1,225 @@
+"""Putting a staged tree in place of a document root, so that a crash at any point can be mended.
+
+    <home>/www/                     what the web server shows
+    <home>/.stage-g<G>-f<F>/        the tree that run (G, F) builds; no web server shows it
+    <home>/private/journal.json     the latest run, and whether its tree may stand in `www` unverified
+    <home>/private/site.json        the marker: the verified site
+    <home>/private/site.lock        held while any of these is read to decide or is changed
+
+A run begins (`begin`: mends what a crash left, then shuts earlier runs out), builds beside `www`,
+and goes live: journal, exchange, verification, marker. Short of the marker, the trees change back,
+by the very same code after a failure and after a crash.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from foundation.errors import Failed
+from foundation.hosting import Databases, Server
+from foundation.hosting.disk import disk_errors
+from services.installer.sites import InstalledSite, Job, Step
+from services.installer.sites.causes import failed
+from services.installer.sites.exchange import exchange, sync_disk
+from services.installer.sites.markers import (
+    Journal,
+    SiteMarker,
+    read_journal,
+    read_site,
+    write_journal,
+    write_site,
+)
+from services.installer.sites.runs import Run, database_prefix
+
+_log = structlog.get_logger()
+_LOCK_POLL = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Docroot:
+    """One account's document root, in the hands of one run."""
+
+    home: Path
+    username: str
+    install_id: str
+    run: Run
+    deadline: datetime
+    databases: Databases | None
+
+    @classmethod
+    def of(cls, job: Job, server: Server) -> "Docroot":
+        """The document root that `job` is about; nothing is touched yet."""
+        run = Run(generation=job.generation, fence=job.fence)
+        home = server.home(job.username)
+        return cls(home, job.username, job.install_id, run, job.deadline, server.databases)
+
+    @property
+    def www(self) -> Path:
+        """The document root itself."""
+        return self.home / "www"
+
+    @property
+    def private(self) -> Path:
+        """Where the markers are."""
+        return self.home / "private"
+
+    def begin(self) -> InstalledSite | None:
+        """The site, if this install is done already; else None, and from now on earlier runs are shut out.
+
+        What a crash left of earlier runs is taken back. Raises `Failed`: account_missing,
+        docroot_not_empty, superseded, timeout, disk_full, disk_denied.
+        """
+        with disk_errors(self.username), self._locked():
+            self._settle()
+            marker = read_site(self.private)
+            done = marker is not None and marker.install_id == self.install_id
+            if not done:
+                self._refuse_superseded()
+                self._refuse_foreign()
+                write_journal(self.private, Journal(self.install_id, self.run))
+        self.sweep()
+        return marker.site(adopted=True) if marker is not None and done else None
+
+    @contextmanager
+    def building(self) -> Iterator[Path]:
+        """The directory to build the tree in. If the block fails, all that the run has made is taken back."""
+        stage = self.run.stage(self.home)
+        try:
+            with disk_errors(self.username):
+                stage.mkdir(mode=0o700)
+                os.chown(stage, -1, self.www.stat().st_gid)
+                stage.chmod(0o2750)
+                yield stage
+        except BaseException as error:
+            self.sweep()
+            if isinstance(error, Exception):
+                # Our things may have vanished because a later run took them away: that is then the cause.
+                self._refuse_superseded(error)
+            raise
+
+    def owner(self) -> tuple[int, int] | None:
+        """The user and group ids that the tree must belong to; None if those are this process's own."""
+        www = self.www.stat()
+        return None if www.st_uid == os.geteuid() else (www.st_uid, www.st_gid)
+
+    def hand_over(self, stage: Path) -> None:
+        """Give the tree to the owner of the document root. From then on it is his: write nothing more into it."""
+        if (owner := self.owner()) is None:
+            return
+        for directory, _, files in os.walk(stage, topdown=False):
+            for name in files:
+                os.chown(f"{directory}/{name}", *owner, follow_symlinks=False)
+            os.chown(directory, *owner, follow_symlinks=False)
+
+    def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], None], step: Step) -> None:
+        """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
+
+        If `verify` raises, the older tree is in place again before that leaves here. Raises `Failed`:
+        superseded, docroot_not_empty, exchange_unsupported, timeout, and whatever `verify` raises.
+        """
+        with step("sync"):
+            sync_disk(stage)
+        with self._locked():
+            self._refuse_superseded()
+            self._refuse_foreign()
+            try:
+                with step("swap"):
+                    write_journal(self.private, Journal(self.install_id, self.run, stage.stat().st_ino))
+                    exchange(stage, self.www)
+                with step("verify"):
+                    verify()
+                with step("marker"):
+                    write_site(self.private, marker)
+            finally:
+                self._settle()
+        with step("retire"):
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Take away what this run and earlier ones made and is not in use. What resists is left to the next sweep:
+        an earlier run that is still alive may be adding to it, the database server may be down."""
+        journal, marker = read_journal(self.private), read_site(self.private)
+        # While a swap is open (mending it failed), either tree and either database may be the one in use.
+        open_run = journal.run if journal is not None and journal.swapping is not None else None
+        self._sweep_trees(open_run)
+        kept = {marker.database} if marker is not None else set()
+        try:
+            self._sweep_databases(kept, open_run)
+        except Failed as error:
+            _log.warning("site.leftovers_kept", username=self.username, cause=error.cause.code)
+
+    def _sweep_trees(self, open_run: Run | None) -> None:
+        for path in self.home.iterdir():
+            run = Run.of_stage(path)
+            if run is not None and run <= self.run and run != open_run:
+                # Under another name at once, so that an earlier run that is still copying fails instead of refilling.
+                with suppress(OSError):
+                    path.rename(self.home / f".trash-{secrets.token_hex(8)}")
+        for path in self.home.glob(".trash-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _sweep_databases(self, kept: set[str | None], open_run: Run | None) -> None:
+        if self.databases is None:
+            return
+        for name in self.databases.names(database_prefix(self.username)):
+            run = Run.of_database(name)
+            if run is not None and run <= self.run and run != open_run and name not in kept:
+                self.databases.drop(name)
+
+    def _settle(self) -> None:
+        """Close an open swap: without a marker that vouches for the tree, the older one comes back."""
+        journal = read_journal(self.private)
+        if journal is None or journal.swapping is None:
+            return
+        marker = read_site(self.private)
+        verified = marker is not None and marker.run == journal.run
+        if not verified and self.www.stat().st_ino == journal.swapping:
+            older = journal.run.stage(self.home)
+            older.mkdir(mode=0o2750, exist_ok=True)  # were it lost, an empty site beats an unverified one
+            exchange(older, self.www)
+        write_journal(self.private, replace(journal, swapping=None))
+
+    def _refuse_superseded(self, because: Exception | None = None) -> None:
+        for latest in (read_journal(self.private), read_site(self.private)):
+            if latest is not None and latest.run > self.run:
+                raise failed("superseded", f"{latest.run} has begun since {self.run}") from because
+
+    def _refuse_foreign(self) -> None:
+        if read_site(self.private) is None and any(self.www.iterdir()):
+            raise failed("docroot_not_empty", f"{self.www} holds files and no marker says that they are ours")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the account's lock, which the kernel frees if we die. Raises `Failed` (account_missing, timeout)."""
+        if not (self.www.is_dir() and self.private.is_dir()):
+            raise failed("account_missing", f"{self.home} lacks `www` or `private`")
+        handle = os.open(self.private / "site.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            while not _try_lock(handle):
+                self._refuse_late("another run holds the document root")
+                time.sleep(_LOCK_POLL)
+            self._refuse_late("the document root was reached too late")
+            yield
+        finally:
+            os.close(handle)
+
+    def _refuse_late(self, why: str) -> None:
+        if datetime.now(UTC) >= self.deadline:
+            raise failed("timeout", f"{self.username}: {why}")
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,85 @@
+"""What an account's `private` directory knows about its site: the marker, and the journal before it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from foundation.hosting.disk import read_marker, write_marker
+from services.installer.sites import InstalledSite
+from services.installer.sites.runs import Run
+
+
+@dataclass(frozen=True)
+class SiteMarker:
+    """The verified site in the document root. Its existence means: this install is done."""
+
+    install_id: str
+    run: Run
+    application: str
+    version: str
+    url: str
+    login_url: str | None = None
+    username: str | None = None
+    sealed_password: str | None = None
+    database: str | None = None
+
+    def site(self, *, adopted: bool) -> InstalledSite:
+        """The result that the install returned, or would have."""
+        return InstalledSite(
+            application=self.application,
+            version=self.version,
+            url=self.url,
+            login_url=self.login_url,
+            username=self.username,
+            sealed_password=self.sealed_password,
+            adopted=adopted,
+        )
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The latest run that has begun here: earlier ones may no longer put anything in place."""
+
+    install_id: str
+    run: Run
+    swapping: int | None = None
+    """The inode of the run's tree while it may stand in the document root unverified.
+
+    A directory keeps its inode when it is exchanged, so after a crash this number tells on which
+    side of the exchange the crash was.
+    """
+
+
+_T = TypeVar("_T")
+_MARKER = TypeAdapter(SiteMarker)
+_JOURNAL = TypeAdapter(Journal)
+
+
+def read_site(private: Path) -> SiteMarker | None:
+    """The marker; None if no install was ever finished here."""
+    return _read(private / "site.json", _MARKER)
+
+
+def write_site(private: Path, marker: SiteMarker) -> None:
+    """Say, durably, that the site in the document root is verified."""
+    write_marker(private / "site.json", asdict(marker))
+
+
+def read_journal(private: Path) -> Journal | None:
+    """The journal; None before the first run."""
+    return _read(private / "journal.json", _JOURNAL)
+
+
+def write_journal(private: Path, journal: Journal) -> None:
+    """Durable before it returns, as what it announces must not come first."""
+    write_marker(private / "journal.json", asdict(journal))
+
+
+def _read(path: Path, kind: TypeAdapter[_T]) -> _T | None:
+    content = read_marker(path)
+    try:
+        return None if content is None else kind.validate_python(content)
+    except ValidationError:
+        return None

@@ -1,0 +1,55 @@
+"""wp-config.php: the one file of a WordPress site that holds its secrets."""
+
+import secrets
+from pathlib import Path
+
+from foundation.hosting import Database
+from foundation.hosting.disk import write_new
+
+_SALTS = (
+    "AUTH_KEY",
+    "SECURE_AUTH_KEY",
+    "LOGGED_IN_KEY",
+    "NONCE_KEY",
+    "AUTH_SALT",
+    "SECURE_AUTH_SALT",
+    "LOGGED_IN_SALT",
+    "NONCE_SALT",
+)
+_ISOLATION = """
+/* This server has no way out, and page views start no background work. */
+defined('DISABLE_WP_CRON') || define('DISABLE_WP_CRON', true);
+defined('WP_HTTP_BLOCK_EXTERNAL') || define('WP_HTTP_BLOCK_EXTERNAL', true);
+"""
+_END = """
+$table_prefix = 'wp_';
+
+if (!defined('ABSPATH')) {
+    define('ABSPATH', __DIR__ . '/');
+}
+require_once ABSPATH . 'wp-settings.php';
+"""
+
+
+def write_config(stage: Path, database: Database, *, isolated: bool) -> None:
+    """Write the tree's wp-config.php (0640), with salts of its own."""
+    write_new(stage / "wp-config.php", _config(database, isolated=isolated), 0o640)
+
+
+def _config(database: Database, *, isolated: bool) -> str:
+    constants = {
+        "DB_NAME": database.name,
+        "DB_USER": database.username,
+        "DB_PASSWORD": database.password,
+        "DB_HOST": database.host,
+        "DB_CHARSET": "utf8mb4",
+        "DB_COLLATE": "",
+        **{name: secrets.token_urlsafe(48) for name in _SALTS},
+    }
+    lines = "".join(f"define('{name}', {_quoted(value)});\n" for name, value in constants.items())
+    return f"<?php\n{lines}{_ISOLATION if isolated else ''}{_END}"
+
+
+def _quoted(value: str) -> str:
+    """A PHP string; between single quotes only these two letters mean anything."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

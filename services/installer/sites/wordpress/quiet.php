@@ -1,0 +1,61 @@
+<?php
+/*
+ * What keeps a WordPress that runs for the installer to itself: it asks nobody over HTTP, mails nobody,
+ * and says in one line of JSON why it gives up. Loaded before WordPress.
+ */
+
+define('DISABLE_WP_CRON', true);
+define('WP_HTTP_BLOCK_EXTERNAL', true);
+define('WP_DISABLE_FATAL_ERROR_HANDLER', true);
+
+/* WordPress builds its hooks from this array, so they are in place before its first line can fail. */
+$GLOBALS['wp_filter'] = [
+    'wp_die_handler' => [10 => [['function' => 'sitecrew_die_handler', 'accepted_args' => 1]]],
+    'pre_http_request' => [10 => [['function' => 'sitecrew_no_http', 'accepted_args' => 0]]],
+];
+
+function sitecrew_die_handler($handler)
+{
+    return 'sitecrew_die';
+}
+
+function sitecrew_no_http()
+{
+    return new WP_Error('sitecrew', 'no HTTP during an install');
+}
+
+function sitecrew_die($message)
+{
+    $text = $message instanceof WP_Error ? $message->get_error_message() : (string) $message;
+    sitecrew_give_up($text);
+}
+
+/* `errno` is MariaDB's, 0 if the database is not what failed. */
+function sitecrew_give_up($detail)
+{
+    $errno = mysqli_connect_errno();
+    $error = (string) mysqli_connect_error();
+    $handle = isset($GLOBALS['wpdb']) ? $GLOBALS['wpdb']->dbh : null;
+    if ($errno === 0 && $handle instanceof mysqli) {
+        $errno = mysqli_errno($handle);
+        $error = mysqli_error($handle);
+    }
+    $detail = trim(preg_replace('/\s+/', ' ', strip_tags($detail)));
+    sitecrew_say(['ok' => false, 'errno' => $errno, 'error' => $error, 'detail' => substr($detail, 0, 600)]);
+    exit(1);
+}
+
+function sitecrew_say(array $answer)
+{
+    echo "\n", json_encode($answer, JSON_INVALID_UTF8_SUBSTITUTE), "\n";
+}
+
+/* Never part of an installed site: only this process has these instead of WordPress's own. */
+function wp_mail()
+{
+    return true;
+}
+
+function wp_new_blog_notification()
+{
+}

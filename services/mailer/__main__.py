@@ -1,0 +1,43 @@
+"""The mailer: wiring only."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime import settings as settings_of
+from foundation.runtime.sealing import Opener
+from foundation.runtime.service import Loop, Service, serve
+from foundation.runtime.settings import Settings, load
+from foundation.runtime.worker import Worker
+from services.mailer.letters import Letters
+from services.mailer.smtp import Smtp
+from services.mailer.welcome import Welcoming
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def loops(settings: Settings, service: Service) -> Sequence[Loop]:
+    own = settings.mailer
+    letters = Letters(own.templates, own.sender, own.brand, own.support)
+    opener = Opener(settings.keys.private.get_secret_value())
+    welcoming = Welcoming(settings, letters, _smtp(own.smtp), opener, service.now)
+    worker = Worker(MAILER_INSTALLS, welcoming.handlers(), service.ledger, capacity=own.capacity, threads=own.threads)
+    return (
+        service.consume(worker, own.capacity),
+        service.every(30, lambda: welcoming.wake_stale(service.ledger)),
+    )
+
+
+def _smtp(own: settings_of.Smtp) -> Smtp:
+    password = own.password.get_secret_value() if own.password else None
+    return Smtp(own.host, own.port, own.security, own.username, password, own.timeout_seconds)
+
+
+def main(settings: Settings) -> int:
+    store_url = settings.mailer.store_url.get_secret_value()
+    return serve("mailer", settings, store_url, MIGRATIONS, lambda service: loops(settings, service))
+
+
+if __name__ == "__main__":
+    sys.exit(main(load()))

@@ -1,0 +1,137 @@
+"""Letters: the mailer's table. One row for each install; `install_id` is what makes it one letter.
+
+    waiting -> sending -> sent | waiting (another attempt) | failed ;  suppressed from the start
+
+A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, Integer, String, Table, select, update
+
+from foundation.runtime.tx import Tx
+from foundation.store import Utc
+from foundation.store.insert import insert_new
+from foundation.store.types import metadata
+from schemas.installs import InstallCompleted
+from schemas.values import Cause
+
+
+class State(StrEnum):
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    SUPPRESSED = "suppressed"
+
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("install_id", String(80), primary_key=True),
+    Column("order_id", String(64), nullable=False, index=True),
+    Column("generation", Integer, nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("lease_until", Utc),
+    Column("wake_at", Utc),
+    Column("message_id", String(255)),
+    Column("cause", JSON),
+    Column("completed", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("sent_at", Utc),
+    Index("ix_mails_wake_at", "wake_at"),
+)
+
+_LEASE = timedelta(minutes=2)
+"""How long one worker has for sending a letter before another may; longer than SMTP's patience."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One letter as it stands in the table. Its passwords are sealed in `completed`."""
+
+    install_id: str
+    state: State
+    attempt: int
+    """Also its fencing number: every claim is an attempt."""
+    lease_until: datetime | None
+    completed: InstallCompleted
+
+
+def enter(tx: Tx, completed: InstallCompleted, state: State) -> bool:
+    """Note a new letter; False if this install has one."""
+    row = {
+        "install_id": completed.install_id,
+        "order_id": completed.order_id,
+        "generation": completed.generation,
+        "recipient": completed.customer.email,
+        "state": state,
+        "attempt": 0,
+        "wake_at": tx.now + _LEASE if state == State.WAITING else None,
+        "completed": completed.model_dump(mode="json"),
+        "created_at": tx.now,
+    }
+    return insert_new(tx.connection, mails, row)
+
+
+def find(tx: Tx, install_id: str) -> Mail | None:
+    row = tx.execute(select(mails).where(mails.c.install_id == install_id)).mappings().first()
+    return _mail(row) if row else None
+
+
+def claim(tx: Tx, mail: Mail) -> Mail | None:
+    """waiting -> sending, or from a sender whose lease has ended; None if another was faster."""
+    lease = tx.now + _LEASE
+    return _move(tx, mail, State.SENDING, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
+
+
+def sent(tx: Tx, mail: Mail, message_id: str) -> Mail | None:
+    """sending -> sent; None for a sender that has lost the letter meanwhile."""
+    return _move(
+        tx, mail, State.SENT, message_id=message_id, sent_at=tx.now, lease_until=None, wake_at=None, cause=None
+    )
+
+
+def failed(tx: Tx, mail: Mail, cause: Cause) -> Mail | None:
+    """sending -> failed, for good."""
+    return _move(tx, mail, State.FAILED, cause=cause.model_dump(mode="json"), lease_until=None, wake_at=None)
+
+
+def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
+    """sending -> waiting for another attempt at `due_at`."""
+    wake_at = due_at + _LEASE
+    return _move(tx, mail, State.WAITING, cause=cause.model_dump(mode="json"), lease_until=None, wake_at=wake_at)
+
+
+def stale(tx: Tx, limit: int = 100) -> list[Mail]:
+    """Letters that no message has moved in time, each named once in a lease."""
+    found = (
+        select(mails.c.install_id)
+        .where(mails.c.wake_at < tx.now)
+        .order_by(mails.c.wake_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    change = update(mails).where(mails.c.install_id.in_(found)).values(wake_at=tx.now + _LEASE)
+    return [_mail(row) for row in tx.execute(change.returning(mails)).mappings()]
+
+
+def _move(tx: Tx, mail: Mail, state: State, **changes: Any) -> Mail | None:
+    still = (mails.c.install_id == mail.install_id, mails.c.state == mail.state, mails.c.attempt == mail.attempt)
+    row = tx.execute(update(mails).where(*still).values(state=state, **changes).returning(mails)).mappings().first()
+    return _mail(row) if row else None
+
+
+def _mail(row: Any) -> Mail:
+    return Mail(
+        install_id=row["install_id"],
+        state=State(row["state"]),
+        attempt=row["attempt"],
+        lease_until=row["lease_until"],
+        completed=InstallCompleted.model_validate(row["completed"]),
+    )

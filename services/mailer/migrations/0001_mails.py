@@ -1,0 +1,37 @@
+"""Letters."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from foundation.store.types import Utc
+
+revision = "mailer_0001"
+down_revision = None
+branch_labels = ("mailer",)
+depends_on = "foundation_0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "mails",
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("recipient", sa.String(320), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("lease_until", Utc),
+        sa.Column("wake_at", Utc),
+        sa.Column("message_id", sa.String(255)),
+        sa.Column("cause", sa.JSON),
+        sa.Column("completed", sa.JSON, nullable=False),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("sent_at", Utc),
+        sa.PrimaryKeyConstraint("install_id", name="pk_mails"),
+    )
+    op.create_index("ix_mails_order_id", "mails", ["order_id"])
+    op.create_index("ix_mails_wake_at", "mails", ["wake_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("mails")

@@ -1,0 +1,134 @@
+"""The welcome letter: claimed, sent and recorded, once for each install."""
+
+import random
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime.clock import Now
+from foundation.runtime.sealing import Opener
+from foundation.runtime.settings import Settings
+from foundation.runtime.tx import Ledger, Tx
+from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
+from schemas.envelope import Event
+from schemas.installs import InstallCompleted
+from schemas.mails import MailFailed, MailSent
+from schemas.values import Cause, CauseKind
+from services.mailer import mails
+from services.mailer.letters import Letters, PanelLogin, Welcome
+from services.mailer.mails import Mail, State
+from services.mailer.smtp import Smtp
+
+_log = structlog.get_logger(__name__)
+
+
+class Welcoming:
+    """The mailer's handler for completed installs."""
+
+    def __init__(self, settings: Settings, letters: Letters, smtp: Smtp, opener: Opener, now: Now) -> None:
+        self._settings = settings
+        self._letters = letters
+        self._smtp = smtp
+        self._opener = opener
+        self._now = now
+
+    def handlers(self) -> Handlers:
+        return {InstallCompleted: self.welcome}
+
+    def welcome(self, tx: Tx, event: Event[InstallCompleted]) -> Settled | Act:
+        """Claim the install's letter and send it. After a crash between the SMTP server's yes and our
+        record it is sent again: a customer without credentials is the worse outcome."""
+        completed = event.data
+        site = self._settings.sites.get(completed.site.site_type)
+        wanted = site is None or site.welcome_email
+        mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED)
+        mail = mails.find(tx, completed.install_id)
+        if mail is None or mail.state not in (State.WAITING, State.SENDING):
+            return Done()
+        if mail.state == State.SENDING and mail.lease_until and mail.lease_until > tx.now:
+            return Retry(mail.lease_until, _IN_PROGRESS)
+        claimed = mails.claim(tx, mail)
+        if claimed is None:
+            return Done()
+        return Act(
+            run=partial(self._send, claimed),
+            record=partial(self._record, claimed, event),
+            fail=partial(self._fail, claimed, event),
+        )
+
+    def wake_stale(self, ledger: Ledger) -> None:
+        """Deliver letters again that no message has moved in time."""
+        with ledger.transaction() as tx:
+            for mail in mails.stale(tx):
+                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id)
+
+    def _send(self, mail: Mail) -> str:
+        """Render and send; the letter's Message-ID."""
+        message = self._letters.render(self._letter(mail.completed), self._now())
+        self._smtp.send(message)
+        return str(message["Message-ID"])
+
+    def _letter(self, completed: InstallCompleted) -> Welcome:
+        login, account = completed.login, completed.account
+        site = self._settings.sites[completed.site.site_type]
+        return Welcome(
+            install_id=completed.install_id,
+            order_id=completed.order_id,
+            generation=completed.generation,
+            customer_name=completed.customer.name,
+            customer_email=completed.customer.email,
+            domain=account.domain,
+            site_type=completed.site.site_type,
+            application=completed.application,
+            site_url=completed.site.url,
+            login_url=login.login_url if login else None,
+            username=login.username if login else None,
+            password=self._opener.open(login.sealed_password) if login else None,
+            address=account.address,
+            temporary=site.address == "temporary",
+            control_panel=self._panel(completed) if site.display_control_panel_login else None,
+        )
+
+    def _panel(self, completed: InstallCompleted) -> PanelLogin | None:
+        panel = completed.account.control_panel
+        if panel is None:
+            return None
+        return PanelLogin(panel.url, panel.username, self._opener.open(panel.sealed_password))
+
+    def _record(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, message_id: str) -> Settled:
+        if mails.sent(tx, mail, message_id):
+            recipient = mail.completed.customer.email
+            sent = MailSent(**_ref(mail.completed), recipient=recipient, message_id=message_id)
+            tx.emit(sent, mail.completed.order_id, event)
+            _log.info("mail.sent", **_names(mail))
+        return Done()
+
+    def _fail(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, cause: Cause) -> Settled:
+        own = self._settings.mailer
+        if cause.kind == CauseKind.TRANSIENT and mail.attempt < own.max_attempts:
+            pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempt - 1))
+            due_at = tx.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
+            return Retry(due_at, cause) if mails.again(tx, mail, cause, due_at) else Done()
+        if mails.failed(tx, mail, cause):
+            gone = MailFailed(**_ref(mail.completed), recipient=mail.completed.customer.email, cause=cause)
+            tx.emit(gone, mail.completed.order_id, event)
+            _log.error("mail.failed", **_names(mail), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+        return Done()
+
+
+_IN_PROGRESS = Cause(
+    code="in_progress",
+    kind=CauseKind.TRANSIENT,
+    detail="another worker sends this letter",
+    remedy="nothing: it is looked at again by itself",
+)
+
+
+def _ref(completed: InstallCompleted) -> dict[str, object]:
+    return completed.model_dump(include={"install_id", "order_id", "generation"})
+
+
+def _names(mail: Mail) -> dict[str, object]:
+    return {"order_id": mail.completed.order_id, "install_id": mail.install_id, "attempt": mail.attempt}

@@ -1,0 +1,232 @@
+"""Orders and the accounts made from them: order intake's table, and every change to it.
+
+accepted -> created | failed ;  accepted | created -> cancelled ;  failed -> accepted (again)
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint, select, update
+
+from foundation.runtime.tx import Tx
+from foundation.store import Utc
+from foundation.store.insert import insert_new
+from foundation.store.types import metadata
+from schemas.orders import OrderPlaced
+from schemas.values import AccountRef, Cause, Customer
+
+
+class OrderState(StrEnum):
+    ACCEPTED = "accepted"
+    CREATED = "created"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", String(64), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("site_type", String(32), nullable=False),
+    Column("domain", String(253), nullable=False),
+    Column("customer", JSON, nullable=False),
+    Column("title", String(200), nullable=False),
+    Column("server", String(64), nullable=False),
+    Column("username", String(16), nullable=False),
+    Column("account", JSON),
+    Column("cause", JSON),
+    Column("tries", Integer, nullable=False),
+    Column("lease_until", Utc, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("install_state", String(16), nullable=False),
+    Column("announcements", Integer, nullable=False),
+    Column("announce_at", Utc),
+    Column("created_at", Utc, nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    UniqueConstraint("server", "username"),
+    Index("ix_orders_announce_at", "announce_at"),
+)
+
+_LEASE = timedelta(seconds=30)
+"""How long one worker has for creating an account before another may try."""
+_PATIENCE = timedelta(minutes=10)
+"""How long after its due time an install may be silent before it is announced again; doubles."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order as it stands in the table."""
+
+    order_id: str
+    digest: str
+    state: OrderState
+    site_type: str
+    domain: str
+    customer: Customer
+    title: str
+    server: str
+    username: str
+    account: AccountRef | None
+    tries: int
+    lease_until: datetime
+    generation: int
+
+
+def digest(order: OrderPlaced) -> str:
+    """What tells the same order from another one with the same id."""
+    return sha256(order.model_dump_json().encode()).hexdigest()
+
+
+def find(tx: Tx, order_id: str) -> Order | None:
+    row = tx.execute(select(orders).where(orders.c.order_id == order_id)).mappings().first()
+    return _order(row) if row else None
+
+
+def accept(tx: Tx, placed: OrderPlaced, title: str, server: str) -> Order | None:
+    """Write a new order down, with a username that nobody has, and claim it. None if the order is
+    known already."""
+    for number in range(100):
+        row = _new_row(tx, placed, title, server, candidate(placed.domain, placed.order_id, number))
+        if insert_new(tx.connection, orders, row):
+            return _order(row)
+        if find(tx, placed.order_id):
+            return None
+    raise RuntimeError("no free username in a hundred candidates")  # 32^4 endings each
+
+
+def take_over(tx: Tx, order: Order) -> Order | None:
+    """Claim an order whose worker was lost, or that failed; None if another was faster."""
+    return _move(
+        tx,
+        order,
+        OrderState.ACCEPTED,
+        tries=order.tries + 1,
+        lease_until=tx.now + _LEASE,
+        cause=None,
+    )
+
+
+def created(tx: Tx, order: Order, account: AccountRef) -> Order | None:
+    """The account exists; None if the order was cancelled or taken over meanwhile."""
+    return _move(tx, order, OrderState.CREATED, account=account.model_dump(mode="json"), generation=1)
+
+
+def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
+    return _move(tx, order, OrderState.FAILED, cause=cause.model_dump(mode="json"))
+
+
+def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
+    """Left for another try, perhaps under another username."""
+    return _move(
+        tx,
+        order,
+        OrderState.ACCEPTED,
+        cause=cause.model_dump(mode="json"),
+        lease_until=tx.now,
+        username=username,
+    )
+
+
+def cancelled(tx: Tx, order: Order) -> Order | None:
+    return _move(tx, order, OrderState.CANCELLED, announce_at=None)
+
+
+def next_generation(tx: Tx, order: Order, title: str) -> Order | None:
+    return _move(
+        tx, order, order.state, generation=order.generation + 1, title=title, install_state="", announcements=0
+    )
+
+
+def announced(tx: Tx, order: Order, due_at: datetime, number: int) -> None:
+    """The install was published for the `number`th time; note when to do so again if all is silent."""
+    again = due_at + _PATIENCE * 2 ** min(number, 6)
+    change = update(orders).where(orders.c.order_id == order.order_id)
+    tx.execute(change.values(announcements=number + 1, announce_at=again))
+
+
+def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
+    """The installer has the install: it needs no more announcing."""
+    change = update(orders).where(orders.c.order_id == order_id, orders.c.generation == generation)
+    tx.execute(change.values(install_state=install_state, announce_at=None))
+
+
+def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
+    """Created orders of whose install nothing was heard in time, and how often it was announced."""
+    due = (
+        select(orders)
+        .where(orders.c.announce_at < tx.now, orders.c.state == OrderState.CREATED)
+        .order_by(orders.c.announce_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [(_order(row), row["announcements"]) for row in tx.execute(due).mappings()]
+
+
+def candidate(domain: str, order_id: str, number: int) -> str:
+    """The `number`th username to try: up to eight letters of the domain and four that depend on the
+    order, so that the next order for the same domain gets another."""
+    letters = "".join(letter for letter in domain.split(".")[0].removeprefix("xn--") if letter.isalnum())
+    stem = (letters if letters[:1].isalpha() else f"w{letters}")[:8]
+    alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+    ending = "".join(alphabet[byte % 32] for byte in sha256(f"{order_id} {number}".encode()).digest()[:4])
+    return stem + ending
+
+
+def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str) -> dict[str, Any]:
+    return {
+        "order_id": placed.order_id,
+        "digest": digest(placed),
+        "state": OrderState.ACCEPTED,
+        "site_type": placed.site_type,
+        "domain": placed.domain,
+        "customer": placed.customer.model_dump(mode="json"),
+        "title": title,
+        "server": server,
+        "username": username,
+        "account": None,
+        "cause": None,
+        "tries": 1,
+        "lease_until": tx.now + _LEASE,
+        "generation": 0,
+        "install_state": "",
+        "announcements": 0,
+        "announce_at": None,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+
+
+def _move(tx: Tx, order: Order, state: OrderState, **changes: Any) -> Order | None:
+    """Change an order that is still as we saw it; None if it is not. `tries` is the fencing token."""
+    still = (
+        orders.c.order_id == order.order_id,
+        orders.c.state == order.state,
+        orders.c.tries == order.tries,
+        orders.c.generation == order.generation,
+    )
+    change = update(orders).where(*still).values(state=state, updated_at=tx.now, **changes)
+    row = tx.execute(change.returning(orders)).mappings().first()
+    return _order(row) if row else None
+
+
+def _order(row: Any) -> Order:
+    return Order(
+        order_id=row["order_id"],
+        digest=row["digest"],
+        state=OrderState(row["state"]),
+        site_type=row["site_type"],
+        domain=row["domain"],
+        customer=Customer.model_validate(row["customer"]),
+        title=row["title"],
+        server=row["server"],
+        username=row["username"],
+        account=AccountRef.model_validate(row["account"]) if row["account"] else None,
+        tries=row["tries"],
+        lease_until=row["lease_until"],
+        generation=row["generation"],
+    )

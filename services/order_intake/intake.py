@@ -1,0 +1,269 @@
+"""What order intake does with orders: create the account at once, stage the install."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from foundation.broker.codec import Malformed
+from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
+from foundation.hosting import AccountRequest, Server
+from foundation.runtime.sealing import Sealer
+from foundation.runtime.settings import Settings, Site
+from foundation.runtime.tx import Ledger, Tx
+from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
+from schemas.accounts import AccountCreated, AccountFailed
+from schemas.envelope import Event
+from schemas.installs import (
+    InstallCancel,
+    InstallCancelled,
+    InstallCompleted,
+    InstallFailed,
+    InstallStaged,
+    InstallStarted,
+    SiteSpec,
+)
+from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
+from services.order_intake import accounts
+from services.order_intake.accounts import Order, OrderState
+
+MAX_TRIES = 6
+_PAUSE = timedelta(seconds=10)
+"""Before the first new try; doubles."""
+_FRESH = timedelta(minutes=10)
+"""How long an event may wait for one that should have come before it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Order intake's handlers, on the servers that it may use."""
+
+    def __init__(self, settings: Settings, servers: Mapping[str, Server], sealer: Sealer) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._sealer = sealer
+
+    def orders(self) -> Handlers:
+        """What producers send."""
+        return {OrderPlaced: self.place, OrderReinstallRequested: self.reinstall, OrderCancelled: self.cancel}
+
+    def news(self) -> Handlers:
+        """What the installer says of the installs that we staged."""
+        return {
+            InstallStarted: partial(self.hear, "installing"),
+            InstallCompleted: partial(self.hear, "installed"),
+            InstallFailed: partial(self.hear, "failed"),
+            InstallCancelled: partial(self.hear, "cancelled"),
+        }
+
+    def place(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
+        """A new order: claim it and create its account. The same order again changes nothing; another
+        one under its id is rejected."""
+        placed = event.data
+        if errors := self._errors(placed):
+            return self._reject(tx, event, "invalid_order", errors)
+        site = self._settings.sites[placed.site_type]
+        order = accounts.accept(
+            tx, placed, placed.blog_name or site.blog_name, placed.server or self._settings.default_server
+        )
+        return self._create(order, event) if order else self._place_again(tx, event)
+
+    def _place_again(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return Retry(tx.now + _PAUSE, _cause("in_progress", "another worker takes this order"))
+        if order.digest != accounts.digest(event.data):
+            errors = (FieldError(field="data.order_id", message="is taken by an order with other content"),)
+            return self._reject(tx, event, "order_conflict", errors)
+        if order.state in (OrderState.CREATED, OrderState.CANCELLED):
+            return Done()
+        if order.state == OrderState.ACCEPTED and order.lease_until > tx.now:
+            return Retry(order.lease_until, _cause("in_progress", "another worker creates this account"))
+        if order.state == OrderState.ACCEPTED and order.tries > MAX_TRIES:
+            lost = _cause("worker_lost", f"{order.tries} workers were lost while they created this account")
+            return self._give_up(tx, order, event, lost)
+        taken = accounts.take_over(tx, order)
+        return self._create(taken, event) if taken else Done()
+
+    def _create(self, order: Order, event: Event[OrderPlaced]) -> Act:
+        return Act(
+            run=partial(self._create_account, order),
+            record=partial(self._record_account, order, event),
+            fail=partial(self._record_failure, order, event),
+        )
+
+    def _create_account(self, order: Order) -> AccountRef:
+        server = self._servers[order.server]
+        password = secrets.token_urlsafe(18)
+        request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password)
+        server.create_account(request)
+        panel = server.control_panel_url and ControlPanelLogin(
+            url=server.control_panel_url, username=order.username, sealed_password=self._sealer.seal(password)
+        )
+        return AccountRef(
+            server=order.server,
+            username=order.username,
+            domain=order.domain,
+            address=server.address,
+            control_panel=panel or None,
+        )
+
+    def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
+        created = accounts.created(tx, order, account)
+        if created is None:
+            return Done()
+        tx.emit(
+            AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account), order.order_id, event
+        )
+        self._stage(tx, created, event)
+        _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
+        return Done()
+
+    def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
+        pause = _PAUSE * 2 ** (order.tries - 1)
+        if order.tries >= MAX_TRIES:
+            return self._give_up(tx, order, event, cause)
+        if cause.code == "username_taken":
+            accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries))
+            return Retry(tx.now, cause)
+        if cause.kind in (CauseKind.TRANSIENT, CauseKind.CAPACITY):
+            accounts.released(tx, order, cause, order.username)
+            return Retry(tx.now + pause, cause)
+        return self._give_up(tx, order, event, cause)
+
+    def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:
+        if accounts.failed(tx, order, cause) is None:
+            return Done()
+        tx.emit(AccountFailed(order_id=order.order_id, cause=cause), order.order_id, event)
+        _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
+        return Park(cause)
+
+    def reinstall(self, tx: Tx, event: Event[OrderReinstallRequested]) -> Settled:
+        """The order's site anew, as its next generation, through the same queue as the first."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None or order.state == OrderState.ACCEPTED:
+            return _wait_for_order(tx, event)
+        if order.state != OrderState.CREATED:
+            return Park(_cause("no_account", f"the order is {order.state}"))
+        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title)
+        if renewed:
+            self._stage(tx, renewed, event)
+        return Done()
+
+    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled:
+        """Take back what is not yet installed."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _wait_for_order(tx, event)
+        if accounts.cancelled(tx, order) and order.state == OrderState.CREATED:
+            reason = event.data.reason or "the order was cancelled"
+            cancel = InstallCancel(install_id=install_id(order.order_id, order.generation), reason=reason)
+            tx.emit(cancel, order.order_id, event)
+        return Done()
+
+    def hear(
+        self,
+        state: str,
+        tx: Tx,
+        event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed] | Event[InstallCancelled],
+    ) -> Settled:
+        """The installer has the install: nothing more to announce."""
+        accounts.heard(tx, event.data.order_id, event.data.generation, state)
+        return Done()
+
+    def announce_again(self, ledger: Ledger) -> None:
+        """Publish once more the installs of which nothing was heard in time: their events were lost
+        with a broker. The installer knows its installs, so one too many changes nothing."""
+        with ledger.transaction() as tx:
+            for order, number in accounts.silent(tx):
+                self._stage(tx, order, None, number)
+                _log.warning("install.announced_again", order_id=order.order_id, number=number)
+
+    def refuse(self, tx: Tx, problem: Malformed) -> None:
+        """Tell whoever watches that an order could not be read."""
+        data = problem.document.get("data")
+        order_id = data.get("order_id") if isinstance(data, dict) else None
+        self._emit_rejected(
+            tx,
+            OrderRejected(
+                order_id=str(order_id or "unknown")[:64],
+                event_id=str(problem.document.get("id", "unknown"))[:255],
+                event_source=str(problem.document.get("source", "unknown"))[:255],
+                cause=_cause(problem.code, str(problem)),
+                errors=tuple(FieldError(field=field, message=message) for field, message in problem.errors),
+            ),
+        )
+
+    def _stage(self, tx: Tx, order: Order, event: Event[Any] | None, number: int = 0) -> None:
+        site = self._settings.sites[order.site_type]
+        staged = self._staged(order, site, tx.now)
+        said = tx.emit(staged, order.order_id, event)
+        tx.deliver(said, INSTALLER_DUE if site.stage else INSTALLER_NOW, staged.due_at)
+        accounts.announced(tx, order, staged.due_at, number)
+
+    def _staged(self, order: Order, site: Site, now: datetime) -> InstallStaged:
+        server = self._servers[order.server]
+        temporary = site.address == "temporary"
+        url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
+        assert order.account is not None
+        return InstallStaged(
+            install_id=install_id(order.order_id, order.generation),
+            order_id=order.order_id,
+            generation=order.generation,
+            due_at=now + timedelta(seconds=site.settle_seconds),
+            site=SiteSpec(site_type=order.site_type, url=url, title=order.title),
+            account=order.account,
+            customer=order.customer,
+        )
+
+    def _errors(self, placed: OrderPlaced) -> tuple[FieldError, ...]:
+        errors = []
+        if placed.site_type not in self._settings.sites:
+            errors.append(FieldError(field="data.site_type", message=f"is none of {', '.join(self._settings.sites)}"))
+        if placed.server and placed.server not in self._servers:
+            errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
+        return tuple(errors)
+
+    def _reject(self, tx: Tx, event: Event[OrderPlaced], code: str, errors: tuple[FieldError, ...]) -> Settled:
+        fields = "; ".join(f"{error.field} {error.message}" for error in errors)
+        rejected = OrderRejected(
+            order_id=event.data.order_id,
+            event_id=event.id,
+            event_source=event.source,
+            cause=_cause(code, fields),
+            errors=errors,
+        )
+        self._emit_rejected(tx, rejected)
+        return Park(rejected.cause)
+
+    def _emit_rejected(self, tx: Tx, rejected: OrderRejected) -> None:
+        tx.emit(rejected, rejected.order_id)
+        _log.warning("order.rejected", order_id=rejected.order_id, cause=rejected.cause.code)
+
+
+def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
+    """Events may come out of order: what speaks of an unknown order may only be early."""
+    cause = _cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
+    fresh = event.time is not None and tx.now - event.time < _FRESH
+    return Retry(tx.now + _PAUSE, cause) if fresh else Park(cause)
+
+
+_REMEDIES = {
+    "in_progress": "nothing: it is tried again by itself",
+    "order_conflict": "give every order an id of its own; an unchanged order may be sent again",
+    "invalid_order": "correct the field at the producer, or configure what it names, then `sitecrew parked requeue`",
+    "worker_lost": "look in the log for what ended order intake, mend it, then `sitecrew parked requeue`",
+    "no_account": "place the order first, or see why its account failed",
+    "no_such_order": "publish the order first, then `sitecrew parked requeue`",
+}
+
+
+def _cause(code: str, detail: str) -> Cause:
+    kind = CauseKind.TRANSIENT if code == "in_progress" else CauseKind.CONFLICT
+    remedy = _REMEDIES.get(code, "correct the event at the producer and publish it again")
+    return Cause(code=code, kind=kind, detail=detail[:1000], remedy=remedy)

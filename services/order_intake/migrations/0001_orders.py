@@ -1,0 +1,43 @@
+"""Orders and their accounts."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from foundation.store.types import Utc
+
+revision = "order_intake_0001"
+down_revision = None
+branch_labels = ("order_intake",)
+depends_on = "foundation_0001"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "orders",
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("site_type", sa.String(32), nullable=False),
+        sa.Column("domain", sa.String(253), nullable=False),
+        sa.Column("customer", sa.JSON, nullable=False),
+        sa.Column("title", sa.String(200), nullable=False),
+        sa.Column("server", sa.String(64), nullable=False),
+        sa.Column("username", sa.String(16), nullable=False),
+        sa.Column("account", sa.JSON),
+        sa.Column("cause", sa.JSON),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("lease_until", Utc, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("install_state", sa.String(16), nullable=False),
+        sa.Column("announcements", sa.Integer, nullable=False),
+        sa.Column("announce_at", Utc),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("updated_at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("order_id", name="pk_orders"),
+        sa.UniqueConstraint("server", "username", name="uq_orders_server_username"),
+    )
+    op.create_index("ix_orders_announce_at", "orders", ["announce_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("orders")

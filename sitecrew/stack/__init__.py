@@ -1,0 +1,1 @@
+"""Everything that one machine needs to run Sitecrew by itself."""

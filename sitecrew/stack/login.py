@@ -1,0 +1,83 @@
+"""Does what the customer will do with the letter: takes the login from it, and logs in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+
+from foundation.errors import NotFound
+from sitecrew.stack.mailbox import read_message
+
+_DASHBOARD = ('id="wpwrap"', 'id="adminmenu"')
+_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An application's login as it stands in the letter."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def read_credentials(eml: Path) -> Credentials:
+    """The first `Username: ` and `Password: ` lines of the letter's text part.
+
+    Raises NotFound if there are none (sites without a login have none), OSError if the file cannot be read.
+    """
+    text = read_message(eml).get_body(("plain",))
+    lines = text.get_content().split("\n") if text is not None else []
+    username, password = _first(lines, "Username: "), _first(lines, "Password: ")
+    if username is None or password is None:
+        raise NotFound(f"no login stands in {eml.name}; is this the welcome letter of a site that has one?")
+    return Credentials(username, password)
+
+
+def wordpress_login(login_url: str, site_url: str, credentials: Credentials, *, connect_to: str | None = None) -> bool:
+    """Whether WordPress lets these credentials in, all the way to the dashboard.
+
+    A wrong password answers 200 like a right one: only the final address and the page itself tell. `connect_to`
+    is a `host:port` to connect to in place of the URL's own, which stays in the Host header (and, with https, in
+    the certificate's check). Raises httpx.HTTPError if the site cannot be talked to.
+    """
+    dashboard = httpx.URL(urljoin(f"{site_url.rstrip('/')}/", "wp-admin/"))
+    form = {
+        "log": credentials.username,
+        "pwd": credentials.password,
+        "wp-submit": "Log In",
+        "redirect_to": str(dashboard),
+        "testcookie": "1",
+    }
+    with (
+        httpx.HTTPTransport() as direct,
+        httpx.Client(transport=_by_way_of(connect_to, direct), follow_redirects=True, timeout=_SECONDS) as browser,
+    ):
+        browser.get(login_url)  # brings the cookie without which WordPress takes no login
+        page = browser.post(login_url, data=form)
+    arrived = (page.url.host, page.url.port, page.url.path) == (dashboard.host, dashboard.port, dashboard.path)
+    return page.is_success and arrived and all(mark in page.text for mark in _DASHBOARD)
+
+
+def _first(lines: Iterable[str], label: str) -> str | None:
+    return next((line.rstrip("\r").removeprefix(label) for line in lines if line.startswith(label)), None)
+
+
+def _by_way_of(connect_to: str | None, direct: httpx.HTTPTransport) -> httpx.BaseTransport:
+    """Below redirects and cookies, so that those still see the site's own name."""
+    if connect_to is None:
+        return direct
+    place = httpx.URL(f"//{connect_to}")
+
+    def send(request: httpx.Request) -> httpx.Response:
+        elsewhere = httpx.Request(
+            request.method,
+            request.url.copy_with(host=place.host, port=place.port),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": request.url.host},
+        )
+        return direct.handle_request(elsewhere)
+
+    return httpx.MockTransport(send)  # "mock" by name only: it is httpx's way to put a function in a transport's place

@@ -1,0 +1,294 @@
+"""Programs run below this one: captured line by line, stopped as a group, never left behind."""
+
+import fcntl
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+from foundation.errors import Refused, SitecrewError
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for. Fixed, so that a run depends on nobody's shell; /usr/sbin is not on every user's."""
+
+OnLine = Callable[[str, str], None]
+"""Called with the child's name and one line of its output; from a thread of the child's own."""
+
+_Answer = TypeVar("_Answer")
+
+_LONGEST_LINE = 1 << 20  # bytes; what is longer is handed over in pieces
+_TAIL_BYTES = 8192
+_PROBE_SECONDS = 0.05
+_CLAIM_SECONDS = 5.0
+
+# The shell leaves a watcher in the child's process group and becomes the child. The watcher reads a pipe whose
+# other end only we hold and never write to: when we end, however we end, it reads the end of file and kills its
+# own group. A parent-death signal (prctl) would come when the *thread* that started the child ends, and would
+# reach the child alone. The watcher keeps stdout open, so that our end of file there means: the group is gone;
+# and while it lives, the group's number cannot be given to anybody else.
+_LEASH = (
+    "exec 3<&0 </dev/null; "
+    '(trap "" HUP INT QUIT TERM; read -r never <&3; kill -KILL 0) & '
+    'exec "$@" 3<&-'
+)  # fmt: skip
+
+
+def _ignore(_name: str, _line: str) -> None:
+    return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What to run. `environment` is the whole of it: nothing is inherited. Secrets go there, never into `argv`."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    log: Path
+    """Output is appended here, stdout and stderr in the order they were written."""
+    directory: Path | None = None
+    claim: Path | None = None
+    """A file kept locked for as long as any process of the group lives: one child at a time on the same data."""
+
+
+class Child:
+    """One program in a session of its own, which ends when we stop it and at the latest when we end ourselves.
+
+    That holds for kill -9 too. A descendant that opens a session of its own leaves the group and must see to itself.
+    """
+
+    def __init__(self, command: Command, on_line: OnLine = _ignore) -> None:
+        self.command = command
+        self._on_line = on_line
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int:
+        """Of the program itself, and of its process group. Raises `Refused` before the first start."""
+        return self._started().pid
+
+    def start(self) -> None:
+        """Starts the program. Raises `Refused` while it runs, or when another one holds its claim."""
+        if self.running:
+            message = f"{self.command.name} is running already: stop it first."
+            raise Refused(message)
+        self.kill()  # what an earlier run that ended by itself may have left in its group
+        self.command.log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = self.command.log.stat().st_size if self.command.log.exists() else 0
+        with _claimed(self.command) as inherited:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours, and no shell parses it
+                ("/bin/sh", "-c", _LEASH, self.command.name, *self.command.argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self.command.directory,
+                env=dict(self.command.environment),
+                start_new_session=True,
+                pass_fds=inherited,
+            )
+        name = f"output of {self.command.name}"
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name=name, daemon=True)
+        self._reader.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def poll(self) -> int | None:
+        """The exit code (negative: the signal that ended it), None while it runs."""
+        return self._started().poll()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Waits for its end, at most so long (None: for ever); what `poll` then says."""
+        first_ended([self], seconds)
+        return self.poll()
+
+    def ready(self, probe: Callable[[], _Answer | None], seconds: float, remedy: str) -> _Answer:
+        """Waits until `probe` answers and returns the answer.
+
+        Raises `SitecrewError` with the end of the log and the remedy, the child killed, when it ends first
+        or `seconds` pass.
+        """
+        deadline = time.monotonic() + seconds
+        while (answer := probe()) is None:
+            # A port or a socket cannot be waited for from outside, so it is asked again shortly; that the
+            # child ends is noticed at once.
+            if (code := self.wait(_PROBE_SECONDS)) is not None:
+                self._give_up(f"ended with exit code {code} before it was ready", remedy)
+            if time.monotonic() > deadline:
+                self._give_up(f"was not ready within {seconds:g} s", remedy)
+        return answer
+
+    def stop(self, grace: float = 10.0) -> int | None:
+        """Asks the program to end (SIGTERM), waits so many seconds, then kills what is left of its group.
+
+        Returns the exit code, None if it was never started. Stopping twice does no harm.
+        """
+        if self._process is None:
+            return None
+        try:
+            self._process.terminate()
+            self.wait(grace)
+        finally:
+            self.kill()
+        return self._process.returncode
+
+    def kill(self) -> None:
+        """Kills the whole group at once and waits until it is gone."""
+        if self._process is None or self._process.stdin is None or self._process.stdin.closed:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process.stdin.close()
+        if self._reader is not None:
+            self._reader.join(timeout=_CLAIM_SECONDS)  # longer only when a strayed descendant keeps our pipe
+
+    def restart(self, grace: float = 10.0) -> None:
+        """Stops and starts it again."""
+        self.stop(grace)
+        self.start()
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The last lines that it wrote since it was last started."""
+        with suppress(FileNotFoundError), self.command.log.open("rb") as log:
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            message = f"{self.command.name} was never started: start it first."
+            raise Refused(message)
+        return self._process
+
+    def _give_up(self, what: str, remedy: str) -> None:
+        self.kill()
+        message = f"{self.command.name} {what}. {remedy} The end of {self.command.log}:\n{self.log_tail()}"
+        raise SitecrewError(message)
+
+    def _read(self, output: IO[bytes]) -> None:
+        with output, self.command.log.open("ab", buffering=0) as log:
+            for line in iter(partial(output.readline, _LONGEST_LINE), b""):
+                # Whatever goes wrong here (full disk, faulty listener), the pipe must be emptied: a child whose
+                # pipe is full stands still at its next line.
+                with suppress(OSError):
+                    log.write(line)
+                self._tell(line, log)
+
+    def _tell(self, line: bytes, log: IO[bytes]) -> None:
+        try:
+            self._on_line(self.command.name, line.decode(errors="replace").rstrip("\r\n"))
+        except Exception as error:  # noqa: BLE001 - said in the log, and the listener is not asked again
+            self._on_line = _ignore
+            with suppress(OSError):
+                log.write(f"(nobody listens to these lines any more: {error!r})\n".encode())
+
+
+class Crew:
+    """Children started one after the other and stopped in reverse order, also when an exception passes."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self._stack = ExitStack()
+
+    def start(self, command: Command, on_line: OnLine = _ignore) -> Child:
+        """Starts one more child."""
+        child = self._stack.enter_context(Child(command, on_line))
+        self.children.append(child)
+        return child
+
+    def first_ended(self, seconds: float | None = None) -> Child | None:
+        """Waits until a child has ended by itself, at most so long (None: for ever)."""
+        return first_ended(self.children, seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def first_ended(children: Sequence[Child], seconds: float | None = None) -> Child | None:
+    """The first child that has ended, waited for at most so long (None: for ever); None if all still run."""
+    with ExitStack() as opened:
+        poll = select.poll()
+        for child in children:
+            if child.poll() is not None:
+                return child
+            ended = os.pidfd_open(child.pid)
+            opened.callback(os.close, ended)
+            poll.register(ended, select.POLLIN)
+        poll.poll(None if seconds is None else seconds * 1000)
+    return next((child for child in children if child.poll() is not None), None)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at 127.0.0.1 just now.
+
+    Taken from below the range that outgoing connections are given (32768 and up): from that range a client that
+    keeps trying to reach a stopped server can be given the server's own port, and then the server cannot come back.
+    """
+    while True:
+        port = random.randint(20000, 32000)  # noqa: S311 - no secret; parallel runs should just differ
+        if not port_taken("127.0.0.1", port):
+            return port
+
+
+def port_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, listeners not
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+@contextmanager
+def _claimed(command: Command) -> Iterator[tuple[int, ...]]:
+    """The descriptors a child inherits: a lock held on its claim, which lasts as long as anybody has it open."""
+    if command.claim is None:
+        yield ()
+        return
+    claim = os.open(command.claim, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _lock(claim, command)
+        yield (claim,)
+    finally:
+        os.close(claim)
+
+
+def _lock(claim: int, command: Command) -> None:
+    deadline = time.monotonic() + _CLAIM_SECONDS
+    while True:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                message = f"{command.name} of another run still uses {command.claim}: stop that run first."
+                raise Refused(message) from None
+            time.sleep(_PROBE_SECONDS)  # an earlier run may be ending just now; flock knows no deadline
+        else:
+            return

@@ -1,0 +1,70 @@
+"""The router's mapping for static sites alone, in Python: for machines without PHP.
+
+    /~username/...      <root>/accounts/<username>/www/...
+    Host: <domain>      <root>/vhosts/<domain>/...
+"""
+
+import re
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from socket import socket
+from socketserver import BaseServer
+from urllib.parse import unquote, urlsplit
+
+_USER = re.compile(r"~([a-z][a-z0-9]{2,15})")
+_HOST = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_NOWHERE = "/dev/null/nothing"
+"""A path that no file can have; asking for it is answered with 404."""
+
+
+def serve(root: Path, host: str, port: int) -> ThreadingHTTPServer:
+    """A server bound to `host:port` (0: any free one) for the hosting root; the caller runs `serve_forever`."""
+    return ThreadingHTTPServer((host, port), partial(_Handler, root=root))
+
+
+def locate(root: Path, host: str, path: str) -> Path | None:
+    """The file or directory that a URL path at a host names; None if it is not to be served.
+
+    Nothing outside a document root is, whatever links lead there, no name that begins with a dot,
+    and no PHP file, which would show its source.
+    """
+    segments = [part for part in unquote(urlsplit(path).path).split("/") if part]
+    if any(part.startswith(".") or "\0" in part or "\\" in part for part in segments):
+        return None
+    if segments and (user := _USER.fullmatch(segments[0])):
+        www = root / "accounts" / user[1] / "www"
+        segments = segments[1:]
+    elif _HOST.fullmatch(name := re.sub(r":\d+$", "", host).lower()):
+        www = root / "vhosts" / name
+    else:
+        return None
+    accounts, www = (root / "accounts").resolve(), www.resolve()
+    file = www.joinpath(*segments).resolve()
+    ours = www.is_relative_to(accounts) and www.name == "www" and file.is_relative_to(www)
+    return file if ours and file.suffix.lower() != ".php" else None
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """The standard library's file handler, told where the files are; it knows types, dates and redirects."""
+
+    server_version = "sitecrew"
+
+    def __init__(self, request: socket, client_address: tuple[str, int], server: BaseServer, *, root: Path) -> None:
+        self._root = root
+        super().__init__(request, client_address, server)
+
+    def translate_path(self, path: str) -> str:
+        asked = f"{path}index.html" if urlsplit(path).path.endswith("/") else path
+        found = locate(self._root, self.headers.get("Host", ""), asked)
+        return _NOWHERE if found is None else str(found)
+
+    def list_directory(self, path: str) -> None:  # type: ignore[override]  # noqa: ARG002
+        self.send_error(HTTPStatus.NOT_FOUND, "There is no such page here")
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: the web server's traffic is not the product's log."""
+
+    def log_error(self, *_: object) -> None:
+        """As quiet as `log_request`."""

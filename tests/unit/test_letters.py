@@ -1,0 +1,310 @@
+"""The welcome letter: what stands in it, and what can never get into it."""
+
+import email
+import email.policy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.utils import getaddresses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foundation.errors import ConfigurationError, Failed
+from schemas.values import CauseKind
+from services.mailer.letters import Letters, PanelLogin, Welcome, sample
+
+NOON = datetime(2025, 11, 23, 12, 0, tzinfo=UTC)
+LETTERS = Letters(None, "Northwind <hello@host.example>", "Northwind Hosting", "support@host.example")
+STATIC = replace(sample(), site_type="static", application="Site", login_url=None, username=None, password=None)
+
+any_text = st.text(st.one_of(st.sampled_from('abü "\\,;:<>()@[].=?_\r\n\u2028\u202e'), st.characters()), max_size=200)
+one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200)
+
+
+def received(message: EmailMessage) -> EmailMessage:
+    """The letter as a mail program sees it: from its bytes alone."""
+    return email.message_from_bytes(message.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+
+
+def part(message: EmailMessage, kind: str) -> str:
+    body = received(message).get_body((kind,))
+    assert body is not None
+    return str(body.get_content()).replace("\r\n", "\n")
+
+
+def text_of(welcome: Welcome) -> str:
+    return part(LETTERS.render(welcome, NOON), "plain")
+
+
+def html_of(welcome: Welcome) -> str:
+    return part(LETTERS.render(welcome, NOON), "html")
+
+
+def broken(directory: Path) -> Failed:
+    with pytest.raises(Failed) as caught:
+        Letters(directory, "hello@host.example", "Northwind").render(sample(), NOON)
+    return caught.value
+
+
+# headers
+
+
+def test_a_letter_says_who_it_is_from_for_and_about() -> None:
+    letter = received(LETTERS.render(sample(), NOON))
+    assert letter["From"] == "Northwind <hello@host.example>"
+    assert letter["To"] == "Alex Morgan <alex@customer.example>"
+    assert letter["Subject"] == "Your WordPress site shop.example is ready"
+    assert letter["Message-ID"] == "<welcome.1042-g1@host.example>"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert [one.get_content_type() for one in letter.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_sender_without_a_name_goes_by_the_brand() -> None:
+    letter = Letters(None, "hello@host.example", "Northwind Hosting").render(sample(), NOON)
+    assert letter["From"] == "Northwind Hosting <hello@host.example>"
+
+
+def test_the_date_is_the_given_one_in_utc() -> None:
+    eastern = NOON.astimezone(timezone(timedelta(hours=-5)))
+    assert LETTERS.render(sample(), eastern)["Date"] == "Sun, 23 Nov 2025 12:00:00 +0000"
+
+
+def test_the_same_install_always_gives_the_same_bytes() -> None:
+    assert LETTERS.render(sample(), NOON).as_bytes() == LETTERS.render(sample(), NOON).as_bytes()
+
+
+@given(any_text)
+def test_no_name_adds_a_recipient_a_header_or_a_credential(name: str) -> None:
+    letter = LETTERS.render(replace(sample(), customer_name=name, application=name or "x"), NOON)
+    seen = received(letter)
+    assert seen.keys() == received(LETTERS.render(sample(), NOON)).keys()
+    assert [address.addr_spec for address in seen["To"].addresses] == ["alex@customer.example"]
+    lines = part(letter, "plain").split("\n")
+    assert [line for line in lines if line.startswith("Username:")] == ["Username: alex"]
+    assert [line for line in lines if line.startswith("Password:")] == ["Password: only-a-sample-2Kf9"]
+
+
+@given(any_text)
+def test_a_name_arrives_as_it_was_but_for_what_cannot_stand_on_one_line(name: str) -> None:
+    raw = LETTERS.render(replace(sample(), customer_name=name), NOON).as_bytes()
+    header = email.message_from_bytes(raw, policy=email.policy.compat32)["To"]
+    [(shown, address)] = getaddresses([header])
+    name_in_header = str(make_header(decode_header(shown)))
+    assert address == "alex@customer.example"
+    assert text_of(replace(sample(), customer_name=name)).startswith(f"Hello {name_in_header}".strip() + ",\n")
+
+
+def test_half_a_character_in_a_name_does_no_harm() -> None:
+    assert text_of(replace(sample(), customer_name="Al\ud800ex")).startswith("Hello Al ex,\n")
+
+
+def test_a_long_name_with_commas_and_addresses_in_it_stays_one_recipient() -> None:
+    crowd = ", ".join(f"friend{number}@evil.example" for number in range(8))
+    assert len(LETTERS.render(replace(sample(), customer_name=crowd), NOON)["To"].addresses) == 1
+
+
+def test_a_recipient_at_an_international_domain_is_written_to_in_ascii() -> None:
+    letter = LETTERS.render(replace(sample(), customer_email="kunde@faß.example"), NOON)
+    assert letter["To"].addresses[0].addr_spec == "kunde@xn--fa-hia.example"
+    assert letter.as_bytes().isascii()
+
+
+def test_a_recipient_whose_mailbox_name_is_international_is_kept() -> None:
+    letter = LETTERS.render(replace(sample(), customer_email="jürgen@müller.example"), NOON)
+    assert letter["To"].addresses[0].addr_spec == "jürgen@xn--mller-kva.example"
+    assert "jürgen@".encode() in letter.as_bytes()
+
+
+@pytest.mark.parametrize("address", ["", "alex", "a@b\nBcc: x@evil.example", "a b@c.example", "a@x,b@y", "a@\u2028b"])
+def test_what_is_no_address_is_refused_for_good(address: str) -> None:
+    with pytest.raises(Failed) as caught:
+        LETTERS.render(replace(sample(), customer_email=address), NOON)
+    assert (caught.value.cause.code, caught.value.cause.kind) == ("recipient_refused", CauseKind.PERMANENT)
+
+
+# what stands in it
+
+
+def test_the_login_comes_before_the_control_panels_and_cannot_be_taken_for_it() -> None:
+    lines = text_of(sample()).split("\n")
+    ordered = [
+        "Username: alex",
+        "Password: only-a-sample-2Kf9",
+        "Control panel: https://panel.host.example:2083/",
+        "Control panel username: shop",
+        "Control panel password: another-sample-x7Qd",
+    ]
+    assert [line for line in lines if line in ordered] == ordered
+    assert [line for line in lines if "sername:" in line or "assword:" in line] == ordered[:2] + ordered[3:]
+
+
+@given(username=one_line, password=one_line)
+def test_logins_are_given_to_the_letter(username: str, password: str) -> None:
+    lines = text_of(replace(sample(), username=username, password=password)).split("\n")
+    assert f"Username: {username}" in lines
+    assert f"Password: {password}" in lines
+
+
+def test_an_ascii_letter_can_be_read_without_decoding() -> None:
+    raw = LETTERS.render(sample(), NOON).as_bytes().split(b"\n")
+    assert b"Username: alex" in raw
+    assert b"Password: only-a-sample-2Kf9" in raw
+
+
+def test_a_site_without_a_login_has_no_login_lines() -> None:
+    plain = text_of(replace(STATIC, control_panel=None))
+    assert "sername" not in plain
+    assert "assword" not in plain
+    assert "assword" not in html_of(replace(STATIC, control_panel=None))
+
+
+def test_a_temporary_address_comes_with_what_to_do_about_dns() -> None:
+    assert "shop.example    A    203.0.113.7" in text_of(sample())
+    assert "shop.example    AAAA    2001:db8::7" in text_of(replace(sample(), address="2001:db8::7"))
+    moved_in = replace(sample(), temporary=False, site_url="https://shop.example/", login_url=None)
+    assert "203.0.113.7" not in text_of(moved_in) + html_of(moved_in)
+
+
+def test_a_reinstall_says_that_the_old_login_is_gone() -> None:
+    again = replace(sample(), generation=2, install_id="1042-g2")
+    assert LETTERS.render(again, NOON)["Subject"] == "Your WordPress site shop.example has been installed again"
+    assert "The login below takes the place of the earlier one." in text_of(again)
+    assert "The login below takes the place of the earlier one." in html_of(again)
+
+
+def test_an_international_domain_is_shown_as_people_write_it_and_as_dns_wants_it() -> None:
+    text = text_of(replace(sample(), domain="xn--mller-kva.example"))
+    assert "WordPress is installed for müller.example," in text
+    assert "     xn--mller-kva.example    A    203.0.113.7" in text
+
+
+def test_the_html_says_all_that_the_text_says() -> None:
+    html = html_of(sample())
+    for said in ("alex", "only-a-sample-2Kf9", "panel.host.example:2083", "another-sample-x7Qd", "203.0.113.7"):
+        assert said in html
+
+
+def test_the_html_fetches_nothing_and_runs_nothing() -> None:
+    html = html_of(sample()).lower()
+    for foreign in ("<img", "<link", "<script", "url(", "@import", "src="):
+        assert foreign not in html
+
+
+def test_the_html_carries_its_style_inline_and_knows_the_dark() -> None:
+    html = html_of(sample())
+    assert '<h1 style="' in html
+    assert "@media (prefers-color-scheme: dark)" in html
+
+
+def test_a_name_is_text_in_the_html_and_never_markup() -> None:
+    html = html_of(replace(sample(), customer_name="<b onclick=x>Bobby & Söhne</b>"))
+    assert "&lt;b onclick=x&gt;Bobby &amp; Söhne&lt;/b&gt;" in html
+    assert "<b onclick" not in html
+
+
+def test_no_line_is_longer_than_mail_allows() -> None:
+    address = "https://shop.example/" + "a" * 3000
+    long = replace(sample(), site_url=address, customer_name="李" * 200, password="x" * 900)
+    assert max(map(len, LETTERS.render(long, NOON).as_bytes().split(b"\n"))) <= 998
+    assert "Password: " + "x" * 900 in text_of(long).split("\n")
+
+
+@pytest.mark.parametrize("name", ["username", "password", "site_url", "login_url", "domain", "address"])
+def test_a_login_that_cannot_stand_on_one_line_is_refused_without_being_quoted(name: str) -> None:
+    with pytest.raises(ValueError, match=name) as caught:
+        replace(sample(), **{name: "http://s3cr3t\nPassword: x"})  # type: ignore[arg-type]
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_link_must_be_a_web_address() -> None:
+    with pytest.raises(ValueError, match="login_url must begin with"):
+        replace(sample(), login_url="javascript:alert(1)")
+
+
+def test_passwords_are_not_in_the_repr() -> None:
+    assert "only-a-sample" not in repr(sample())
+    assert "another-sample" not in repr(sample())
+
+
+# the operator's templates
+
+
+def test_an_operators_template_goes_before_ours_and_may_build_on_it(tmp_path: Path) -> None:
+    (tmp_path / "welcome.txt.j2").write_text(
+        '{% extends "sitecrew/welcome.txt.j2" %}{% block closing %}Ahoi, {{ brand }}{% endblock %}'
+    )
+    letter = Letters(tmp_path, "hello@host.example", "Northwind").render(sample(), NOON)
+    assert part(letter, "plain").endswith("Ahoi, Northwind\n")
+    assert "Password: only-a-sample-2Kf9\n" in part(letter, "plain")
+
+
+def test_a_template_for_the_site_type_goes_before_the_general_one(tmp_path: Path) -> None:
+    (tmp_path / "welcome.static.subject.j2").write_text("{{ domain }}\nis online")
+    letters = Letters(tmp_path, "hello@host.example", "Northwind")
+    assert letters.render(STATIC, NOON)["Subject"] == "shop.example is online"
+    assert letters.render(sample(), NOON)["Subject"] == "Your WordPress site shop.example is ready"
+
+
+def test_templates_are_read_once(tmp_path: Path) -> None:
+    template = tmp_path / "welcome.subject.j2"
+    template.write_text("first")
+    letters = Letters(tmp_path, "hello@host.example", "Northwind")
+    template.unlink()
+    assert letters.render(sample(), NOON)["Subject"] == "first"
+
+
+def test_a_template_with_a_syntax_error_is_named_with_its_line_before_any_letter(tmp_path: Path) -> None:
+    (tmp_path / "welcome.other.txt.j2").write_text("Hello\n\n{% if %}\n")
+    cause = broken(tmp_path).cause
+    assert (cause.code, cause.kind) == ("template_broken", CauseKind.CONFIGURATION)
+    assert f"{tmp_path}/welcome.other.txt.j2, line 3" in cause.detail
+
+
+def test_a_template_that_asks_for_what_is_not_there_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "welcome.txt.j2").write_text("Hello\n{{ customer_nam }}\n")
+    detail = broken(tmp_path).cause.detail
+    assert detail == f"{tmp_path}/welcome.txt.j2, line 2: UndefinedError in: {{{{ customer_nam }}}}"
+
+
+def test_the_line_is_that_of_the_included_file(tmp_path: Path) -> None:
+    (tmp_path / "welcome.txt.j2").write_text("{% include 'foot.j2' %}")
+    (tmp_path / "foot.j2").write_text("\n\n{{ 1 / 0 }}")
+    assert f"{tmp_path}/foot.j2, line 3: ZeroDivisionError" in broken(tmp_path).cause.detail
+
+
+@pytest.mark.parametrize("expression", ["{{ brand[password] }}", "{{ {}[password] + 1 }}", "{% include password %}"])
+def test_a_broken_template_never_gives_a_password_away(tmp_path: Path, expression: str) -> None:
+    (tmp_path / "welcome.html.j2").write_text(expression)
+    failure = broken(tmp_path)
+    assert "only-a-sample" not in str(failure) + str(failure.cause)
+    assert failure.__suppress_context__
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"  \n", b"{# nothing #}"])
+def test_a_template_that_is_no_text_or_no_letter_is_broken(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "welcome.txt.j2").write_bytes(content)
+    assert "welcome.txt.j2" in broken(tmp_path).cause.detail
+
+
+def test_settings_that_cannot_be_used_are_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no template directory"):
+        Letters(tmp_path / "missing", "hello@host.example", "Northwind")
+    with pytest.raises(ConfigurationError, match="sender"):
+        Letters(None, "Northwind", "Northwind")
+
+
+def test_a_support_page_is_linked_as_it_is_and_an_address_by_mail() -> None:
+    page = Letters(None, "hello@host.example", "Northwind", "https://help.host.example/")
+    assert 'href="https://help.host.example/"' in part(page.render(sample(), NOON), "html")
+    assert 'href="mailto:support@host.example"' in html_of(sample())
+    silent = Letters(None, "hello@host.example", "Northwind")
+    assert "help with" not in part(silent.render(sample(), NOON), "plain")
+
+
+def test_the_panel_login_is_held_to_the_same_rules() -> None:
+    with pytest.raises(ValueError, match="password"):
+        PanelLogin("https://panel.example/", "shop", "a\nb")
