@@ -105,7 +105,8 @@ class Broker(Protocol):
         """A consumer on a connection of its own: a memory alarm that blocks publishers leaves it be."""
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
-        """A consumer of a private, temporary queue bound to `patterns`: sees, takes nothing away."""
+        """A consumer of a private, temporary queue bound to `patterns`: sees, takes nothing away.
+        What it takes needs no settling, and is gone if the connection is lost."""
 
     def depth(self, queue: str) -> int | None:
         """How many messages wait in `queue`, those handed out not counted; None if there is no such

@@ -491,10 +491,16 @@ class RabbitConsumer:
         self._consume(channel, declared.method.queue)
 
     def _consume(self, channel: Any, queue: str) -> None:
-        channel.basic_consume(queue, partial(self._received, self._epoch), callback=lambda _: self.ready.set())
+        channel.basic_consume(
+            queue,
+            partial(self._received, self._epoch),
+            auto_ack=self._watched is not None,
+            callback=lambda _: self.ready.set(),
+        )
 
     def _received(self, epoch: int, _channel: object, method: Any, properties: Any, body: bytes) -> None:
-        self._unsettled[method.delivery_tag] = None
+        if self._watched is None:
+            self._unsettled[method.delivery_tag] = None
         self._arrived.put(_delivery(self._queue, method.delivery_tag, properties, body, method.redelivered, epoch))
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:

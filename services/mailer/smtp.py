@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
+from email.utils import getaddresses
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
@@ -86,7 +87,7 @@ class Smtp:
         the letter was answered), transient; `smtp_refused` or `recipient_refused` (5xx), permanent; `smtp_auth` or
         `smtp_tls`, configuration.
         """
-        sender, *recipients = _addresses(message)
+        [sender], recipients = _addresses(message, "from"), _addresses(message, "to")
         international = not all(address.isascii() for address in (sender, *recipients))
         content = message.as_bytes(policy=WIRE.clone(utf8=international, refold_source="none"))
         with self._session() as client:
@@ -185,8 +186,14 @@ def _own_name() -> str:
     return smtplib.SMTP().local_hostname
 
 
-def _addresses(message: EmailMessage) -> list[str]:
-    return [address.addr_spec for header in ("From", "To") for address in message[header].addresses]
+def _addresses(message: EmailMessage, header: str) -> list[str]:
+    """From the header as it stands. `message[header].addresses` decodes names first, and takes some names'
+    brackets for the address's own (seen on 3.11.7): the letter would go to somebody else."""
+    raw = [str(value) for name, value in message.raw_items() if name.lower() == header]
+    found = [address for _, address in getaddresses(raw)]
+    if not found or not all("@" in address for address in found):
+        raise _failed("recipient_refused", f"the letter's {header.capitalize()} header holds no usable address")
+    return found
 
 
 def _mail_options(client: smtplib.SMTP, size: int, *, international: bool) -> list[str]:

@@ -2,10 +2,8 @@
 
 import fcntl
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -79,8 +77,11 @@ class Child:
         """Of the program itself, and of its process group. Raises `Refused` before the first start."""
         return self._started().pid
 
-    def start(self) -> None:
-        """Starts the program. Raises `Refused` while it runs, or when another one holds its claim."""
+    def start(self, prepare: Callable[[], None] | None = None) -> None:
+        """Starts the program, after `prepare` if given, which finds the claim held already.
+
+        Raises `Refused` while the program runs, or when another one holds its claim.
+        """
         if self.running:
             message = f"{self.command.name} is running already: stop it first."
             raise Refused(message)
@@ -88,16 +89,9 @@ class Child:
         self.command.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self.command.log.stat().st_size if self.command.log.exists() else 0
         with _claimed(self.command) as inherited:
-            self._process = subprocess.Popen(  # noqa: S603 - the command is ours, and no shell parses it
-                ("/bin/sh", "-c", _LEASH, self.command.name, *self.command.argv),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=self.command.directory,
-                env=dict(self.command.environment),
-                start_new_session=True,
-                pass_fds=inherited,
-            )
+            if prepare is not None:
+                prepare()
+            self._process = _spawn(self.command, inherited)
         name = f"output of {self.command.name}"
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name=name, daemon=True)
         self._reader.start()
@@ -243,27 +237,17 @@ def first_ended(children: Sequence[Child], seconds: float | None = None) -> Chil
     return next((child for child in children if child.poll() is not None), None)
 
 
-def free_port() -> int:
-    """A port that nobody listens on at 127.0.0.1 just now.
-
-    Taken from below the range that outgoing connections are given (32768 and up): from that range a client that
-    keeps trying to reach a stopped server can be given the server's own port, and then the server cannot come back.
-    """
-    while True:
-        port = random.randint(20000, 32000)  # noqa: S311 - no secret; parallel runs should just differ
-        if not port_taken("127.0.0.1", port):
-            return port
-
-
-def port_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, listeners not
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+def _spawn(command: Command, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - the command is ours, and no shell parses it
+        ("/bin/sh", "-c", _LEASH, command.name, *command.argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=command.directory,
+        env=dict(command.environment),
+        start_new_session=True,
+        pass_fds=inherited,
+    )
 
 
 @contextmanager

@@ -7,15 +7,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from foundation.errors import Failed
 from schemas.values import Cause, CauseKind
+from services.mailer.letters import Letters, sample
 from services.mailer.smtp import Smtp
+from sitecrew.stack.login import Credentials, read_credentials
 from sitecrew.stack.mailbox import CUT, HANG, Mailbox, Stage
 
 PASSWORD = "p4ss-of-the-server"
@@ -73,6 +78,30 @@ def test_several_recipients_are_all_named(mailbox: Mailbox) -> None:
     message.replace_header("To", "a@customer.example, b@customer.example")
     plain(mailbox).send(message)
     assert mailbox.messages()[0].recipients == ("a@customer.example", "b@customer.example")
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mailbox]:
+    with Mailbox(tmp_path_factory.mktemp("busy")) as opened:
+        yield opened
+
+
+@settings(deadline=None)
+@given(name=st.text(st.one_of(st.sampled_from('aü "\\,;:<>()@[]=?_'), st.characters()), max_size=200))
+@example(name="îP\U00052be8 P ZÁÂT\U000a6dd7x\U000dc98a\U000a2667k ]")
+@example(name="ü <mallory@evil.example>, Alex")
+def test_whatever_customers_are_called_their_letters_go_to_them_alone(busy: Mailbox, name: str) -> None:
+    welcome = replace(sample(), customer_name=name)
+    plain(busy).send(Letters(None, "hello@host.example", "Northwind").render(welcome, datetime.now(UTC)))
+    assert busy.messages()[-1].recipients == ("alex@customer.example",)
+    assert read_credentials(busy.messages()[-1].path) == Credentials("alex", "only-a-sample-2Kf9")
+
+
+@pytest.mark.parametrize("to", ["nobody", "", "undisclosed-recipients:;"])
+def test_a_letter_to_no_address_is_not_sent(mailbox: Mailbox, to: str) -> None:
+    message = letter()
+    message.replace_header("To", to)
+    assert failure(lambda: plain(mailbox).send(message)).code == "recipient_refused"
 
 
 def test_threads_may_share_one_sender(mailbox: Mailbox) -> None:

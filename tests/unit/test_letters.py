@@ -10,7 +10,7 @@ from email.utils import getaddresses
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import ConfigurationError, Failed
@@ -27,7 +27,13 @@ one_line = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), m
 
 def received(message: EmailMessage) -> EmailMessage:
     """The letter as a mail program sees it: from its bytes alone."""
-    return email.message_from_bytes(message.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+    return email.message_from_bytes(message.as_bytes(), policy=email.policy.default)
+
+
+def addressed_to(message: EmailMessage) -> list[tuple[str, str]]:
+    """Names and addresses in To, read by the older parser: the newer one stumbles over some encoded names."""
+    header = email.message_from_bytes(message.as_bytes(), policy=email.policy.compat32)["To"]
+    return [(str(make_header(decode_header(name))), address) for name, address in getaddresses([header])]
 
 
 def part(message: EmailMessage, kind: str) -> str:
@@ -77,25 +83,23 @@ def test_the_same_install_always_gives_the_same_bytes() -> None:
     assert LETTERS.render(sample(), NOON).as_bytes() == LETTERS.render(sample(), NOON).as_bytes()
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_no_name_adds_a_recipient_a_header_or_a_credential(name: str) -> None:
     letter = LETTERS.render(replace(sample(), customer_name=name, application=name or "x"), NOON)
     seen = received(letter)
     assert seen.keys() == received(LETTERS.render(sample(), NOON)).keys()
-    assert [address.addr_spec for address in seen["To"].addresses] == ["alex@customer.example"]
+    assert [address for _, address in addressed_to(letter)] == ["alex@customer.example"]
     lines = part(letter, "plain").split("\n")
     assert [line for line in lines if line.startswith("Username:")] == ["Username: alex"]
     assert [line for line in lines if line.startswith("Password:")] == ["Password: only-a-sample-2Kf9"]
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_a_name_arrives_as_it_was_but_for_what_cannot_stand_on_one_line(name: str) -> None:
-    raw = LETTERS.render(replace(sample(), customer_name=name), NOON).as_bytes()
-    header = email.message_from_bytes(raw, policy=email.policy.compat32)["To"]
-    [(shown, address)] = getaddresses([header])
-    name_in_header = str(make_header(decode_header(shown)))
-    assert address == "alex@customer.example"
-    assert text_of(replace(sample(), customer_name=name)).startswith(f"Hello {name_in_header}".strip() + ",\n")
+    [(shown, _)] = addressed_to(LETTERS.render(replace(sample(), customer_name=name), NOON))
+    assert text_of(replace(sample(), customer_name=name)).startswith(f"Hello {shown}".strip() + ",\n")
 
 
 def test_half_a_character_in_a_name_does_no_harm() -> None:
@@ -104,7 +108,8 @@ def test_half_a_character_in_a_name_does_no_harm() -> None:
 
 def test_a_long_name_with_commas_and_addresses_in_it_stays_one_recipient() -> None:
     crowd = ", ".join(f"friend{number}@evil.example" for number in range(8))
-    assert len(LETTERS.render(replace(sample(), customer_name=crowd), NOON)["To"].addresses) == 1
+    letter = LETTERS.render(replace(sample(), customer_name=crowd), NOON)
+    assert addressed_to(letter) == [(crowd, "alex@customer.example")]
 
 
 def test_a_recipient_at_an_international_domain_is_written_to_in_ascii() -> None:
@@ -142,6 +147,7 @@ def test_the_login_comes_before_the_control_panels_and_cannot_be_taken_for_it() 
     assert [line for line in lines if "sername:" in line or "assword:" in line] == ordered[:2] + ordered[3:]
 
 
+@settings(deadline=None)
 @given(username=one_line, password=one_line)
 def test_logins_are_given_to_the_letter(username: str, password: str) -> None:
     lines = text_of(replace(sample(), username=username, password=password)).split("\n")
@@ -178,7 +184,7 @@ def test_a_reinstall_says_that_the_old_login_is_gone() -> None:
 
 def test_an_international_domain_is_shown_as_people_write_it_and_as_dns_wants_it() -> None:
     text = text_of(replace(sample(), domain="xn--mller-kva.example"))
-    assert "WordPress is installed for müller.example," in text
+    assert "We have installed WordPress for müller.example," in text
     assert "     xn--mller-kva.example    A    203.0.113.7" in text
 
 

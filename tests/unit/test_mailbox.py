@@ -14,7 +14,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import httpx
 import pytest
 from aiosmtpd.smtp import Envelope
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.errors import NotFound
@@ -82,6 +82,7 @@ def test_a_hostile_recipient_cannot_choose_where_its_file_goes(mailbox: Mailbox,
     assert len(path.name) < 100
 
 
+@settings(deadline=None)
 @given(recipient=st.text(max_size=300))
 def test_no_recipient_makes_a_file_name_that_leaves_the_directory(
     tmp_path_factory: pytest.TempPathFactory, recipient: str

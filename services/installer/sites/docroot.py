@@ -29,7 +29,7 @@ from foundation.hosting import Databases, Server
 from foundation.hosting.disk import disk_errors
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.causes import failed
-from services.installer.sites.exchange import exchange, sync_disk
+from services.installer.sites.exchange import exchange
 from services.installer.sites.markers import (
     Journal,
     SiteMarker,
@@ -123,11 +123,10 @@ class Docroot:
     def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], None], step: Step) -> None:
         """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
 
-        If `verify` raises, the older tree is in place again before that leaves here. Raises `Failed`:
-        superseded, docroot_not_empty, exchange_unsupported, timeout, and whatever `verify` raises.
+        The tree must be durable by now, as the marker will be. If `verify` raises, the older tree is in place
+        again before that leaves here. Raises `Failed`: superseded, docroot_not_empty, exchange_unsupported,
+        timeout, and whatever `verify` raises.
         """
-        with step("sync"):
-            sync_disk(stage)
         with self._locked():
             self._refuse_superseded()
             self._refuse_foreign()

@@ -11,6 +11,7 @@ from foundation.hosting.disk import require_room
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.causes import failed
 from services.installer.sites.docroot import Docroot
+from services.installer.sites.exchange import sync_disk
 from services.installer.sites.markers import SiteMarker
 from services.installer.sites.php import Php, Ran
 from services.installer.sites.runs import database_prefix
@@ -78,6 +79,8 @@ class WordPress:
                 filled = self._fill(job, docroot, stage, database)
             with step("render"):
                 self._render(job, docroot, stage, filled.title)
+            with step("sync"):
+                sync_disk(stage)
             marker = _marker(job, docroot, database, filled)
             docroot.go_live(stage, marker, lambda: verify(server.web_address, _pages(job, filled), job.deadline), step)
         return marker.site(adopted=False)
