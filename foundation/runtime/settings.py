@@ -207,6 +207,18 @@ def load(path: Path | None = None) -> Settings:
         raise ConfigurationError(_explain(error, place)) from None
 
 
+def origins(path: Path | None = None) -> dict[str, str]:
+    """Where each setting that is given comes from, by its dotted name: a variable's name, or the file.
+    What is not in it has its default."""
+    place = _place(path)
+    found = dict.fromkeys(_leaves(_document(place), ""), str(place)) if place else {}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
+            setting = name if _setting_of(name) else name.removesuffix("_FILE")
+            found[setting.removeprefix(PREFIX).lower().replace("__", ".")] = name
+    return found
+
+
 def known() -> dict[str, Any]:
     """Every setting by its dotted name; `*` stands for the name of a site type or server."""
     return dict(_walk(Settings, ""))
@@ -224,6 +236,14 @@ def _document(place: Path) -> dict[str, Any]:
         return tomllib.loads(place.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{place} is not TOML: {error}") from None
+
+
+def _leaves(document: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -47,7 +47,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Park:
-    """Set aside for people."""
+    """Set aside for people. Not remembered as dealt with, so that it can be requeued."""
 
     cause: Cause
 
@@ -218,7 +218,7 @@ class Worker:
                 results.append((piece, result))
                 if piece.identity and not duplicate:
                     known.add(piece.identity)
-                    if isinstance(result, Done | Park):
+                    if isinstance(result, Done):
                         settled.append(piece.identity)
             inbox.remember(tx.connection, self.queue, settled, tx.now)
         return results

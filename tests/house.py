@@ -1,0 +1,307 @@
+"""All three services in one process: memory broker, real SQLite stores, a clock that is turned by hand.
+
+Faked are only what cannot be run here: the hosting server, the site installer and the SMTP server.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from foundation.broker import Consumer, Delivery, Message, codec
+from foundation.broker.delay import Ladder
+from foundation.broker.memory import MemoryBroker
+from foundation.broker.topology import (
+    INSTALLER_COMMANDS,
+    INSTALLER_DUE,
+    INSTALLER_MAILS,
+    INSTALLER_NOW,
+    INSTALLER_STAGED,
+    INTAKE_INSTALLS,
+    INTAKE_ORDERS,
+    MAILER_INSTALLS,
+    PARKING,
+    sitecrew,
+)
+from foundation.errors import Failed
+from foundation.hosting import Account, AccountRequest, Databases, Server
+from foundation.runtime.relay import Relay
+from foundation.runtime.sealing import Opener, Sealer, generate_keys
+from foundation.runtime.settings import Settings
+from foundation.runtime.tx import Ledger, new_id
+from foundation.runtime.worker import Handlers, Worker
+from foundation.store import Store
+from schemas import catalogue
+from schemas.envelope import Event
+from schemas.orders import OrderPlaced
+from schemas.values import CauseKind, Model
+from services.installer import installs
+from services.installer.__main__ import MIGRATIONS as INSTALLER_MIGRATIONS
+from services.installer.commands import Commands
+from services.installer.install import Installing
+from services.installer.installs import Install
+from services.installer.reconcile import Reconciler
+from services.installer.sites import InstalledSite, Job, Step
+from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
+from services.mailer.letters import Letters
+from services.mailer.welcome import Welcoming
+from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
+from services.order_intake.intake import Intake
+
+START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+def failure(code: str, kind: CauseKind = CauseKind.TRANSIENT) -> Failed:
+    return Failed.because(code, kind, f"{code} on purpose", "nothing, this is a test")
+
+
+@dataclass
+class FakeServer:
+    """A hosting server that remembers its accounts, and fails as told."""
+
+    name: str = "local"
+    address: str = "203.0.113.7"
+    web_address: str = "127.0.0.1:80"
+    control_panel_url: str | None = "https://panel.example/"
+    databases: Databases | None = None
+    accounts: dict[str, AccountRequest] = field(default_factory=dict)
+    failures: list[BaseException] = field(default_factory=list)
+    calls: int = 0
+
+    def create_account(self, request: AccountRequest) -> Account:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        known = self.accounts.get(request.username)
+        if known and known.marker != request.marker:
+            raise failure("username_taken", CauseKind.CONFLICT)
+        self.accounts[request.username] = request
+        return Account(request.username, request.domain, adopted=known is not None)
+
+    def home(self, username: str) -> Path:
+        raise NotImplementedError
+
+    def temporary_url(self, username: str) -> str:
+        return f"http://{self.address}/~{username}/"
+
+    def domain_url(self, domain: str) -> str:
+        return f"http://{domain}/"
+
+    def check(self) -> None:
+        return
+
+
+@dataclass
+class FakeInstaller:
+    """A site installer that notes what it installed, and fails or waits as told."""
+
+    site_type: str = "wordpress"
+    installed: list[Job] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+    meanwhile: Callable[[Job], object] = lambda _job: None
+    password: str = "canary-password-1"  # noqa: S105  # looked for where it must not be
+
+    def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+        with step("install"):
+            self.meanwhile(job)
+            if self.failures:
+                raise self.failures.pop(0)
+            self.installed.append(job)
+        return InstalledSite("WordPress", "6.1", job.url, f"{job.url}wp-login.php", "admin", job.seal(self.password))
+
+    def check(self, server: Server) -> None:
+        return
+
+
+@dataclass
+class FakeSmtp:
+    sent: list[EmailMessage] = field(default_factory=list)
+    failures: list[BaseException] = field(default_factory=list)
+
+    def send(self, message: EmailMessage) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent.append(message)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+class Service:
+    """One service's store, relay and workers, driven turn by turn."""
+
+    def __init__(self, house: "House", name: str, store: Store) -> None:
+        self.house = house
+        self.store = store
+        self.relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
+        self.ledger = Ledger(store, name, house.clock.now, self.relay.hand_over)
+        self.lanes: list[tuple[Worker, Consumer]] = []
+
+    def lane(self, queue: str, handlers: Handlers, **options: Any) -> Worker:
+        worker = Worker(queue, handlers, self.ledger, capacity=10, threads=4, **options)
+        self.lanes.append((worker, self.house.broker.consumer(queue, 10)))
+        return worker
+
+    def turn(self) -> int:
+        moved = sum(worker.turn(consumer, timeout=0) for worker, consumer in self.lanes)
+        return moved + self.relay.run_once(timeout=0)
+
+    @property
+    def idle(self) -> bool:
+        return all(worker.idle for worker, _ in self.lanes)
+
+    def crash(self) -> None:
+        """What is unsettled goes back to its queue; what is not in the store is gone."""
+        for worker, consumer in self.lanes:
+            worker.close()
+            consumer.close()
+
+
+class House:
+    """Everything, wired as the services' own `__main__` wires it."""
+
+    def __init__(self, directory: Path, **settings: Any) -> None:
+        public, private = generate_keys()
+        self.settings = Settings(
+            keys={"public": public, "private": private}, mailer={"sender": "Us <us@hosting.example>"}, **settings
+        )
+        self.directory = directory
+        self.clock = Clock()
+        self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
+        self.broker.declare()
+        self.watcher = self.broker.watch("events", "#")
+        self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
+        self.static = FakeInstaller("static")
+        self.ticks = 0
+        self.intake, self.installing, self.mailer = self.open_intake(), self.open_installer(), self.open_mailer()
+        self.services = [self.intake, self.installing, self.mailer]
+
+    def store(self, name: str, migrations: Path) -> Store:
+        store = Store(f"sqlite:///{self.directory / name}.db")
+        store.migrate([migrations])
+        return store
+
+    def open_intake(self) -> Service:
+        service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
+        self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
+        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=self.orders.refuse)
+        service.lane(INTAKE_INSTALLS, self.orders.news())
+        return service
+
+    def open_installer(self) -> Service:
+        service = Service(self, "installer", self.store("installer", INSTALLER_MIGRATIONS))
+        sites = {"wordpress": self.installer, "static": self.static}
+        sealer = Sealer(self.settings.keys.public)
+        self.steps = Installing(self.settings, {"local": self.server}, sites, sealer, self.clock.now)
+        self.reconciler = Reconciler(self.steps)
+        self.commands = Commands(self.steps, self._tick)
+        service.lane(INSTALLER_STAGED, self.steps.staged())
+        service.lane(INSTALLER_COMMANDS, self.commands.handlers())
+        service.lane(INSTALLER_MAILS, self.reconciler.mails())
+        service.lane(INSTALLER_NOW, self.steps.due())
+        self.batch = Worker(INSTALLER_DUE, self.steps.due(), service.ledger, capacity=4, threads=4)
+        return service
+
+    def open_mailer(self) -> Service:
+        service = Service(self, "mailer", self.store("mailer", MAILER_MIGRATIONS))
+        letters = Letters(None, self.settings.mailer.sender, "Us")
+        opener = Opener(self.settings.keys.private.get_secret_value())
+        self.welcoming = Welcoming(self.settings, letters, self.smtp, opener, self.clock.now)
+        service.lane(MAILER_INSTALLS, self.welcoming.handlers())
+        return service
+
+    def _tick(self) -> None:
+        self.ticks += 1
+
+    # Driving it
+
+    def publish(self, data: Model, id: str = "", **attributes: Any) -> Event[Any]:
+        """As a producer or staff would."""
+        entry = catalogue.by_model(type(data))
+        subject = getattr(data, "order_id", None)
+        attributes.setdefault("time", self.clock.now())
+        event = codec.envelope(data, id=id or new_id(), source="/test", subject=subject, **attributes)
+        message = Message(entry.exchange, entry.routing_key, codec.encode(event), event.id, event.type)
+        assert self.broker.publisher().publish([message]) == ["confirmed"]
+        return event
+
+    def order(self, number: int = 1, id: str = "", **changes: Any) -> Event[Any]:
+        fields: dict[str, Any] = {
+            "order_id": f"order-{number}",
+            "site_type": "wordpress",
+            "domain": f"shop{number}.example",
+            "customer": {"name": "Jo Miller", "email": f"jo{number}@customer.example"},
+        }
+        return self.publish(OrderPlaced(**{**fields, **changes}), id or f"placed-{number}")
+
+    def settle(self) -> None:
+        """Until nothing moves any more at this moment."""
+        deadline = monotonic() + 20
+        while True:
+            moved = sum(service.turn() for service in self.services)
+            if not moved and all(service.idle for service in self.services):
+                return
+            assert monotonic() < deadline, "it does not come to rest"
+
+    def advance(self, seconds: float) -> None:
+        """Turn the clock, and let everything happen that this brings."""
+        self.clock.moment += timedelta(seconds=seconds)
+        self.broker.expire()
+        for service in self.services:
+            service.relay.sweep()
+        self.settle()
+
+    def tick(self) -> None:
+        """One batch of the timer, and all that follows from it."""
+        consumer = self.broker.consumer(INSTALLER_DUE, 4)
+        deadline = monotonic() + 20
+        while self.batch.turn(consumer, timeout=0.02) or not self.batch.idle:
+            assert monotonic() < deadline, "the batch does not come to an end"
+        self.batch.drain(consumer)
+        self.settle()
+
+    def reconcile(self) -> None:
+        self.reconciler.recover(self.installing.ledger)
+        self.orders.announce_again(self.intake.ledger)
+        self.welcoming.wake_stale(self.mailer.ledger)
+        self.settle()
+
+    # Looking at it
+
+    def install(self, install_id: str = "order-1-g1") -> Install:
+        with self.installing.store.reading() as connection:
+            found = installs.find(connection, install_id)
+        assert found is not None
+        return found
+
+    def events(self) -> list[Event[Any]]:
+        """What was said since the last look."""
+        return [codec.decode(delivery.body) for delivery in self.watcher.take(10_000, 0)]
+
+    def said(self) -> list[str]:
+        return [event.type.removeprefix("sitecrew.").removesuffix(".v1") for event in self.events()]
+
+    def parked(self) -> list[Delivery]:
+        return self.broker.browse(PARKING, 1000)
+
+
+
+class Gate:
+    """Lets a test hold an act in the middle, and go on when it wants."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self, _job: Job) -> None:
+        self.reached.set()
+        assert self.opened.wait(20), "nobody opened the gate"

@@ -1,0 +1,321 @@
+"""The whole story, in one process, with the clock turned by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
+from schemas.orders import OrderCancelled, OrderReinstallRequested
+from schemas.values import CauseKind
+from services.installer.installs import State
+from tests.house import Gate, House, failure
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def _letter(house: House, number: int = -1) -> str:
+    body = house.smtp.sent[number].get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def test_an_order_gives_an_account_at_once_and_a_site_only_at_the_tick(house: House) -> None:
+    house.order()
+    house.settle()
+    assert house.said() == ["account.created", "install.staged"]
+    assert [request.marker for request in house.server.accounts.values()] == ["order-1"]
+    assert house.install().state == State.STAGED
+    assert house.installer.installed == []
+
+    house.tick()
+    assert house.said() == ["install.started", "install.completed", "mail.sent"]
+    assert house.install().state == State.INSTALLED
+    assert house.install().mail_state == "sent"
+
+
+def test_the_letter_carries_the_password_that_the_installer_made(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    assert "\nUsername: admin\nPassword: canary-password-1\n" in _letter(house)
+    assert house.server.accounts.popitem()[1].password in _letter(house)
+
+
+def test_no_password_is_in_any_row_or_event(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    secrets = ["canary-password-1", *(request.password for request in house.server.accounts.values())]
+    kept = b"".join(path.read_bytes() for path in house.directory.iterdir())
+    said = b"".join(event.model_dump_json().encode() for event in house.events())
+    for secret in secrets:
+        assert secret.encode() not in kept + said
+
+
+def test_an_unstaged_type_is_installed_without_a_tick(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house.order()
+    house.settle()
+    assert house.install().state == State.INSTALLED
+    assert len(house.smtp.sent) == 1
+
+
+def test_an_install_is_not_due_before_its_account_has_settled(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"settle_seconds": 30}})
+    house.order()
+    house.settle()
+    house.advance(29)
+    house.tick()
+    assert house.install().state == State.STAGED
+    house.advance(2)
+    house.tick()
+    assert house.install().state == State.INSTALLED
+
+
+def test_the_same_order_three_times_is_one_account_one_install_one_letter(house: House) -> None:
+    for id in ("placed-1", "placed-1", "placed-again"):
+        house.order(id=id)
+    house.settle()
+    house.tick()
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.server.calls == 1
+    assert len(house.installer.installed) == 1
+    assert len(house.smtp.sent) == 1
+    assert house.parked() == []
+
+
+def test_another_order_under_a_known_id_is_rejected_and_parked(house: House) -> None:
+    house.order()
+    house.settle()
+    house.order(id="other", domain="else.example")
+    house.settle()
+    (parked,) = house.parked()
+    assert parked.headers["reason-code"] == "order_conflict"
+    assert "data.order_id" in str(parked.headers["reason"])
+    assert house.said()[-1] == "order.rejected"
+    assert house.server.calls == 1
+
+
+def test_an_order_for_what_is_not_configured_names_the_field(house: House) -> None:
+    house.order(site_type="joomla")
+    house.settle()
+    assert "data.site_type is none of wordpress, static" in str(house.parked()[0].headers["reason"])
+
+
+def test_a_transient_failure_is_tried_again_after_a_pause(house: House) -> None:
+    house.installer.failures = [failure("db_down")]
+    house.order()
+    house.settle()
+    house.tick()
+    install = house.install()
+    assert (install.state, install.attempt) == (State.STAGED, 2)
+    assert install.cause is not None
+    assert install.cause.code == "db_down"
+    assert install.due_at > house.clock.now()
+    house.tick()
+    assert house.install().state == State.STAGED, "its pause has not passed"
+    house.advance(80)
+    house.tick()
+    assert house.install().state == State.INSTALLED
+    assert house.install().cause is None
+
+
+def test_attempts_end_and_staff_can_start_them_anew(house: House) -> None:
+    house.installer.failures = [failure("db_down") for _ in range(house.settings.installer.max_attempts)]
+    house.order()
+    house.settle()
+    for _ in range(house.settings.installer.max_attempts):
+        house.tick()
+        house.advance(5000)
+    assert house.install().state == State.FAILED
+    assert house.said()[-1] == "install.failed"
+    house.publish(InstallRetry(install_id="order-1-g1"))
+    house.settle()
+    house.tick()
+    assert house.install().state == State.INSTALLED
+
+
+def test_a_permanent_failure_is_not_tried_again(house: House) -> None:
+    house.installer.failures = [failure("docroot_not_empty", CauseKind.CONFLICT)]
+    house.order()
+    house.settle()
+    house.tick()
+    install = house.install()
+    assert install.state == State.FAILED
+    assert install.cause is not None
+    assert install.cause.remedy
+
+
+def test_what_nobody_foresaw_is_a_failure_with_a_cause_too(house: House) -> None:
+    house.installer.failures = [RuntimeError("secret-in-a-message")]
+    house.order()
+    house.settle()
+    house.tick()
+    cause = house.install().cause
+    assert cause is not None
+    assert cause.code == "unexpected"
+    assert "secret-in-a-message" not in cause.model_dump_json()
+
+
+def test_a_cancelled_install_never_runs(house: House) -> None:
+    house.order()
+    house.settle()
+    house.publish(InstallCancel(install_id="order-1-g1"))
+    house.settle()
+    house.tick()
+    assert house.install().state == State.CANCELLED
+    assert house.installer.installed == []
+    assert house.smtp.sent == []
+
+
+def test_a_cancel_that_comes_too_late_is_refused_with_the_reason(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.events()
+    command = house.publish(InstallCancel(install_id="order-1-g1"))
+    house.settle()
+    (refused,) = house.events()
+    assert refused.data.command_id == command.id
+    assert "it is installed" in refused.data.cause.detail
+
+
+def test_a_cancelled_order_takes_its_install_back_but_keeps_its_account(house: House) -> None:
+    house.order()
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1", reason="changed their mind"))
+    house.settle()
+    house.tick()
+    assert house.install().state == State.CANCELLED
+    assert len(house.server.accounts) == 1
+
+
+def test_a_reinstall_is_a_new_generation_with_a_letter_of_its_own(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.installer.password = "canary-password-2"  # noqa: S105
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    assert [job.generation for job in house.installer.installed] == [1, 2]
+    assert len(house.smtp.sent) == 2
+    assert house.smtp.sent[0]["Message-ID"] != house.smtp.sent[1]["Message-ID"]
+    assert "Password: canary-password-2" in _letter(house)
+
+
+def test_a_reinstall_supersedes_what_has_not_begun(house: House) -> None:
+    house.order()
+    house.settle()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    assert house.install("order-1-g1").state == State.CANCELLED
+    assert [job.generation for job in house.installer.installed] == [2]
+
+
+def test_a_reinstall_that_overtakes_its_order_waits_for_it(house: House) -> None:
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.order()
+    house.settle()
+    house.advance(11)
+    house.tick()
+    assert house.install("order-1-g2").state == State.INSTALLED
+    assert house.parked() == []
+
+
+def test_a_switched_off_welcome_mail_is_not_sent(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"welcome_email": False}})
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.install().state == State.INSTALLED
+    assert house.install().mail_state == "none"
+    assert house.smtp.sent == []
+
+
+def test_a_silent_smtp_server_delays_the_letter_and_not_the_site(house: House) -> None:
+    house.smtp.failures = [failure("smtp_unreachable")]
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.install().state == State.INSTALLED
+    assert house.smtp.sent == []
+    house.advance(60)
+    assert len(house.smtp.sent) == 1
+    assert house.install().mail_state == "sent"
+
+
+def test_a_refused_letter_is_told_apart_from_the_install(house: House) -> None:
+    house.smtp.failures = [failure("recipient_refused", CauseKind.PERMANENT)]
+    house.order()
+    house.settle()
+    house.tick()
+    install = house.install()
+    assert (install.state, install.mail_state) == (State.INSTALLED, "failed")
+    assert install.mail_cause is not None
+    assert install.mail_cause.code == "recipient_refused"
+
+
+def test_an_account_that_fails_for_a_moment_is_created_later(house: House) -> None:
+    house.server.failures = [failure("server_down")]
+    house.order()
+    house.settle()
+    assert house.said() == []
+    house.advance(11)
+    assert house.said() == ["account.created", "install.staged"]
+
+
+def test_a_username_that_is_taken_on_the_server_gives_way_to_another(house: House) -> None:
+    house.server.failures = [failure("username_taken", CauseKind.CONFLICT)]
+    house.order()
+    house.settle()
+    assert house.said() == ["account.created", "install.staged"]
+
+
+def test_an_account_that_cannot_be_is_parked_and_can_be_requeued(house: House) -> None:
+    house.server.failures = [failure("domain_taken", CauseKind.CONFLICT)]
+    house.order()
+    house.settle()
+    assert house.said() == ["account.failed"]
+    assert house.parked()[0].headers["reason-code"] == "domain_taken"
+    house.order()
+    house.settle()
+    assert house.said() == ["account.created", "install.staged"]
+
+
+def test_intake_goes_on_while_an_install_runs(house: House) -> None:
+    house.installer.meanwhile = gate = Gate()
+    house.order(1)
+    house.settle()
+    consumer = house.broker.consumer("installer.due", 4)
+    house.batch.turn(consumer, timeout=1)
+    assert gate.reached.wait(10)
+    house.order(2)
+    house.settle()
+    assert len(house.server.accounts) == 2
+    gate.opened.set()
+    house.batch.drain(consumer)
+
+
+def test_run_now_calls_the_timer(house: House) -> None:
+    house.publish(TimerRunNow())
+    house.settle()
+    assert house.ticks == 1
+
+
+def test_the_trace_of_the_producer_goes_all_the_way_to_the_letter(house: House) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    event = house.order()
+    house.publish(event.data.model_copy(update={"order_id": "traced"}), "traced", traceparent=trace)
+    house.settle()
+    house.tick()
+    traced = [event for event in house.events() if event.subject == "traced"]
+    assert [event.traceparent for event in traced] == [trace] * len(traced)
+    assert traced[-1].type == "sitecrew.mail.sent.v1"
