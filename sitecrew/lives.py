@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 from rich.text import Text
 
 from foundation.broker import Delivery, codec
@@ -88,8 +87,9 @@ class Show:
     def placed(self, order: Event[OrderPlaced]) -> Life:
         life = Life(order.data, utc_now())
         self._lives[order.data.order_id] = life
-        what = f"{order.data.site_type} for {order.data.domain}, {order.data.customer.email}"
-        self._print(life, life.placed_at, "order", f"{order.data.order_id} placed: {what}")
+        self._print(
+            life, life.placed_at, "order", f"{order.data.order_id}: {order.data.site_type} for {order.data.domain}"
+        )
         if self._status:
             self._status.start()
         return life
@@ -135,10 +135,9 @@ class Show:
     def letter(self, life: Life, message: EmailMessage) -> None:
         text = message.get_body(("plain",))
         content = text.get_content().strip() if text else ""
-        head = f"To: {message['To']}\nSubject: {message['Subject']}\n\n"
-        self._console.print(
-            Panel(Text(head + content), title="the letter", title_align="left", width=min(78, self._console.width))
-        )
+        letter = f"To: {message['To']}\nSubject: {message['Subject']}\n\n{content}"
+        for line in letter.splitlines():
+            self._console.print(Text.assemble(("  \N{BOX DRAWINGS LIGHT VERTICAL} ", "cyan"), line), soft_wrap=True)
         self._console.print(f"[dim]         as it came: {escape(str(life.letter))}[/]")
 
     def verdict(self, lives: list[Life]) -> None:
@@ -170,7 +169,8 @@ class Show:
                 return f"{data.account.username} exists on {data.account.server}"
             case "staged":
                 life.due_at = data.due_at
-                return f"{data.install_id}, due in {(data.due_at - utc_now()).total_seconds():.1f} s, then at the next tick"
+                pause = (data.due_at - utc_now()).total_seconds()
+                return f"{data.install_id}, due in {pause:.1f} s, then at the next tick"
             case "installing":
                 return f"attempt {data.attempt}"
             case "installed":
@@ -189,7 +189,7 @@ class Show:
         self._status.update(f"[dim]{text}; {ended} of {len(self._lives)} done[/]")
 
     def _print(self, life: Life, moment: datetime, stage: str, text: str) -> None:
-        self._console.print(self._clock(life, moment), Text.assemble((f"{stage:<10} ", "bold"), text))
+        self._console.print(self._clock(life, moment), Text.assemble((f"{stage:<10} ", "bold"), text), soft_wrap=True)
 
     def _clock(self, life: Life, moment: datetime) -> Text:
         label = f" {life.order.order_id}" if len(self._lives) > 1 else ""

@@ -21,12 +21,12 @@ from foundation.errors import SitecrewError
 from foundation.runtime.sealing import generate_keys
 from foundation.runtime.settings import CONFIG_VARIABLE
 from sitecrew.stack import web
-
+from sitecrew.stack.crew import Crew
 from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.ports import free_port
-from sitecrew.stack.processes import PATH, Child, Command, Crew, OnLine
+from sitecrew.stack.processes import PATH, Child, Command, OnLine
 from sitecrew.stack.rabbitmq import PrivateRabbit
 from sitecrew.stack.web import static
 
@@ -96,6 +96,32 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         say(f"the services {', '.join(SERVICES)} run")
         yield Running(plan, config, broker_url, mailbox, crew, services, database)
         say("stopping")
+
+
+class _Ready:
+    """Listens to the services' log lines until each has said that it works."""
+
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._missing = set(SERVICES)
+        self._all = threading.Event()
+
+    def on_line(self, service: str, line: str) -> None:
+        if service in self._missing and '"service.started"' in line:
+            self._missing.discard(service)
+            if not self._missing:
+                self._all.set()
+        self._on_line(service, line)
+
+    def wait(self, crew: Crew) -> None:
+        """Raises SitecrewError if a service ends, or takes longer than half a minute."""
+        ends = monotonic() + 30
+        while not self._all.wait(0.1):
+            ended = crew.first_ended(seconds=0)
+            if ended or monotonic() > ends:
+                name = ended.command.name if ended else ", ".join(sorted(self._missing))
+                tail = ended.log_tail() if ended else ""
+                raise SitecrewError(f"{name} does not start; see its log. {tail}")
 
 
 def _servers(plan: Plan, directory: Path, opened: ExitStack, say: Say) -> tuple[str, PrivateMariaDB | None]:

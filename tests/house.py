@@ -103,7 +103,7 @@ class FakeInstaller:
     installed: list[Job] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     meanwhile: Callable[[Job], object] = lambda _job: None
-    password: str = "canary-password-1"  # noqa: S105  # looked for where it must not be
+    password: str = "canary-password-1"  # looked for where it must not be
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         with step("install"):
@@ -292,7 +292,6 @@ class House:
 
     def parked(self) -> list[Delivery]:
         return self.broker.browse(PARKING, 1000)
-
 
 
 class Gate:

@@ -8,6 +8,7 @@ suite (`tests/contracts/`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import Protocol
 
 Header = str | int
@@ -44,6 +45,18 @@ class Delivery:
     tag: int
     epoch: int
     """Which life of the channel it came on; a settlement on a later one is dropped."""
+
+    @property
+    def name(self) -> str:
+        """What people call it by; see `name_of`."""
+        return name_of(self.message_id, self.body)
+
+
+def name_of(message_id: str, body: bytes) -> str:
+    """What people call a message by: its id, or a digest of its body if its sender gave it no id that
+    can be typed. Two messages may have the same name."""
+    typed = message_id and not any(letter.isspace() or not letter.isprintable() for letter in message_id)
+    return message_id if typed else f"body-{sha256(body).hexdigest()[:16]}"
 
 
 class Outcome(StrEnum):
@@ -115,8 +128,9 @@ class Broker(Protocol):
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         """Look at up to `limit` messages from the head of a queue and leave them there."""
 
-    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
-        """Take the named messages out of a queue for good; which of them were there."""
+    def remove(self, queue: str, names: Sequence[str]) -> list[str]:
+        """Take messages out of a queue for good, by their names, from its head; which of them were
+        there. A name that is given twice takes two."""
 
     def close(self) -> None:
         """Close everything that was opened through this broker."""

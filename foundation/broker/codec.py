@@ -17,7 +17,7 @@ MAX_BYTES = 262_144
 MAX_DEPTH = 32
 """Nesting of objects and arrays; ours have 5."""
 
-_BINARY_PREFIXES = ("ce-", "cloudEvents_", "cloudEvents:")
+BINARY_PREFIXES = ("ce-", "cloudEvents_", "cloudEvents:")
 """How CloudEvents attributes are named as AMQP headers: by HTTP gateways and by the AMQP binding."""
 
 
@@ -70,7 +70,7 @@ def _attributes(headers: Mapping[str, object]) -> dict[str, Any]:
     return {
         name.removeprefix(prefix): value
         for name, value in headers.items()
-        for prefix in _BINARY_PREFIXES
+        for prefix in BINARY_PREFIXES
         if name.startswith(prefix)
     }
 

@@ -4,9 +4,10 @@ Each publisher and each consumer has a connection of its own, run by one I/O thr
 happens on that thread. Other threads hand work in through `call` and never touch a channel.
 """
 
+import itertools
 import random
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 import pika
 import structlog
@@ -22,6 +24,7 @@ from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
+from foundation.broker.limits import can_be_sent
 from foundation.broker.topology import Exchange, Queue, Topology
 from foundation.errors import BrokerUnreachable, ConfigurationError
 
@@ -35,6 +38,7 @@ _PRECONDITION_FAILED, _NOT_FOUND = 406, 404
 _UNANSWERED = (AMQPError, OSError)
 
 _log = structlog.get_logger(__name__)
+_epochs = itertools.count(1)
 
 
 class RabbitBroker:
@@ -43,7 +47,7 @@ class RabbitBroker:
     def __init__(self, urls: Sequence[str], topology: Topology, name: str = "sitecrew") -> None:
         self.topology = topology
         self._nodes = [_parameters(url, name) for url in urls]
-        self._opened: list[RabbitPublisher | RabbitConsumer] = []
+        self._opened: WeakSet[RabbitPublisher | RabbitConsumer] = WeakSet()
 
     def declare(self) -> None:
         with self._channel() as channel:
@@ -57,21 +61,21 @@ class RabbitBroker:
     def version(self) -> str:
         """The broker's own word for its version."""
         with self._connection() as connection:
-            return str(connection._impl.server_properties.get("version", "unknown"))
+            return str(connection._impl.server_properties.get("version", "?"))  # noqa: SLF001  # pika keeps it there
 
     def publisher(self) -> Publisher:
         publisher = RabbitPublisher(self)
-        self._opened.append(publisher)
+        self._opened.add(publisher)
         return publisher
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
         consumer = RabbitConsumer(self, queue, prefetch)
-        self._opened.append(consumer)
+        self._opened.add(consumer)
         return consumer
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
         consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
-        self._opened.append(consumer)
+        self._opened.add(consumer)
         if not consumer.ready.wait(15):
             consumer.close()
             raise self._unreachable("it did not answer within 15 seconds")
@@ -90,21 +94,21 @@ class RabbitBroker:
         with self._channel() as channel:
             return list(_heads(channel, queue, limit))
 
-    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
-        wanted, removed = set(message_ids), []
+    def remove(self, queue: str, names: Sequence[str]) -> list[str]:
+        wanted, removed = Counter(names), []
         with self._channel() as channel:
             for delivery in _heads(channel, queue, limit=1_000_000):
-                if delivery.message_id in wanted:
+                if wanted[delivery.name]:
                     channel.basic_ack(delivery.tag)
-                    removed.append(delivery.message_id)
-                    wanted.discard(delivery.message_id)
-                if not wanted:
+                    removed.append(delivery.name)
+                    wanted[delivery.name] -= 1
+                if not wanted.total():
                     break
         return removed
 
     def close(self) -> None:
-        while self._opened:
-            self._opened.pop().close()
+        for opened in list(self._opened):
+            opened.close()
 
     def shuffled(self) -> list[pika.ConnectionParameters]:
         return random.sample(self._nodes, len(self._nodes))
@@ -214,18 +218,25 @@ def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Deliver
 def _delivery(
     queue: str, tag: int, properties: pika.BasicProperties, body: bytes, redelivered: bool, epoch: int
 ) -> Delivery:
-    headers = dict(properties.headers or {})
+    headers = {_text(name): value for name, value in (properties.headers or {}).items()}
+    # The broker's own count comes with the second delivery; before, such a header is the sender's.
+    count = headers.get("x-delivery-count", 1) if redelivered else 0
     return Delivery(
         queue=queue,
         body=body,
-        content_type=properties.content_type or "",
-        message_id=properties.message_id or "",
-        type=properties.type or "",
+        content_type=_text(properties.content_type),
+        message_id=_text(properties.message_id),
+        type=_text(properties.type),
         headers=headers,
-        redeliveries=int(headers.get("x-delivery-count", 1 if redelivered else 0)),
+        redeliveries=count if isinstance(count, int) else 1,
         tag=tag,
         epoch=epoch,
     )
+
+
+def _text(name: str | bytes | None) -> str:
+    """A name that a sender gave; pika leaves what is not UTF-8 as bytes."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else name or ""
 
 
 class _Link:
@@ -287,7 +298,7 @@ class _Link:
                 self.call(self._disconnect)
             connection.ioloop.start()
             connection.ioloop.close()
-        except Exception as error:  # the I/O thread must outlive whatever happens on it
+        except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
             ended.append(error)
         if not self._closing.is_set():
             reason = _why(ended[0]) if ended else "ended"
@@ -346,6 +357,7 @@ class RabbitPublisher:
     """Publishes through a window of unconfirmed messages."""
 
     def __init__(self, broker: RabbitBroker) -> None:
+        self._topology = broker.topology
         self._waiting: deque[_InFlight] = deque()
         self._unconfirmed: dict[int, _InFlight] = {}
         self._sequence = 0
@@ -353,17 +365,19 @@ class RabbitPublisher:
         self._link = _Link(broker, "publisher", self._opened)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
-        if not messages:
-            return []
-        batch = _Batch([Outcome.UNKNOWN] * len(messages), len(messages))
+        fits = [can_be_sent(message, self._topology) for message in messages]
+        batch = _Batch([Outcome.UNKNOWN if fit else Outcome.REFUSED for fit in fits], sum(fits))
         expires = monotonic() + timeout
-        self._waiting.extend(_InFlight(message, batch, i, expires) for i, message in enumerate(messages))
-        self._link.call(self._pump)
-        batch.done.wait(timeout)
+        if any(fits):
+            self._waiting.extend(_InFlight(m, batch, i, expires) for i, m in enumerate(messages) if fits[i])
+            self._link.call(self._pump)
+            batch.done.wait(timeout)
         return list(batch.outcomes)
 
     def close(self) -> None:
         self._link.close()
+        for item in (*self._waiting, *self._unconfirmed.values()):
+            item.batch.done.set()
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
@@ -421,12 +435,8 @@ class RabbitPublisher:
         wanted = (method.exchange, method.routing_key, properties.message_id or "", body)
         for item in self._unconfirmed.values():
             message = item.message
-            if not item.returned and wanted == (
-                message.exchange,
-                message.routing_key,
-                message.message_id,
-                message.body,
-            ):
+            found = (message.exchange, message.routing_key, message.message_id, message.body)
+            if message.mandatory and not item.returned and found == wanted:
                 item.returned = True
                 return
 
@@ -471,9 +481,10 @@ class RabbitConsumer:
 
     def close(self) -> None:
         self._link.close()
+        self._epoch = 0  # what has arrived and was not taken is the broker's again
 
     def _opened(self, channel: Any) -> None:
-        self._epoch += 1
+        self._epoch = next(_epochs)
         self._unsettled = {}
         self._channel = channel
         channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._subscribe(channel))

@@ -6,7 +6,7 @@ at most once (RabbitMQ documentation, "Quorum Queues", dead lettering).
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from foundation.broker.delay import DELIVER, Ladder, destination
 
@@ -64,6 +64,14 @@ class Topology:
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
     ladder: Ladder
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(exchange.name for exchange in self.exchanges)
+
+    def has_exchange(self, name: str) -> bool:
+        """Whether a message can be published to it: one of the table's, or the nameless one."""
+        return not name or name in self._names
 
     def expects(self, exchange: str, routing_key: str) -> bool:
         """Whether the table binds a queue for this key. If so, a message that finds none is an

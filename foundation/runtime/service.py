@@ -110,7 +110,7 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
     def guarded(loop: Loop, ends: threading.Event) -> None:
         try:
             loop(ends)
-        except Exception as error:  # a loop that breaks ends the service; its supervisor starts it anew
+        except Exception as error:  # noqa: BLE001  # it ends the service, whose supervisor starts it anew
             _log.exception("service.broken")
             broken.append(type(error).__name__)
             stop.set()

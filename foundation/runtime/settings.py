@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.errors import ConfigurationError
+from foundation.runtime.clock import utc_now
 from schemas.values import Line, SiteType
 
 PREFIX = "SITECREW_"
@@ -26,8 +27,6 @@ CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
 
 
 def _cron(expression: str) -> str:
-    from foundation.runtime.clock import utc_now
-
     try:
         CronSim(expression, utc_now())
     except CronSimError as error:

@@ -180,12 +180,16 @@ class Worker:
     def _piece(self, delivery: Delivery) -> _Piece:
         try:
             event = codec.decode(delivery.body, delivery.content_type, delivery.headers)
-            handler = self._handlers.get(type(event.data))
-            if handler is None:
-                raise Malformed("misdirected", "type", f"'{event.type}' does not belong in {delivery.queue}")
+            handler = self._handler(event)
         except Malformed as problem:
             return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True)
         return _Piece(delivery, event, _then(handler, event), fresh=True)
+
+    def _handler(self, event: Event[Any]) -> Handler:
+        handler = self._handlers.get(type(event.data))
+        if handler is None:
+            raise Malformed("misdirected", "type", f"'{event.type}' does not belong in {self.queue}")
+        return handler
 
     def _refuse(self, tx: Tx, delivery: Delivery, problem: Malformed) -> Settled:
         sender = str(problem.document.get("source", ""))[:200]
@@ -204,7 +208,7 @@ class Worker:
             return self._together(pieces)
         except StoreUnreachable:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  # one of them is at fault; each alone shows which
             return [(piece, self._alone(piece)) for piece in pieces]
 
     def _together(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
@@ -240,7 +244,7 @@ class Worker:
             return self._together([piece])[0][1]
         except StoreUnreachable:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
             cause = _unexpected(error)
             _log.exception("message.unexpected", queue=self.queue, type=piece.delivery.type)
             park = _Piece(piece.delivery, piece.event, lambda _: Park(cause), fresh=piece.fresh)
@@ -265,7 +269,7 @@ class Worker:
             step = _then(act.record, act.run())
         except Failed as failure:
             step = _then(act.fail, failure.cause)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # becomes a cause like any other
             _log.exception("act.unexpected", queue=self.queue, order_id=piece.event and piece.event.subject)
             step = _then(act.fail, _unexpected(error))
         self._finished.put(_Piece(piece.delivery, piece.event, step, fresh=False))

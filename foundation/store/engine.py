@@ -26,6 +26,17 @@ class Store:
         # SQLite's own waiting is sleep-polling; threads of one process can simply take turns.
         self._turn: Any = threading.Lock() if self.is_sqlite else nullcontext()
 
+    @classmethod
+    def existing(cls, url: str) -> "Store":
+        """A service's database, to look into from elsewhere. Raises StoreUnreachable if it is an SQLite
+        file that is not there; nothing is created."""
+        file = _file(url)
+        if file is not None and not file.is_file():
+            raise StoreUnreachable(
+                f"there is no database {file.absolute()} yet; its service makes it at its first start"
+            )
+        return cls(url)
+
     @property
     def place(self) -> str:
         """The database's address without its password."""
@@ -36,6 +47,11 @@ class Store:
         Several replicas may do this at once."""
         with self._translated():
             migrate.upgrade(self.engine, folders)
+
+    def is_migrated(self, folders: Sequence[Path]) -> bool:
+        """Whether `migrate` would have nothing to do. Changes nothing."""
+        with self._translated():
+            return migrate.is_newest(self.engine, folders)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -80,10 +96,20 @@ def _engine(url: str) -> Engine:
         ) from None
 
 
+def _file(url: str) -> Path | None:
+    """The file of an SQLite database; None for any other."""
+    try:
+        address = make_url(url)
+    except ArgumentError:
+        return None  # `_engine` says so
+    kept = address.get_backend_name() == "sqlite" and address.database not in (None, "", ":memory:")
+    return Path(str(address.database)) if kept else None
+
+
 def _sqlite(url: str) -> Engine:
-    database = make_url(url).database
-    if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    file = _file(url)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     engine = create_engine(
         url,
         poolclass=QueuePool,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 HERE = Path(__file__).parent / "migrations"
@@ -16,6 +18,13 @@ def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
     with engine.begin() as connection:
         _take_turn(connection)
         command.upgrade(_config(connection, folders), "heads")
+
+
+def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
+    """Whether the database is at the newest revision of every folder."""
+    with engine.connect() as connection:
+        wanted = ScriptDirectory.from_config(_config(connection, folders)).get_heads()
+        return set(wanted) == set(MigrationContext.configure(connection).get_current_heads())
 
 
 def _take_turn(connection: Connection) -> None:

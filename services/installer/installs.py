@@ -100,9 +100,13 @@ def find(connection: Connection, install_id: str) -> Install | None:
     return _install(row) if row else None
 
 
-def listing(connection: Connection, states: list[State], order_id: str | None, limit: int) -> list[Install]:
-    """Installs, those that are due first at the head; all states if none are named."""
-    query = select(installs).order_by(installs.c.due_at, installs.c.install_id).limit(limit)
+def listing(
+    connection: Connection, states: list[State], order_id: str | None, limit: int, *, newest_first: bool = False
+) -> list[Install]:
+    """Installs, those that are due first at the head (or last, `newest_first`); all states if none
+    are named."""
+    due = installs.c.due_at.desc() if newest_first else installs.c.due_at
+    query = select(installs).order_by(due, installs.c.install_id).limit(limit)
     if states:
         query = query.where(installs.c.state.in_(states))
     if order_id:

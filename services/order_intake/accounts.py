@@ -170,7 +170,7 @@ def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
 def candidate(domain: str, order_id: str, number: int) -> str:
     """The `number`th username to try: up to eight letters of the domain and four that depend on the
     order, so that the next order for the same domain gets another."""
-    letters = "".join(letter for letter in domain.split(".")[0].removeprefix("xn--") if letter.isalnum())
+    letters = "".join(letter for letter in domain.partition(".")[0].removeprefix("xn--") if letter.isalnum())
     stem = (letters if letters[:1].isalpha() else f"w{letters}")[:8]
     alphabet = "abcdefghijkmnpqrstuvwxyz23456789"
     ending = "".join(alphabet[byte % 32] for byte in sha256(f"{order_id} {number}".encode()).digest()[:4])

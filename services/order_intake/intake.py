@@ -201,23 +201,24 @@ class Intake:
 
     def _stage(self, tx: Tx, order: Order, event: Event[Any] | None, number: int = 0) -> None:
         site = self._settings.sites[order.site_type]
-        staged = self._staged(order, site, tx.now)
+        if order.account is None:
+            raise ValueError(f"order {order.order_id} is staged before it has an account")
+        staged = self._staged(order, order.account, site, tx.now)
         said = tx.emit(staged, order.order_id, event)
         tx.deliver(said, INSTALLER_DUE if site.stage else INSTALLER_NOW, staged.due_at)
         accounts.announced(tx, order, staged.due_at, number)
 
-    def _staged(self, order: Order, site: Site, now: datetime) -> InstallStaged:
+    def _staged(self, order: Order, account: AccountRef, site: Site, now: datetime) -> InstallStaged:
         server = self._servers[order.server]
         temporary = site.address == "temporary"
         url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
-        assert order.account is not None
         return InstallStaged(
             install_id=install_id(order.order_id, order.generation),
             order_id=order.order_id,
             generation=order.generation,
             due_at=now + timedelta(seconds=site.settle_seconds),
             site=SiteSpec(site_type=order.site_type, url=url, title=order.title),
-            account=order.account,
+            account=account,
             customer=order.customer,
         )
 

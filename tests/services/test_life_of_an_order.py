@@ -199,7 +199,7 @@ def test_a_reinstall_is_a_new_generation_with_a_letter_of_its_own(house: House) 
     house.order()
     house.settle()
     house.tick()
-    house.installer.password = "canary-password-2"  # noqa: S105
+    house.installer.password = "canary-password-2"
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
     house.tick()

@@ -6,16 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 from time import monotonic
 
 from foundation.broker import Consumer, Delivery, Header, Message, Outcome, Publisher
+from foundation.broker.limits import can_be_sent
 from foundation.broker.memory.line import Held, Line
 from foundation.broker.memory.routing import Routes
 from foundation.broker.topology import Binding, Queue, Topology
 from foundation.errors import ConfigurationError
-
-_NAME_BYTES = 255
-"""The longest name that AMQP carries: a routing key, an identifier, a header's name."""
 
 _numbers = itertools.count(1)
 
@@ -60,7 +59,7 @@ class MemoryBroker:
             line = Line(Queue(f"watch.{next(_numbers)}", {}), temporary=True)
             self._lines[line.queue.name] = line
             self._routes.bind(Binding(exchange, line.queue.name, pattern) for pattern in patterns)
-            return MemoryConsumer(self, line, prefetch=1000)
+            return MemoryConsumer(self, line, prefetch=inf)
 
     def depth(self, queue: str) -> int | None:
         with self.changed:
@@ -73,10 +72,10 @@ class MemoryBroker:
             heads = itertools.islice(self._line(queue).waiting, limit)
             return [held.delivery(queue, tag, epoch=0) for tag, held in enumerate(heads, 1)]
 
-    def remove(self, queue: str, message_ids: Sequence[str]) -> list[str]:
+    def remove(self, queue: str, names: Sequence[str]) -> list[str]:
         with self.changed:
             self.expire()
-            return self._line(queue).pick(message_ids)
+            return self._line(queue).pick(names)
 
     def close(self) -> None:
         while self._opened:
@@ -105,7 +104,7 @@ class MemoryBroker:
         """Take one message from a publisher."""
         with self.changed:
             self.expire()
-            if not _can_be_sent(message) or not (message.exchange in self._routes or message.exchange == ""):
+            if not can_be_sent(message, self.topology):
                 return Outcome.REFUSED
             sent = replace(message, headers={name: _sent(value) for name, value in message.headers.items()})
             routed = self._put(sent, self._now())
@@ -174,7 +173,7 @@ class MemoryPublisher:
 class MemoryConsumer:
     """Deliveries of one line."""
 
-    def __init__(self, broker: MemoryBroker, line: Line, prefetch: int) -> None:
+    def __init__(self, broker: MemoryBroker, line: Line, prefetch: float) -> None:
         self._broker = broker
         self._line = line
         self._prefetch = prefetch
@@ -192,7 +191,8 @@ class MemoryConsumer:
     def receive(self, held: Held) -> None:
         """Called by the line, for a consumer that has room."""
         tag = next(self._tags)
-        self._unsettled[tag] = held
+        if not self._line.temporary:  # a watcher settles nothing
+            self._unsettled[tag] = held
         self._arrived.append(held.delivery(self._line.queue.name, tag, self._epoch))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
@@ -227,14 +227,6 @@ class MemoryConsumer:
             unsettled, self._unsettled = self._unsettled, {}
             self._arrived.clear()
             self._broker.detach(self, self._line, unsettled.values())
-
-
-def _can_be_sent(message: Message) -> bool:
-    names = (message.exchange, message.routing_key, message.message_id, message.type, message.correlation_id)
-    numbers = [value for value in message.headers.values() if isinstance(value, int)]
-    return all(len(name.encode()) <= _NAME_BYTES for name in (*names, message.content_type, *message.headers)) and all(
-        -(2**63) <= number < 2**63 for number in numbers
-    )
 
 
 def _sent(value: Header) -> Header:

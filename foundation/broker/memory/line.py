@@ -1,13 +1,13 @@
 """One queue in memory: who waits in it, and who is served from it."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
 from typing import Protocol
 
-from foundation.broker import Delivery, Message
+from foundation.broker import Delivery, Message, name_of
 from foundation.broker.topology import Queue
 
 
@@ -76,13 +76,14 @@ class Line:
         self.serve()
         return spent
 
-    def pick(self, message_ids: Iterable[str]) -> list[str]:
-        """Remove the first message of each id; the ids that were there."""
-        wanted, picked, left = set(message_ids), [], deque[Held]()
+    def pick(self, names: Iterable[str]) -> list[str]:
+        """Remove as many messages of each name as it is given, from the head; the names that were there."""
+        wanted, picked, left = Counter(names), [], deque[Held]()
         for held in self.waiting:
-            if held.message.message_id in wanted:
-                wanted.discard(held.message.message_id)
-                picked.append(held.message.message_id)
+            name = name_of(held.message.message_id, held.message.body)
+            if wanted[name]:
+                wanted[name] -= 1
+                picked.append(name)
             else:
                 left.append(held)
         self.waiting = left

@@ -24,9 +24,9 @@ class Static:
 
     site_type: str = field(default="static", init=False)
     template: Path = _TEMPLATE
-    """A Jinja template that is given `title` and `domain`; it must show the title."""
+    """A Jinja template that is given `title` and `domain`; its `<title>` must be the title alone."""
 
-    def check(self, server: Server) -> None:  # noqa: ARG002 - the port gives it
+    def check(self, server: Server) -> None:
         """See `SiteInstaller`: nothing of the server is needed, the template of this machine is."""
         self._page("title", "domain.example")
 
@@ -42,7 +42,7 @@ class Static:
                 write_new(stage / "index.html", self._page(job.title, job.domain), 0o640)
                 docroot.hand_over(stage)
             marker = SiteMarker(job.install_id, docroot.run, "static", _VERSION, job.url)
-            pages = (Page(job.url, job.title),)
+            pages = (Page(job.url, f"<title>{job.title}</title>"),)
             docroot.go_live(stage, marker, lambda: verify(server.web_address, pages, job.deadline), step)
         return marker.site(adopted=False)
 

@@ -18,6 +18,7 @@ from services.installer.sites.runs import database_prefix
 from services.installer.sites.verify import Page, shows, verify
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.core import check_core, copy_core
+from services.installer.sites.wordpress.probe import Probe
 
 _INSTALL = Path(__file__).with_name("install.php")
 _RENDER = Path(__file__).with_name("render.php")
@@ -74,6 +75,7 @@ class WordPress:
                 database = self._databases(server).create(docroot.run.database(job.username))
             with step("config"):
                 write_config(stage, database, isolated=self.isolated)
+                probe = Probe.put(stage)
                 docroot.hand_over(stage)
             with step("install"):
                 filled = self._fill(job, docroot, stage, database)
@@ -82,7 +84,7 @@ class WordPress:
             with step("sync"):
                 sync_disk(stage)
             marker = _marker(job, docroot, database, filled)
-            docroot.go_live(stage, marker, lambda: verify(server.web_address, _pages(job, filled), job.deadline), step)
+            docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, probe, filled.title), step)
         return marker.site(adopted=False)
 
     @property
@@ -143,5 +145,7 @@ def _marker(job: Job, docroot: Docroot, database: Database, filled: _Filled) -> 
     )
 
 
-def _pages(job: Job, filled: _Filled) -> tuple[Page, ...]:
-    return Page(job.url, filled.title), Page(f"{job.url}wp-login.php", _LOGIN_FORM)
+def _verify(job: Job, server: Server, docroot: Docroot, probe: Probe, title: str) -> None:
+    pages = (probe.page(job.url), Page(job.url, title), Page(f"{job.url}wp-login.php", _LOGIN_FORM))
+    verify(server.web_address, pages, job.deadline)
+    probe.remove(docroot.www)
