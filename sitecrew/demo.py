@@ -23,7 +23,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import SitecrewError
 from foundation.runtime import logs
 from foundation.runtime.service import broker_of
-from foundation.runtime.settings import load
+from foundation.runtime.settings import load, variables
 from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
@@ -96,11 +96,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _plan(options: argparse.Namespace) -> Plan:
     site = f"sites.{options.site}"
-    # The environment may override what a stack on one machine would choose, as it may everywhere.
     return Plan(
         directory=_ROOT / "var" / "demo",
         site_types=(options.site,),
-        amqp_url=os.environ.get("SITECREW_AMQP_URL"),
+        amqp_url=variables().get("SITECREW_AMQP_URL"),
         settings={"timer.every": _TICK, f"{site}.settle_seconds": _SETTLE_SECONDS},
     )
 

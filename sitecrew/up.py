@@ -19,7 +19,7 @@ from typing import Any
 
 from foundation.errors import SitecrewError
 from foundation.runtime.sealing import generate_keys
-from foundation.runtime.settings import CONFIG_VARIABLE
+from foundation.runtime.settings import CONFIG_VARIABLE, variables
 from sitecrew.stack import web
 from sitecrew.stack.crew import Crew
 from sitecrew.stack.mailbox import Mailbox
@@ -120,7 +120,7 @@ class _Ready:
             ended = crew.first_ended(seconds=0)
             if ended or monotonic() > ends:
                 name = ended.command.name if ended else ", ".join(sorted(self._missing))
-                tail = ended.log_tail() if ended else ""
+                tail = ended.last_words() if ended else ""
                 raise SitecrewError(f"{name} does not start; see its log. {tail}")
 
 
@@ -202,7 +202,8 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _service(name: str, directory: Path, config: Path) -> Command:
-    environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
+    # The environment may override what a stack on one machine would choose, as it may everywhere.
+    environment = {**variables(), "PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
     if name == "mailer":
         environment["SITECREW_KEYS__PRIVATE_FILE"] = str(directory / "mailer.key")
     return Command(

@@ -215,7 +215,7 @@ class House:
         service = Service(self, "mailer", self.store("mailer", MAILER_MIGRATIONS))
         letters = Letters(None, self.settings.mailer.sender, "Us")
         opener = Opener(self.settings.keys.private.get_secret_value())
-        self.welcoming = Welcoming(self.settings, letters, self.smtp, opener, self.clock.now)
+        self.welcoming = Welcoming(self.settings, letters, self.smtp.send, opener, self.clock.now)
         service.lane(MAILER_INSTALLS, self.welcoming.handlers())
         return service
 

@@ -218,6 +218,11 @@ def origins(path: Path | None = None) -> dict[str, str]:
     return found
 
 
+def variables() -> dict[str, str]:
+    """The settings that the environment gives, as it gives them: for handing on to child processes."""
+    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name != CONFIG_VARIABLE}
+
+
 def known() -> dict[str, Any]:
     """Every setting by its dotted name; `*` stands for the name of a site type or server."""
     return dict(_walk(Settings, ""))

@@ -21,7 +21,7 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
     own = settings.mailer
     letters = Letters(own.templates, own.sender, own.brand, own.support)
     opener = Opener(settings.keys.private.get_secret_value())
-    welcoming = Welcoming(settings, letters, smtp_of(own.smtp), opener, service.now)
+    welcoming = Welcoming(settings, letters, smtp_of(own.smtp).send, opener, service.now)
     worker = Worker(MAILER_INSTALLS, welcoming.handlers(), service.ledger, capacity=own.capacity, threads=own.threads)
     return (
         service.consume(worker, own.capacity),

@@ -1,7 +1,9 @@
 """The welcome letter: claimed, sent and recorded, once for each install."""
 
 import random
+from collections.abc import Callable
 from datetime import timedelta
+from email.message import EmailMessage
 from functools import partial
 
 import structlog
@@ -19,7 +21,9 @@ from schemas.values import Cause, CauseKind
 from services.mailer import mails
 from services.mailer.letters import Letters, PanelLogin, Welcome
 from services.mailer.mails import Mail, State
-from services.mailer.smtp import Smtp
+
+Send = Callable[[EmailMessage], None]
+"""Hands a letter to a mail server. Raises Failed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -27,10 +31,10 @@ _log = structlog.get_logger(__name__)
 class Welcoming:
     """The mailer's handler for completed installs."""
 
-    def __init__(self, settings: Settings, letters: Letters, smtp: Smtp, opener: Opener, now: Now) -> None:
+    def __init__(self, settings: Settings, letters: Letters, send: Send, opener: Opener, now: Now) -> None:
         self._settings = settings
         self._letters = letters
-        self._smtp = smtp
+        self._deliver = send
         self._opener = opener
         self._now = now
 
@@ -67,7 +71,7 @@ class Welcoming:
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
         message = self._letters.render(self._letter(mail.completed), self._now())
-        self._smtp.send(message)
+        self._deliver(message)
         return str(message["Message-ID"])
 
     def _letter(self, completed: InstallCompleted) -> Welcome:

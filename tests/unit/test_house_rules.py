@@ -1,0 +1,125 @@
+"""The rules that keep the house as it was drawn: who may import whom, and what only one room may know."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foundation.runtime import settings
+
+ROOT = Path(__file__).parent.parent.parent
+FLOORS = ("schemas", "foundation", "services", "sitecrew")
+"""From the ground up; imports only ever point down."""
+
+SERVICES = ("order_intake", "installer", "mailer")
+
+
+def modules() -> list[Path]:
+    return sorted(path for floor in FLOORS for path in (ROOT / floor).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def within(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def those_importing(room: str) -> set[str]:
+    return {name_of(path) for path in modules() if any(within(name, room) for name in imports(path))}
+
+
+@pytest.mark.parametrize("lower", range(len(FLOORS)))
+def test_imports_point_down(lower: int) -> None:
+    above = FLOORS[lower + 1 :]
+    wrong = {user for floor in above for user in those_importing(floor) if within(user, FLOORS[lower])}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_never_import_each_other(service: str) -> None:
+    others = {user for user in those_importing(f"services.{service}") if within(user, "services")}
+    assert {user for user in others if not within(user, f"services.{service}")} == set()
+
+
+@pytest.mark.parametrize(
+    ("room", "unknown"),
+    [
+        ("foundation.broker", "foundation.store"),
+        ("foundation.broker", "foundation.runtime"),
+        ("foundation.broker", "foundation.hosting"),
+        ("foundation.store", "foundation.broker"),
+        ("foundation.store", "foundation.runtime"),
+        ("foundation.store", "foundation.hosting"),
+        ("foundation.hosting", "foundation.broker"),
+        ("foundation.hosting", "foundation.store"),
+        ("foundation.hosting", "foundation.runtime"),
+    ],
+)
+def test_the_rooms_of_the_foundation_do_not_know_each_other(room: str, unknown: str) -> None:
+    assert {user for user in those_importing(unknown) if within(user, room)} == set()
+
+
+@pytest.mark.parametrize(
+    ("library", "room"),
+    [
+        ("pika", "foundation.broker.rabbit"),
+        ("smtplib", "services.mailer.smtp"),
+        ("pymysql", "foundation.hosting.databases"),
+    ],
+)
+def test_only_one_module_knows(library: str, room: str) -> None:
+    assert those_importing(library) == {room}
+
+
+def test_the_schemas_need_pydantic_and_the_standard_library_only() -> None:
+    third_party = {"pydantic", "schemas"}
+    standard = {"collections", "dataclasses", "datetime", "enum", "re", "typing"}
+    used = {name.partition(".")[0] for path in (ROOT / "schemas").rglob("*.py") for name in imports(path)}
+    assert used <= third_party | standard
+
+
+def test_structlog_is_configured_in_one_place() -> None:
+    assert [name_of(path) for path in modules() if "structlog.configure(" in path.read_text()] == [
+        "foundation.runtime.logs"
+    ]
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    # Child processes of a stack get a whole environment of their own making.
+    readers = [name_of(path) for path in modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()]
+    assert readers == ["foundation.runtime.settings"]
+
+
+def test_importing_any_module_opens_nothing() -> None:
+    """No connection, thread or file is made at import: calls at module level are few and harmless."""
+    harmful = {"connect", "open", "Thread", "Popen", "create_engine", "start"}
+    found = []
+    for path in modules():
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.If):
+                continue
+            calls = (node.func for node in ast.walk(statement) if isinstance(node, ast.Call))
+            names = {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
+            found += [(name_of(path), name) for name in names & harmful]
+    assert found == []
+
+
+def test_every_setting_is_documented() -> None:
+    documented = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in settings.known() if f"`{name}`" not in documented] == []
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, info in settings.known().items() if not info.description] == []
