@@ -118,7 +118,8 @@ class RabbitBroker:
         try:
             _declare(connection.channel(), self.topology)
         finally:
-            connection.close()
+            if connection.is_open:
+                connection.close()
 
     @contextmanager
     def _connection(self) -> Iterator[pika.BlockingConnection]:
@@ -287,23 +288,28 @@ class _Link:
         try:
             if declare:
                 self._broker.declare_on(node)
-            connection = SelectConnection(
-                node,
-                on_open_callback=self._open_channel,
-                on_open_error_callback=lambda _, error: self._ended(ended, error),
-                on_close_callback=lambda _, error: self._ended(ended, error),
-            )
-            self._connection = connection
-            if self._closing.is_set():
-                self.call(self._disconnect)
-            connection.ioloop.start()
-            connection.ioloop.close()
+            self._connect(node, ended)
         except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
             ended.append(error)
         if not self._closing.is_set():
             reason = _why(ended[0]) if ended else "ended"
             _log.warning("broker.disconnected", connection=self._name, node=f"{node.host}:{node.port}", reason=reason)
         return monotonic() - began > _USEFUL
+
+    def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:
+        connection = SelectConnection(
+            node,
+            on_open_callback=self._open_channel,
+            on_open_error_callback=lambda _, error: self._ended(ended, error),
+            on_close_callback=lambda _, error: self._ended(ended, error),
+        )
+        try:
+            self._connection = connection
+            if self._closing.is_set():
+                self.call(self._disconnect)
+            connection.ioloop.start()
+        finally:  # pika's loop raises when it is disconnected while it connects
+            connection.ioloop.close()
 
     def _open_channel(self, connection: SelectConnection) -> None:
         connection.channel(on_open_callback=self._channel_opened)

@@ -1,6 +1,7 @@
 """A database and a user of its own for each site, on MariaDB or MySQL."""
 
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,22 +93,23 @@ class MariaDatabases:
     @contextmanager
     def _administering(self, what: str) -> Iterator[Cursor]:
         """One short connection for one piece of work; the server's errors become `Failed`."""
+        connection = pymysql.connect(
+            user=self.user,
+            password=self.password,
+            host=self.host,
+            charset="utf8mb4",
+            autocommit=True,
+            read_timeout=self.read_seconds,
+            write_timeout=self.read_seconds,
+            init_command=f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}",
+            defer_connect=True,
+        )
         try:
-            connection = pymysql.connect(
-                user=self.user,
-                password=self.password,
-                unix_socket=str(self.socket) if self.socket else None,
-                host=self.host,
-                port=self.port,
-                charset="utf8mb4",
-                autocommit=True,
-                connect_timeout=self.connect_seconds,
-                read_timeout=self.read_seconds,
-                write_timeout=self.read_seconds,
-                init_command=f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}",
-            )
+            connection.connect(_dial(self))
             with connection, connection.cursor() as cursor:
                 yield cursor
+        except OSError as error:
+            raise failure(2002, str(error), what) from None
         except pymysql.err.MySQLError as error:
             raise failure(*_number_and_message(error), what) from None
 
@@ -119,3 +121,17 @@ def _number_and_message(error: pymysql.err.MySQLError) -> tuple[int, str]:
             return number, str(message)
         case _:
             return 2013, "the connection was lost"
+
+
+def _dial(server: MariaDatabases) -> socket.socket:
+    """pymysql could do this itself, but leaves its socket open when nobody answers (1.2)."""
+    if server.socket is None:
+        return socket.create_connection((server.host, server.port), server.connect_seconds)
+    dialled = socket.socket(socket.AF_UNIX)
+    try:
+        dialled.settimeout(server.connect_seconds)
+        dialled.connect(str(server.socket))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled

@@ -1,20 +1,21 @@
 """Programs run below this one: captured line by line, stopped as a group, never left behind."""
 
-import fcntl
 import os
 import select
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
 from foundation.errors import Refused, SitecrewError
+from sitecrew.stack.claim import claimed
+from sitecrew.stack.leash import leashed
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for. Fixed, so that a run depends on nobody's shell; /usr/sbin is not on every user's."""
@@ -25,24 +26,14 @@ OnLine = Callable[[str, str], None]
 _Answer = TypeVar("_Answer")
 
 _LONGEST_LINE = 1 << 20  # bytes; what is longer is handed over in pieces
-_TAIL_BYTES = 8192
+_TAIL_BYTES = 1 << 18
+_TAIL_LINES = 20
 _PROBE_SECONDS = 0.05
-_CLAIM_SECONDS = 5.0
-
-# The shell leaves a watcher in the child's process group and becomes the child. The watcher reads a pipe whose
-# other end only we hold and never write to: when we end, however we end, it reads the end of file and kills its
-# own group. A parent-death signal (prctl) would come when the *thread* that started the child ends, and would
-# reach the child alone. The watcher keeps stdout open, so that our end of file there means: the group is gone;
-# and while it lives, the group's number cannot be given to anybody else.
-_LEASH = (
-    "exec 3<&0 </dev/null; "
-    '(trap "" HUP INT QUIT TERM; read -r never <&3; kill -KILL 0) & '
-    'exec "$@" 3<&-'
-)  # fmt: skip
+_LAST_OUTPUT_SECONDS = 5.0
 
 
-def _ignore(_name: str, _line: str) -> None:
-    return
+def ignore(_name: str, _line: str) -> None:
+    """Listens to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +48,8 @@ class Command:
     directory: Path | None = None
     claim: Path | None = None
     """A file kept locked for as long as any process of the group lives: one child at a time on the same data."""
+    verdict: str = ""
+    """The words in its output around which it says why it gives up, if noise follows them."""
 
 
 class Child:
@@ -65,7 +58,7 @@ class Child:
     That holds for kill -9 too. A descendant that opens a session of its own leaves the group and must see to itself.
     """
 
-    def __init__(self, command: Command, on_line: OnLine = _ignore) -> None:
+    def __init__(self, command: Command, on_line: OnLine = ignore) -> None:
         self.command = command
         self._on_line = on_line
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,10 +81,11 @@ class Child:
         self.kill()  # what an earlier run that ended by itself may have left in its group
         self.command.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self.command.log.stat().st_size if self.command.log.exists() else 0
-        with _claimed(self.command) as inherited:
+        with ExitStack() as held:
+            claim = self.command.claim and held.enter_context(claimed(self.command.claim))
             if prepare is not None:
                 prepare()
-            self._process = _spawn(self.command, inherited)
+            self._process = self._spawn((claim,) if claim else ())
         name = f"output of {self.command.name}"
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name=name, daemon=True)
         self._reader.start()
@@ -149,19 +143,25 @@ class Child:
         self._process.wait()
         self._process.stdin.close()
         if self._reader is not None:
-            self._reader.join(timeout=_CLAIM_SECONDS)  # longer only when a strayed descendant keeps our pipe
+            self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # longer only when a strayed descendant keeps our pipe
 
     def restart(self, grace: float = 10.0) -> None:
         """Stops and starts it again."""
         self.stop(grace)
         self.start()
 
-    def log_tail(self, lines: int = 15) -> str:
-        """The last lines that it wrote since it was last started."""
-        with suppress(FileNotFoundError), self.command.log.open("rb") as log:
+    def last_words(self) -> str:
+        """The last lines that it wrote since it was last started, or those around its verdict."""
+        if not self.command.log.exists():
+            return ""
+        with self.command.log.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
-        return ""
+            lines = log.read().decode(errors="replace").splitlines()
+        if self.command.verdict:
+            found = (number for number, line in enumerate(lines) if self.command.verdict in line)
+            middle = next(found, len(lines))
+            lines = lines[max(0, middle - _TAIL_LINES // 2) : middle + _TAIL_LINES // 2]
+        return "\n".join(lines[-_TAIL_LINES:])
 
     def __enter__(self) -> Self:
         self.start()
@@ -176,9 +176,21 @@ class Child:
             raise Refused(message)
         return self._process
 
+    def _spawn(self, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - the command is ours, and no shell parses it
+            leashed(self.command.name, self.command.argv),
+            stdin=subprocess.PIPE,  # the leash
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.command.directory,
+            env=dict(self.command.environment),
+            start_new_session=True,
+            pass_fds=inherited,
+        )
+
     def _give_up(self, what: str, remedy: str) -> None:
         self.kill()
-        message = f"{self.command.name} {what}. {remedy} The end of {self.command.log}:\n{self.log_tail()}"
+        message = f"{self.command.name} {what}. {remedy} From {self.command.log}:\n{self.last_words()}"
         raise SitecrewError(message)
 
     def _read(self, output: IO[bytes]) -> None:
@@ -194,33 +206,9 @@ class Child:
         try:
             self._on_line(self.command.name, line.decode(errors="replace").rstrip("\r\n"))
         except Exception as error:  # noqa: BLE001 - said in the log, and the listener is not asked again
-            self._on_line = _ignore
+            self._on_line = ignore
             with suppress(OSError):
                 log.write(f"(nobody listens to these lines any more: {error!r})\n".encode())
-
-
-class Crew:
-    """Children started one after the other and stopped in reverse order, also when an exception passes."""
-
-    def __init__(self) -> None:
-        self.children: list[Child] = []
-        self._stack = ExitStack()
-
-    def start(self, command: Command, on_line: OnLine = _ignore) -> Child:
-        """Starts one more child."""
-        child = self._stack.enter_context(Child(command, on_line))
-        self.children.append(child)
-        return child
-
-    def first_ended(self, seconds: float | None = None) -> Child | None:
-        """Waits until a child has ended by itself, at most so long (None: for ever)."""
-        return first_ended(self.children, seconds)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
 
 def first_ended(children: Sequence[Child], seconds: float | None = None) -> Child | None:
@@ -235,44 +223,3 @@ def first_ended(children: Sequence[Child], seconds: float | None = None) -> Chil
             poll.register(ended, select.POLLIN)
         poll.poll(None if seconds is None else seconds * 1000)
     return next((child for child in children if child.poll() is not None), None)
-
-
-def _spawn(command: Command, inherited: tuple[int, ...]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - the command is ours, and no shell parses it
-        ("/bin/sh", "-c", _LEASH, command.name, *command.argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=command.directory,
-        env=dict(command.environment),
-        start_new_session=True,
-        pass_fds=inherited,
-    )
-
-
-@contextmanager
-def _claimed(command: Command) -> Iterator[tuple[int, ...]]:
-    """The descriptors a child inherits: a lock held on its claim, which lasts as long as anybody has it open."""
-    if command.claim is None:
-        yield ()
-        return
-    claim = os.open(command.claim, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        _lock(claim, command)
-        yield (claim,)
-    finally:
-        os.close(claim)
-
-
-def _lock(claim: int, command: Command) -> None:
-    deadline = time.monotonic() + _CLAIM_SECONDS
-    while True:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                message = f"{command.name} of another run still uses {command.claim}: stop that run first."
-                raise Refused(message) from None
-            time.sleep(_PROBE_SECONDS)  # an earlier run may be ending just now; flock knows no deadline
-        else:
-            return

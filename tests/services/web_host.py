@@ -6,7 +6,7 @@ import pytest
 
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from tests.services.installing import local_server, mariadb, php_web
+from tests.services.installing import local_server, mariadb, php_web, scratch
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,7 @@ def database_server() -> Iterator[MariaDatabases]:
 
 
 @pytest.fixture(scope="session")
-def web_host(tmp_path_factory: pytest.TempPathFactory, database_server: MariaDatabases) -> Iterator[LocalServer]:
+def web_host(database_server: MariaDatabases) -> Iterator[LocalServer]:
     """One hosting server for all tests of a process; each takes an account of its own."""
-    root = tmp_path_factory.mktemp("hosting")
-    with php_web(root) as address:
+    with scratch() as root, php_web(root) as address:
         yield local_server(root, address, database_server)

@@ -5,7 +5,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,17 @@ import pytest
 
 from foundation.errors import Failed
 from foundation.hosting import Database
-from foundation.hosting.causes import failed
 from services.installer.sites import docroot as docroot_module
 from services.installer.sites import exchange as exchange_module
+from services.installer.sites.causes import failed
 from services.installer.sites.docroot import Docroot
 from services.installer.sites.exchange import exchange
 from services.installer.sites.markers import SiteMarker, read_journal, read_site
 from services.installer.sites.runs import Run, database_prefix
+
+
+def nothing(*_: object) -> None:
+    """Happens."""
 
 
 @dataclass
@@ -67,10 +71,10 @@ def reinstall(docroot: Docroot) -> Docroot:
     return replace(docroot, run=Run(generation, 1), install_id=f"order-g{generation}")
 
 
-def marker_of(docroot: Docroot, **parts: str) -> SiteMarker:
+def marker_of(docroot: Docroot) -> SiteMarker:
     database = docroot.run.database(docroot.username)
     url = "http://192.0.2.7/~ann/"
-    return SiteMarker(docroot.install_id, docroot.run, "test", "1", url, database=database, **parts)  # type: ignore[arg-type]
+    return SiteMarker(docroot.install_id, docroot.run, "test", "1", url, database=database)
 
 
 @contextmanager
@@ -83,17 +87,25 @@ def built(docroot: Docroot) -> Iterator[Path]:
         yield stage
 
 
-def install(docroot: Docroot, verify: object = None) -> None:
+def put_in_place(
+    docroot: Docroot, meanwhile: Callable[[Path], object] = nothing, verify: Callable[[], object] = nothing
+) -> None:
+    """What follows a run's beginning; `meanwhile` happens between the building and the exchange."""
+    with built(docroot) as stage:
+        meanwhile(stage)
+        docroot.go_live(stage, marker_of(docroot), verify, lambda _: nullcontext())
+
+
+def install(docroot: Docroot, verify: BaseException | None = None) -> None:
     """A whole run; `verify` is raised where the site is verified."""
 
     def verifying() -> None:
         assert shown(docroot) == docroot.install_id
-        if isinstance(verify, BaseException):
+        if verify is not None:
             raise verify
 
     assert docroot.begin() is None
-    with built(docroot) as stage:
-        docroot.go_live(stage, marker_of(docroot), verifying, lambda _: nullcontext())
+    put_in_place(docroot, verify=verifying)
 
 
 def shown(docroot: Docroot) -> str | None:
@@ -114,15 +126,13 @@ def crash(docroot: Docroot, monkeypatch: pytest.MonkeyPatch, *, after_marker: bo
     assert docroot.begin() is None
     with monkeypatch.context() as dead:
         dead.setattr(Docroot, "_settle", lambda _: None)
-        dead.setattr(Docroot, "sweep", lambda _: None)
-        with pytest.raises(Crash), built(docroot) as stage:
-            docroot.go_live(stage, marker_of(docroot), lambda: crash_if(not after_marker), lambda _: nullcontext())
-            raise Crash
+        dead.setattr(Docroot, "sweep", crashing if after_marker else lambda _: None)
+        with pytest.raises(Crash):
+            put_in_place(docroot, verify=nothing if after_marker else crashing)
 
 
-def crash_if(now: bool) -> None:  # noqa: FBT001
-    if now:
-        raise Crash
+def crashing(*_: object) -> None:
+    raise Crash
 
 
 def test_later_runs_compare_greater_by_generation_and_then_by_fence() -> None:
@@ -170,13 +180,15 @@ def test_a_reinstall_replaces_the_site_and_retires_the_old_one(first: Docroot, d
     assert databases.existing == {"ann_g2f1"}
 
 
-def test_a_first_install_that_cannot_be_verified_leaves_an_empty_document_root(first: Docroot, databases: Names) -> None:
+def test_a_first_install_that_cannot_be_verified_leaves_an_empty_document_root(
+    first: Docroot, databases: Names
+) -> None:
     with pytest.raises(Failed, match="verify_failed"):
-        install(first, verify=docroot_module.failed("verify_failed", "answered 500"))
+        install(first, verify=failed("verify_failed", "answered 500"))
     assert (list(first.www.iterdir()), leftovers(first), databases.existing) == ([], [], set())
 
 
-@pytest.mark.parametrize("end", [docroot_module.failed("verify_failed", "answered 500"), KeyboardInterrupt()])
+@pytest.mark.parametrize("end", [failed("verify_failed", "answered 500"), KeyboardInterrupt()])
 def test_a_reinstall_that_cannot_be_verified_gives_the_old_site_back(
     first: Docroot, databases: Names, end: BaseException
 ) -> None:
@@ -238,7 +250,7 @@ def test_a_swap_that_cannot_be_undone_at_once_keeps_the_old_tree_for_the_next_ru
     with monkeypatch.context() as ill:
         ill.setattr(docroot_module, "exchange", once)
         with pytest.raises(OSError, match="the disk is ill"):
-            install(reinstall(first), verify=docroot_module.failed("verify_failed", "answered 500"))
+            install(reinstall(first), verify=failed("verify_failed", "answered 500"))
     assert databases.existing == {"ann_g1f1", "ann_g2f1"}
     assert claimed_again(reinstall(first)).begin() is None
     assert (shown(first), leftovers(first), databases.existing) == ("order-g1", [], {"ann_g1f1"})
@@ -246,18 +258,35 @@ def test_a_swap_that_cannot_be_undone_at_once_keeps_the_old_tree_for_the_next_ru
 
 def test_a_run_that_was_overtaken_cannot_go_live(first: Docroot, databases: Names) -> None:
     assert first.begin() is None
-    with pytest.raises(Failed, match="superseded"), built(first) as stage:
-        install(claimed_again(first))
-        first.go_live(stage, marker_of(first), lambda: None, lambda _: nullcontext())
+    with pytest.raises(Failed, match="superseded"):
+        put_in_place(first, meanwhile=lambda _: install(claimed_again(first)))
     assert read_site(first.private) == marker_of(claimed_again(first))
     assert (leftovers(first), databases.existing) == ([], {"ann_g1f2"})
 
 
-def test_a_run_whose_tree_was_taken_away_says_that_it_was_overtaken(first: Docroot) -> None:
+def test_a_run_that_was_overtaken_cannot_go_live_even_while_its_tree_is_still_there(
+    first: Docroot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtake(_: Path) -> None:
+        with monkeypatch.context() as hurried:
+            hurried.setattr(Docroot, "sweep", lambda _: None)
+            assert claimed_again(first).begin() is None
+
     assert first.begin() is None
-    with pytest.raises(Failed, match="superseded") as failure, built(first) as stage:
+    with pytest.raises(Failed, match="superseded"):
+        put_in_place(first, meanwhile=overtake)
+    assert list(first.www.iterdir()) == []
+    assert read_site(first.private) is None
+
+
+def test_a_run_whose_tree_was_taken_away_says_that_it_was_overtaken(first: Docroot) -> None:
+    def take_away(stage: Path) -> None:
         assert claimed_again(first).begin() is None
         (stage / "more").mkdir()
+
+    assert first.begin() is None
+    with pytest.raises(Failed, match="superseded") as failure:
+        put_in_place(first, meanwhile=take_away)
     assert isinstance(failure.value.__cause__, FileNotFoundError)
 
 
@@ -277,11 +306,9 @@ def test_files_that_are_not_ours_are_never_replaced(first: Docroot, databases: N
 
 
 def test_files_that_arrive_while_the_first_site_is_built_are_not_replaced_either(first: Docroot) -> None:
+    assert first.begin() is None
     with pytest.raises(Failed, match="docroot_not_empty"):
-        assert first.begin() is None
-        with built(first) as stage:
-            (first.www / "index.html").write_text("the customer's")
-            first.go_live(stage, marker_of(first), lambda: None, lambda _: nullcontext())
+        put_in_place(first, meanwhile=lambda _: (first.www / "index.html").write_text("the customer's"))
     assert (shown(first), leftovers(first)) == ("the customer's", [])
 
 

@@ -120,7 +120,7 @@ class Docroot:
                 os.chown(f"{directory}/{name}", *owner, follow_symlinks=False)
             os.chown(directory, *owner, follow_symlinks=False)
 
-    def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], None], step: Step) -> None:
+    def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], object], step: Step) -> None:
         """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
 
         The tree must be durable by now, as the marker will be. If `verify` raises, the older tree is in place

@@ -88,7 +88,7 @@ class Php:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env={"PATH": os.environ.get("PATH", os.defpath)},
+                env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
                 cwd="/",
                 start_new_session=True,
                 user=user,
@@ -97,12 +97,13 @@ class Php:
             )
         except OSError as error:
             raise failed("php_missing", f"{self.program}: {error.strerror}") from None
-        try:
-            stdout, stderr = process.communicate(stdin, timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise failed("timeout", f"{command[-1]} was stopped after {seconds:.0f} s") from None
-        finally:
-            _end(process)
+        with process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                raise failed("timeout", f"{command[-1]} was stopped after {seconds:.0f} s") from None
+            finally:
+                _end(process)
         return Ran(process.returncode, stdout, stderr)
 
 
@@ -114,4 +115,3 @@ def _end(process: subprocess.Popen[str]) -> None:
     """Kill the session if its leader has not ended: a PHP that waits for a dead database waits for ever."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()

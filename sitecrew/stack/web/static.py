@@ -1,7 +1,7 @@
 """The router's mapping for static sites alone, in Python: for machines without PHP.
 
-    /~username/...      <root>/accounts/<username>/www/...
-    Host: <domain>      <root>/vhosts/<domain>/...
+`/~username/...` is `<root>/accounts/<username>/www/...`, and below any other path the Host header's
+`<domain>` is `<root>/vhosts/<domain>/...`.
 """
 
 import re
@@ -60,7 +60,7 @@ class _Handler(SimpleHTTPRequestHandler):
         found = locate(self._root, self.headers.get("Host", ""), asked)
         return _NOWHERE if found is None else str(found)
 
-    def list_directory(self, path: str) -> None:  # type: ignore[override]  # noqa: ARG002
+    def list_directory(self, path: str) -> None:  # type: ignore[override]
         self.send_error(HTTPStatus.NOT_FOUND, "There is no such page here")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

@@ -1,0 +1,60 @@
+"""Message bodies, shown with care: not too much of them, nothing secret, nothing that steers a terminal."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from foundation.broker.codec import MAX_BYTES, MAX_DEPTH
+
+MASK = "[redacted]"
+_LETTERS = 4_000
+"""How much of a text is shown."""
+_BYTES = 512
+"""How much is shown of what is no text."""
+_SECRET = re.compile(r"passw|pwd|secret|token|private|credential|authorization|api_?key", re.IGNORECASE)
+_SECRET_IN_TEXT = re.compile(
+    r"""("?[\w-]{0,40}(?:passw|pwd|secret|token|private|credential|authorization|api_?key)[\w-]{0,40}"?\s*[:=]\s*)"""
+    r"""("(?:[^"\\]|\\.)*"?|[^\s",;}][^\r\n",;}]*)""",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Body:
+    """What may be seen of a body."""
+
+    kind: str
+    """`json`, `text` or `hex`."""
+    text: str
+    size: int
+    """Of the whole body, in bytes."""
+    cut: bool
+
+
+def shown(body: bytes) -> Body:
+    """What may be seen of it."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return Body("hex", body[:_BYTES].hex(" ", 2), len(body), len(body) > _BYTES)
+    kind = "text"
+    if len(body) <= MAX_BYTES:
+        try:
+            text = orjson.dumps(masked(orjson.loads(body)), option=orjson.OPT_INDENT_2).decode()
+            kind = "json"
+        except orjson.JSONDecodeError:
+            pass  # then it is shown as the text that it is
+    cut = text[:_LETTERS]
+    safe = cut if kind == "json" else _SECRET_IN_TEXT.sub(rf'\1"{MASK}"', cut)
+    return Body(kind, safe, len(body), len(text) > _LETTERS)
+
+
+def masked(value: Any, depth: int = 0) -> Any:
+    """JSON content with a mask in place of every value whose key looks secret."""
+    if depth > MAX_DEPTH:
+        return "..."
+    if isinstance(value, dict):
+        return {key: MASK if _SECRET.search(key) else masked(inner, depth + 1) for key, inner in value.items()}
+    return [masked(inner, depth + 1) for inner in value] if isinstance(value, list) else value

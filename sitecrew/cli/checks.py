@@ -1,0 +1,157 @@
+"""What `sitecrew doctor` looks at: each check raises, or says what it found."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from foundation.broker.rabbit import RabbitBroker
+from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
+from foundation.hosting import Server
+from foundation.runtime.clock import utc_now
+from foundation.runtime.sealing import Opener, Sealer
+from foundation.runtime.servers import servers_of
+from foundation.runtime.settings import Settings
+from foundation.store import Store, outbox
+from schemas.values import CauseKind
+from services.installer.__main__ import MIGRATIONS as INSTALLER
+from services.installer.sites import SiteInstaller
+from services.installer.sites.registry import installers_of
+from services.mailer.__main__ import MIGRATIONS as MAILER
+from services.mailer.__main__ import smtp_of
+from services.mailer.letters import Letters, sample
+from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE
+
+_PATIENCE = 5.0
+"""Seconds that a web server may take for its answer."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something to look at. `code` is the exit code of the doctor if it is not well."""
+
+    name: str
+    look: Callable[[], str]
+    code: int = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a check."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    code: int = 0
+
+
+def examine(check: Check) -> Finding:
+    """Look, and turn what is wrong into a finding."""
+    try:
+        return Finding(check.name, True, check.look())
+    except Failed as failure:
+        return Finding(check.name, False, str(failure), failure.cause.remedy, check.code)
+    except (SitecrewError, OSError) as error:
+        return Finding(check.name, False, str(error), "", check.code)
+
+
+def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
+    """Every check for these settings, nearest things first."""
+    yield Check("keys", partial(_keys, settings))
+    yield Check("broker", partial(_broker, broker), BrokerUnreachable.exit_code)
+    yield Check("topology", partial(_topology, broker), BrokerUnreachable.exit_code)
+    stores = (
+        ("order-intake", settings.order_intake.store_url, ORDER_INTAKE),
+        ("installer", settings.installer.store_url, INSTALLER),
+        ("mailer", settings.mailer.store_url, MAILER),
+    )
+    for service, url, migrations in stores:
+        yield Check(f"store of {service}", partial(_store, service, url, migrations), StoreUnreachable.exit_code)
+    installers = installers_of(settings)
+    for name, server in servers_of(settings).items():
+        yield Check(f"server {name}", partial(_server, server))
+        yield Check(f"web of {name}", partial(_web, server))
+        for site_type in settings.sites:
+            yield Check(f"{site_type} on {name}", partial(_site, installers.get(site_type), site_type, server))
+    yield Check("smtp", smtp_of(settings.mailer.smtp).check)
+    yield Check("letter", partial(_letter, settings))
+
+
+def worst(findings: Sequence[Finding]) -> int:
+    """The exit code: 3 if the broker is not well, else 4 for a store, else 1 for anything."""
+    codes = {finding.code for finding in findings}
+    return next((code for code in (BrokerUnreachable.exit_code, StoreUnreachable.exit_code, 1) if code in codes), 0)
+
+
+def _keys(settings: Settings) -> str:
+    sealed = Sealer(settings.keys.public).seal("whether the two are partners")
+    private = settings.keys.private.get_secret_value()
+    if not private:
+        return "keys.public is a key; keys.private is not here, as it should be everywhere but at the mailer"
+    Opener(private).open(sealed)
+    return "keys.private opens what keys.public seals"
+
+
+def _broker(broker: RabbitBroker) -> str:
+    return f"RabbitMQ {broker.version()} answers"
+
+
+def _topology(broker: RabbitBroker) -> str:
+    differences = broker.differences()
+    if differences:
+        more = f" (and {len(differences) - 1} more, see `sitecrew topology check`)" if len(differences) > 1 else ""
+        raise ConfigurationError(f"{differences[0]}{more}")
+    return "the broker has what is wanted"
+
+
+def _store(service: str, url: SecretStr, migrations: Path) -> str:
+    store = Store.existing(url.get_secret_value())
+    try:
+        if not store.is_migrated([migrations]):
+            raise StoreUnreachable(
+                f"{store.place} is not of this version; `sitecrew run {service}` brings it up to date"
+            )
+        with store.reading() as connection:
+            return f"{store.place} is of this version; {outbox.backlog(connection)} messages wait to be published"
+    finally:
+        store.close()
+
+
+def _server(server: Server) -> str:
+    server.check()
+    return "can take accounts"
+
+
+def _web(server: Server) -> str:
+    try:
+        answer = httpx.get(f"http://{server.web_address}/", timeout=_PATIENCE, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Failed.because(
+            "web_unreachable",
+            CauseKind.TRANSIENT,
+            f"nothing answers at {server.web_address}: {error}",
+            f"start the web server, or correct servers.{server.name}.web_address",
+        ) from None
+    return f"{server.web_address} answers ({answer.status_code})"
+
+
+def _site(installer: SiteInstaller | None, site_type: str, server: Server) -> str:
+    if installer is None:
+        raise Failed.because(
+            "not_configured",
+            CauseKind.CONFIGURATION,
+            f"there is no installer for {site_type}",
+            f"correct the name, or take sites.{site_type} out of the settings",
+        )
+    installer.check(server)
+    return "can be installed"
+
+
+def _letter(settings: Settings) -> str:
+    own = settings.mailer
+    message = Letters(own.templates, own.sender, own.brand, own.support).render(sample(), utc_now())
+    return f"renders, from {message['From']}"

@@ -1,0 +1,107 @@
+"""`sitecrew config`: every setting, with what is secret left out."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import BaseModel, SecretStr
+
+from foundation.runtime.settings import known, origins
+from sitecrew.cli import screen, session
+from sitecrew.cli.help import examples, noun
+from sitecrew.cli.tables import Table
+
+app = noun()
+
+_DEFAULT = "default"
+_NAMES = {"sites.*": "sites.wordpress", "servers.*": "servers.local"}
+"""What stands for the name of a site type or server in the skeleton."""
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew config show",
+        "sitecrew config show --json | jq '.\"timer.every\".value'",
+        "sitecrew config show --defaults > sitecrew.toml",
+    )
+)
+def show(
+    ctx: typer.Context,
+    defaults: Annotated[bool, typer.Option("--defaults", help="A commented sitecrew.toml with all settings.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show every setting, its value, and where that comes from."""
+    if defaults and json:
+        raise typer.BadParameter("choose one of --defaults and --json", ctx=ctx)
+    if defaults:
+        screen.raw(skeleton())
+        return
+    values = dict(flat(session.settings_of(ctx), ""))
+    given = origins(ctx.obj)
+    if json:
+        screen.document({name: {"value": value, "from": given.get(name, _DEFAULT)} for name, value in values.items()})
+        return
+    rows = [(name, _text(value), _short(given.get(name, _DEFAULT))) for name, value in values.items()]
+    Table(("SETTING", "VALUE", "FROM"), rows).show()
+
+
+def flat(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every setting by its dotted name, as it may be shown."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        named = isinstance(value, Mapping)
+        parts = {f"{name}.{key}": one for key, one in value.items()} if named else {name: value}
+        for path, part in parts.items():
+            if isinstance(part, BaseModel):
+                yield from flat(part, f"{prefix}{path}.")
+            else:
+                yield f"{prefix}{path}", _shown(part)
+
+
+def skeleton() -> str:
+    """A settings file in which every setting stands commented out, with its default and its meaning."""
+    folders: dict[str, list[str]] = {"": []}
+    for path, info in known().items():
+        folder, _, name = path.rpartition(".")
+        meaning = textwrap.wrap(info.description or "", 78)
+        lines = ["", *(f"# {line}" for line in meaning), f"# {name} = {_toml(info.default)}"]
+        folders[folder] = folders.get(folder, []) + lines
+    # In TOML, what stands under no header must come first.
+    parts = [line for folder, lines in folders.items() for line in (*_header(folder), *lines)]
+    return "\n".join(["# Settings of Sitecrew. What is commented out has this default.", *parts]) + "\n"
+
+
+def _header(folder: str) -> list[str]:
+    for pattern, name in _NAMES.items():
+        folder = folder.replace(pattern, name)
+    return ["", f"[{folder}]"] if folder else []
+
+
+def _shown(value: Any) -> Any:
+    """A value without what is secret. Of a secret address, an SQLite file is none."""
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        return secret if not secret or secret.startswith("sqlite:") else "[redacted]"
+    return str(value) if isinstance(value, Path) else value
+
+
+def _text(value: Any) -> str:
+    if value in (None, ""):
+        return "-"
+    return value if isinstance(value, str) else _toml(value)
+
+
+def _toml(value: Any) -> str:
+    """A JSON string, number or boolean is one of TOML as well."""
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if plain is None:
+        return '""  # not set'
+    return orjson.dumps(str(plain) if isinstance(plain, Path) else plain).decode()
+
+
+def _short(origin: str) -> str:
+    """A file by its name, a variable as such: the whole of it is in `--json`."""
+    return origin if origin == _DEFAULT else "environment" if origin.isupper() else Path(origin).name

@@ -1,0 +1,62 @@
+"""`sitecrew doctor`: whether all is there that Sitecrew needs."""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from foundation.errors import ConfigurationError
+from sitecrew.cli import screen, session
+from sitecrew.cli.checks import Finding, all_of, examine, worst
+from sitecrew.cli.help import examples, noun
+
+app = noun()
+
+_INDENT = 30
+
+
+@app.command(epilog=examples("sitecrew doctor", "sitecrew doctor --json | jq '.[] | select(.ok | not)'"))
+def doctor(
+    ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+) -> None:
+    """Check settings, keys, broker, stores, servers, site installers, SMTP, templates."""
+    findings = []
+    for finding in _findings(ctx):
+        findings.append(finding)
+        if not json:
+            _show(finding)
+    if json:
+        names = ("name", "ok", "detail", "remedy")
+        screen.document([{name: asdict(finding)[name] for name in names} for finding in findings])
+    failed = sum(not finding.ok for finding in findings)
+    screen.note(f"{len(findings) - failed} of {len(findings)} checks are ok")
+    if code := worst(findings):
+        raise typer.Exit(code)
+
+
+def _findings(ctx: typer.Context) -> Iterator[Finding]:
+    try:
+        settings = session.settings_of(ctx)
+    except ConfigurationError as error:
+        yield Finding("settings", False, str(error), "correct it; `sitecrew config show --defaults` lists all", 1)
+        return
+    yield Finding("settings", True, "are read")
+    with session.broker(settings) as broker:
+        for check in all_of(settings, broker):
+            with screen.working(f"checking {check.name}"):
+                finding = examine(check)
+            yield finding
+
+
+def _show(finding: Finding) -> None:
+    """One line; on a terminal, as many as the sentence needs."""
+    result = ("ok    ", "green") if finding.ok else ("FAILED", "bold red")
+    sentence = finding.detail + (f". What to do: {finding.remedy}" if finding.remedy else "")
+    room = max(screen.width() - _INDENT, 30) if screen.on_terminal() else len(sentence) + 1
+    first, *rest = textwrap.wrap(screen.printable(sentence), room) or [""]
+    screen.out(Text.assemble(result, "  ", finding.name.ljust(_INDENT - 8), first))
+    for line in rest:
+        screen.out(" " * _INDENT + line)

@@ -1,0 +1,32 @@
+"""Times as people say them."""
+
+from datetime import UTC, datetime
+
+_UNITS = (("d", 86_400, 2), ("h", 3_600, 2), ("m", 60, 1))
+"""A unit, its seconds, and from how many of it on it is used."""
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest fitting unit: `45s`, `2m`, `36h`."""
+    for name, unit, least in _UNITS:
+        if seconds >= unit * least:
+            return f"{seconds / unit:.0f}{name}"
+    return f"{seconds:.0f}s"
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """`in 2m`, `3h ago`, `now`."""
+    seconds = (moment - now).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
+
+
+def exact(moment: datetime) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def both(moment: datetime | None, now: datetime) -> str:
+    """`2026-01-01T00:00:00Z (3h ago)`; nothing for no moment."""
+    return f"{exact(moment)} ({relative(moment, now)})" if moment else ""

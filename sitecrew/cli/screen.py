@@ -1,0 +1,96 @@
+"""What commands show: data on stdout, everything else on stderr."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from foundation.runtime.clock import utc_now
+
+_OUT = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+_ERR = Console(stderr=True, highlight=False, markup=False, emoji=False)
+_JSON = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+Style = str
+"""As rich names them: `red`, `bold`, `dim`."""
+
+
+def on_terminal() -> bool:
+    """Whether stdout is read by a person."""
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    return _OUT.width
+
+
+def printable(text: str) -> str:
+    """The text without what would steer a terminal: such letters are shown as escapes. For all that
+    comes from customers, producers or other programs."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def out(text: str | Text = "", style: Style = "") -> None:
+    """A line of data."""
+    _OUT.print(text, style=style or None)
+
+
+def raw(text: str) -> None:
+    """Data as it is."""
+    sys.stdout.write(text)
+
+
+def document(value: Any) -> None:
+    """Data as one JSON document."""
+    sys.stdout.write(orjson.dumps(value, option=_JSON | orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def line(value: Any) -> None:
+    """Data as one JSON object on a line of its own, at once."""
+    sys.stdout.write(orjson.dumps(value, option=_JSON).decode() + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """A word beside the data, for people."""
+    _say(Text(printable(text), style="dim"))
+
+
+def warn(text: str) -> None:
+    """Something to act upon, though the command goes on."""
+    _say(Text.assemble(("warning: ", "yellow"), printable(text)))
+
+
+def error(message: str, remedy: str = "") -> None:
+    """Why the command ends, and what to do."""
+    _say(Text.assemble(("error: ", "bold red"), "\n".join(map(printable, message.split("\n")))))
+    if remedy:
+        _say(Text.assemble(("what to do: ", "bold"), printable(remedy)))
+
+
+def news(text: str, style: Style = "", **record: Any) -> None:
+    """Progress: a line of text on a terminal, of JSON elsewhere."""
+    if _ERR.is_terminal:
+        _say(Text(printable(text), style=style))
+    else:
+        sys.stderr.write(orjson.dumps({"timestamp": utc_now(), **record}, option=_JSON).decode() + "\n")
+
+
+@contextmanager
+def working(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal that something takes its time; call what is yielded to say how it goes on."""
+    if not _ERR.is_terminal:
+        yield lambda _: None
+        return
+    with _ERR.status(Text(printable(text), style="dim")) as status:
+        yield lambda said: status.update(Text(printable(said), style="dim"))
+
+
+def _say(text: Text) -> None:
+    """Onto stderr: within a terminal's width, and one line a sentence elsewhere."""
+    _ERR.print(text, soft_wrap=not _ERR.is_terminal)

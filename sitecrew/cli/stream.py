@@ -1,0 +1,50 @@
+"""Events as they pass, for people and for programs."""
+
+import math
+from contextlib import suppress
+from typing import Any
+
+from rich.text import Text
+
+from foundation.broker import Consumer
+from schemas.envelope import Event
+from schemas.orders import OrderRejected
+from sitecrew.cli import screen, sending
+from sitecrew.cli.bodies import masked
+from sitecrew.cli.lives import Life
+
+PATTERNS = ("order.rejected.#", "account.#", "install.#", "mail.#", "command.refused.#")
+_STYLES = {"failed": "red", "rejected": "red", "refused": "red", "completed": "green", "sent": "green"}
+
+
+def show(watching: Consumer, *, json: bool) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    with suppress(KeyboardInterrupt):
+        for event in sending.heard(watching, math.inf):
+            if json:
+                screen.line(masked(event.model_dump(mode="json", exclude_none=True)))
+            else:
+                screen.out(_line(event))
+
+
+def _line(event: Event[Any]) -> Text:
+    family, verb = event.type.split(".")[1:3]
+    data = event.data
+    name = getattr(data, "install_id", None) or getattr(data, "order_id", None) or event.subject or "-"
+    when = event.time.astimezone().strftime("%H:%M:%S") if event.time else "--:--:--"
+    return Text.assemble(
+        (when, "dim"),
+        f"  {family:7} ",
+        (f"{verb:9}", _STYLES.get(verb, "")),
+        f"  {screen.printable(name)}  ",
+        (screen.printable(_told(event)), "dim"),
+    )
+
+
+def _told(event: Event[Any]) -> str:
+    """What a follower of this order alone would say of it."""
+    data = event.data
+    if isinstance(data, OrderRejected) or not hasattr(data, "order_id"):
+        return f"{data.cause.code}: {data.cause.detail}. What to do: {data.cause.remedy}"
+    life = Life(data.order_id, event.id, None, reinstall=False, unmailed=())
+    return life.after(event).told

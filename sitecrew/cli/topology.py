@@ -1,0 +1,74 @@
+"""`sitecrew topology`: what is declared on the broker."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from foundation.broker.delay import Ladder
+from foundation.broker.topology import Queue, Topology, sitecrew
+from sitecrew.cli import moments, screen, session
+from sitecrew.cli.help import examples, noun
+from sitecrew.cli.tables import Table
+
+app = noun()
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command(epilog=examples("sitecrew topology declare"))
+def declare(ctx: typer.Context) -> None:
+    """Make the exchanges, queues and bindings that are missing; changes none that are there."""
+    with session.broker(session.settings_of(ctx)) as broker, screen.working("declaring"):
+        broker.declare()
+        table = broker.topology
+    sums = [f"{len(getattr(table, part))} {part}" for part in _PARTS]
+    screen.note(f"{', '.join(sums)} are there")
+
+
+@app.command(epilog=examples("sitecrew topology show", "sitecrew topology show --json | jq '.queues[].name'"))
+def show(ctx: typer.Context, json: _Json = False) -> None:
+    """Show what these settings want on the broker. Asks no broker."""
+    delay = session.settings_of(ctx).delay
+    table = sitecrew(Ladder(delay.unit_ms, delay.levels))
+    if json:
+        screen.document({name: [asdict(item) for item in getattr(table, name)] for name in _PARTS})
+    else:
+        _show(table)
+
+
+@app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
+def check(ctx: typer.Context, json: _Json = False) -> None:
+    """Compare the broker with what is wanted; exit code 1 with the differences."""
+    with session.broker(session.settings_of(ctx)) as broker, screen.working("comparing"):
+        differences = broker.differences()
+    if json:
+        screen.document({"differences": differences})
+    for difference in differences if not json else ():
+        screen.out(screen.printable(difference))
+    if differences:
+        raise typer.Exit(1)
+    screen.note("the broker has what is wanted")
+
+
+_PARTS = ("exchanges", "queues", "bindings")
+
+
+def _show(table: Topology) -> None:
+    exchanges = [(item.name, item.kind, item.arguments.get("alternate-exchange", "-")) for item in table.exchanges]
+    Table(("EXCHANGE", "KIND", "WHAT NOBODY TAKES"), exchanges).show()
+    screen.out()
+    Table(("QUEUE", "LIMITS", "DEAD LETTERS"), [_queue(item) for item in table.queues]).show()
+    screen.out()
+    bindings = [
+        (item.source, item.key or "-", f"{'exchange ' * item.to_exchange}{item.target}") for item in table.bindings
+    ]
+    Table(("FROM", "KEY", "TO"), bindings).show()
+
+
+def _queue(queue: Queue) -> tuple[str, str, str]:
+    wanted = queue.arguments
+    lifetime = moments.span(int(wanted["x-message-ttl"]) / 1000) if "x-message-ttl" in wanted else ""
+    handed_out = f"{wanted['x-delivery-limit']} deliveries" if "x-delivery-limit" in wanted else ""
+    dead = wanted.get("x-dead-letter-exchange")
+    return queue.name, f"keeps {lifetime}" if lifetime else handed_out, f"to {dead}" if dead else "-"

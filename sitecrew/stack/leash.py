@@ -1,0 +1,21 @@
+"""How a child is kept from outliving us."""
+
+# The shell leaves a watcher in the child's process group and becomes the child. The watcher reads a pipe whose
+# other end only we hold and never write to: when we end, however we end, it reads the end of file and kills its
+# own group. A parent-death signal (prctl) would come when the *thread* that started the child ends, and would
+# reach the child alone. The watcher keeps stdout open, so that our end of file there means: the group is gone;
+# and while it lives, the group's number cannot be given to anybody else.
+_LEASH = (
+    "exec 3<&0 </dev/null; "
+    '(trap "" HUP INT QUIT TERM; read -r never <&3; kill -KILL 0) & '
+    'exec "$@" 3<&-'
+)  # fmt: skip
+
+
+def leashed(name: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments that run the program on a leash: in a session of its own, with its stdin a pipe of ours.
+
+    The process that is started becomes the program, so its number is the program's. Its stdin is empty. It dies, and
+    its process group with it, when the pipe is closed.
+    """
+    return ("/bin/sh", "-c", _LEASH, name, *argv)

@@ -1,0 +1,188 @@
+"""A MariaDB server of our own, on a Unix socket only and apart from the machine's own server."""
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from foundation.errors import ConfigurationError, SitecrewError
+from sitecrew.stack.processes import PATH, Child, Command
+
+_LONGEST_SOCKET = 107  # bytes; sun_path in unix(7)
+_REACHABLE = 0o711  # sites that run as users of their own must reach the socket
+
+_SETTINGS = (
+    "--skip-networking",
+    "--skip-name-resolve",
+    "--skip-log-bin",
+    "--performance-schema=OFF",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-log-file-size=8M",
+    "--innodb-flush-log-at-trx-commit=2",  # a killed server loses nothing, a killed machine the last second
+    "--key-buffer-size=1M",
+    "--aria-pagecache-buffer-size=8M",
+    "--max-connections=100",
+)
+
+
+class PrivateMariaDB:
+    """One server. Stopped, killed and started again it keeps its data and its socket.
+
+    Who runs it is its administrator, without a password: the server asks the system who is at the other end of
+    the socket. Raises `ConfigurationError` if MariaDB is not installed, or if our user id has no name.
+    """
+
+    def __init__(self, directory: Path, *, patience: float = 30.0) -> None:
+        self.directory = directory.resolve()
+        self.admin_user = _our_name()
+        self.version = ""
+        """Of the running server, as it says itself, such as 10.11.19-MariaDB-deb12."""
+        self._patience = patience
+        self._server = _program("mariadbd", "mysqld")
+        self._install = _program("mariadb-install-db", "mysql_install_db")
+        self.socket = _socket(self.directory)
+        self._child = Child(self._command())
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process, which leads its process group."""
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._child.running
+
+    def start(self) -> None:
+        """Starts the server, on a first start with fresh data, and waits until it greets clients.
+
+        Raises `SitecrewError` with the end of the server's log when it does not come up within `patience` seconds,
+        `Refused` when the directory is in use.
+        """
+        self.directory.mkdir(mode=_REACHABLE, parents=True, exist_ok=True)
+        self.socket.parent.mkdir(mode=_REACHABLE, exist_ok=True)
+        self._child.start(prepare=self._initialise)
+        remedy = f"If its data is damaged, move {self.directory} away and start again."
+        self.version = self._child.ready(lambda: greeting(self.socket), self._patience, remedy)
+
+    def stop(self, grace: float = 15.0) -> None:
+        """Shuts the server down, with force after so many seconds."""
+        self._child.stop(grace)
+        if self.socket.parent != self.directory:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
+
+    def kill(self) -> None:
+        """Kills the server (SIGKILL): it writes nothing more."""
+        self._child.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _command(self) -> Command:
+        return Command(
+            name="mariadb",
+            argv=(
+                self._server,
+                "--no-defaults",  # or it would read /etc/mysql; must come first
+                f"--datadir={self.directory / 'data'}",
+                f"--socket={self.socket}",
+                f"--pid-file={self.directory / 'mariadb.pid'}",
+                *_SETTINGS,
+                *_as_root(),
+            ),
+            environment={"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.directory)},
+            log=self.directory / "mariadb.log",
+            directory=self.directory,
+            claim=self.directory / "lock",
+        )
+
+    def _initialise(self) -> None:
+        """Makes the data beside its place and moves it there whole: an interrupted start leaves no half of it."""
+        data, fresh = self.directory / "data", self.directory / "data.new"
+        if data.exists():
+            return
+        shutil.rmtree(fresh, ignore_errors=True)
+        done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
+            (
+                self._install,
+                "--no-defaults",
+                f"--datadir={fresh}",
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={self.admin_user}",
+                "--force",  # its own name need not be in the DNS: nobody comes by the network
+                "--skip-test-db",
+                "--skip-name-resolve",
+                *_SETTINGS,
+                *_as_root(),
+            ),
+            env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.directory)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode != 0:
+            message = f"MariaDB's data could not be made in {fresh}: is the disk full? It said:\n{done.stdout[-2000:]}"
+            raise SitecrewError(message)
+        fresh.rename(data)
+
+
+def greeting(path: Path) -> str | None:
+    """The version of the server that greets clients at this socket; None if none does.
+
+    The first packet is the server's: 3 bytes length, 1 byte number, 1 byte protocol (10), the version, a zero byte
+    (MariaDB's client/server protocol, "Initial Handshake Packet").
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(2)
+        try:
+            connection.connect(str(path))
+            packet = connection.recv(256)
+        except OSError:
+            return None
+    version = packet[5:].split(b"\0", 1)[0].decode(errors="replace")
+    return version.removeprefix("5.5.5-") if packet[4:5] == b"\x0a" else None  # MariaDB before 11 says 5.5.5- first
+
+
+def _socket(directory: Path) -> Path:
+    """In the directory, or, if that path would be too long, in a place of its own that nobody can guess beforehand.
+
+    The system's setting for temporary files is not asked: that path may be long as well.
+    """
+    path = directory / "mariadb.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+        return path
+    return Path("/tmp") / f"sitecrew-{secrets.token_hex(8)}" / path.name  # noqa: S108 - see above
+
+
+def _as_root() -> tuple[str, ...]:
+    return ("--user=root",) if os.geteuid() == 0 else ()  # it refuses to run as root unless told to
+
+
+def _our_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        message = f"User id {os.geteuid()} has no name here, and MariaDB knows its administrator by name: add the user."
+        raise ConfigurationError(message) from None
+
+
+def _program(*names: str) -> str:
+    for name in names:
+        if found := shutil.which(name, path=PATH):
+            return found
+    message = (
+        "MariaDB is not installed here: run `apt-get install mariadb-server-core mariadb-client`, "
+        "or `script/bootstrap wordpress`."
+    )
+    raise ConfigurationError(message)

@@ -1,0 +1,69 @@
+"""PHP's built-in web server."""
+
+import shutil
+from pathlib import Path
+from typing import Self
+
+from foundation.errors import ConfigurationError
+from sitecrew.stack.ports import accepts, require_free
+from sitecrew.stack.processes import PATH, Child, Command
+
+_PATIENCE = 10.0  # seconds
+_WORKERS = 4  # with one, a page that asks its own site for something would wait for itself
+
+
+class PhpWeb:
+    """Serves `root` at host and port, each request through the `router` script; what it says goes to `log`.
+
+    Raises `ConfigurationError` if PHP is not installed.
+    """
+
+    def __init__(self, root: Path, host: str, port: int, router: Path, *, log: Path) -> None:
+        self.host, self.port = host, port
+        self._child = Child(
+            Command(
+                name="php",
+                argv=(
+                    *(_php(), "-S", f"{host}:{port}", "-t", str(root)),
+                    *("-d", "display_errors=0", "-d", "log_errors=1", "-d", "expose_php=0"),
+                    str(router),
+                ),
+                environment={"PATH": PATH, "LANG": "C.UTF-8", "PHP_CLI_SERVER_WORKERS": str(_WORKERS)},
+                log=log,
+                directory=root,
+            )
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's first process lives."""
+        return self._child.running
+
+    def start(self) -> None:
+        """Starts the server and waits until it accepts connections.
+
+        Raises `Refused` if the port is taken, `SitecrewError` with the end of its log if it does not come up.
+        """
+        require_free(self.host, self.port, "PHP's web server")
+        self._child.start()
+        asked = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
+        remedy = "Look at what it says, mend that and start again."
+        self._child.ready(lambda: accepts(asked, self.port) or None, _PATIENCE, remedy)
+
+    def stop(self) -> None:
+        """Ends the server and its workers, which do not end with it by themselves."""
+        self._child.stop(grace=2.0)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _php() -> str:
+    if found := shutil.which("php", path=PATH):
+        return found
+    message = "PHP is not installed here: run `apt-get install php-cli php-mysql`, or `script/bootstrap wordpress`."
+    raise ConfigurationError(message)

@@ -1,0 +1,45 @@
+"""TCP ports on this machine."""
+
+import random
+import socket
+
+from foundation.errors import Refused
+
+
+def free_port() -> int:
+    """A port that nobody listens on at 127.0.0.1 just now.
+
+    Taken from below the range that outgoing connections are given (32768 and up): from that range a client that
+    keeps trying to reach a stopped server can be given the server's own port, and then the server cannot come back.
+    """
+    while True:
+        port = random.randint(20000, 32000)
+        if not port_taken("127.0.0.1", port):
+            return port
+
+
+def port_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, listeners not
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def require_free(host: str, port: int, what: str) -> None:
+    """Raises `Refused` if the port is taken: an answer from there would be mistaken for that of our own server."""
+    if port_taken(host, port):
+        message = f"{what} cannot listen on {host}:{port}, another program does: stop that one or choose another port."
+        raise Refused(message)
+
+
+def accepts(host: str, port: int) -> bool:
+    """Whether a connection to there is accepted, within a second."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

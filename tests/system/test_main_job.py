@@ -1,0 +1,213 @@
+"""The main job on real parts: RabbitMQ, MariaDB, PHP, WordPress, SMTP, and the services as processes."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from schemas.installs import InstallCancel, TimerRunNow
+from schemas.orders import OrderPlaced, OrderReinstallRequested
+from services.installer.installs import State
+from sitecrew.stack.login import read_credentials
+from sitecrew.up import Plan
+from tests.system.watching import Watched, watched
+
+NEVER = "0 0 29 2 *"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _php_and_mariadb() -> None:
+    missing = [program for program in ("php", "mariadbd") if not shutil.which(program, path="/usr/bin:/usr/sbin")]
+    if missing and "CI" in os.environ:
+        pytest.fail(f"missing: {missing}")
+    if missing:
+        pytest.skip(f"missing: {missing}; script/bootstrap wordpress installs them")
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory, amqp_url: str) -> Iterator[Watched]:
+    """A stack whose timer ticks every two seconds, and which retries soon."""
+    settings = {
+        "timer.every": "*/2 * * * * *",
+        "installer.retry_first_seconds": 3,
+        "installer.lease_seconds": 3,
+        "mailer.smtp.timeout_seconds": 5,
+    }
+    with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=amqp_url, settings=settings)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, amqp_url: str) -> Iterator[Watched]:
+    """A stack whose timer never ticks by itself, and which does not stage static sites."""
+    settings = {"timer.every": NEVER, "sites.static.stage": False}
+    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=amqp_url, settings=settings)) as stack:
+        yield stack
+
+
+@pytest.mark.xdist_group("crew")
+class TestTicking:
+    def test_the_letter_logs_in(self, crew: Watched) -> None:
+        order = crew.order()
+        crew.until("mail.sent", order)
+        assert len(crew.letters(order)) == 1
+        assert crew.logs_in(order)
+
+    def test_a_password_is_in_the_letter_and_nowhere_else(self, crew: Watched) -> None:
+        seen: set[bytes] = set()
+        done = threading.Event()
+        looking = threading.Thread(target=_note_processes, args=(seen, done))
+        looking.start()
+        order = crew.order()
+        crew.until("mail.sent", order)
+        done.set()
+        looking.join()
+        canary = read_credentials(crew.letters(order)[0]).password.encode()
+        directory = crew.running.plan.directory
+        kept = [path for path in directory.rglob("*") if path.is_file() and path.parent.name != "letters"]
+        assert [path for path in kept if canary in _content(path)] == []
+        assert all(canary not in line.encode() for line in crew.lines)
+        assert all(canary not in body for body in crew.bodies)
+        assert all(canary not in line for line in seen)
+
+    def test_a_reinstall_brings_new_credentials_and_the_old_site_answers_until_then(self, crew: Watched) -> None:
+        order = crew.order()
+        crew.until("mail.sent", order)
+        url = crew.until("install.completed", order).data.site.url
+        answers: list[int] = []
+        done = threading.Event()
+        asking = threading.Thread(target=_ask, args=(url, answers, done))
+        asking.start()
+        crew.publish(OrderReinstallRequested(order_id=order))
+        crew.until("mail.sent", order, count=2)
+        done.set()
+        asking.join()
+        assert set(answers) == {200}
+        assert len(crew.letters(order)) == 2
+        assert crew.logs_in(order)
+        assert not crew.logs_in(order, number=0)
+
+    def test_the_same_order_three_times_is_one_of_everything(self, crew: Watched) -> None:
+        fields = {"name": "Al", "email": "thrice@customer.example"}
+        placed = OrderPlaced(order_id="thrice", site_type="static", domain="thrice.example", customer=fields)
+        for id in ("thrice-1", "thrice-1", "thrice-2"):
+            crew.publish(placed, id)
+        crew.until("mail.sent", "thrice")
+        last = crew.order("static")
+        crew.until("mail.sent", last)
+        mine = [event.type for event in crew.events if event.subject == "thrice"]
+        assert sorted(mine) == sorted(set(mine))
+        assert len(crew.letters("thrice")) == 1
+
+    def test_a_stopped_database_is_told_with_its_remedy_and_the_install_completes_by_itself(
+        self, crew: Watched
+    ) -> None:
+        database = crew.running.database
+        assert database is not None
+        database.stop()
+        order = crew.order()
+        failed = crew.until("install.staged", order, count=2).data
+        assert failed.cause.code == "db_down"
+        assert failed.cause.remedy
+        assert failed.attempt == 2
+        install = crew.install(f"{order}-g1")
+        assert install.cause is not None
+        assert install.due_at > install.started_at  # type: ignore[operator]  # it has been started
+        database.start()
+        crew.until("mail.sent", order)
+        assert crew.logs_in(order)
+
+    def test_what_is_no_order_is_parked_with_the_field_and_intake_goes_on(self, crew: Watched) -> None:
+        good = {"specversion": "1.0", "id": "x", "source": "/t", "type": "sitecrew.order.placed.v1"}
+        bad = {
+            "body": b"\xff\xfe not json",
+            "type": json.dumps({**good, "type": "sitecrew.order.eaten.v1", "data": {}}).encode(),
+            "data.order_id": json.dumps({**good, "data": {"site_type": "static"}}).encode(),
+            "data.extra": json.dumps({**good, "data": {"extra": 1}})
+            .encode()
+            .replace(b"1}", b"[" * 999 + b"]" * 999 + b"}"),
+        }
+        before = len(crew.parked())
+        for body in bad.values():
+            crew.send(body)
+        crew.send(json.dumps({**good, "type": "sitecrew.order.placed.v7", "data": {}}).encode())
+        crew.send(b"[" + b"1," * 5_000_000 + b"1]")
+        parked = crew.eventually(lambda: _at_least(crew, before + 6), what="parked messages")
+        reasons = [str(delivery.headers["reason"]) for delivery in parked[before:]]
+        for field in bad:
+            assert any(reason.startswith(field) for reason in reasons), (field, reasons)
+        assert any("unknown here; send sitecrew.order.placed.v1" in reason for reason in reasons)
+        assert any("bytes; at most" in reason for reason in reasons)
+        crew.until("account.created", crew.order("static"))
+
+    @pytest.mark.parametrize("service", ["order-intake", "installer", "mailer"])
+    @pytest.mark.parametrize("moment", ["account.created", "install.started", "install.completed"])
+    def test_a_killed_service_changes_nothing_in_the_outcome(self, crew: Watched, service: str, moment: str) -> None:
+        order = crew.order()
+        crew.until(moment, order)
+        child = crew.running.services[service]
+        os.kill(child.pid, signal.SIGKILL)
+        crew.until("mail.sent", order)
+        last = crew.order("static")
+        crew.until("mail.sent", last)
+        for once in ("account.created", "install.completed", "mail.sent"):
+            assert sum(e.type == f"sitecrew.{once}.v1" and e.subject == order for e in crew.events) == 1
+        assert crew.logs_in(order)
+
+
+@pytest.mark.xdist_group("calm")
+class TestCalm:
+    def test_an_unstaged_site_is_installed_without_a_tick_and_a_staged_one_waits(self, calm: Watched) -> None:
+        waiting = calm.order("wordpress")
+        calm.until("account.created", waiting)
+        at_once = calm.order("static")
+        calm.until("mail.sent", at_once)
+        assert calm.install(f"{waiting}-g1").state == State.STAGED
+        calm.publish(TimerRunNow())
+        calm.until("mail.sent", waiting)
+
+    def test_a_cancelled_install_never_runs(self, calm: Watched) -> None:
+        cancelled, other = calm.order("wordpress"), calm.order("wordpress")
+        calm.until("install.staged", cancelled)
+        calm.eventually(lambda: _staged(calm, cancelled))
+        calm.publish(InstallCancel(install_id=f"{cancelled}-g1"))
+        calm.until("install.cancelled", cancelled)
+        calm.until("install.staged", other)
+        calm.publish(TimerRunNow())
+        calm.until("mail.sent", other)
+        assert calm.install(f"{cancelled}-g1").state == State.CANCELLED
+        assert not [e for e in calm.events if e.subject == cancelled and e.type == "sitecrew.install.started.v1"]
+
+
+def _note_processes(seen: set[bytes], done: threading.Event) -> None:
+    while not done.wait(0.005):
+        for place in Path("/proc").glob("[0-9]*/cmdline"):
+            seen.add(_content(place))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # gone meanwhile
+        return b""
+
+
+def _ask(url: str, answers: list[int], done: threading.Event) -> None:
+    with httpx.Client(timeout=30) as client:
+        while not done.wait(0.02):
+            answers.append(client.get(url).status_code)
+
+
+def _at_least(crew: Watched, count: int) -> list[object]:
+    parked = crew.parked()
+    return list(parked) if len(parked) >= count else []
+
+
+def _staged(calm: Watched, order: str) -> bool:
+    return calm.install(f"{order}-g1").state == State.STAGED

@@ -1,0 +1,126 @@
+"""A running stack, with what a test needs to place orders on it and to see what becomes of them."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+from foundation.broker import Consumer, Delivery, Message, codec
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import PARKING
+from foundation.runtime.service import broker_of
+from foundation.runtime.settings import load
+from foundation.runtime.tx import new_id
+from foundation.store import Store
+from schemas import catalogue
+from schemas.envelope import Event
+from schemas.orders import OrderPlaced
+from schemas.values import Model
+from services.installer import installs
+from services.installer.installs import Install
+from sitecrew.stack.login import read_credentials, wordpress_login
+from sitecrew.up import Plan, Running, stack
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Watched:
+    """A stack under watch. `until` looks at all events since the beginning."""
+
+    running: Running
+    broker: RabbitBroker
+    watcher: Consumer
+    store: Store
+    events: list[Event[Any]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+    def publish(self, data: Model, id: str | None = None) -> Event[Any]:
+        entry = catalogue.by_model(type(data))
+        event = codec.envelope(data, id=id or new_id(), source="/test", subject=getattr(data, "order_id", None))
+        self.send(codec.encode(event), entry.exchange, entry.routing_key)
+        return event
+
+    def send(self, body: bytes, exchange: str = "orders", routing_key: str = "order.placed.v1") -> None:
+        outcomes = self.broker.publisher().publish([Message(exchange, routing_key, body, new_id())])
+        assert outcomes == ["confirmed"]
+
+    def order(self, site_type: str = "wordpress", **changes: Any) -> str:
+        """Place an order like no other; its id."""
+        number = next(_numbers)
+        fields: dict[str, Any] = {
+            "order_id": f"{site_type}-{number}",
+            "site_type": site_type,
+            "domain": f"{site_type}{number}.example",
+            "customer": {"name": "Jo Miller", "email": f"jo{number}@customer.example"},
+            "blog_name": f"Shop No. {number}",
+        }
+        placed = OrderPlaced(**{**fields, **changes})
+        self.publish(placed)
+        return placed.order_id
+
+    def until(self, what: str, order_id: str, count: int = 1, seconds: float = 60) -> Event[Any]:
+        """The `count`th event `what` (like `mail.sent`) of an order, as soon as it is there."""
+        name = f"sitecrew.{what}.v1"
+
+        def found() -> Event[Any] | None:
+            mine = [event for event in self.events if event.type == name and event.subject == order_id]
+            return mine[count - 1] if len(mine) >= count else None
+
+        return self.eventually(found, seconds, f"{what} of {order_id}")
+
+    def eventually(self, found: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+        """What `found` returns, as soon as it returns something; new events are taken meanwhile."""
+        deadline = monotonic() + seconds
+        while not (result := found()):
+            assert monotonic() < deadline, f"{what} did not come; seen: {[(e.type, e.subject) for e in self.events]}"
+            for delivery in self.watcher.take(100, timeout=0.1):
+                self.bodies.append(delivery.body)
+                self.events.append(codec.decode(delivery.body))
+        return result
+
+    def install(self, install_id: str) -> Install:
+        with self.store.reading() as connection:
+            found = installs.find(connection, install_id)
+        assert found is not None
+        return found
+
+    def letters(self, order_id: str) -> list[Path]:
+        address = next(
+            e.data.recipient for e in self.events if e.subject == order_id and e.type.startswith("sitecrew.mail")
+        )
+        return [letter.path for letter in self.running.mailbox.messages() if address in letter.recipients]
+
+    def logs_in(self, order_id: str, number: int = -1) -> bool:
+        completed = self.until("install.completed", order_id).data
+        credentials = read_credentials(self.letters(order_id)[number])
+        return wordpress_login(completed.login.login_url, completed.site.url, credentials)
+
+    def parked(self) -> list[Delivery]:
+        return self.broker.browse(PARKING, 1000)
+
+
+@contextmanager
+def watched(plan: Plan) -> Iterator[Watched]:
+    """Bring a stack up, supervised as `sitecrew up` does it, and watch it."""
+    stop = Flag()
+    lines: list[str] = []
+    with stack(plan, lines.append, lambda _name, line: lines.append(line)) as running:
+        settings = load(running.config)
+        broker = broker_of(settings, "test")
+        guard = Thread(target=running.supervise, args=(stop, lines.append))
+        guard.start()
+        try:
+            store = Store(settings.installer.store_url.get_secret_value())
+            yield Watched(running, broker, broker.watch("events", "#"), store, lines=lines)
+        finally:
+            stop.set()
+            guard.join()
+            broker.close()
+            store.close()
