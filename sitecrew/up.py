@@ -7,6 +7,7 @@ pointed at the running system with `--config`.
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
+
+import structlog
 
 from foundation.errors import SitecrewError
 from foundation.runtime.sealing import generate_keys
@@ -71,6 +74,36 @@ class Running:
                 say(f"{ended.command.name} ended with exit code {ended.poll()}: starting it again")
                 ended.start()
                 stop.wait(1)
+
+
+def up(*, directory: Path, sites: tuple[str, ...], settle: float | None, every: str | None) -> None:
+    """Run a stack until Ctrl-C or SIGTERM, with the services' log lines on stdout: JSON, or readable on
+    a terminal. Raises SitecrewError."""
+    chosen = {"timer.every": every, **{f"sites.{site}.settle_seconds": settle for site in sites}}
+    settings = {name: value for name, value in chosen.items() if value is not None}
+    plan = Plan(directory, sites, variables().get("SITECREW_AMQP_URL"), settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with stack(plan, _tell, _print_line()) as running:
+        _tell(f"ready: sitecrew --config {os.path.relpath(running.config)} order place examples/orders/{sites[0]}.json")
+        _tell(f"letters arrive in {os.path.relpath(running.mailbox.directory)}; Ctrl-C ends everything")
+        running.supervise(stop, _tell)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _print_line() -> OnLine:
+    render = structlog.dev.ConsoleRenderer() if sys.stdout.isatty() else None
+
+    def on_line(_service: str, line: str) -> None:
+        readable = render and line.startswith("{")
+        sys.stdout.write(f"{render(None, '', json.loads(line)) if render and readable else line}\n")
+        sys.stdout.flush()
+
+    return on_line
 
 
 @contextmanager

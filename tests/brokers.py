@@ -212,6 +212,12 @@ class Vhost:
         self._brokers.append(RabbitBroker([self.url], topology, "tests"))
         return self._brokers[-1]
 
+    def emptied_url(self) -> str:
+        """The address, for services of our own, with nothing on it that earlier ones left."""
+        self._left.append(sitecrew(Ladder()))
+        self.empty()
+        return self.url
+
     def close(self) -> None:
         """Close every broker that was made here."""
         while self._brokers:

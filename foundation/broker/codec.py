@@ -16,6 +16,8 @@ MAX_BYTES = 262_144
 """An order is some 500 bytes; what is larger than this is no event of ours."""
 MAX_DEPTH = 32
 """Nesting of objects and arrays; ours have 5."""
+_PATH = 200
+"""Letters of a path in the reason; some of its names are the sender's."""
 
 BINARY_PREFIXES = ("ce-", "cloudEvents_", "cloudEvents:")
 """How CloudEvents attributes are named as AMQP headers: by HTTP gateways and by the AMQP binding."""
@@ -111,7 +113,8 @@ def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in pairs:
         if isinstance(child, dict | list):
-            yield (f"{path}.{key}" if path else str(key)), child
+            # Cut, because a sender's long name over many small values would take gigabytes here.
+            yield (f"{path}.{key}" if path else str(key))[:_PATH], child
 
 
 def envelope(data: Model, *, id: str, source: str, subject: str | None, **attributes: Any) -> Event[Any]:

@@ -10,9 +10,8 @@ design of NServiceBus's RabbitMQ transport (its documentation, "Delayed delivery
 delayed-message plugin for the reasons in docs/decisions/0001-delay-ladder.md.
 """
 
-import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 DELIVER = "delay.deliver"
 """The exchange below the last level."""
@@ -37,7 +36,8 @@ class Ladder:
     def route(self, destination: str, due_at: datetime, now: datetime) -> tuple[str, str]:
         """Exchange and routing key for a message that is due at `due_at`, rounded up to whole
         units. What is due now, or was, goes straight to delivery. Raises ValueError beyond reach."""
-        units = max(0, math.ceil((due_at - now).total_seconds() * 1000 / self.unit_ms))
+        # Whole numbers throughout: in floating point 2.007 s are a little more than 2007 ms.
+        units = max(0, -((now - due_at) // timedelta(milliseconds=self.unit_ms)))
         if units == 0:
             return DELIVER, destination
         if units >= 2**self.levels:

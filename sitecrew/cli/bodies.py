@@ -38,7 +38,7 @@ def shown(body: bytes) -> Body:
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        return Body("hex", body[:_BYTES].hex(" ", 2), len(body), len(body) > _BYTES)
+        return Body("hex", body[:_BYTES].hex(" ", -2), len(body), len(body) > _BYTES)
     kind = "text"
     if len(body) <= MAX_BYTES:
         try:

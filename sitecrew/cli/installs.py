@@ -52,7 +52,7 @@ def list_installs(
     limit: Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)] = 100,
     json: _Json = False,
 ) -> None:
-    """Show pending and failed installs: state, due time, cause, remedy and letter."""
+    """Show pending and failed installs, when they are due, and causes."""
     settings, states, now = session.settings_of(ctx), _states(ctx, state), utc_now()
     # What is over only grows, and is looked at from its end; what is still to be done, from its beginning.
     newest_first = bool({State.INSTALLED, State.CANCELLED} & set(states))
@@ -116,7 +116,7 @@ def retry(
     timeout: _Timeout = 10,
     json: _Json = False,
 ) -> None:
-    """Run failed installs again with all their attempts, or staged ones at the next tick."""
+    """Run failed installs again from the first attempt, staged ones now."""
     if bool(ids) == all_failed:
         raise typer.BadParameter("name the installs to retry, or give --all-failed", ctx=ctx)
     settings = session.settings_of(ctx)
@@ -131,7 +131,7 @@ def watch(
     ctx: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
 ) -> None:
-    """Show what happens to orders, installs and letters as it happens, until Ctrl-C."""
+    """Show what happens to installs and letters as it happens."""
     with session.ready_broker(session.settings_of(ctx)) as broker:
         watching = broker.watch(EVENTS, *stream.PATTERNS)
         screen.note("watching; Ctrl-C ends it")

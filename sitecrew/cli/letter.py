@@ -39,7 +39,7 @@ def preview(
     site_type: Annotated[str, typer.Option(metavar="TYPE", help="As for this type of site.")] = "wordpress",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show the letter for an invented customer, with your sender, brand and templates."""
+    """Show the letter to an invented customer, from your templates."""
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
     if len(forms) + json > 1:
         raise typer.BadParameter("choose one of --text, --html, --eml and --json", ctx=ctx)

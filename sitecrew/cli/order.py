@@ -83,7 +83,7 @@ def reinstall(
     timeout: _Timeout = 900,
     json: _Json = False,
 ) -> None:
-    """Install an order's site anew, as its next generation; the old site answers until then."""
+    """Install an order's site anew; the old one answers until then."""
     data = validated(OrderReinstallRequested, {"order_id": order_id, "blog_name": blog_name}, _OPTIONS)
     order = Order(sending.event(data, data.order_id))
     _send(session.settings_of(ctx), [order], wait=wait, timeout=timeout, json=json)
@@ -96,7 +96,7 @@ def cancel(
     reason: Annotated[str | None, typer.Option(metavar="TEXT", help="For the record.")] = None,
     json: _Json = False,
 ) -> None:
-    """Do not install what is not yet installed of an order. The account stays."""
+    """Do not install what is not yet installed; the account stays."""
     data = validated(OrderCancelled, {"order_id": order_id, "reason": reason}, _OPTIONS)
     order = Order(sending.event(data, data.order_id))
     _send(session.settings_of(ctx), [order], wait=False, timeout=0, json=json)

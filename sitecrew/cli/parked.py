@@ -32,7 +32,7 @@ def list_parked(
     queue: _Queue = PARKING,
     json: _Json = False,
 ) -> None:
-    """Show what is parked: since when, from which queue, why, and what to do."""
+    """Show what is parked: since when, from where, why, what to do."""
     with _looking(ctx, queue) as (broker, depth):
         found = _browse(broker, queue, limit)
     if json:
@@ -50,7 +50,7 @@ def show(
     queue: _Queue = PARKING,
     json: _Json = False,
 ) -> None:
-    """Show one message: its reason, its headers and its body, with secrets masked."""
+    """Show one message with its headers and body, secrets masked."""
     with _looking(ctx, queue) as (broker, depth):
         parked = next(iter(_named(_browse(broker, queue, depth), [name], queue)))
     body = bodies.shown(parked.delivery.body)
@@ -100,7 +100,7 @@ _OURS = (
 def requeue(
     ctx: typer.Context, ids: _Ids = None, every: _All = False, queue: _Queue = PARKING, json: _Json = False
 ) -> None:
-    """Put messages back into the queues they came from. Nothing is lost if this is cut short."""
+    """Put messages back into the queues they came from, losing none."""
     _one_of(ctx, ids, every)
     with _looking(ctx, queue) as (broker, depth):
         chosen = _chosen(broker, queue, depth, ids)

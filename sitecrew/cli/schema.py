@@ -22,7 +22,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Write the JSON Schema (draft 2020-12) of every type's envelope, one file a type."""
+    """Write the JSON Schema of every type's envelope, one file a type."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents().items():
         (directory / name).write_text(content)
@@ -33,7 +33,7 @@ def export(directory: _Directory = Path("schemas/export"), json: _Json = False) 
 
 @app.command(epilog=examples("sitecrew schema check"))
 def check(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Compare the files with the models; exit code 1 with what differs."""
+    """Compare the files with the models; exit code 1 if one differs."""
     found = differences(directory)
     if json:
         screen.document({"differences": found})

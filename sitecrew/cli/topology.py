@@ -18,7 +18,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew topology declare"))
 def declare(ctx: typer.Context) -> None:
-    """Make the exchanges, queues and bindings that are missing; changes none that are there."""
+    """Make the exchanges, queues and bindings that are missing."""
     with session.broker(session.settings_of(ctx)) as broker, screen.working("declaring"):
         broker.declare()
         table = broker.topology
@@ -28,7 +28,7 @@ def declare(ctx: typer.Context) -> None:
 
 @app.command(epilog=examples("sitecrew topology show", "sitecrew topology show --json | jq '.queues[].name'"))
 def show(ctx: typer.Context, json: _Json = False) -> None:
-    """Show what these settings want on the broker. Asks no broker."""
+    """Show what these settings want on the broker; asks none."""
     delay = session.settings_of(ctx).delay
     table = sitecrew(Ladder(delay.unit_ms, delay.levels))
     if json:
@@ -39,7 +39,7 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
 
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
 def check(ctx: typer.Context, json: _Json = False) -> None:
-    """Compare the broker with what is wanted; exit code 1 with the differences."""
+    """Compare the broker with what is wanted; exit code 1 if it differs."""
     with session.broker(session.settings_of(ctx)) as broker, screen.working("comparing"):
         differences = broker.differences()
     if json:

@@ -12,7 +12,7 @@ from foundation.hosting import Database, Databases
 from foundation.hosting.causes import HOSTING
 from foundation.hosting.databases import MariaDatabases, failure
 from schemas.values import CauseKind
-from tests.services.installing import mariadb
+from tests.services.daemons import mariadb
 
 pytest_plugins = ("tests.services.web_host",)
 

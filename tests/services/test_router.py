@@ -11,7 +11,8 @@ import pytest
 from foundation.hosting import AccountRequest
 from foundation.hosting.local import LocalServer
 from sitecrew.stack.web.static import serve
-from tests.services.installing import local_server, php_web
+from tests.services.daemons import php_web
+from tests.services.installing import local_server
 
 PHP = """<?php
 echo json_encode([

@@ -1,12 +1,15 @@
 """Fixtures for tests that install real sites. Declare `pytest_plugins = ("tests.services.web_host",)` to have them."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from tests.services.installing import local_server, mariadb, php_web, scratch
+from services.installer.sites.wordpress import WordPress
+from tests.services.daemons import mariadb, php_web, require, scratch
+from tests.services.installing import local_server
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,13 @@ def web_host(database_server: MariaDatabases) -> Iterator[LocalServer]:
     """One hosting server for all tests of a process; each takes an account of its own."""
     with scratch() as root, php_web(root) as address:
         yield local_server(root, address, database_server)
+
+
+@pytest.fixture(scope="session")
+def wordpress() -> WordPress:
+    """The installer, for machines without a way out. Without WordPress the test is skipped; in CI it fails."""
+    require("php")
+    installer = WordPress(isolated=True)
+    if not installer.core.is_dir():
+        pytest.fail("no WordPress") if "CI" in os.environ else pytest.skip("no WordPress")
+    return installer

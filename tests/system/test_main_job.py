@@ -11,11 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from foundation.broker import Delivery
+from foundation.broker.topology import INSTALLER_DUE
 from schemas.installs import InstallCancel, TimerRunNow
 from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
 from sitecrew.stack.login import read_credentials
 from sitecrew.up import Plan
+from tests.brokers import Vhost
 from tests.system.watching import Watched, watched
 
 NEVER = "0 0 29 2 *"
@@ -30,8 +33,8 @@ def _php_and_mariadb() -> None:
         pytest.skip(f"missing: {missing}; script/bootstrap wordpress installs them")
 
 
-@pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory, amqp_url: str) -> Iterator[Watched]:
+@pytest.fixture(scope="class")
+def crew(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Watched]:
     """A stack whose timer ticks every two seconds, and which retries soon."""
     settings = {
         "timer.every": "*/2 * * * * *",
@@ -39,15 +42,15 @@ def crew(tmp_path_factory: pytest.TempPathFactory, amqp_url: str) -> Iterator[Wa
         "installer.lease_seconds": 3,
         "mailer.smtp.timeout_seconds": 5,
     }
-    with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=amqp_url, settings=settings)) as stack:
+    with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=_vhost.emptied_url(), settings=settings)) as stack:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, amqp_url: str) -> Iterator[Watched]:
+@pytest.fixture(scope="class")
+def calm(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Watched]:
     """A stack whose timer never ticks by itself, and which does not stage static sites."""
-    settings = {"timer.every": NEVER, "sites.static.stage": False}
-    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=amqp_url, settings=settings)) as stack:
+    settings = {"timer.every": NEVER, "sites.static.stage": False, "sites.wordpress.settle_seconds": 2}
+    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=_vhost.emptied_url(), settings=settings)) as stack:
         yield stack
 
 
@@ -169,20 +172,25 @@ class TestCalm:
         at_once = calm.order("static")
         calm.until("mail.sent", at_once)
         assert calm.install(f"{waiting}-g1").state == State.STAGED
-        calm.publish(TimerRunNow())
+        _run_batch(calm, due=1)
         calm.until("mail.sent", waiting)
 
     def test_a_cancelled_install_never_runs(self, calm: Watched) -> None:
         cancelled, other = calm.order("wordpress"), calm.order("wordpress")
         calm.until("install.staged", cancelled)
-        calm.eventually(lambda: _staged(calm, cancelled))
+        assert calm.install(f"{cancelled}-g1").state == State.STAGED
         calm.publish(InstallCancel(install_id=f"{cancelled}-g1"))
         calm.until("install.cancelled", cancelled)
-        calm.until("install.staged", other)
-        calm.publish(TimerRunNow())
+        _run_batch(calm, due=2)
         calm.until("mail.sent", other)
         assert calm.install(f"{cancelled}-g1").state == State.CANCELLED
         assert not [e for e in calm.events if e.subject == cancelled and e.type == "sitecrew.install.started.v1"]
+
+
+def _run_batch(calm: Watched, due: int) -> None:
+    """As soon as so many installs have come due."""
+    calm.eventually(lambda: calm.broker.depth(INSTALLER_DUE) == due, what=f"{due} due")
+    calm.publish(TimerRunNow())
 
 
 def _note_processes(seen: set[bytes], done: threading.Event) -> None:
@@ -204,10 +212,6 @@ def _ask(url: str, answers: list[int], done: threading.Event) -> None:
             answers.append(client.get(url).status_code)
 
 
-def _at_least(crew: Watched, count: int) -> list[object]:
+def _at_least(crew: Watched, count: int) -> list[Delivery]:
     parked = crew.parked()
-    return list(parked) if len(parked) >= count else []
-
-
-def _staged(calm: Watched, order: str) -> bool:
-    return calm.install(f"{order}-g1").state == State.STAGED
+    return parked if len(parked) >= count else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.rabbit import RabbitBroker
@@ -25,6 +25,8 @@ from services.installer import installs
 from services.installer.installs import Install
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.up import Plan, Running, stack
+
+Found = TypeVar("Found")
 
 _numbers = itertools.count(1)
 
@@ -75,7 +77,7 @@ class Watched:
 
         return self.eventually(found, seconds, f"{what} of {order_id}")
 
-    def eventually(self, found: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+    def eventually(self, found: Callable[[], Found | None], seconds: float = 60, what: str = "it") -> Found:
         """What `found` returns, as soon as it returns something; new events are taken meanwhile."""
         deadline = monotonic() + seconds
         while not (result := found()):
@@ -86,10 +88,13 @@ class Watched:
         return result
 
     def install(self, install_id: str) -> Install:
-        with self.store.reading() as connection:
-            found = installs.find(connection, install_id)
-        assert found is not None
-        return found
+        """The install's row, as soon as there is one."""
+
+        def found() -> Install | None:
+            with self.store.reading() as connection:
+                return installs.find(connection, install_id)
+
+        return self.eventually(found, what=install_id)
 
     def letters(self, order_id: str) -> list[Path]:
         address = next(

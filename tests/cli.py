@@ -1,0 +1,52 @@
+"""The `sitecrew` command, run inside the test's own process."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from typer.testing import CliRunner
+
+from sitecrew.cli.root import app
+
+NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
+"""Where no broker listens."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of one command line."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+
+def sitecrew(*arguments: str, given: str | bytes | None = None) -> Ran:
+    """Run a command line, with `given` on stdin. An error that is no expected one is raised."""
+    try:
+        result = CliRunner().invoke(app, arguments, input=given, prog_name="sitecrew")
+    finally:
+        structlog.reset_defaults()  # what was configured writes to a stream that is closed now
+        logging.root.handlers.clear()
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+def settings_file(directory: Path, **settings: object) -> str:
+    """A settings file; `__` in a name nests. Unless it says otherwise, no broker is to be reached."""
+    lines = {"amqp_url": NOWHERE, **{name.replace("__", "."): value for name, value in settings.items()}}
+    path = directory / "sitecrew.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))
+    return str(path)

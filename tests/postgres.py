@@ -1,0 +1,92 @@
+"""A PostgreSQL server for the tests, from this machine's package, if it has one.
+
+It runs below the test process in a directory of its own, as another user if we are root (it refuses
+to be root), and listens on a socket in that directory only.
+"""
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from sitecrew.stack.processes import PATH, Child, Command
+
+
+def installed() -> Path | None:
+    """Where the newest server's programs are; None if there is none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class Postgres:
+    """One server, which forgets everything when it ends."""
+
+    def __init__(self, programs: Path, directory: Path) -> None:
+        self.directory = directory
+        arguments = ("-D", str(directory / "data"), "-k", str(directory), "-c", "listen_addresses=", "-c", "fsync=off")
+        self._child = Child(
+            Command(
+                name="postgres",
+                argv=(*_as_somebody(), str(programs / "postgres"), *arguments),
+                environment={"PATH": PATH, "LANG": "C.UTF-8"},
+                log=directory / "log",
+            )
+        )
+
+    def start(self) -> None:
+        self._child.start()
+        self._child.ready(self._answers, 30, "read its log")
+
+    def kill(self) -> None:
+        """As a power failure would."""
+        self._child.kill()
+
+    def database(self) -> str:
+        """The address of a new, empty database."""
+        name = f"db_{secrets.token_hex(4)}"
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        return f"postgresql://tests@/{name}?host={self.directory}"
+
+    def _answers(self) -> bool | None:
+        try:
+            psycopg.connect(self._address("postgres"), connect_timeout=1).close()
+        except psycopg.OperationalError:
+            return None
+        return True
+
+    def _address(self, database: str) -> str:
+        return f"postgresql://tests@/{database}?host={self.directory}"
+
+
+@contextmanager
+def running(programs: Path) -> Iterator[Postgres]:
+    """A server of one's own, gone afterwards."""
+    # Not below pytest's own directories: they are closed to other users, and too long for a socket's path.
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108
+    if os.geteuid() == 0:
+        shutil.chown(directory, _somebody())
+    initdb = (str(programs / "initdb"), "-D", str(directory / "data"), "-U", "tests", "-A", "trust", "--no-sync")
+    subprocess.run((*_as_somebody(), *initdb, "-E", "UTF8"), check=True, capture_output=True, cwd="/")
+    server = Postgres(programs, directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory)
+
+
+def _somebody() -> str:
+    return next(user.pw_name for user in pwd.getpwall() if user.pw_name in {"postgres", "nobody"})
+
+
+def _as_somebody() -> tuple[str, ...]:
+    return ("setpriv", f"--reuid={_somebody()}", "--clear-groups") if os.geteuid() == 0 else ()

@@ -1,0 +1,141 @@
+"""Servers of our own for tests: a private MariaDB and PHP's web server, which end with the test."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import sitecrew.stack.web
+from foundation.hosting.databases import MariaDatabases
+
+_ROUTER = Path(sitecrew.stack.web.__file__).with_name("router.php")
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian keeps daemons out of users' PATH
+_ROOM = 4 * 1024**3  # bytes
+
+
+def require(*programs: str) -> None:
+    """Skip the test if a program is missing; in CI that is a failure."""
+    missing = [name for name in programs if shutil.which(name, path=_PATH) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait for a condition; fail if it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory in memory if the machine has room there: ext4 grows slow for minutes when big trees are deleted.
+
+    Its path is short, too: a socket's may have 107 letters, which pytest's own directories often exceed.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - the directory made in it has a random name and mode 0700
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+    directory = Path(tempfile.mkdtemp(prefix="sitecrew-", dir=memory if roomy else None))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A server of ours in a session of its own."""
+
+    process: subprocess.Popen[bytes]
+
+    def freeze(self) -> None:
+        """Let it take connections and answer none."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def stop(self) -> None:
+        """End it and its children; no error if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@contextlib.contextmanager
+def mariadb() -> Iterator[tuple[MariaDatabases, Daemon]]:
+    """A private database server, and the way to stop it early."""
+    require("mariadb-install-db", "mariadbd")
+    with scratch() as directory:
+        daemon = _mariadb_daemon(directory)
+        try:
+            eventually((directory / "sock").exists)
+            yield MariaDatabases(user="root", socket=directory / "sock"), daemon
+        finally:
+            daemon.stop()
+
+
+def _mariadb_daemon(directory: Path) -> Daemon:
+    # A MariaDB that starts deletes the temporary tables of every other one that shares its directory for them.
+    (directory / "tables").mkdir()
+    places = [f"--datadir={directory}/data", f"--tmpdir={directory}/tables"]
+    options = ["--no-defaults", *places, "--innodb-log-file-size=8M"]
+    if os.geteuid() == 0:
+        options.append("--user=root")
+    install = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run(install, check=True, capture_output=True)
+    program = shutil.which("mariadbd", path=_PATH) or "mariadbd"
+    with (directory / "log").open("wb") as log:
+        serve = [program, *options, f"--socket={directory}/sock", "--skip-networking"]
+        return Daemon(subprocess.Popen(serve, stdout=log, stderr=subprocess.STDOUT, start_new_session=True))
+
+
+@contextlib.contextmanager
+def php_web(root: Path) -> Iterator[str]:
+    """PHP's web server for a hosting root; yields its `host:port`."""
+    require("php")
+    daemon, address = _php_daemon(root)
+    try:
+        yield address
+    finally:
+        daemon.stop()
+
+
+def _php_daemon(root: Path) -> tuple[Daemon, str]:
+    for _ in range(20):
+        address = f"127.0.0.1:{_free_port()}"
+        process = subprocess.Popen(
+            ["php", "-d", "display_errors=stderr", "-S", address, "-t", str(root), str(_ROUTER)],
+            env={**os.environ, "PHP_CLI_SERVER_WORKERS": "4"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        daemon = Daemon(process)
+        # Somebody may have taken the port in the meantime; then PHP ends, and another port is tried.
+        eventually(lambda process=process, address=address: process.poll() is not None or _accepts(address))  # type: ignore[misc]
+        if process.poll() is None:
+            return daemon, address
+    raise AssertionError("no free port")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _accepts(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+        return True
+    return False

@@ -1,0 +1,127 @@
+"""The catalogue of events: one row for each, and each travels as it was said."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from foundation.broker import codec
+from foundation.broker.delay import Ladder
+from foundation.broker.topology import sitecrew
+from schemas import catalogue
+from schemas.accounts import AccountCreated, AccountFailed
+from schemas.catalogue import CATALOGUE, EventType
+from schemas.installs import (
+    ApplicationLogin,
+    CommandRefused,
+    InstallCancel,
+    InstallCancelled,
+    InstallCompleted,
+    InstallFailed,
+    InstallRetry,
+    InstallStaged,
+    InstallStarted,
+    SiteSpec,
+    TimerRunNow,
+)
+from schemas.mails import MailFailed, MailSent
+from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, Customer, Model, install_id
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+REF = {"install_id": install_id("order-1", 2), "order_id": "order-1", "generation": 2}
+ANN = Customer(name="Ann Größe", email="ann@example.org")
+CAUSE = Cause(code="db_down", kind=CauseKind.TRANSIENT, detail="no answer", remedy="look at the database")
+PANEL = ControlPanelLogin(url="https://panel.example/", username="ann", sealed_password="c2VhbGVk")
+ACCOUNT = AccountRef(server="one", username="ann01", domain="shop.example", address="192.0.2.7", control_panel=PANEL)
+SITE = SiteSpec(site_type="wordpress", url="http://shop.example/", title="Ann's shop")
+LOGIN = ApplicationLogin(login_url="http://shop.example/wp-login.php", username="ann", sealed_password="c2VhbGVk")
+
+SAID: tuple[Model, ...] = (
+    OrderPlaced(order_id="order-1", site_type="wordpress", domain="shop.example", customer=ANN, blog_name="Shop"),
+    OrderReinstallRequested(order_id="order-1"),
+    OrderCancelled(order_id="order-1", reason="changed their mind"),
+    OrderRejected(
+        order_id="order-1",
+        event_id="1",
+        event_source="/shop",
+        cause=CAUSE,
+        errors=(FieldError(field="data.domain", message="is not a host name"),),
+    ),
+    AccountCreated(order_id="order-1", site_type="wordpress", account=ACCOUNT),
+    AccountFailed(order_id="order-1", cause=CAUSE),
+    InstallStaged(**REF, attempt=3, due_at=NOON, site=SITE, account=ACCOUNT, customer=ANN, cause=CAUSE),
+    InstallStarted(**REF, attempt=1, worker="host:1"),
+    InstallCompleted(
+        **REF,
+        attempt=1,
+        site=SITE,
+        application="WordPress",
+        version="6.1.9",
+        login=LOGIN,
+        account=ACCOUNT,
+        customer=ANN,
+        seconds=0.5,
+    ),
+    InstallFailed(**REF, attempt=1, cause=CAUSE),
+    InstallCancelled(**REF, reason="cancelled by staff"),
+    InstallCancel(install_id=REF["install_id"]),
+    InstallRetry(install_id=REF["install_id"]),
+    TimerRunNow(),
+    CommandRefused(command_id="1", cause=CAUSE),
+    MailSent(**REF, recipient="ann@example.org", message_id="<1@example.org>"),
+    MailFailed(**REF, recipient="ann@example.org", cause=CAUSE),
+)
+
+
+def test_the_examples_here_are_of_every_event() -> None:
+    assert [type(data) for data in SAID] == [entry.model for entry in CATALOGUE]
+
+
+@pytest.mark.parametrize("data", SAID, ids=lambda data: type(data).__name__)
+def test_every_event_arrives_as_it_was_said(data: Model) -> None:
+    said = codec.envelope(data, id="018f-1", source="/sitecrew/tests", subject="order-1", time=NOON)
+    heard = codec.decode(codec.encode(said))
+    assert heard == said
+    assert type(heard.data) is type(data)
+    assert heard.type == catalogue.by_model(type(data)).name
+
+
+@pytest.mark.parametrize("data", SAID, ids=lambda data: type(data).__name__)
+def test_a_newer_minor_version_may_say_more(data: Model) -> None:
+    said = codec.envelope(data, id="018f-1", source="/sitecrew/tests", subject="order-1")
+    document = json.loads(codec.encode(said))
+    newer = {**document, "newattribute": "x", "data": {**document["data"], "new_field": {"deep": [1]}}}
+    assert codec.decode(json.dumps(newer).encode()) == said
+
+
+def test_names_and_models_are_each_listed_once() -> None:
+    assert len({entry.name for entry in CATALOGUE}) == len({entry.model for entry in CATALOGUE}) == len(CATALOGUE)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_every_event_has_an_exchange_and_a_routing_key(entry: EventType) -> None:
+    topology = sitecrew(Ladder())
+    assert topology.has_exchange(entry.exchange)
+    assert entry.name == f"sitecrew.{entry.routing_key}"
+    assert len(entry.routing_key.split(".")) == 3
+    assert catalogue.by_type(entry.name) is catalogue.by_model(entry.model) is entry
+
+
+@pytest.mark.parametrize("entry", [e for e in CATALOGUE if e.exchange != "events"], ids=lambda entry: entry.name)
+def test_what_asks_for_something_reaches_somebody(entry: EventType) -> None:
+    assert sitecrew(Ladder()).expects(entry.exchange, entry.routing_key)
+
+
+def test_other_versions_of_an_event_are_known_by_its_name() -> None:
+    assert catalogue.versions_of("sitecrew.order.placed.v7") == ["sitecrew.order.placed.v1"]
+    assert catalogue.versions_of("sitecrew.order.placed") == []
+    assert catalogue.versions_of("sitecrew.order.eaten.v1") == []
+    assert catalogue.versions_of(".v1") == []
+    assert catalogue.versions_of("") == []
+
+
+def test_what_is_no_event_has_no_row() -> None:
+    assert catalogue.by_type("sitecrew.order.placed") is None
+    with pytest.raises(KeyError):
+        catalogue.by_model(Customer)

@@ -1,0 +1,281 @@
+"""What could not be handled: looked at with care, put back without loss, deleted for good."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.broker import Delivery, Message, Outcome
+from foundation.broker.delay import Ladder
+from foundation.broker.memory import MemoryBroker
+from foundation.broker.topology import INSTALLER_DUE, INTAKE_ORDERS, PARKING, UNROUTED
+from foundation.broker.topology import sitecrew as topology
+from foundation.runtime.clock import utc_now
+from sitecrew.cli import bodies, parking, session
+from tests.cli import Ran, settings_file
+from tests.cli import sitecrew as run
+
+Command = Callable[..., Ran]
+BODY = b'{"data": {"order_id": "1042", "password": "canary"}}'
+REASON = {
+    "parked-at": "2026-01-01T12:00:00+00:00",
+    "parked-by": "/sitecrew/order-intake",
+    "parked-from": INTAKE_ORDERS,
+    "reason-code": "invalid_order",
+    "reason": "data.site_type is none of wordpress, static",
+    "remedy": "correct it at the producer",
+    "field": "data.site_type",
+    "sent-by": "/shop",
+    "original-message-id": "theirs",
+}
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
+    made = MemoryBroker(topology(Ladder()), utc_now)
+    made.declare()
+    monkeypatch.setattr(session, "broker_of", lambda _settings, _name: made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sitecrew(tmp_path: Path, broker: MemoryBroker) -> Command:
+    config = settings_file(tmp_path)
+    return lambda *arguments: run("--config", config, "parked", *arguments)
+
+
+def park(broker: MemoryBroker, *messages: Message) -> None:
+    assert set(broker.publisher().publish(messages)) == {Outcome.CONFIRMED}
+
+
+def parked(name: str = "p1", body: bytes = BODY, **changes: Any) -> Message:
+    """As a service parks."""
+    fields = {"message_id": name, "type": "sitecrew.order.placed.v1", "headers": REASON, **changes}
+    return Message(PARKING, "", body, **fields)
+
+
+def names(broker: MemoryBroker, queue: str = PARKING) -> list[str]:
+    return [delivery.name for delivery in broker.browse(queue, 100)]
+
+
+def test_the_list_says_since_when_from_where_why_and_what_to_do(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("p1"), parked("p2"))
+    ran = sitecrew("list")
+    header, first, _ = ran.lines
+    assert header.split() == ["ID", "AGE", "FROM", "CODE", "REASON", "REMEDY"]
+    assert first.split()[0] == "p1"
+    assert first.split()[2:4] == [INTAKE_ORDERS, "invalid_order"]
+    assert first.endswith(f"{REASON['reason']}  {REASON['remedy']}")
+    assert ran.stderr == "2 in parking\n"
+    assert sitecrew("list", "--limit", "1").stderr == "2 in parking; these are the first 1\n"
+
+
+def test_the_list_as_json_has_all_but_the_bodies(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked())
+    (record,) = sitecrew("list", "--json").json
+    assert record["id"] == "p1"
+    assert record["parked_at"] == "2026-01-01T12:00:00Z"
+    assert (record["came_from"], record["code"], record["sent_by"]) == (INTAKE_ORDERS, "invalid_order", "/shop")
+    assert record["message_id"] == "theirs"
+    assert "canary" not in str(record)
+
+
+def test_an_empty_queue_has_an_empty_list(sitecrew: Command) -> None:
+    assert (sitecrew("list").stdout, sitecrew("list", "--json").json) == ("", [])
+
+
+def test_without_topology_there_is_no_queue_to_look_into(monkeypatch: pytest.MonkeyPatch, sitecrew: Command) -> None:
+    bare = MemoryBroker(topology(Ladder()), utc_now)
+    monkeypatch.setattr(session, "broker_of", lambda _settings, _name: bare)
+    ran = sitecrew("list")
+    assert (ran.exit_code, ran.stdout) == (5, "")
+    assert "sitecrew topology declare" in ran.stderr
+
+
+def test_one_message_is_shown_with_its_body_but_not_its_secrets(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked(headers={**REASON, "ce-token": "canary", "ce-source": "/shop"}))
+    ran = sitecrew("show", "p1")
+    assert "canary" not in ran.stdout
+    for piece in ("invalid_order", "/shop", "data.site_type", '"order_id": "1042"', '"password": "[redacted]"'):
+        assert piece in ran.stdout
+    shown = sitecrew("show", "p1", "--json").json
+    assert json.loads(shown["body"]["text"])["data"]["password"] == "[redacted]"
+    assert shown["headers"]["ce-token"] == "[redacted]"
+    assert sitecrew("show", "p9").exit_code == 5
+
+
+def test_requeueing_restores_the_message_as_it_was_sent(broker: MemoryBroker, sitecrew: Command) -> None:
+    binary = {"ce-id": "1", "cloudEvents_source": "/shop", "cloudEvents:type": "t", "x-death": "old", "other": "x"}
+    park(broker, parked(content_type="application/json", headers={**REASON, **binary}), parked("p2"))
+    ran = sitecrew("requeue", "p1")
+    assert (ran.exit_code, ran.stdout) == (0, f"p1  {INTAKE_ORDERS}\n")
+    (back,) = broker.browse(INTAKE_ORDERS, 10)
+    assert (back.body, back.content_type, back.type) == (BODY, "application/json", "sitecrew.order.placed.v1")
+    assert back.message_id == "theirs"
+    assert back.headers == {"ce-id": "1", "cloudEvents_source": "/shop", "cloudEvents:type": "t"}
+    assert names(broker) == ["p2"]
+
+
+def test_everything_can_be_requeued_at_once(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, *(parked(f"p{number}", b"%d" % number) for number in range(450)))
+    answers = sitecrew("requeue", "--all", "--json").json
+    assert {answer["outcome"] for answer in answers} == {"confirmed"}
+    assert [delivery.body for delivery in broker.browse(INTAKE_ORDERS, 1000)] == [b"%d" % n for n in range(450)]
+    assert names(broker) == []
+
+
+def test_what_the_broker_does_not_confirm_stays_parked(
+    broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Deaf:
+        def publish(self, messages: Sequence[Message], timeout: float = 30) -> list[Outcome]:
+            return [Outcome.UNKNOWN] * len(messages)
+
+    park(broker, parked())
+    monkeypatch.setattr(broker, "publisher", Deaf)
+    ran = sitecrew("requeue", "--all")
+    assert (ran.exit_code, ran.stdout) == (3, "")
+    assert names(broker) == ["p1"]
+
+
+def test_a_requeue_that_is_killed_in_between_loses_nothing(
+    broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> list[str]:
+        raise KeyboardInterrupt
+
+    park(broker, parked())
+    monkeypatch.setattr(broker, "remove", killed)
+    assert sitecrew("requeue", "p1").exit_code == 130
+    assert (names(broker), names(broker, INTAKE_ORDERS)) == (["p1"], ["theirs"])
+
+
+def test_what_belongs_nowhere_is_refused_and_the_rest_goes_back(broker: MemoryBroker, sitecrew: Command) -> None:
+    stray = parked("stray", headers={**REASON, "parked-from": "delay.3"})
+    park(broker, stray, parked("good"), Message(PARKING, "", b"bare", message_id="bare"))
+    ran = sitecrew("requeue", "--all")
+    assert (ran.exit_code, ran.stdout) == (6, f"good  {INTAKE_ORDERS}\n")
+    assert "stray, bare" in ran.stderr
+    assert names(broker) == ["stray", "bare"]
+
+
+def test_if_one_of_the_named_is_missing_none_is_touched(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("p1"))
+    for verb in (("requeue",), ("purge", "--yes")):
+        ran = sitecrew(*verb, "p1", "p2")
+        assert (ran.exit_code, ran.stdout) == (5, "")
+        assert "p2" in ran.stderr
+    assert names(broker) == ["p1"]
+
+
+def test_messages_without_an_id_have_a_name_all_the_same(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("", b"a"), parked("with space", b"b"), parked("", b"a"))
+    first, second, third = (record["id"] for record in sitecrew("list", "--json").json)
+    assert first == third != second
+    assert sitecrew("purge", "--yes", second).lines == [second]
+    assert sitecrew("requeue", first).lines == [f"{first}  {INTAKE_ORDERS}"] * 2
+    assert names(broker) == []
+    assert broker.depth(INTAKE_ORDERS) == 2
+
+
+def test_purging_deletes_what_is_named_or_all(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("p1"), parked("p2"), parked("p3"))
+    assert sitecrew("purge", "p2", "--yes").lines == ["p2"]
+    assert names(broker) == ["p1", "p3"]
+    assert sitecrew("purge", "--all", "--yes", "--json").json == ["p1", "p3"]
+    assert names(broker) == []
+
+
+def test_purging_without_a_terminal_needs_a_yes(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked())
+    ran = sitecrew("purge", "--all")
+    assert (ran.exit_code, "--yes" in ran.stderr) == (2, True)
+    assert names(broker) == ["p1"]
+
+
+@pytest.mark.parametrize("arguments", [("requeue",), ("requeue", "p1", "--all"), ("purge",), ("list", "--queue", "q")])
+def test_naming_none_or_both_is_wrong_usage(sitecrew: Command, arguments: tuple[str, ...]) -> None:
+    assert sitecrew(*arguments, *(["--yes"] if arguments == ("purge",) else [])).exit_code == 2
+
+
+def test_what_no_queue_took_can_be_looked_at_and_purged(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, Message("delay.deliver", "nowhere", BODY, message_id="u1"))
+    assert [row["id"] for row in sitecrew("list", "--queue", UNROUTED, "--json").json] == ["u1"]
+    assert sitecrew("requeue", "--queue", UNROUTED, "u1").exit_code == 6
+    assert sitecrew("purge", "--queue", UNROUTED, "--all", "--yes").lines == ["u1"]
+
+
+# What the broker parked by itself
+
+
+def dead(headers: dict[str, object]) -> parking.Parked:
+    return parking.read(Delivery(PARKING, b"", "", "m", "t", headers, 0, 1, 1))
+
+
+def test_the_last_death_counts_because_the_first_may_have_been_on_the_ladder() -> None:
+    moment = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - as pika gives it
+    deaths = [
+        {"queue": INSTALLER_DUE, "reason": "delivery_limit", "time": moment, "count": 1},
+        {"queue": "delay.0", "reason": "expired", "time": moment, "count": 1},
+    ]
+    headers = {"x-death": deaths, "x-first-death-queue": "delay.0", "x-first-death-reason": "expired"}
+    found = dead(headers)
+    assert (found.came_from, found.code, found.by) == (INSTALLER_DUE, "delivery_limit", "broker")
+    assert found.at == moment.replace(tzinfo=UTC)
+    assert found.can_go_back
+    assert found.message_id == "m"
+    assert INSTALLER_DUE in found.remedy
+
+
+def test_without_a_history_the_brokers_short_word_counts() -> None:
+    found = dead({"x-first-death-queue": INTAKE_ORDERS, "x-first-death-reason": "delivery_limit"})
+    assert (found.came_from, found.at, found.can_go_back) == (INTAKE_ORDERS, None, True)
+    found = dead({"x-last-death-queue": INSTALLER_DUE, "x-first-death-queue": "delay.0"})
+    assert found.came_from == INSTALLER_DUE
+
+
+def test_headers_of_any_shape_are_read() -> None:
+    for deaths in ("text", [], [5], [{"queue": 7}]):
+        assert not dead({"x-death": deaths}).can_go_back
+    assert json.dumps(dead({"x-death": [{"time": datetime.now(UTC), "raw": b"\xff"}]}).record())
+
+
+# Bodies
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": [{"Password": "canary"}], "apiKey": "canary", "API_KEY": "canary"}',
+        '{"sealed_password": "canary", "client_secret": {"deep": "canary"}}',
+        '{"cut": true, "password": "canary',
+        "password=canary",
+        "Authorization: Bearer canary",
+        'token: "ca\\"canary" and more',
+        "PRIVATE_KEY = canary\nother",
+    ],
+)
+def test_values_whose_keys_look_secret_are_masked(text: str) -> None:
+    shown = bodies.shown(text.encode())
+    assert "canary" not in shown.text
+    assert "[redacted]" in shown.text
+
+
+def test_what_is_no_text_is_shown_as_hex() -> None:
+    shown = bodies.shown(b"\xff\x00canary" * 200)
+    assert (shown.kind, shown.size, shown.cut) == ("hex", 1600, True)
+    assert shown.text.startswith("ff00 6361")
+
+
+def test_long_and_deep_bodies_are_cut() -> None:
+    assert bodies.shown(b'"' + b"x" * 5000 + b'"').cut
+    assert not bodies.shown(b'{"x": 1}').cut
+    deep = bodies.shown(b"[" * 500 + b'{"password": "canary"}' + b"]" * 500)
+    assert "canary" not in deep.text
+    assert "canary" not in bodies.shown(b'{"a":' * 3000 + b'{"password": "canary"}').text
+    huge = bodies.shown(b'{"password": "canary", "x": "' + b"x" * 300_000 + b'"}')
+    assert (huge.kind, huge.cut, "canary" in huge.text) == ("text", True, False)
