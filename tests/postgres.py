@@ -52,7 +52,7 @@ class Postgres:
         """The address of a new, empty database."""
         name = f"db_{secrets.token_hex(4)}"
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         return f"postgresql://tests@/{name}?host={self.directory}"
 
     def _answers(self) -> bool | None:
@@ -70,7 +70,7 @@ class Postgres:
 def running(programs: Path) -> Iterator[Postgres]:
     """A server of one's own, gone afterwards."""
     # Not below pytest's own directories: they are closed to other users, and too long for a socket's path.
-    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # noqa: S108
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(directory, _somebody())
     initdb = (str(programs / "initdb"), "-D", str(directory / "data"), "-U", "tests", "-A", "trust", "--no-sync")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import uuid_utils
-from sqlalchemy import Connection, Executable, Result
+from sqlalchemy import Connection, CursorResult, Executable
 
 from foundation.broker import Delivery, codec
 from foundation.broker.topology import PARKING
@@ -40,7 +40,7 @@ class Tx:
     now: datetime
     said: list[Pending] = field(default_factory=list)
 
-    def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
 
     def emit(self, data: Model, subject: str | None, cause: Event[Any] | None = None) -> Event[Any]:

@@ -4,6 +4,6 @@ Everything that depends on the kind of database stays in this folder; services u
 """
 
 from foundation.store.engine import Store
-from foundation.store.types import Utc
+from foundation.store.types import Kept, Utc
 
-__all__ = ["Store", "Utc"]
+__all__ = ["Kept", "Store", "Utc"]

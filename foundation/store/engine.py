@@ -2,19 +2,37 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import migrate
 
 _BUSY_SECONDS = 10
-"""How long SQLite waits for another process's transaction; within one process a lock orders them."""
+"""How long to wait for others: for a lock, for a turn, for one of the pool's connections."""
+_NETWORK = {
+    "connect_timeout": 5,
+    # A server that vanished says nothing; without these the system waits for it for up to two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""libpq's connection parameters, in seconds but for the last, which is in milliseconds."""
 
 
 class Store:
@@ -23,8 +41,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        # SQLite's own waiting is sleep-polling; threads of one process can simply take turns.
-        self._turn: Any = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turns = threading.Lock() if self.is_sqlite else None
 
     @classmethod
     def existing(cls, url: str) -> "Store":
@@ -57,29 +74,49 @@ class Store:
     def transaction(self) -> Iterator[Connection]:
         """Everything within commits together or not at all. Raises StoreUnreachable if the database
         does not answer, or gives no turn within 10 seconds."""
-        with self._turn, self._translated(), self.engine.begin() as connection:
+        with self._turn(), self._translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent look at the database, which never waits for those who write."""
+        options = {"sitecrew_reading": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(sitecrew_reading=True)
+            yield connection.execution_options(**options)
 
     def close(self) -> None:
         self.engine.dispose()
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """SQLite's own waiting is sleep-polling; threads of one process can simply take turns."""
+        if self._turns is None:
+            yield
+        elif self._turns.acquire(timeout=_BUSY_SECONDS):
+            try:
+                yield
+            finally:
+                self._turns.release()
+        else:
+            raise StoreUnreachable(f"the database {self.place} gave no turn within {_BUSY_SECONDS} seconds")
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError) as error:
+        except (DBAPIError, PoolTimeout) as error:
+            if type(error) not in _UNUSABLE:
+                raise
             raise StoreUnreachable(f"the database {self.place} can't be used: {_reason(error)}") from error
 
 
-def _reason(error: DBAPIError) -> str:
+_UNUSABLE = (OperationalError, InterfaceError, DatabaseError, PoolTimeout)
+"""These exactly: a DatabaseError that is no more than that is a damaged file, its subclasses are many things."""
+
+
+def _reason(error: SQLAlchemyError) -> str:
     """The driver's own words, without the statement and its values."""
-    return str(error.orig).strip().split("\n")[0]
+    return str(getattr(error, "orig", error)).strip().split("\n")[0]
 
 
 def _engine(url: str) -> Engine:
@@ -89,11 +126,25 @@ def _engine(url: str) -> Engine:
             address = address.set(drivername="postgresql+psycopg")
         if address.get_backend_name() == "sqlite":
             return _sqlite(address.render_as_string(hide_password=False))
-        return create_engine(address, pool_pre_ping=True, hide_parameters=True, connect_args={"connect_timeout": 5})
-    except (ArgumentError, NoSuchModuleError):
+        return _server(address)
+    except (ArgumentError, NoSuchModuleError, ValueError):
         raise ConfigurationError(
             "store_url is no database address; write sqlite:////path/file.db or postgresql://user@host/name"
         ) from None
+
+
+def _server(address: URL) -> Engine:
+    engine = create_engine(
+        address, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=_NETWORK
+    )
+    event.listen(engine, "connect", _prepare_server)
+    return engine
+
+
+def _prepare_server(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    connection.execute(f"SET lock_timeout = '{_BUSY_SECONDS * 1000:.0f}ms'")
+    connection.autocommit = False
 
 
 def _file(url: str) -> Path | None:
@@ -109,10 +160,14 @@ def _file(url: str) -> Path | None:
 def _sqlite(url: str) -> Engine:
     file = _file(url)
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise StoreUnreachable(f"the database's directory can't be made: {error}") from None
     engine = create_engine(
         url,
         poolclass=QueuePool,
+        pool_timeout=_BUSY_SECONDS,
         hide_parameters=True,
         connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )

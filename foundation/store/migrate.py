@@ -37,6 +37,7 @@ def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
 def _take_turn(connection: Connection) -> None:
     # SQLite's BEGIN IMMEDIATE has taken the turn already.
     if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # a replica's migration may take its time
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 

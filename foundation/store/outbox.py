@@ -42,6 +42,9 @@ outbox = Table(
     Column("headers", JSON, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("claimed_until", Utc, nullable=False, index=True),
+    # SQLite would give a removed row's number to a new one, and a relay that learns late of a confirm
+    # would then remove what nobody has published.
+    sqlite_autoincrement=True,
 )
 
 

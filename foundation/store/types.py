@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, MetaData
+from pydantic import BaseModel
+from sqlalchemy import DateTime, Dialect, MetaData, Text
 from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData(
@@ -30,3 +31,20 @@ class Utc(TypeDecorator[datetime]):
             return None
         moment: datetime = value
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Kept(TypeDecorator[BaseModel]):
+    """A pydantic model, kept as its JSON text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        super().__init__()
+        self.model = model
+
+    def process_bind_param(self, value: BaseModel | None, dialect: Dialect) -> str | None:
+        return value.model_dump_json(exclude_none=True) if value is not None else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> BaseModel | None:
+        return self.model.model_validate_json(value) if value is not None else None

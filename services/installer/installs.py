@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnElement, Connection, Index, Integer, String, Table, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Index, Integer, String, Table, func, or_, select, update
 
 from foundation.runtime.tx import Tx
-from foundation.store import Utc
+from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted, InstallRef, InstallStaged
@@ -47,11 +47,11 @@ installs = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_owner", String(128)),
     Column("lease_until", Utc),
-    Column("cause", JSON),
-    Column("staged", JSON, nullable=False),
-    Column("completed", JSON),
+    Column("cause", Kept(Cause)),
+    Column("staged", Kept(InstallStaged), nullable=False),
+    Column("completed", Kept(InstallCompleted)),
     Column("mail_state", String(16), nullable=False),
-    Column("mail_cause", JSON),
+    Column("mail_cause", Kept(Cause)),
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
@@ -139,7 +139,7 @@ def stage(tx: Tx, staged: InstallStaged) -> Install | None:
         "due_at": staged.due_at,
         "wake_at": staged.due_at + _OVERDUE,
         "fence": 0,
-        "staged": staged.model_dump(mode="json"),
+        "staged": staged,
         "mail_state": "",
         "staged_at": tx.now,
     }
@@ -189,7 +189,7 @@ def installed(tx: Tx, install: Install, completed: InstallCompleted, mail_state:
         tx,
         install,
         State.INSTALLED,
-        completed=completed.model_dump(mode="json"),
+        completed=completed,
         cause=None,
         mail_state=mail_state,
         wake_at=tx.now + _OVERDUE,
@@ -198,7 +198,7 @@ def installed(tx: Tx, install: Install, completed: InstallCompleted, mail_state:
 
 def failed(tx: Tx, install: Install, cause: Cause) -> Install | None:
     """installing -> failed, for good."""
-    return _finish(tx, install, State.FAILED, cause=cause.model_dump(mode="json"))
+    return _finish(tx, install, State.FAILED, cause=cause)
 
 
 def again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Install | None:
@@ -209,7 +209,7 @@ def again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Install |
         _held(install),
         state=State.STAGED,
         attempt=install.attempt + 1,
-        cause=cause.model_dump(mode="json"),
+        cause=cause,
         due_at=due_at,
         wake_at=due_at + _OVERDUE,
         lease_owner=None,
@@ -241,7 +241,7 @@ def retry(tx: Tx, install_id: str) -> Install | None:
 def mailed(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:
     """What became of the install's letter."""
     change = update(installs).where(installs.c.install_id == install_id)
-    tx.execute(change.values(mail_state=mail_state, mail_cause=cause.model_dump(mode="json") if cause else None))
+    tx.execute(change.values(mail_state=mail_state, mail_cause=cause))
 
 
 # What time brings
@@ -311,16 +311,12 @@ def _install(row: Any) -> Install:
         fence=row["fence"],
         lease_owner=row["lease_owner"],
         lease_until=row["lease_until"],
-        cause=_maybe(Cause, row["cause"]),
-        staged=InstallStaged.model_validate(row["staged"]),
-        completed=_maybe(InstallCompleted, row["completed"]),
+        cause=row["cause"],
+        staged=row["staged"],
+        completed=row["completed"],
         mail_state=row["mail_state"],
-        mail_cause=_maybe(Cause, row["mail_cause"]),
+        mail_cause=row["mail_cause"],
         staged_at=row["staged_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
-
-
-def _maybe(model: Any, value: Any) -> Any:
-    return model.model_validate(value) if value else None

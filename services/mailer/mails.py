@@ -5,15 +5,15 @@
 A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, Integer, String, Table, select, update
+from sqlalchemy import Column, Index, Integer, String, Table, bindparam, select, update
 
 from foundation.runtime.tx import Tx
-from foundation.store import Utc
+from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted
@@ -40,8 +40,8 @@ mails = Table(
     Column("lease_until", Utc),
     Column("wake_at", Utc),
     Column("message_id", String(255)),
-    Column("cause", JSON),
-    Column("completed", JSON, nullable=False),
+    Column("cause", Kept(Cause)),
+    Column("completed", Kept(InstallCompleted), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("sent_at", Utc),
     Index("ix_mails_wake_at", "wake_at"),
@@ -73,7 +73,7 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> bool:
         "state": state,
         "attempt": 0,
         "wake_at": tx.now + _LEASE if state == State.WAITING else None,
-        "completed": completed.model_dump(mode="json"),
+        "completed": completed,
         "created_at": tx.now,
     }
     return insert_new(tx.connection, mails, row)
@@ -99,13 +99,13 @@ def sent(tx: Tx, mail: Mail, message_id: str) -> Mail | None:
 
 def failed(tx: Tx, mail: Mail, cause: Cause) -> Mail | None:
     """sending -> failed, for good."""
-    return _move(tx, mail, State.FAILED, cause=cause.model_dump(mode="json"), lease_until=None, wake_at=None)
+    return _move(tx, mail, State.FAILED, cause=cause, lease_until=None, wake_at=None)
 
 
 def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     """sending -> waiting for another attempt at `due_at`."""
     wake_at = due_at + _LEASE
-    return _move(tx, mail, State.WAITING, cause=cause.model_dump(mode="json"), lease_until=None, wake_at=wake_at)
+    return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
 
 
 def stale(tx: Tx, limit: int = 100) -> list[Mail]:
@@ -121,10 +121,19 @@ def stale(tx: Tx, limit: int = 100) -> list[Mail]:
     return [_mail(row) for row in tx.execute(change.returning(mails)).mappings()]
 
 
+_AS_WE_SAW_IT = update(mails).where(
+    mails.c.install_id == bindparam("seen_install_id"),
+    mails.c.state == bindparam("seen_state"),
+    mails.c.attempt == bindparam("seen_attempt"),
+)
+
+
 def _move(tx: Tx, mail: Mail, state: State, **changes: Any) -> Mail | None:
-    still = (mails.c.install_id == mail.install_id, mails.c.state == mail.state, mails.c.attempt == mail.attempt)
-    row = tx.execute(update(mails).where(*still).values(state=state, **changes).returning(mails)).mappings().first()
-    return _mail(row) if row else None
+    """Change a letter that is still as we saw it; None if it is not."""
+    seen = {f"seen_{name}": getattr(mail, name) for name in ("install_id", "state", "attempt")}
+    changed = tx.execute(_AS_WE_SAW_IT, {**seen, **changes, "state": state}).rowcount == 1
+    kept = {name: value for name, value in changes.items() if name in Mail.__dataclass_fields__}
+    return replace(mail, state=state, **kept) if changed else None
 
 
 def _mail(row: Any) -> Mail:
@@ -133,5 +142,5 @@ def _mail(row: Any) -> Mail:
         state=State(row["state"]),
         attempt=row["attempt"],
         lease_until=row["lease_until"],
-        completed=InstallCompleted.model_validate(row["completed"]),
+        completed=row["completed"],
     )

@@ -3,16 +3,16 @@
 accepted -> created | failed ;  accepted | created -> cancelled ;  failed -> accepted (again)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint, select, update
+from sqlalchemy import Column, Index, Integer, String, Table, UniqueConstraint, bindparam, select, update
 
 from foundation.runtime.tx import Tx
-from foundation.store import Utc
+from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.orders import OrderPlaced
@@ -34,12 +34,12 @@ orders = Table(
     Column("state", String(16), nullable=False),
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),
-    Column("customer", JSON, nullable=False),
+    Column("customer", Kept(Customer), nullable=False),
     Column("title", String(200), nullable=False),
     Column("server", String(64), nullable=False),
     Column("username", String(16), nullable=False),
-    Column("account", JSON),
-    Column("cause", JSON),
+    Column("account", Kept(AccountRef)),
+    Column("cause", Kept(Cause)),
     Column("tries", Integer, nullable=False),
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
@@ -111,13 +111,14 @@ def take_over(tx: Tx, order: Order) -> Order | None:
     )
 
 
-def created(tx: Tx, order: Order, account: AccountRef) -> Order | None:
-    """The account exists; None if the order was cancelled or taken over meanwhile."""
-    return _move(tx, order, OrderState.CREATED, account=account.model_dump(mode="json"), generation=1)
+def created(tx: Tx, order: Order, account: AccountRef, due_at: datetime) -> Order | None:
+    """The account exists and its first install is staged; None if the order was cancelled or taken
+    over meanwhile."""
+    return _move(tx, order, OrderState.CREATED, account=account, generation=1, **_announced(due_at, 0))
 
 
 def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
-    return _move(tx, order, OrderState.FAILED, cause=cause.model_dump(mode="json"))
+    return _move(tx, order, OrderState.FAILED, cause=cause)
 
 
 def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
@@ -126,7 +127,7 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
         tx,
         order,
         OrderState.ACCEPTED,
-        cause=cause.model_dump(mode="json"),
+        cause=cause,
         lease_until=tx.now,
         username=username,
     )
@@ -136,17 +137,15 @@ def cancelled(tx: Tx, order: Order) -> Order | None:
     return _move(tx, order, OrderState.CANCELLED, announce_at=None)
 
 
-def next_generation(tx: Tx, order: Order, title: str) -> Order | None:
-    return _move(
-        tx, order, order.state, generation=order.generation + 1, title=title, install_state="", announcements=0
-    )
+def next_generation(tx: Tx, order: Order, title: str, due_at: datetime) -> Order | None:
+    """The order's next install is staged; None if another was faster."""
+    generation = order.generation + 1
+    return _move(tx, order, order.state, generation=generation, title=title, install_state="", **_announced(due_at, 0))
 
 
-def announced(tx: Tx, order: Order, due_at: datetime, number: int) -> None:
-    """The install was published for the `number`th time; note when to do so again if all is silent."""
-    again = due_at + _PATIENCE * 2 ** min(number, 6)
-    change = update(orders).where(orders.c.order_id == order.order_id)
-    tx.execute(change.values(announcements=number + 1, announce_at=again))
+def announced_again(tx: Tx, order: Order, due_at: datetime, number: int) -> None:
+    """The install was published once more, after `number` times before."""
+    _move(tx, order, order.state, **_announced(due_at, number))
 
 
 def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
@@ -184,7 +183,7 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
         "state": OrderState.ACCEPTED,
         "site_type": placed.site_type,
         "domain": placed.domain,
-        "customer": placed.customer.model_dump(mode="json"),
+        "customer": placed.customer,
         "title": title,
         "server": server,
         "username": username,
@@ -201,17 +200,26 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
     }
 
 
+def _announced(due_at: datetime, number: int) -> dict[str, Any]:
+    """When to publish the install again if nothing is heard of it."""
+    return {"announcements": number + 1, "announce_at": due_at + _PATIENCE * 2 ** min(number, 6)}
+
+
+_AS_WE_SAW_IT = update(orders).where(
+    orders.c.order_id == bindparam("seen_order_id"),
+    orders.c.state == bindparam("seen_state"),
+    orders.c.tries == bindparam("seen_tries"),
+    orders.c.generation == bindparam("seen_generation"),
+)
+"""`tries` is the fencing token: it grows with every claim."""
+
+
 def _move(tx: Tx, order: Order, state: OrderState, **changes: Any) -> Order | None:
-    """Change an order that is still as we saw it; None if it is not. `tries` is the fencing token."""
-    still = (
-        orders.c.order_id == order.order_id,
-        orders.c.state == order.state,
-        orders.c.tries == order.tries,
-        orders.c.generation == order.generation,
-    )
-    change = update(orders).where(*still).values(state=state, updated_at=tx.now, **changes)
-    row = tx.execute(change.returning(orders)).mappings().first()
-    return _order(row) if row else None
+    """Change an order that is still as we saw it; None if it is not."""
+    seen = {f"seen_{name}": getattr(order, name) for name in ("order_id", "state", "tries", "generation")}
+    changed = tx.execute(_AS_WE_SAW_IT, {**seen, **changes, "state": state, "updated_at": tx.now}).rowcount == 1
+    kept = {name: value for name, value in changes.items() if name in Order.__dataclass_fields__}
+    return replace(order, state=state, **kept) if changed else None
 
 
 def _order(row: Any) -> Order:
@@ -221,11 +229,11 @@ def _order(row: Any) -> Order:
         state=OrderState(row["state"]),
         site_type=row["site_type"],
         domain=row["domain"],
-        customer=Customer.model_validate(row["customer"]),
+        customer=row["customer"],
         title=row["title"],
         server=row["server"],
         username=row["username"],
-        account=AccountRef.model_validate(row["account"]) if row["account"] else None,
+        account=row["account"],
         tries=row["tries"],
         lease_until=row["lease_until"],
         generation=row["generation"],

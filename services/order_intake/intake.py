@@ -114,13 +114,13 @@ class Intake:
         )
 
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
-        created = accounts.created(tx, order, account)
+        due_at = self._due_at(order, tx.now)
+        created = accounts.created(tx, order, account, due_at)
         if created is None:
             return Done()
-        tx.emit(
-            AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account), order.order_id, event
-        )
-        self._stage(tx, created, event)
+        news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
+        tx.emit(news, order.order_id, event)
+        self._stage(tx, created, due_at, event)
         _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
         return Done()
 
@@ -150,9 +150,10 @@ class Intake:
             return _wait_for_order(tx, event)
         if order.state != OrderState.CREATED:
             return Park(_cause("no_account", f"the order is {order.state}"))
-        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title)
+        due_at = self._due_at(order, tx.now)
+        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, due_at)
         if renewed:
-            self._stage(tx, renewed, event)
+            self._stage(tx, renewed, due_at, event)
         return Done()
 
     def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled:
@@ -181,7 +182,8 @@ class Intake:
         with a broker. The installer knows its installs, so one too many changes nothing."""
         with ledger.transaction() as tx:
             for order, number in accounts.silent(tx):
-                self._stage(tx, order, None, number)
+                accounts.announced_again(tx, order, tx.now, number)
+                self._stage(tx, order, tx.now, None)
                 _log.warning("install.announced_again", order_id=order.order_id, number=number)
 
     def refuse(self, tx: Tx, problem: Malformed) -> None:
@@ -199,16 +201,18 @@ class Intake:
             ),
         )
 
-    def _stage(self, tx: Tx, order: Order, event: Event[Any] | None, number: int = 0) -> None:
+    def _due_at(self, order: Order, now: datetime) -> datetime:
+        return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
+
+    def _stage(self, tx: Tx, order: Order, due_at: datetime, event: Event[Any] | None) -> None:
+        """Tell those who watch at once, and wake the installer when it is time."""
         site = self._settings.sites[order.site_type]
+        staged = tx.emit(self._staged(order, site, due_at), order.order_id, event)
+        tx.deliver(staged, INSTALLER_DUE if site.stage else INSTALLER_NOW, due_at)
+
+    def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:
         if order.account is None:
             raise ValueError(f"order {order.order_id} is staged before it has an account")
-        staged = self._staged(order, order.account, site, tx.now)
-        said = tx.emit(staged, order.order_id, event)
-        tx.deliver(said, INSTALLER_DUE if site.stage else INSTALLER_NOW, staged.due_at)
-        accounts.announced(tx, order, staged.due_at, number)
-
-    def _staged(self, order: Order, account: AccountRef, site: Site, now: datetime) -> InstallStaged:
         server = self._servers[order.server]
         temporary = site.address == "temporary"
         url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
@@ -216,9 +220,9 @@ class Intake:
             install_id=install_id(order.order_id, order.generation),
             order_id=order.order_id,
             generation=order.generation,
-            due_at=now + timedelta(seconds=site.settle_seconds),
+            due_at=due_at,
             site=SiteSpec(site_type=order.site_type, url=url, title=order.title),
-            account=account,
+            account=order.account,
             customer=order.customer,
         )
 

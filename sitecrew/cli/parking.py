@@ -98,7 +98,7 @@ def _by_broker(delivery: Delivery) -> Parked:
     elif code:
         reason, remedy = f"the broker took it out of {queue}: {code}", "see what it is, then requeue or purge it"
     elif delivery.queue == UNROUTED:
-        reason, remedy = "no queue takes what it is addressed to", "correct its routing key at the sender, then purge it"
+        reason, remedy = "no queue takes what it is addressed to", "correct the routing key at the sender; purge it"
     else:
         reason, remedy = "nothing says why it is here", "see what it is, then purge it"
     moment = death.get("time")

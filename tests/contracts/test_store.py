@@ -93,21 +93,29 @@ def test_what_is_written_in_a_transaction_is_there_after_it(store: Store) -> Non
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(LookupError), store.transaction() as connection:
-        outbox.add(connection, [message(1)], NOON)
-        inbox.remember(connection, "installer", [("/shop", "1")], NOON)
-        raise LookupError
+    def begin_and_fail() -> None:
+        with store.transaction() as connection:
+            outbox.add(connection, [message(1)], NOON)
+            inbox.remember(connection, "installer", [("/shop", "1")], NOON)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        begin_and_fail()
     with store.reading() as connection:
         assert outbox.backlog(connection) == 0
         assert inbox.seen(connection, "installer", [("/shop", "1")]) == set()
 
 
 def test_a_savepoint_undoes_one_message_and_not_its_neighbours(store: Store) -> None:
-    with store.transaction() as connection:
-        outbox.add(connection, [message(1)], NOON)
-        with pytest.raises(LookupError), connection.begin_nested():
+    def begin_and_fail(connection: Connection) -> None:
+        with connection.begin_nested():
             outbox.add(connection, [message(2)], NOON)
             raise LookupError
+
+    with store.transaction() as connection:
+        outbox.add(connection, [message(1)], NOON)
+        with pytest.raises(LookupError):
+            begin_and_fail(connection)
         outbox.add(connection, [message(3)], NOON)
     assert backlog(store) == 2
 
@@ -315,7 +323,7 @@ def test_the_inbox_forgets_what_is_old(store: Store) -> None:
 def differences(connection: Connection) -> list[object]:
     ours = {"inbox", "outbox"}
 
-    def is_ours(item: object, name: str | None, kind: str, *_: object) -> bool:
+    def is_ours(_item: object, name: str | None, kind: str, *_: object) -> bool:
         return name in ours if kind == "table" else True
 
     context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_type": True})
@@ -396,10 +404,15 @@ def test_a_thread_that_gets_no_turn_does_not_wait_for_ever(impatient: Store) -> 
 def test_a_server_that_was_gone_is_found_again(postgres: Postgres) -> None:
     store = Store(postgres.database())
     store.migrate([])
-    with pytest.raises(StoreUnreachable), store.transaction() as connection:
-        outbox.add(connection, [message(1)], NOON)
-        postgres.kill()
-        outbox.add(connection, [message(2)], NOON)
+
+    def lose_the_server() -> None:
+        with store.transaction() as connection:
+            outbox.add(connection, [message(1)], NOON)
+            postgres.kill()
+            outbox.add(connection, [message(2)], NOON)
+
+    with pytest.raises(StoreUnreachable, match="can't be used"):
+        lose_the_server()
     with pytest.raises(StoreUnreachable, match="can't be used"), store.reading():
         pass
     postgres.start()
@@ -471,7 +484,7 @@ def test_opening_creates_no_connection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["", "orders.db", "oracle+nothing://x", "postgresql://host:port/x"])
 def test_what_is_no_address_is_a_configuration_error_that_shows_how_it_is_written(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="write sqlite:////path/file.db or postgresql://"):
+    with pytest.raises(ConfigurationError, match=r"write sqlite:////path/file\.db or postgresql://"):
         Store(url)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import install_rows, installs, session, stream
+from sitecrew.cli import install_rows, installs, screen, sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, failure
@@ -26,9 +26,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(session, "broker_of", lambda _settings, _name: made.broker)
     close = made.broker.close
     monkeypatch.setattr(made.broker, "close", lambda: None)  # it is the services' broker as well
-    for module in (installs, stream):
-        if hasattr(module, "utc_now"):
-            monkeypatch.setattr(module, "utc_now", made.clock.now)
+    monkeypatch.setattr(installs, "utc_now", made.clock.now)
     yield made
     for service in made.services:
         service.crash()
@@ -243,9 +241,7 @@ def test_run_now_starts_a_batch(house: House, sitecrew: Command) -> None:
     assert (ran.exit_code, ran.stdout, house.ticks) == (0, "", 1)
 
 
-def test_watching_shows_events_as_they_come(
-    house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_watching_shows_events_as_they_come(house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = sending_until(monkeypatch, "sitecrew.mail.sent.v1")
 
     def live() -> None:
@@ -254,7 +250,7 @@ def test_watching_shows_events_as_they_come(
         house.settle()
         house.tick()
 
-    monkeypatch.setattr(stream.screen, "note", lambda _: live())
+    monkeypatch.setattr(screen, "note", lambda _: live())
     ran = sitecrew("installs", "watch")
     assert ran.exit_code == 0
     told = [line.split()[1:4] for line in ran.lines]
@@ -279,7 +275,7 @@ def test_watching_as_json_gives_an_event_a_line_without_what_is_sealed(
         house.settle()
         house.tick()
 
-    monkeypatch.setattr(stream.screen, "note", lambda _: live())
+    monkeypatch.setattr(screen, "note", lambda _: live())
     events = [json.loads(line) for line in sitecrew("installs", "watch", "--json").lines]
     (completed,) = [event for event in events if event["type"] == "sitecrew.install.completed.v1"]
     assert completed["data"]["login"]["sealed_password"] == "[redacted]"
@@ -289,7 +285,7 @@ def test_watching_as_json_gives_an_event_a_line_without_what_is_sealed(
 def sending_until(monkeypatch: pytest.MonkeyPatch, last: str) -> list[Any]:
     """Press Ctrl-C after an event of this type."""
     heard: list[Any] = []
-    listen = stream.sending.heard
+    listen = sending.heard
 
     def interrupted(watching: Any, ends: float) -> Iterator[Any]:
         for event in listen(watching, ends):
@@ -298,5 +294,5 @@ def sending_until(monkeypatch: pytest.MonkeyPatch, last: str) -> list[Any]:
             if event.type == last:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(stream.sending, "heard", interrupted)
+    monkeypatch.setattr(sending, "heard", interrupted)
     return heard

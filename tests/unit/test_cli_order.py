@@ -103,8 +103,9 @@ def test_a_file_is_read_like_stdin(broker: MemoryBroker, config: str, tmp_path: 
 
 
 def test_options_make_an_order(broker: MemoryBroker, config: str) -> None:
-    given = "--order-id 7 --domain a.example --site-type static --name Ann --email ann@example.org --server one".split()
-    assert sitecrew("--config", config, "order", "place", *given, "--blog-name", "A title").stdout == "7\n"
+    given = {"order-id": "7", "domain": "a.example", "site-type": "static", "name": "Ann", "email": "ann@example.org"}
+    options = [part for name, value in {**given, "server": "one"}.items() for part in (f"--{name}", value)]
+    assert sitecrew("--config", config, "order", "place", *options, "--blog-name", "A title").stdout == "7\n"
     (event,) = sent(broker)
     assert event.data == OrderPlaced(
         order_id="7",

@@ -1,7 +1,7 @@
 """What could not be handled: looked at with care, put back without loss, deleted for good."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ REASON = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
     made = MemoryBroker(topology(Ladder()), utc_now)
     made.declare()
@@ -43,7 +43,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryBroker]:
 
 
 @pytest.fixture
-def sitecrew(tmp_path: Path, broker: MemoryBroker) -> Command:
+def sitecrew(tmp_path: Path) -> Command:
     config = settings_file(tmp_path)
     return lambda *arguments: run("--config", config, "parked", *arguments)
 
@@ -212,7 +212,7 @@ def test_what_no_queue_took_can_be_looked_at_and_purged(broker: MemoryBroker, si
 # What the broker parked by itself
 
 
-def dead(headers: dict[str, object]) -> parking.Parked:
+def dead(headers: Mapping[str, object]) -> parking.Parked:
     return parking.read(Delivery(PARKING, b"", "", "m", "t", headers, 0, 1, 1))
 
 

@@ -1,0 +1,339 @@
+"""The command against real services on a real broker, as whoever runs a hosting company would use it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from foundation.broker import Message
+from foundation.broker import topology as table
+from foundation.broker.delay import Ladder, destination
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import INSTALLER_DUE, PARKING, UNROUTED
+from foundation.runtime.sealing import generate_keys
+from sitecrew.stack.mailbox import Mailbox
+from sitecrew.stack.ports import free_port
+from sitecrew.stack.web import static
+from tests.brokers import Vhost, eventually, gather, until
+
+pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(120)]
+
+UNIT_MS, LEVELS = 100, 18
+SECONDS = 30.0
+"""How long to wait for what must come."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Company:
+    """A hosting company at work: three services, a web server, a mail server."""
+
+    config: Path
+    hosting: Path
+    mailbox: Mailbox
+    broker: RabbitBroker
+
+    def sitecrew(self, *arguments: str, given: str = "") -> Ran:
+        done = subprocess.run(
+            self.command(*arguments),
+            input=given,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+            env=environment(),
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "sitecrew", "--config", str(self.config), *arguments]
+
+    def place(self, order_id: str, *options: str, site_type: str = "static") -> Ran:
+        order = {
+            "order_id": order_id,
+            "site_type": site_type,
+            "domain": f"{order_id}.example",
+            "customer": {"name": "Ann Smith", "email": f"{order_id}@customer.example"},
+        }
+        return self.sitecrew("order", "place", "-", *options, given=json.dumps(order))
+
+    def install(self, name: str) -> dict[str, Any]:
+        shown: dict[str, Any] = self.sitecrew("installs", "show", name, "--json").json
+        return shown
+
+    def letters_to(self, order_id: str) -> int:
+        return sum(f"{order_id}@customer.example" in letter.recipients for letter in self.mailbox.messages())
+
+
+def environment() -> dict[str, str]:
+    """Ours, without settings that would go before the file's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SITECREW_")}
+
+
+# Before any service runs
+
+
+def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(vhost: Vhost, tmp_path: Path) -> None:
+    """It came through the delay ladder: the broker's first word about it is not the last."""
+    queues = [
+        replace(queue, arguments={**queue.arguments, "x-delivery-limit": 2}) if queue.name == INSTALLER_DUE else queue
+        for queue in table.sitecrew(Ladder(UNIT_MS, LEVELS)).queues
+    ]
+    broker = vhost.broker(replace(table.sitecrew(Ladder(UNIT_MS, LEVELS)), queues=tuple(queues)))
+    broker.declare()
+    now = datetime.now(UTC)
+    exchange, key = broker.topology.ladder.route(destination(INSTALLER_DUE), now + timedelta(milliseconds=300), now)
+    broker.publisher().publish([Message(exchange, key, b'{"password": "canary"}', headers={"ce-id": "1"})])
+
+    def hand_out_too_often() -> None:
+        for _ in range(3):
+            consumer = broker.consumer(INSTALLER_DUE, 1)
+            gather(consumer, 1, SECONDS)
+            consumer.close()
+        eventually(lambda: broker.depth(PARKING), 1, SECONDS)
+
+    hand_out_too_often()
+    config = tmp_path / "sitecrew.toml"
+    config.write_text(f'amqp_url = "{vhost.url}"\ndelay.unit_ms = {UNIT_MS}\ndelay.levels = {LEVELS}\n')
+    cli = Company(config, tmp_path, Mailbox(tmp_path), broker)
+    (row,) = cli.sitecrew("parked", "list", "--json").json
+    assert (row["came_from"], row["code"], row["by"]) == (INSTALLER_DUE, "delivery_limit", "broker")
+    assert datetime.fromisoformat(row["parked_at"]) - now < timedelta(seconds=60)
+    assert row["id"].startswith("body-")
+    shown = cli.sitecrew("parked", "show", row["id"])
+    assert (shown.exit_code, "canary" in shown.stdout) == (0, False)
+
+    requeued = cli.sitecrew("parked", "requeue", row["id"])
+    assert (requeued.exit_code, requeued.stdout) == (0, f"{row['id']}  {INSTALLER_DUE}\n")
+    eventually(lambda: broker.depth(PARKING), 0, SECONDS)
+    (back,) = broker.browse(INSTALLER_DUE, 10)
+    assert (back.body, dict(back.headers)) == (b'{"password": "canary"}', {"ce-id": "1"})
+
+    until(lambda: broker.depth(INSTALLER_DUE) == 1, SECONDS)
+    for _ in range(2):  # looking was the first time
+        consumer = broker.consumer(INSTALLER_DUE, 1)
+        gather(consumer, 1, SECONDS)
+        consumer.close()
+    eventually(lambda: broker.depth(PARKING), 1, SECONDS)
+    assert cli.sitecrew("parked", "purge", "--all", "--yes").stdout == f"{row['id']}\n"
+    eventually(lambda: broker.depth(PARKING), 0, SECONDS)
+
+
+# With all services at work
+
+
+@pytest.fixture(scope="module")
+def company(_vhost: Vhost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """Services started with `sitecrew run`; the timer ticks every second."""
+    directory = tmp_path_factory.mktemp("company")
+    hosting = directory / "hosting"
+    hosting.mkdir()
+    broker = _vhost.broker(table.sitecrew(Ladder(UNIT_MS, LEVELS)))  # finds the place empty, and will leave it so
+    with ExitStack() as opened:
+        opened.callback(broker.close)
+        mailbox = opened.enter_context(Mailbox(directory / "letters"))
+        web = static.serve(hosting, "127.0.0.1", free_port())
+        opened.callback(web.server_close)
+        opened.callback(web.shutdown)
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        config = write_settings(directory, _vhost.url, web.server_address[1], mailbox.port)
+        made = Company(config, hosting, mailbox, broker)
+        for service in ("order-intake", "installer", "mailer"):
+            opened.callback(stop, start(made, service, directory / f"{service}.log"))
+        for service in ("order-intake", "installer", "mailer"):
+            log = directory / f"{service}.log"
+            until(lambda log=log: '"service.started"' in log.read_text(), SECONDS)  # type: ignore[misc]
+        yield made
+
+
+def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: int) -> Path:
+    public, private = generate_keys()
+    settings: dict[str, object] = {
+        "amqp_url": amqp_url,
+        "delay.unit_ms": UNIT_MS,
+        "delay.levels": LEVELS,
+        "keys.public": public,
+        "keys.private": private,
+        "servers.local.root": str(directory / "hosting"),
+        "servers.local.web_address": f"127.0.0.1:{web_port}",
+        "servers.local.public_port": web_port,
+        "mailer.smtp.host": "127.0.0.1",
+        "mailer.smtp.port": smtp_port,
+        "timer.every": "* * * * * *",
+        "timer.jitter_seconds": 0,
+        "sites.static.address": "temporary",
+        "sites.later.settle_seconds": 3600,
+        **{f"{name}.store_url": f"sqlite:///{directory}/{name}.db" for name in ("order_intake", "installer", "mailer")},
+    }
+    path = directory / "sitecrew.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
+
+
+def start(company: Company, service: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(company.command("run", service), stdout=output, stderr=output, env=environment())
+
+
+def stop(service: subprocess.Popen[bytes]) -> None:
+    service.terminate()
+    assert service.wait(SECONDS) == 0
+
+
+def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None:
+    ran = company.place("first", "--wait")
+    assert (ran.exit_code, ran.stdout) == (0, "first\n")
+    told = [json.loads(line)["state"] for line in ran.stderr.splitlines()]
+    assert told == ["account created", "staged", "installing", "installed", "mailed"]
+    install = company.install("first")
+    assert (install["state"], install["mail"]["state"]) == ("installed", "sent")
+    assert httpx.get(install["url"]).status_code == 200
+    assert company.letters_to("first") == 1
+
+
+def test_several_orders_are_followed_together(company: Company) -> None:
+    orders = [
+        {
+            "order_id": f"many{number}",
+            "site_type": "static",
+            "domain": f"many{number}.example",
+            "customer": {"name": "Ann", "email": f"many{number}@customer.example"},
+        }
+        for number in range(20)
+    ]
+    ran = company.sitecrew("order", "place", "-", "--wait", "--json", given="\n".join(map(json.dumps, orders)))
+    assert ran.exit_code == 0, ran.stderr
+    assert {life["state"] for life in ran.json} == {"mailed"}
+    assert [life["install_id"] for life in ran.json] == [f"many{number}-g1" for number in range(20)]
+
+
+def test_an_order_that_intake_rejects_is_exit_code_6_and_parked_with_the_reason(company: Company) -> None:
+    ran = company.place("wrong", "--wait", "--json", site_type="whmcs")
+    (life,) = ran.json
+    assert (ran.exit_code, life["state"], life["cause"]["code"]) == (6, "rejected", "invalid_order")
+    (row,) = [row for row in parked(company) if row["message_id"] == life["event_id"]]
+    assert (row["came_from"], row["code"]) == ("intake.orders", "invalid_order")
+    assert company.sitecrew("parked", "purge", row["id"], "--yes").exit_code == 0
+
+
+def parked(company: Company) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = company.sitecrew("parked", "list", "--json").json
+    return rows
+
+
+def test_what_was_parked_goes_its_way_once_the_trouble_is_mended_and_it_is_requeued(company: Company) -> None:
+    (company.hosting / "vhosts").mkdir(exist_ok=True)
+    somebody = company.hosting / "vhosts" / "taken.example"
+    somebody.symlink_to("../accounts/somebody/www")
+    ran = company.place("taken", "--wait", "--json")
+    assert (ran.exit_code, ran.json[0]["cause"]["code"]) == (1, "domain_taken")
+    (row,) = [row for row in parked(company) if row["message_id"] == ran.json[0]["event_id"]]
+    somebody.unlink()
+    assert company.sitecrew("parked", "requeue", row["id"]).exit_code == 0
+    company.mailbox.wait_for(lambda _: company.letters_to("taken") == 1, SECONDS)
+    eventually(lambda: company.install("taken")["mail"]["state"], "sent", SECONDS)
+    assert row["id"] not in [row["id"] for row in parked(company)]
+
+
+def test_a_reinstall_is_followed_as_a_generation_of_its_own(company: Company) -> None:
+    assert company.place("again", "--wait").exit_code == 0
+    ran = company.sitecrew("order", "reinstall", "again", "--blog-name", "Second try", "--wait", "--json")
+    (life,) = ran.json
+    assert (ran.exit_code, life["state"], life["install_id"]) == (0, "mailed", "again-g2")
+    assert "Second try" in httpx.get(life["url"]).text
+    assert company.letters_to("again") == 2
+
+
+def test_a_pending_install_is_cancelled_and_then_neither_cancelled_nor_retried_again(company: Company) -> None:
+    assert company.place("pending", site_type="later").exit_code == 0
+    until(lambda: company.sitecrew("installs", "show", "pending").exit_code == 0, SECONDS)
+    listed = company.sitecrew("installs", "list", "--state", "pending", "--order", "pending")
+    assert "staged" in listed.stdout
+    assert "in 60m" in listed.stdout
+    ran = company.sitecrew("installs", "cancel", "pending", "--reason", "by mistake")
+    assert (ran.exit_code, ran.stdout) == (0, "pending-g1  cancelled  by mistake\n")
+    for verb in ("cancel", "retry"):
+        refused = company.sitecrew("installs", verb, "pending-g1")
+        assert (refused.exit_code, "it is cancelled" in refused.stderr) == (6, True)
+
+
+def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -> None:
+    assert company.place("failing", site_type="later").exit_code == 0
+    until(lambda: company.sitecrew("installs", "show", "failing").exit_code == 0, SECONDS)
+    ran = company.sitecrew("installs", "retry", "failing-g1")  # due at once; and there is no installer for it
+    assert (ran.exit_code, ran.stdout) == (0, "failing-g1  staged  due now\n")
+    eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
+    row = company.sitecrew("installs", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
+    assert "not_configured: this installer knows no site type later" in row
+    assert "sitecrew installs retry failing-g1" in row
+    again = company.sitecrew("installs", "retry", "--all-failed", "--json")
+    assert (again.exit_code, [answer["outcome"] for answer in again.json]) == (0, ["staged"])
+    eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
+    assert company.sitecrew("order", "cancel", "failing").exit_code == 0
+    eventually(lambda: company.install("failing")["state"], "cancelled", SECONDS)
+
+
+def test_watching_gives_an_event_a_line_until_it_is_interrupted(company: Company) -> None:
+    command = company.command("installs", "watch", "--json")
+    watching = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    assert watching.stdout is not None
+    assert watching.stderr is not None
+    with watching, watching.stdout as events:
+        assert watching.stderr.readline().startswith("watching")
+        assert company.place("watched").exit_code == 0
+        seen = []
+        for line in events:
+            event = json.loads(line)
+            if event["subject"] == "watched":
+                seen.append(event["type"].removeprefix("sitecrew."))
+            if seen[-1:] == ["mail.sent.v1"]:
+                break
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(SECONDS) == 0
+    install = [f"install.{verb}.v1" for verb in ("staged", "started", "completed")]
+    assert seen == ["account.created.v1", *install, "mail.sent.v1"]
+
+
+def test_the_topology_is_checked_and_mended(company: Company) -> None:
+    assert company.sitecrew("topology", "check").exit_code == 0
+    with company.broker._channel() as channel:
+        channel.queue_delete(UNROUTED)
+    ran = company.sitecrew("topology", "check")
+    assert (ran.exit_code, ran.stdout) == (1, "queue unrouted is missing; `sitecrew topology declare` makes it\n")
+    assert company.sitecrew("topology", "check", "--json").json == {"differences": ran.stdout.splitlines()}
+    assert company.sitecrew("topology", "declare").exit_code == 0
+    assert company.sitecrew("topology", "check").exit_code == 0
+
+
+def test_the_doctor_finds_what_is_not_well_and_nothing_else(company: Company) -> None:
+    ran = company.sitecrew("doctor", "--json")
+    ill = [finding["name"] for finding in ran.json if not finding["ok"]]
+    assert (ran.exit_code, ill) == (1, ["wordpress on local", "later on local"])
+    (broker,) = [finding for finding in ran.json if finding["name"] == "broker"]
+    assert broker["detail"].startswith("RabbitMQ ")
+
+
+def test_a_batch_can_be_called_for(company: Company) -> None:
+    ran = company.sitecrew("installs", "run-now", "--json")
+    assert (ran.exit_code, list(ran.json)) == (0, ["command_id"])
