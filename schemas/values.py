@@ -17,7 +17,13 @@ class Model(BaseModel):
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
 
+_DEVIATIONS = re.compile("[\u00df\u03c2\u200c\u200d]")
+"""Letters that the two standards for international names (IDNA 2003 and 2008) turn into different names."""
+
+
 def _domain(value: str) -> str:
+    if _DEVIATIONS.search(value):
+        raise ValueError("has a letter that registries disagree about; send the name in ASCII, like 'xn--...'")
     try:
         name = value.strip().rstrip(".").encode("idna").decode().lower()
     except UnicodeError:

@@ -95,6 +95,8 @@ class PrivateMariaDB:
                 f"--datadir={self.directory / 'data'}",
                 f"--socket={self.socket}",
                 f"--pid-file={self.directory / 'mariadb.pid'}",
+                # A starting server deletes the temporary tables of all others that share the folder.
+                f"--tmpdir={self.directory / 'tmp'}",
                 *_SETTINGS,
                 *_as_root(),
             ),
@@ -107,6 +109,7 @@ class PrivateMariaDB:
     def _initialise(self) -> None:
         """Makes the data beside its place and moves it there whole: an interrupted start leaves no half of it."""
         data, fresh = self.directory / "data", self.directory / "data.new"
+        (self.directory / "tmp").mkdir(exist_ok=True)
         if data.exists():
             return
         shutil.rmtree(fresh, ignore_errors=True)
@@ -115,6 +118,7 @@ class PrivateMariaDB:
                 self._install,
                 "--no-defaults",
                 f"--datadir={fresh}",
+                f"--tmpdir={self.directory / 'tmp'}",
                 "--auth-root-authentication-method=socket",
                 f"--auth-root-socket-user={self.admin_user}",
                 "--force",  # its own name need not be in the DNS: nobody comes by the network
