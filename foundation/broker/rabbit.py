@@ -9,7 +9,7 @@ import random
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -236,8 +236,9 @@ def _delivery(
 
 
 def _text(name: str | bytes | None) -> str:
-    """A name that a sender gave; pika leaves what is not UTF-8 as bytes."""
-    return name.decode(errors="replace") if isinstance(name, bytes) else name or ""
+    """A name that a sender gave; pika leaves what is not UTF-8 as bytes. It must not grow, or it could
+    not be sent on when the message is parked."""
+    return name.decode("ascii", "replace").replace("\ufffd", "?") if isinstance(name, bytes) else name or ""
 
 
 class _Link:
@@ -458,6 +459,7 @@ class RabbitConsumer:
         self._prefetch = prefetch
         self._watched = watched
         self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
+        self._woken = False
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
@@ -466,20 +468,21 @@ class RabbitConsumer:
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         taken: list[Delivery] = []
         ends = monotonic() + timeout
-        while len(taken) < limit:
-            try:
-                wait = max(0.0, ends - monotonic())
-                delivery = self._arrived.get_nowait() if taken or wait == 0 else self._arrived.get(timeout=wait)
-            except Empty:
-                break
-            if delivery is None:
-                break
-            if delivery.epoch == self._epoch:
-                taken.append(delivery)
+        with suppress(Empty):
+            while len(taken) < limit:
+                delivery = self._arrived.get(timeout=max(0.0, ends - monotonic()))
+                if delivery is None:
+                    self._woken = False
+                elif delivery.epoch == self._epoch:
+                    taken.append(delivery)
+                if delivery is None or taken:
+                    ends = 0.0  # what has arrived is still taken, but nothing more is waited for
         return taken
 
     def wake(self) -> None:
-        self._arrived.put(None)
+        if not self._woken:  # many wakes are one: each is a turn of somebody's loop
+            self._woken = True
+            self._arrived.put(None)
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:

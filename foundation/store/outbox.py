@@ -96,8 +96,9 @@ def claim(connection: Connection, now: datetime, until: datetime, limit: int) ->
         .order_by(outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("free")  # evaluated once; PostgreSQL may run a plain subquery again for each row, past the limit
     )
-    taken = update(outbox).where(outbox.c.id.in_(free)).values(claimed_until=until).returning(outbox)
+    taken = update(outbox).where(outbox.c.id.in_(select(free.c.id))).values(claimed_until=until).returning(outbox)
     return sorted((_pending(row) for row in connection.execute(taken)), key=lambda message: message.id)
 
 

@@ -9,7 +9,7 @@ from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.values import Cause, CauseKind
-from services.installer import installs
+from services.installer import installs, moves
 from services.installer.install import Installing
 
 _log = structlog.get_logger(__name__)
@@ -27,7 +27,8 @@ class Commands:
 
     def cancel(self, tx: Tx, event: Event[InstallCancel]) -> Settled:
         """Race-free: either the cancel or the worker's claim changes the row, never both."""
-        cancelled = installs.cancel(tx, event.data.install_id)
+        install = installs.find(tx.connection, event.data.install_id)
+        cancelled = install and moves.cancel(tx, install)
         if cancelled is None:
             return self._refuse(tx, event, event.data.install_id)
         gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
@@ -37,7 +38,8 @@ class Commands:
 
     def retry(self, tx: Tx, event: Event[InstallRetry]) -> Settled:
         """Again, from the first attempt."""
-        staged = installs.retry(tx, event.data.install_id)
+        install = installs.find(tx.connection, event.data.install_id)
+        staged = install and moves.retry(tx, install)
         if staged is None:
             return self._refuse(tx, event, event.data.install_id)
         self._installing.stage_again(tx, staged, event)

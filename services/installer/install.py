@@ -31,7 +31,7 @@ from schemas.installs import (
     InstallStarted,
 )
 from schemas.values import Cause, CauseKind
-from services.installer import installs
+from services.installer import installs, moves
 from services.installer.installs import Install, State
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 
@@ -77,23 +77,27 @@ class Installing:
 
     def note(self, tx: Tx, event: Event[InstallStaged]) -> Settled:
         """Write the install down, and cancel older generations that have not begun."""
-        install = installs.stage(tx, event.data)
-        for older in installs.superseded(tx, install) if install else ():
+        self._noted(tx, event)
+        return Done()
+
+    def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:
+        """The install if it is new."""
+        install = moves.stage(tx, event.data)
+        for older in moves.supersede(tx, install) if install else ():
             cancelled = InstallCancelled(**older.ref.model_dump(), reason=f"superseded by {event.data.install_id}")
             tx.emit(cancelled, older.order_id, event)
-        return Done()
+        return install
 
     def start(self, tx: Tx, event: Event[InstallStaged]) -> Settled | Act:
         """Claim the install. The row is the truth, the message only the wake-up."""
-        self.note(tx, event)
-        install = installs.find(tx.connection, event.data.install_id)
+        install = self._noted(tx, event) or installs.find(tx.connection, event.data.install_id)
         if install is None or install.state not in (State.STAGED, State.INSTALLING):
             return Done()
         if install.state == State.INSTALLING:
             return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
         if install.due_at > tx.now + _EARLY:
             return Retry(install.due_at, _waits("early", "delivered before it is due"))
-        claimed = installs.claim(tx, install.install_id, self._owner, self._lease)
+        claimed = moves.claim(tx, install, self._owner, self._lease)
         if claimed is None:
             return Retry(tx.now + self._lease, _waits("account_busy", "another install works in this account"))
         self._hold(claimed)
@@ -111,7 +115,7 @@ class Installing:
             held = dict(self._held)
         if held:
             with ledger.transaction() as tx:
-                installs.renew(tx, held, self._lease)
+                moves.renew(tx, held, self._lease)
 
     def stage_again(self, tx: Tx, install: Install, cause: Event[Any] | None = None) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
@@ -132,10 +136,10 @@ class Installing:
         limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))
         if cause.kind == CauseKind.TRANSIENT and install.attempt < limit:
             due_at = tx.now + self._pause(install, cause)
-            if staged := installs.again(tx, install, cause, due_at):
+            if staged := moves.stage_again(tx, install, cause, due_at):
                 self.stage_again(tx, staged, event)
                 _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
-        elif failed := installs.failed(tx, install, cause):
+        elif failed := moves.fail(tx, install, cause):
             gone = InstallFailed(**failed.ref.model_dump(), attempt=failed.attempt, cause=cause)
             tx.emit(gone, failed.order_id, event)
             _log.error("install.failed", **_names(failed), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
@@ -190,7 +194,7 @@ class Installing:
         site, seconds = outcome
         completed = _completed(install, site, seconds)
         wanted = self._settings.sites[install.site_type].welcome_email
-        if installs.installed(tx, install, completed, mail_state="" if wanted else "none"):
+        if moves.complete(tx, install, completed, mail_state="" if wanted else "none"):
             tx.emit(completed, install.order_id, event)
             _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
         else:

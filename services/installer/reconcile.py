@@ -7,7 +7,7 @@ from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
 from schemas.values import Cause, CauseKind
-from services.installer import installs
+from services.installer import moves
 from services.installer.install import Installing
 
 _WORKER_LOST = Cause(
@@ -29,13 +29,13 @@ class Reconciler:
     def recover(self, ledger: Ledger) -> None:
         """One round; how often is up to the caller. Any number of replicas may do this."""
         with ledger.transaction() as tx:
-            for install in installs.lost(tx):
+            for install in moves.lost(tx):
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.attempt_failed(tx, install, _WORKER_LOST)
-            for install in installs.overdue(tx):
+            for install in moves.overdue(tx):
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 self._installing.stage_again(tx, install)
-            for install in installs.unmailed(tx):
+            for install in moves.unmailed(tx):
                 if install.completed:
                     _log.warning("install.completed_again", install_id=install.install_id)
                     tx.emit(install.completed, install.order_id)
@@ -45,9 +45,9 @@ class Reconciler:
         return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
 
     def mail_sent(self, tx: Tx, event: Event[MailSent]) -> Settled:
-        installs.mailed(tx, event.data.install_id, "sent", None)
+        moves.note_letter(tx, event.data.install_id, "sent", None)
         return Done()
 
     def mail_failed(self, tx: Tx, event: Event[MailFailed]) -> Settled:
-        installs.mailed(tx, event.data.install_id, "failed", event.data.cause)
+        moves.note_letter(tx, event.data.install_id, "failed", event.data.cause)
         return Done()

@@ -63,8 +63,8 @@ class Mail:
     completed: InstallCompleted
 
 
-def enter(tx: Tx, completed: InstallCompleted, state: State) -> bool:
-    """Note a new letter; False if this install has one."""
+def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
+    """Note a new letter; None if this install has one."""
     row = {
         "install_id": completed.install_id,
         "order_id": completed.order_id,
@@ -76,7 +76,9 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> bool:
         "completed": completed,
         "created_at": tx.now,
     }
-    return insert_new(tx.connection, mails, row)
+    if not insert_new(tx.connection, mails, row):
+        return None
+    return Mail(completed.install_id, state, attempt=0, lease_until=None, completed=completed)
 
 
 def find(tx: Tx, install_id: str) -> Mail | None:

@@ -47,8 +47,8 @@ class Welcoming:
         completed = event.data
         site = self._settings.sites.get(completed.site.site_type)
         wanted = site is None or site.welcome_email
-        mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED)
-        mail = mails.find(tx, completed.install_id)
+        entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED)
+        mail = entered or mails.find(tx, completed.install_id)
         if mail is None or mail.state not in (State.WAITING, State.SENDING):
             return Done()
         if mail.state == State.SENDING and mail.lease_until and mail.lease_until > tx.now:

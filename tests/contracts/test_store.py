@@ -53,12 +53,17 @@ def store(url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def impatient(url: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def impatient(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Another process's store, as it were, that waits only briefly."""
     monkeypatch.setattr(engine, "_BUSY_SECONDS", PATIENCE)
-    other = Store(url)
+    other = another(store)
     yield other
     other.close()
+
+
+def another(store: Store) -> Store:
+    """The same database, opened once more."""
+    return Store(store.engine.url.render_as_string(hide_password=False))
 
 
 def message(number: int, **changes: object) -> Pending:
@@ -253,6 +258,14 @@ def test_two_relays_in_two_processes_never_claim_the_same(url: str, store: Store
     assert sorted(one + other) == ids
 
 
+def test_the_limit_of_a_claim_holds_whatever_plan_the_database_makes(store: Store) -> None:
+    ids = add(store, 20, until=NOON - timedelta(seconds=1))
+    with store.transaction() as connection:
+        for way in () if store.is_sqlite else ("hashjoin", "mergejoin", "material", "hashagg", "sort", "memoize"):
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        assert [row.id for row in outbox.claim(connection, NOON, LATER, 7)] == ids[:7]
+
+
 def test_a_relay_passes_over_what_another_is_just_claiming(store: Store, impatient: Store) -> None:
     if store.is_sqlite:
         pytest.skip("SQLite lets one write at a time")
@@ -290,11 +303,11 @@ def test_an_event_cannot_be_remembered_twice(store: Store) -> None:
         assert inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")]) == {("/shop", "1")}
 
 
-def test_of_two_replicas_that_remember_the_same_event_one_is_told(url: str, store: Store) -> None:
+def test_of_two_replicas_that_remember_the_same_event_one_is_told(store: Store) -> None:
     start = Barrier(2)
 
     def remember() -> bool:
-        replica = Store(url)
+        replica = another(store)
         start.wait(10)
         try:
             with replica.transaction() as connection:

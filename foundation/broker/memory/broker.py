@@ -202,13 +202,15 @@ class MemoryConsumer:
             while not self._arrived and (rest := ends - monotonic()) > 0:
                 self._broker.wait(rest)
             taken: list[Delivery] = []
-            while self._arrived and len(taken) < limit and (delivery := self._arrived.popleft()):
-                taken.append(delivery)
+            while self._arrived and len(taken) < limit:
+                if (delivery := self._arrived.popleft()) is not None:
+                    taken.append(delivery)
             return taken
 
     def wake(self) -> None:
         with self._broker.changed:
-            self._arrived.append(None)
+            if None not in self._arrived:
+                self._arrived.append(None)
             self._broker.changed.notify_all()
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:

@@ -1,0 +1,185 @@
+"""Every move that an install can make in its life (docs/lifecycle.md).
+
+    staged -> installing -> installed
+    installing -> staged (another attempt) | failed ;  failed -> staged (staff's retry)
+    staged | failed -> cancelled
+
+Each move changes the row as it was seen, or nothing: the row count of one UPDATE decides who wins a
+race. `fence` grows with every claim, so a worker that was thought dead can record nothing any more.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, or_, select, update
+
+from foundation.runtime.tx import Tx
+from foundation.store.insert import insert_new
+from schemas.installs import InstallCompleted, InstallStaged
+from schemas.values import Cause
+from services.installer.installs import Install, State, install_of, installs
+
+_OVERDUE = timedelta(minutes=15)
+"""How long after its time a staged install may wait for a batch before it is woken once more."""
+
+_AS_WE_SAW_IT = update(installs).where(
+    installs.c.install_id == bindparam("seen_install_id"),
+    installs.c.state == bindparam("seen_state"),
+    installs.c.fence == bindparam("seen_fence"),
+)
+_other = installs.alias("other")
+_ALONE = _AS_WE_SAW_IT.where(
+    ~select(_other.c.install_id)
+    .where(_other.c.order_id == installs.c.order_id, _other.c.state == State.INSTALLING)
+    .exists()
+)
+"""Nor is another generation of the order being installed: two must not work in one account."""
+
+
+def stage(tx: Tx, staged: InstallStaged) -> Install | None:
+    """Note a new install; None if it is known."""
+    row = {
+        "install_id": staged.install_id,
+        "order_id": staged.order_id,
+        "generation": staged.generation,
+        "site_type": staged.site.site_type,
+        "domain": staged.account.domain,
+        "server": staged.account.server,
+        "state": State.STAGED,
+        "attempt": 1,
+        "due_at": staged.due_at,
+        "wake_at": staged.due_at + _OVERDUE,
+        "fence": 0,
+        "staged": staged,
+        "mail_state": "",
+        "staged_at": tx.now,
+    }
+    if not insert_new(tx.connection, installs, row):
+        return None
+    return install_of({**dict.fromkeys(installs.c.keys()), **row})
+
+
+def supersede(tx: Tx, newer: Install) -> list[Install]:
+    """Cancel the older generations of the same order that wait or have failed."""
+    if newer.generation == 1:
+        return []
+    older = (
+        installs.c.order_id == newer.order_id,
+        installs.c.generation < newer.generation,
+        installs.c.state.in_([State.STAGED, State.FAILED]),
+    )
+    change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=tx.now)
+    return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+
+
+def claim(tx: Tx, install: Install, owner: str, lease: timedelta) -> Install | None:
+    """staged -> installing. None if somebody else was faster, or works in the same account."""
+    if install.state != State.STAGED:
+        return None
+    until = tx.now + lease
+    return _move(
+        tx,
+        install,
+        State.INSTALLING,
+        only=_ALONE,
+        fence=install.fence + 1,
+        lease_owner=owner,
+        lease_until=until,
+        wake_at=until,
+        started_at=tx.now,
+    )
+
+
+def renew(tx: Tx, held: dict[str, int], lease: timedelta) -> None:
+    """Extend the leases of installs that are being worked on, given with their fences."""
+    ours = or_(*[(installs.c.install_id == id) & (installs.c.fence == fence) for id, fence in held.items()])
+    change = update(installs).where(installs.c.state == State.INSTALLING, ours)
+    tx.execute(change.values(lease_until=tx.now + lease, wake_at=tx.now + lease))
+
+
+def complete(tx: Tx, install: Install, completed: InstallCompleted, mail_state: str) -> Install | None:
+    """installing -> installed; None for a worker that has lost its install meanwhile."""
+    wake_at = tx.now + _OVERDUE
+    return _end(tx, install, State.INSTALLED, completed=completed, cause=None, mail_state=mail_state, wake_at=wake_at)
+
+
+def fail(tx: Tx, install: Install, cause: Cause) -> Install | None:
+    """installing -> failed, for good."""
+    return _end(tx, install, State.FAILED, cause=cause)
+
+
+def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Install | None:
+    """installing -> staged, as the next attempt."""
+    return _move(
+        tx,
+        install,
+        State.STAGED,
+        attempt=install.attempt + 1,
+        cause=cause,
+        due_at=due_at,
+        wake_at=due_at + _OVERDUE,
+        lease_owner=None,
+        lease_until=None,
+    )
+
+
+def cancel(tx: Tx, install: Install) -> Install | None:
+    """staged | failed -> cancelled."""
+    if install.state not in (State.STAGED, State.FAILED):
+        return None
+    return _move(tx, install, State.CANCELLED, finished_at=tx.now)
+
+
+def retry(tx: Tx, install: Install) -> Install | None:
+    """failed | staged -> staged, due now, with all its attempts before it."""
+    if install.state not in (State.STAGED, State.FAILED):
+        return None
+    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=tx.now + _OVERDUE, finished_at=None)
+
+
+def note_letter(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:
+    """What became of the install's letter."""
+    change = update(installs).where(installs.c.install_id == install_id)
+    tx.execute(change.values(mail_state=mail_state, mail_cause=cause))
+
+
+# What time brings
+
+
+def lost(tx: Tx, limit: int = 100) -> list[Install]:
+    """Installs whose worker has let its lease end."""
+    return _woken(tx, installs.c.state == State.INSTALLING, limit)
+
+
+def overdue(tx: Tx, limit: int = 100) -> list[Install]:
+    """Staged installs that no batch has taken in time; each is named once in a quarter of an hour."""
+    return _woken(tx, installs.c.state == State.STAGED, limit)
+
+
+def unmailed(tx: Tx, limit: int = 100) -> list[Install]:
+    """Installed sites of whose letter nothing was heard in time."""
+    return _woken(tx, (installs.c.state == State.INSTALLED) & (installs.c.mail_state == ""), limit)
+
+
+def _woken(tx: Tx, which: ColumnElement[bool], limit: int) -> list[Install]:
+    found = (
+        select(installs.c.install_id)
+        .where(which, installs.c.wake_at < tx.now)
+        .order_by(installs.c.wake_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=tx.now + _OVERDUE)
+    return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+
+
+def _end(tx: Tx, install: Install, state: State, **changes: Any) -> Install | None:
+    return _move(tx, install, state, lease_owner=None, lease_until=None, finished_at=tx.now, **changes)
+
+
+def _move(tx: Tx, install: Install, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Install | None:
+    seen = {f"seen_{name}": getattr(install, name) for name in ("install_id", "state", "fence")}
+    changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
+    kept = {name: value for name, value in changes.items() if name in Install.__dataclass_fields__}
+    return replace(install, state=state, **kept) if changed else None

@@ -1,0 +1,319 @@
+"""What RabbitMQ, the network and other people do to us, done to a node of our own. Nothing is lost."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from foundation.broker import Broker, Message, Outcome, codec
+from foundation.broker import topology as table
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, Queue, Topology
+from foundation.errors import BrokerUnreachable, ConfigurationError
+from tests.brokers import Node, Vhost, eventually, gather, until
+
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(180)]
+
+TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=3))
+SECONDS = 60.0
+"""How long to wait for what must come back."""
+
+
+@pytest.fixture(scope="module")
+def module_vhost(breakable_node: Node) -> Vhost:
+    return Vhost(breakable_node.amqp_url)
+
+
+@pytest.fixture
+def broker(module_vhost: Vhost) -> Iterator[Broker]:
+    broker = module_vhost.broker(TOPOLOGY)
+    broker.declare()
+    yield broker
+    module_vhost.close()
+
+
+def order(number: int) -> Message:
+    return Message(ORDERS, "order.placed.v1", b"order", message_id=f"m{number}")
+
+
+def names(count: int, start: int = 0) -> set[str]:
+    return {f"m{number}" for number in range(start, start + count)}
+
+
+def consume_until(broker: Broker, wanted: set[str]) -> None:
+    """Take and settle on a new consumer until everything wanted has come, however often."""
+    consumer, missing = broker.consumer(INTAKE_ORDERS, 500), set(wanted)
+
+    def come() -> bool:
+        taken = consumer.take(500, 1)
+        missing.difference_update(delivery.message_id for delivery in taken)
+        consumer.settle(taken)
+        return not missing
+
+    until(come, SECONDS)
+
+
+# The connection
+
+
+def test_connections_closed_in_the_middle_of_publishing_lose_nothing(broker: Broker, breakable_node: Node) -> None:
+    publisher, stop = broker.publisher(), threading.Event()
+
+    def publish() -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while not stop.is_set():
+            outcomes += publisher.publish([order(len(outcomes) + number) for number in range(2000)], SECONDS)
+        return outcomes
+
+    with ThreadPoolExecutor(1) as pool:
+        publishing = pool.submit(publish)
+        until(lambda: bool(broker.depth(INTAKE_ORDERS)), SECONDS)
+        for _ in range(2):
+            breakable_node.ctl("close_all_connections", "chaos")
+        stop.set()
+        outcomes = publishing.result(SECONDS)
+    assert set(outcomes) == {Outcome.CONFIRMED}
+    consume_until(broker, names(len(outcomes)))
+
+
+def test_a_settlement_on_a_dead_channel_is_dropped_and_the_message_comes_again(
+    broker: Broker, breakable_node: Node
+) -> None:
+    broker.publisher().publish([order(number) for number in range(3)])
+    consumer = broker.consumer(INTAKE_ORDERS, 3)
+    former = gather(consumer, 3, SECONDS)
+    breakable_node.ctl("close_all_connections", "chaos")
+    consumer.settle(former[:1])
+    again = gather(consumer, 3, SECONDS)
+    consumer.settle(former)
+    assert [(d.message_id, d.redeliveries) for d in again] == [("m0", 1), ("m1", 1), ("m2", 1)]
+    assert {d.epoch for d in again}.isdisjoint({d.epoch for d in former})
+    consumer.settle(again)
+    consumer.close()
+    assert broker.depth(INTAKE_ORDERS) == 0
+
+
+def test_a_watcher_goes_on_watching_after_its_connection_was_closed(broker: Broker, breakable_node: Node) -> None:
+    watcher, publisher = broker.watch(EVENTS, "weather.#"), broker.publisher()
+    breakable_node.ctl("close_all_connections", "chaos")
+    rain = Message(EVENTS, "weather.changed.v1", b"rain")
+    until(lambda: publisher.publish([rain]) == [Outcome.CONFIRMED], SECONDS)
+    assert gather(watcher, 1, SECONDS)[0].body == b"rain"
+
+
+def test_the_first_address_may_be_dead(breakable_node: Node, module_vhost: Vhost) -> None:
+    module_vhost.empty()
+    broker = RabbitBroker(["amqp://guest:guest@127.0.0.1:1/", breakable_node.amqp_url], TOPOLOGY)
+    try:
+        for _ in range(5):  # they are tried in any order
+            broker.declare()
+            assert broker.publisher().publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+        assert len(gather(broker.consumer(INTAKE_ORDERS, 10), 5, SECONDS)) == 5
+    finally:
+        broker.close()
+
+
+# What others do to the topology
+
+
+def test_a_queue_deleted_under_its_consumer_comes_back_and_is_consumed(broker: Broker, breakable_node: Node) -> None:
+    consumer, publisher = broker.consumer(INTAKE_ORDERS, 10), broker.publisher()
+    publisher.publish([order(1)])
+    consumer.settle(gather(consumer, 1, SECONDS))
+    breakable_node.ctl("delete_queue", INTAKE_ORDERS)
+    until(lambda: publisher.publish([order(2)]) == [Outcome.CONFIRMED], SECONDS)
+    (delivery,) = gather(consumer, 1, SECONDS)
+    assert (delivery.message_id, delivery.redeliveries) == ("m2", 0)
+
+
+def test_an_exchange_deleted_under_a_publisher_comes_back_with_its_bindings(broker: RabbitBroker) -> None:
+    publisher = broker.publisher()
+    assert publisher.publish([order(1)]) == [Outcome.CONFIRMED]
+    with broker._channel() as channel:
+        channel.exchange_delete(ORDERS)
+    assert publisher.publish([order(2), order(3)], SECONDS) == [Outcome.CONFIRMED] * 2
+    consume_until(broker, names(3, start=1))
+
+
+def test_a_wiped_broker_is_furnished_again(breakable_node: Node) -> None:
+    user = breakable_node.amqp_url.removeprefix("amqp://").partition(":")[0]
+
+    def furnish() -> None:
+        breakable_node.ctl("add_vhost", "wiped")
+        breakable_node.ctl("set_permissions", "-p", "wiped", user, ".*", ".*", ".*")
+
+    furnish()
+    broker = RabbitBroker([breakable_node.amqp_url.removesuffix("%2F") + "wiped"], TOPOLOGY)
+    try:
+        publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
+        assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+        consumer.settle(gather(consumer, 1, SECONDS))
+        breakable_node.ctl("delete_vhost", "wiped")
+        furnish()
+        assert publisher.publish([order(2)], SECONDS) == [Outcome.CONFIRMED]
+        assert gather(consumer, 1, SECONDS)[0].message_id == "m2"
+    finally:
+        broker.close()
+
+
+def changed(queue: str, **arguments: str | int) -> Topology:
+    """The topology with other arguments for one queue."""
+    named = {name.replace("_", "-"): value for name, value in arguments.items()}
+    queues = [Queue(q.name, {**q.arguments, **named}) if q.name == queue else q for q in TOPOLOGY.queues]
+    return replace(TOPOLOGY, queues=tuple(queues))
+
+
+def test_a_queue_that_differs_is_named(broker: RabbitBroker) -> None:
+    other = RabbitBroker([module_url(broker)], changed("delay.1", x_message_ttl=77))
+    with pytest.raises(ConfigurationError, match=r"x-message-ttl.*'delay\.1'.*sitecrew topology check"):
+        other.declare()
+    (difference,) = other.differences()
+    assert difference.startswith("queue delay.1 differs: ")
+    assert "x-message-ttl" in difference
+    assert broker.differences() == []
+
+
+def module_url(broker: RabbitBroker) -> str:
+    node = broker._nodes[0]
+    return f"amqp://{node.credentials.username}:{node.credentials.password}@{node.host}:{node.port}/%2F"
+
+
+def test_an_exchange_that_differs_is_named(broker: RabbitBroker) -> None:
+    exchanges = [replace(e, kind="direct") if e.name == EVENTS else e for e in TOPOLOGY.exchanges]
+    other = RabbitBroker([module_url(broker)], replace(TOPOLOGY, exchanges=tuple(exchanges)))
+    with pytest.raises(ConfigurationError, match="'events'"):
+        other.declare()
+    (difference,) = other.differences()
+    assert difference.startswith("exchange events differs: ")
+
+
+def test_a_full_queue_refuses_and_takes_again_when_it_has_room(module_vhost: Vhost) -> None:
+    broker = module_vhost.broker(changed(INTAKE_ORDERS, x_max_length=5))
+    broker.declare()
+    publisher = broker.publisher()
+    outcomes = [publisher.publish([order(number)])[0] for number in range(30)]
+    assert set(outcomes) == {Outcome.CONFIRMED, Outcome.REFUSED}
+    assert broker.depth(INTAKE_ORDERS) == outcomes.count(Outcome.CONFIRMED)
+    consumer = broker.consumer(INTAKE_ORDERS, 30)
+    consumer.settle(gather(consumer, outcomes.count(Outcome.CONFIRMED), SECONDS))
+    until(lambda: publisher.publish([order(31)]) == [Outcome.CONFIRMED], SECONDS)
+    module_vhost.close()
+
+
+# What others send
+
+
+def test_names_that_are_not_utf_8_can_be_read_and_sent_on(broker: RabbitBroker) -> None:
+    broker.publisher().publish([Message("", INSTALLER_DUE, b"{}", message_id="x", headers={"x": 1})])
+    rubbish: Any = bytes(range(128, 256)) + b"x" * 100
+    with broker._channel() as channel:
+        _, properties, body = channel.basic_get(INSTALLER_DUE, auto_ack=True)
+        properties.message_id = properties.type = properties.content_type = rubbish
+        properties.headers = {rubbish: 1, "value": rubbish}
+        channel.basic_publish("", INSTALLER_DUE, body, properties)
+    (delivery,) = gather(broker.consumer(INSTALLER_DUE, 1), 1, SECONDS)
+    assert delivery.message_id == delivery.type == delivery.content_type == "?" * 128 + "x" * 100
+    with pytest.raises(codec.Malformed):
+        codec.decode(delivery.body, delivery.content_type, delivery.headers)
+    onward = Message("", INSTALLER_DUE, delivery.body, message_id=delivery.message_id, type=delivery.type)
+    assert broker.publisher().publish([onward]) == [Outcome.CONFIRMED]
+
+
+# The node
+
+
+def test_a_memory_alarm_stops_publishers_and_nobody_else(broker: Broker, breakable_node: Node) -> None:
+    publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
+    assert publisher.publish([order(1)]) == [Outcome.CONFIRMED]
+    try:
+        breakable_node.ctl("set_vm_memory_high_watermark", "0.00001")
+        assert publisher.publish([order(2)], timeout=1) == [Outcome.UNKNOWN]
+        consumer.settle(gather(consumer, 1, SECONDS))
+        assert broker.depth(INTAKE_ORDERS) == 0
+        broker.consumer(INSTALLER_DUE, 1).close()
+    finally:
+        breakable_node.ctl("set_vm_memory_high_watermark", "0.4")
+    assert publisher.publish([order(3)], SECONDS) == [Outcome.CONFIRMED]
+    until(lambda: any(d.message_id == "m3" for d in consumer.take(10, 1)), SECONDS)
+
+
+def test_a_killed_node_loses_nothing_and_publisher_and_consumer_go_on(broker: Broker, breakable_node: Node) -> None:
+    publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 200)
+    outcomes = publisher.publish([order(number) for number in range(5000)], SECONDS)
+    assert outcomes == [Outcome.CONFIRMED] * 5000
+    gather(consumer, 100, SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        breakable_node.kill()
+        meanwhile = pool.submit(publisher.publish, [order(number) for number in range(5000, 5100)], SECONDS)
+        breakable_node.start()
+        assert meanwhile.result(SECONDS) == [Outcome.CONFIRMED] * 100
+    missing = names(5100)
+
+    def come() -> bool:
+        taken = consumer.take(500, 1)
+        missing.difference_update(delivery.message_id for delivery in taken)
+        consumer.settle(taken)
+        return not missing
+
+    until(come, SECONDS)
+    consumer.close()
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 0, SECONDS)
+
+
+def test_who_starts_before_the_broker_waits_for_it(broker: RabbitBroker, breakable_node: Node) -> None:
+    url = module_url(broker)
+    broker.close()
+    breakable_node.stop()
+    early = RabbitBroker([url], TOPOLOGY)
+    try:
+        with pytest.raises(BrokerUnreachable, match="refused"):
+            early.declare()
+        with ThreadPoolExecutor(1) as pool:
+            consumer = early.consumer(INTAKE_ORDERS, 10)
+            publishing = pool.submit(early.publisher().publish, [order(1)], SECONDS)
+            breakable_node.start()
+            assert publishing.result(SECONDS) == [Outcome.CONFIRMED]
+        assert gather(consumer, 1, SECONDS)[0].message_id == "m1"
+    finally:
+        early.close()
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("wrong", ["password", "user", "vhost"])
+def test_a_refusal_names_the_place_and_what_to_check_and_never_the_password(broker: RabbitBroker, wrong: str) -> None:
+    node = broker._nodes[0]
+    user = "nobody" if wrong == "user" else node.credentials.username
+    password = "hunter2" if wrong == "password" else node.credentials.password
+    vhost = "no-such-vhost" if wrong == "vhost" else "%2F"
+    refused = RabbitBroker([f"amqp://{user}:{password}@{node.host}:{node.port}/{vhost}"], TOPOLOGY)
+    for ask in (refused.declare, refused.differences, lambda: refused.depth(INTAKE_ORDERS)):
+        with pytest.raises(BrokerUnreachable) as caught:
+            ask()
+        assert str(caught.value) == (
+            f"RabbitMQ at {node.host}:{node.port} can't be used: it refused the user, the password or the "
+            "virtual host. Check amqp_url (SITECREW_AMQP_URL)"
+        )
+        assert password not in repr(caught.value)
+
+
+def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
+    absent = RabbitBroker(["amqp://ann:hunter2@127.0.0.1:1/", "amqp://ann:hunter2@127.0.0.1:2/"], TOPOLOGY)
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1, 127\.0\.0\.1:2 can't be used: .*refused") as caught:
+        absent.declare()
+    assert "hunter2" not in str(caught.value)
+    publisher = absent.publisher()
+    assert publisher.publish([order(1)], timeout=0.2) == [Outcome.UNKNOWN]
+    absent.close()
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://localhost/", "amqp://user:hunter2@host:port/"])
+def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="amqp_url is no AMQP address") as caught:
+        RabbitBroker([url], TOPOLOGY)
+    assert "hunter2" not in str(caught.value)
