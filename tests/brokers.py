@@ -129,11 +129,13 @@ def _docker_has(image: str) -> bool:
             client.ping()
             if not client.images.list(name=image):
                 client.images.pull(image)
+            client.close()
         except docker.errors.DockerException:
-            gc.collect()  # it leaves the socket open on which nobody answered
-            return False
-        client.close()
-        return True
+            answered = False
+        else:
+            answered = True
+        gc.collect()  # if nobody answered, it has left its socket open
+        return answered
 
 
 @dataclass

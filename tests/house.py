@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
@@ -53,6 +55,24 @@ from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
 from services.order_intake.intake import Intake
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process ends here. Raised in an act, it leaves the act without any outcome, as a kill does."""
+
+
+@cache
+def new_database(*migrations: Path) -> bytes:
+    """The file of an empty SQLite database: migrating one takes longer than most tests."""
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "new.db"
+        store = Store(f"sqlite:///{file}")
+        store.migrate(migrations)
+        store.close()
+        return file.read_bytes()
+
+
+_letters = cache(Letters)
 
 
 def failure(code: str, kind: CauseKind = CauseKind.TRANSIENT) -> Failed:
@@ -165,6 +185,11 @@ class Service:
             worker.close()
             consumer.close()
 
+    def reconnect(self) -> None:
+        """To the house's broker of now; what an earlier one handed out can't be settled any more."""
+        self.relay._publisher = self.house.broker.publisher()
+        self.lanes = [(worker, self.house.broker.consumer(worker.queue, 10)) for worker, _ in self.lanes]
+
 
 class House:
     """Everything, wired as the services' own `__main__` wires it."""
@@ -176,9 +201,8 @@ class House:
         )
         self.directory = directory
         self.clock = Clock()
-        self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
-        self.broker.declare()
-        self.watcher = self.broker.watch("events", "#")
+        self.heard: list[Delivery] = []
+        self.broker, self.watcher = self._new_broker()
         self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
         self.static = FakeInstaller("static")
         self.ticks = 0
@@ -186,9 +210,15 @@ class House:
         self.services = [self.intake, self.installing, self.mailer]
 
     def store(self, name: str, migrations: Path) -> Store:
-        store = Store(f"sqlite:///{self.directory / name}.db")
-        store.migrate([migrations])
-        return store
+        file = self.directory / f"{name}.db"
+        if not file.exists():
+            file.write_bytes(new_database(migrations))
+        return Store(f"sqlite:///{file}")
+
+    def _new_broker(self) -> tuple[MemoryBroker, Consumer]:
+        broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
+        broker.declare()
+        return broker, broker.watch("events", "#")
 
     def open_intake(self) -> Service:
         service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
@@ -213,7 +243,7 @@ class House:
 
     def open_mailer(self) -> Service:
         service = Service(self, "mailer", self.store("mailer", MAILER_MIGRATIONS))
-        letters = Letters(None, self.settings.mailer.sender, "Us")
+        letters = _letters(None, self.settings.mailer.sender, "Us")
         opener = Opener(self.settings.keys.private.get_secret_value())
         self.welcoming = Welcoming(self.settings, letters, self.smtp.send, opener, self.clock.now)
         service.lane(MAILER_INSTALLS, self.welcoming.handlers())
@@ -221,6 +251,24 @@ class House:
 
     def _tick(self) -> None:
         self.ticks += 1
+
+    # What can happen to it
+
+    def restart(self, service: Service) -> None:
+        """Its process was killed, and its supervisor starts it anew."""
+        service.crash()
+        service.store.close()
+        names = {self.intake: "intake", self.installing: "installing", self.mailer: "mailer"}
+        reopen = {"intake": self.open_intake, "installing": self.open_installer, "mailer": self.open_mailer}
+        setattr(self, names[service], reopen[names[service]]())
+        self.services = [self.intake, self.installing, self.mailer]
+
+    def wipe(self) -> None:
+        """The broker is lost with all that was in it, and an empty one stands in its place."""
+        self.heard += self.watcher.take(10_000, 0)
+        self.broker, self.watcher = self._new_broker()
+        for service in self.services:
+            service.reconnect()
 
     # Driving it
 
@@ -275,6 +323,15 @@ class House:
         self.welcoming.wake_stale(self.mailer.ledger)
         self.settle()
 
+    def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
+        """Let the time go by, with its ticks and its reconcilers, until something is so."""
+        ends = self.clock.moment + timedelta(minutes=minutes)
+        while not reached():
+            assert self.clock.moment < ends, "it does not come to that"
+            self.advance(60)
+            self.tick()
+            self.reconcile()
+
     # Looking at it
 
     def install(self, install_id: str = "order-1-g1") -> Install:
@@ -285,7 +342,8 @@ class House:
 
     def events(self) -> list[Event[Any]]:
         """What was said since the last look."""
-        return [codec.decode(delivery.body) for delivery in self.watcher.take(10_000, 0)]
+        heard, self.heard = [*self.heard, *self.watcher.take(10_000, 0)], []
+        return [codec.decode(delivery.body) for delivery in heard]
 
     def said(self) -> list[str]:
         return [event.type.removeprefix("sitecrew.").removesuffix(".v1") for event in self.events()]

@@ -158,8 +158,10 @@ class RabbitBroker:
 
 def _parameters(url: str, name: str) -> pika.URLParameters:
     try:
+        if not url.strip().startswith(("amqp://", "amqps://")):  # pika takes other schemes, and none
+            raise ValueError
         parameters = pika.URLParameters(url.strip())
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, LookupError):
         raise ConfigurationError("amqp_url is no AMQP address; write it like amqp://user:password@host:5672/") from None
     parameters.heartbeat = 30
     parameters.blocked_connection_timeout = 300

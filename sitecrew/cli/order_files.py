@@ -1,6 +1,7 @@
 """Orders as people hand them in, checked before anything is sent."""
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,13 @@ class Document:
 
 def read(file: str) -> list[Document]:
     """The documents of a file (`-`: stdin): one JSON object, a list of them, or one on each line.
-    Raises Unusable, or OSError if the file can't be read."""
-    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    Raises Unusable."""
     name = "stdin" if file == "-" else file
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise Unusable(f"{file} can't be read: {error.strerror}") from None
+    content = content.removeprefix(BOM_UTF8)
     try:
         whole = orjson.loads(content)
     except orjson.JSONDecodeError as error:

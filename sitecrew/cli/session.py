@@ -49,7 +49,7 @@ def reading_installs(settings: Settings) -> Iterator[Connection]:
     try:
         store = Store.existing(settings.installer.store_url.get_secret_value())
         try:
-            with store.reading() as connection:
+            with screen.working("reading the installs"), store.reading() as connection:
                 yield connection
         finally:
             store.close()

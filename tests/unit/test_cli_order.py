@@ -95,11 +95,12 @@ def test_a_list_and_json_lines_hold_several_orders(broker: MemoryBroker, config:
 
 def test_a_file_is_read_like_stdin(broker: MemoryBroker, config: str, tmp_path: Path) -> None:
     path = tmp_path / "order.json"
-    path.write_text(json.dumps(ORDER, indent=2))
+    path.write_text(json.dumps(ORDER, indent=2), "utf-8-sig")
     assert sitecrew("--config", config, "order", "place", str(path)).stdout == "1042\n"
     assert len(sent(broker)) == 1
     ran = sitecrew("--config", config, "order", "place", str(tmp_path / "none.json"))
-    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "none.json can't be read: No such file" in ran.stderr
 
 
 def test_options_make_an_order(broker: MemoryBroker, config: str) -> None:
