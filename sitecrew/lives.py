@@ -141,11 +141,12 @@ class Show:
         self._console.print(f"[dim]         as it came: {escape(str(life.letter))}[/]")
 
     def verdict(self, lives: list[Life]) -> None:
-        sites, logins = len(lives), sum(life.logged_in is True for life in lives)
-        proven = f"{sites} of {sites} sites answer with their own title, {sites} letters arrived"
-        if logins:
-            proven += f", {logins} logins with the credentials read from the letters"
-        self._console.print(f"[bold green]proven[/]   {proven}")
+        proven = "the site answers with its own title, its letter arrived"
+        if len(lives) > 1:
+            proven = f"{len(lives)} sites answer with their own titles, {len(lives)} letters arrived"
+        if all(life.logged_in for life in lives):
+            proven += ", what the letter says logs in" if len(lives) == 1 else ", what each letter says logs in"
+        self._console.print(f"[bold green]proven[/]   {proven}", soft_wrap=True)
 
     def _event(self, moment: datetime, event: Event[Any]) -> None:
         life = self._lives.get(event.subject or "")

@@ -1,7 +1,8 @@
 """A RabbitMQ for the tests, from the first of these that there is:
 
 1. `TEST_AMQP_URL`: a broker that somebody else runs. It is used as it is: what is called like our
-   exchanges and queues on it is deleted. It has one virtual host, so all its tests run in one worker.
+   exchanges and queues on it is deleted. It has one virtual host, so tests take turns on it: one
+   worker, as `script/test` does it.
 2. A container of `TEST_RABBITMQ_IMAGE` (rabbitmq:4-management), if a Docker engine answers and has
    the image or can pull it.
 3. A private node from this machine's rabbitmq-server.
@@ -161,7 +162,7 @@ class SharedNode:
                 self._open = node(self.directory / "node")
                 started = self._open.__enter__()
                 for worker in self.workers:
-                    _add_vhost(started, _VHOST.format(worker=worker))
+                    add_vhost(started, _VHOST.format(worker=worker))
                 address.write_text(json.dumps(started.amqp_url))
             self._held.append(_lock(self.directory / "used", fcntl.LOCK_SH))
         return str(json.loads(address.read_text()))
@@ -189,15 +190,21 @@ def _lock(path: Path, kind: int) -> Any:
     return file
 
 
-def _add_vhost(on: Node, name: str) -> None:
-    user = on.amqp_url.removeprefix("amqp://").partition(":")[0]
-    on.ctl("add_vhost", name)
-    on.ctl("set_permissions", "-p", name, user, ".*", ".*", ".*")
+def add_vhost(to: Node, name: str) -> str:
+    """A new, empty virtual host on a node; its address."""
+    user = to.amqp_url.removeprefix("amqp://").partition(":")[0]
+    to.ctl("add_vhost", name)
+    to.ctl("set_permissions", "-p", name, user, ".*", ".*", ".*")
+    return _at_vhost(to.amqp_url, name)
 
 
 def vhost_url(node_url: str, worker: str) -> str:
     """The address of a worker's own virtual host on the shared node."""
-    return node_url.removesuffix("%2F") + _VHOST.format(worker=worker)
+    return _at_vhost(node_url, _VHOST.format(worker=worker))
+
+
+def _at_vhost(node_url: str, name: str) -> str:
+    return node_url.removesuffix("%2F") + name
 
 
 class Vhost:

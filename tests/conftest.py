@@ -10,17 +10,9 @@ from hypothesis import settings
 from tests.brokers import GIVEN, NoBroker, Node, SharedNode, Vhost, node, vhost_url
 
 _SHARED = pytest.StashKey[SharedNode]()
-_BROKER_FIXTURES = {"vhost", "amqp_url"}
 
 settings.register_profile("sitecrew", deadline=None, derandomize="CI" in os.environ, database=None)
 settings.load_profile("sitecrew")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A given broker has one virtual host: what uses it runs in one worker, one test after another."""
-    for item in items:
-        if GIVEN and _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("broker"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

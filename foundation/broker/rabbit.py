@@ -30,7 +30,7 @@ from foundation.errors import BrokerUnreachable, ConfigurationError
 
 WINDOW = 1000
 """Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
-_PAUSES = (0.1, 0.5, 1, 2, 5, 10)
+_PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
 _USEFUL = 5.0
 """Seconds that a connection must have lived for the pauses to begin anew."""
@@ -157,12 +157,13 @@ class RabbitBroker:
 
 
 def _parameters(url: str, name: str) -> pika.URLParameters:
+    no_address = ConfigurationError("amqp_url is no AMQP address; write it like amqp://user:password@host:5672/")
+    if not url.strip().startswith(("amqp://", "amqps://")):  # pika takes other schemes too, and none
+        raise no_address
     try:
-        if not url.strip().startswith(("amqp://", "amqps://")):  # pika takes other schemes, and none
-            raise ValueError
         parameters = pika.URLParameters(url.strip())
     except (ValueError, TypeError, AttributeError, LookupError):
-        raise ConfigurationError("amqp_url is no AMQP address; write it like amqp://user:password@host:5672/") from None
+        raise no_address from None
     parameters.heartbeat = 30
     parameters.blocked_connection_timeout = 300
     parameters.socket_timeout = 10

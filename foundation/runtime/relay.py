@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import inf
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 import structlog
 
@@ -12,7 +14,7 @@ from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
 from foundation.errors import StoreUnreachable
 from foundation.runtime.clock import Now
-from foundation.runtime.tx import DELAYED
+from foundation.runtime.tx import BORN_CLAIMED, DELAYED
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
 
@@ -36,27 +38,31 @@ class Relay:
         self._publisher = publisher
         self._topology = topology
         self._now = now
-        self._handed: SimpleQueue[list[Pending]] = SimpleQueue()
+        self._handed: SimpleQueue[tuple[datetime, list[Pending]]] = SimpleQueue()
+        """With the time from which they are anybody's."""
 
     def hand_over(self, rows: list[Pending]) -> None:
         """Publish these soon. They are claimed already, and survive in the store if we do not."""
         if rows:
-            self._handed.put(rows)
+            self._handed.put((self._now() + BORN_CLAIMED, rows))
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`, and then until everything handed over is published."""
-        self.sweep()
+        swept = -inf
         while not (stop.is_set() and self._handed.empty()):
             try:
-                if not self.run_once(timeout=0.5 if stop.is_set() else _SWEEP):
+                # By the clock, not when there is nothing else to do: that may never be.
+                if not stop.is_set() and monotonic() - swept >= _SWEEP:
                     self.sweep()
+                    swept = monotonic()
+                self.run_once(timeout=0.5 if stop.is_set() else max(0.0, swept + _SWEEP - monotonic()))
             except StoreUnreachable as error:
                 _log.warning("store.unreachable", reason=str(error))
                 stop.wait(1)
 
     def wake(self) -> None:
         """Make `run` look whether it is to stop."""
-        self._handed.put([])
+        self._handed.put((self._now(), []))
 
     def run_once(self, timeout: float) -> int:
         """Publish what was handed over, waiting up to `timeout` seconds for it; how many rows."""
@@ -81,9 +87,14 @@ class Relay:
     def _collect(self, timeout: float) -> list[Pending]:
         rows: list[Pending] = []
         try:
-            rows += self._handed.get(timeout=timeout)
-            while len(rows) < _BATCH:
-                rows += self._handed.get_nowait()
+            ours_until, handed = self._handed.get(timeout=timeout)
+            while True:
+                # What waited for too long, behind a slow broker, is left to the next sweep: another
+                # relay may be publishing it already.
+                rows += handed if self._now() < ours_until else ()
+                if len(rows) >= _BATCH:
+                    break
+                ours_until, handed = self._handed.get_nowait()
         except Empty:
             pass
         return rows

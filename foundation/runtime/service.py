@@ -37,6 +37,24 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
+class Chore:
+    """A loop that does something, pauses, and does it again. What fails is logged and tried again the
+    next time: one that never succeeds must not end what the service is there for."""
+
+    seconds: float
+    do: Callable[[], object]
+
+    def __call__(self, stop: threading.Event) -> None:
+        while not stop.wait(self.seconds):
+            try:
+                self.do()
+            except SitecrewError as error:
+                _log.warning("chore.failed", chore=getattr(self.do, "__name__", ""), reason=str(error))
+            except Exception:  # noqa: BLE001  # likewise
+                _log.exception("chore.failed", chore=getattr(self.do, "__name__", ""))
+
+
+@dataclass(frozen=True)
 class Service:
     """What a service's loops stand on."""
 
@@ -56,17 +74,8 @@ class Service:
         return loop
 
     def every(self, seconds: float, chore: Callable[[], object]) -> Loop:
-        """A loop that does a chore, pauses, and does it again; a failed one is logged and tried
-        again the next time."""
-
-        def loop(stop: threading.Event) -> None:
-            while not stop.wait(seconds):
-                try:
-                    chore()
-                except SitecrewError as error:
-                    _log.warning("chore.failed", chore=getattr(chore, "__name__", ""), reason=str(error))
-
-        return loop
+        """A loop that does a chore every so many seconds, and until the others have finished."""
+        return Chore(seconds, chore)
 
     def forget_old(self) -> None:
         """Purge the inbox of what is too old to be delivered again."""
@@ -115,20 +124,25 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
             broken.append(type(error).__name__)
             stop.set()
 
-    # The relay ends last: what the others commit while they finish is still to be published.
+    # The relay ends last: what the others commit while they finish is still to be published. The chores
+    # go on as long: leases of what is being finished must be renewed, or another replica takes it over.
     last = threading.Event()
-    publishing = threading.Thread(target=guarded, args=(relay.run, last), name="relay")
-    publishing.start()
-    running = [*loops, service.every(3600, service.forget_old)]
-    threads = [threading.Thread(target=guarded, args=(loop, stop)) for loop in running]
-    for thread in threads:
+    lasting = [relay.run, service.every(3600, service.forget_old), *filter(_is_chore, loops)]
+    behind = [threading.Thread(target=guarded, args=(loop, last)) for loop in lasting]
+    ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in loops if not _is_chore(loop)]
+    for thread in (*behind, *ahead):
         thread.start()
-    for thread in threads:
+    for thread in ahead:
         thread.join()
     last.set()
     relay.wake()
-    publishing.join()
+    for thread in behind:
+        thread.join()
     return broken
+
+
+def _is_chore(loop: Loop) -> bool:
+    return isinstance(loop, Chore)
 
 
 def _until_reached(attempt: Callable[[], object], stop: threading.Event) -> bool:

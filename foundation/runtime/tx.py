@@ -21,8 +21,15 @@ from schemas.values import Cause, Model
 DELAYED = "delay"
 """The exchange of an outbox row that goes through the delay ladder."""
 
-_BORN_CLAIMED = timedelta(seconds=15)
+BORN_CLAIMED = timedelta(seconds=15)
 """How long a new outbox row is its writer's own: publishing takes milliseconds."""
+
+_SUSPECT = "sitecrew-suspect"
+"""Header of what goes round once more because its worker was lost, perhaps by its fault."""
+_SHORT = 255
+"""Bytes of a short string (AMQP 0-9-1, 4.2.5.3)."""
+_INHERITED = 48_000
+"""Bytes of a parked message's own headers; with ours they are less than the broker module sends."""
 
 
 def new_id() -> str:
@@ -51,22 +58,24 @@ class Tx:
         self.said.append(_pending(event, entry.exchange, entry.routing_key))
         return event
 
-    def deliver(self, event: Event[Any], queue: str, at: datetime) -> None:
-        """Put the event into one queue at a time, through the delayed exchange."""
-        self.said.append(_pending(event, DELAYED, queue, due_at=at))
+    def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
+        """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker
+        was lost, will be handled alone."""
+        headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
+        self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
-    def wake(self, data: Model, queue: str, subject: str | None) -> None:
+    def wake(self, data: Model, queue: str, subject: str | None, *, suspect: bool = False) -> None:
         """Put an event into one queue now, for that queue's service only."""
-        self.deliver(self._event(data, subject, None), queue, self.now)
+        self.deliver(self._event(data, subject, None), queue, self.now, suspect=suspect)
 
-    def again(self, delivery: Delivery, event: Event[Any], at: datetime) -> None:
+    def again(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
         """Deliver what was delivered once more, later. Its headers are not inherited: brokers before
-        4.0.1 would take the old `x-death` for a cycle and drop it."""
-        self.deliver(event, delivery.queue, at)
+        4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one until it
+        has been acted on and its worker lives."""
+        self.deliver(event, delivery.queue, at, suspect=is_suspect(delivery) and not acted)
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
         """Set aside what can't be handled, with the reason, for people to look at."""
-        inherited = {k: v for k, v in delivery.headers.items() if isinstance(v, str | int) and k[:2] != "x-"}
         reason = {
             "parked-at": self.now.isoformat(timespec="seconds"),
             "parked-by": self.source,
@@ -83,11 +92,11 @@ class Tx:
                 exchange=PARKING,
                 routing_key=delivery.queue,
                 message_id=new_id(),
-                type=delivery.type[:200],
+                type=_short(delivery.type),
                 correlation_id="",
-                content_type=delivery.content_type[:200],
+                content_type=_short(delivery.content_type),
                 body=delivery.body,
-                headers={**inherited, **{name: value for name, value in reason.items() if value}},
+                headers={**_inherited(delivery), **{name: value for name, value in reason.items() if value}},
             )
         )
 
@@ -96,17 +105,42 @@ class Tx:
         return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **trace)
 
 
-def _pending(event: Event[Any], exchange: str, routing_key: str, due_at: datetime | None = None) -> Pending:
+def is_suspect(delivery: Delivery) -> bool:
+    """Whether it was handed out before and its worker was lost."""
+    return delivery.redeliveries > 0 or _SUSPECT in delivery.headers
+
+
+def _pending(event: Event[Any], exchange: str, routing_key: str, **more: Any) -> Pending:
     return Pending(
         exchange=exchange,
         routing_key=routing_key,
-        message_id=event.id,
+        message_id=_short(event.id),
         type=event.type,
-        correlation_id=event.subject or "",
+        correlation_id=_short(event.subject or ""),
         content_type=codec.CONTENT_TYPE,
         body=codec.encode(event),
-        due_at=due_at,
+        **more,
     )
+
+
+def _short(text: str) -> str:
+    """As much of a sender's text as the properties of a message can hold, and PostgreSQL's columns,
+    which take no NUL. What could not be published would wait in the outbox for ever."""
+    printable = "".join(letter for letter in text if letter.isprintable())
+    return printable.encode()[:_SHORT].decode(errors="ignore")
+
+
+def _inherited(delivery: Delivery) -> dict[str, str | int]:
+    """As many of its own headers as can be sent on, those that make up the event first."""
+    kept: dict[str, str | int] = {}
+    room = _INHERITED
+    for name in sorted(delivery.headers, key=lambda name: (not name.startswith(codec.BINARY_PREFIXES), name)):
+        value = delivery.headers[name]
+        if isinstance(value, str | int) and not name.startswith("x-") and len(name.encode()) <= _SHORT:
+            room -= len(name.encode()) + (len(value.encode()) if isinstance(value, str) else 8)
+            if room >= 0:
+                kept[name] = value
+    return kept
 
 
 @dataclass(frozen=True)
@@ -125,5 +159,5 @@ class Ledger:
         with self.store.transaction() as connection:
             tx = Tx(connection, f"/sitecrew/{self.service}", self.now())
             yield tx
-            rows = outbox.add(connection, tx.said, tx.now + _BORN_CLAIMED)
+            rows = outbox.add(connection, tx.said, tx.now + BORN_CLAIMED)
         self.committed(rows)

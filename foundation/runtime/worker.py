@@ -10,8 +10,8 @@ recorded, new deliveries are claimed. Only then are deliveries acknowledged. If 
 fails for the sake of one message, each is tried alone, so a failure never costs its neighbours.
 """
 
+import random
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ import structlog
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
 from foundation.errors import Failed, StoreUnreachable
-from foundation.runtime.tx import Ledger, Tx
+from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from schemas.envelope import Event
 from schemas.values import Cause, CauseKind, Model
@@ -62,6 +62,8 @@ class Act:
     run: Callable[[], Any]
     record: Callable[[Tx, Any], Settled]
     fail: Callable[[Tx, Cause], Settled]
+    claimed: Callable[[], object] = lambda: None
+    """Called once the claim is certain, before `run` has its turn."""
 
 
 Handler = Callable[[Tx, Event[Any]], Settled | Act]
@@ -104,7 +106,9 @@ class Worker:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=queue)
         self._acting: dict[inbox.Identity | None, list[Delivery]] = {}
         self._finished: SimpleQueue[_Piece] = SimpleQueue()
-        self._suspects: deque[Delivery] = deque()
+        self._suspects: list[Delivery] = []
+        self._trying = False
+        """Whether a suspect has its chance just now."""
         self._held: list[_Piece] = []
 
     def run(self, consumer: Consumer, stop: threading.Event) -> None:
@@ -124,11 +128,9 @@ class Worker:
     def turn(self, consumer: Consumer, timeout: float, taking: bool = True) -> int:
         """One transaction of the loop, after waiting up to `timeout` seconds for something to do;
         how many pieces it had. Raises StoreUnreachable; what it had is then kept for the next."""
-        pieces = self._held or self._gather(consumer, timeout, taking)
-        self._held = pieces
+        pieces = self._held = self._apart(self._held or self._gather(consumer, timeout, taking))
         if pieces:
-            self._follow(consumer, self._commit(pieces))
-        self._held = []
+            self._commit(consumer)
         return len(pieces)
 
     @property
@@ -149,16 +151,23 @@ class Worker:
 
     def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[_Piece]:
         recorded = self._recorded(0)
+        self._trying = self._trying and bool(self._acting)
         if self._suspects and taking and not (recorded or self._acting):
-            return self._read([self._suspects.popleft()])
+            return [self._next_suspect()]
         room = self._capacity - len(self._acting)
-        if self._suspects or not taking or room <= 0:
+        if self._suspects or self._trying or not taking or room <= 0:
             return recorded or self._recorded(timeout)
         arrived = consumer.take(room, 0 if recorded else timeout)
         # What was handed out before and never settled may be what killed its worker. It is handled
         # alone, so that its neighbours are safely done before it gets another chance.
-        self._suspects.extend(delivery for delivery in arrived if delivery.redeliveries)
-        return recorded + self._read([delivery for delivery in arrived if not delivery.redeliveries])
+        self._suspects += [delivery for delivery in arrived if is_suspect(delivery)]
+        return recorded + [self._piece(delivery) for delivery in arrived if not is_suspect(delivery)]
+
+    def _next_suspect(self) -> _Piece:
+        # Any of them: if the one that kills were always the first, the others would be handed out and
+        # returned with it until the broker parks them all.
+        self._trying = True
+        return self._piece(self._suspects.pop(random.randrange(len(self._suspects))))
 
     def _recorded(self, timeout: float) -> list[_Piece]:
         pieces: list[_Piece] = []
@@ -170,12 +179,15 @@ class Worker:
         except Empty:
             return pieces
 
-    def _read(self, deliveries: list[Delivery]) -> list[_Piece]:
-        pieces = [self._piece(delivery) for delivery in deliveries]
+    def _apart(self, pieces: list[_Piece]) -> list[_Piece]:
+        """Without copies of what is being acted on: those are settled with the first."""
+        left = []
         for piece in pieces:
-            if piece.identity in self._acting:  # its act is running: settle this copy with the first
+            if piece.fresh and piece.identity in self._acting:
                 self._acting[piece.identity].append(piece.delivery)
-        return [piece for piece in pieces if piece.identity not in self._acting]
+            else:
+                left.append(piece)
+        return left
 
     def _piece(self, delivery: Delivery) -> _Piece:
         try:
@@ -203,17 +215,28 @@ class Worker:
 
     # One transaction
 
-    def _commit(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
+    def _commit(self, consumer: Consumer) -> None:
         try:
-            return self._together(pieces)
+            results = self._together(self._held)
         except StoreUnreachable:
             raise
         except Exception:  # noqa: BLE001  # one of them is at fault; each alone shows which
-            return [(piece, self._alone(piece)) for piece in pieces]
+            self._one_by_one(consumer)
+        else:
+            self._follow(consumer, results)
+            self._held = []
+
+    def _one_by_one(self, consumer: Consumer) -> None:
+        # Each is followed up before the next is tried, which may find the database gone: an act whose
+        # claim is committed must not be forgotten.
+        while self._held:
+            for piece in self._apart(self._held[:1]):
+                self._follow(consumer, [(piece, self._alone(piece))])
+            self._held = self._held[1:]
 
     def _together(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
         results: list[tuple[_Piece, Settled | Act]] = []
-        settled: list[inbox.Identity] = []
+        settled: dict[bool, list[inbox.Identity]] = {True: [], False: []}
         with self._ledger.transaction() as tx:
             known = inbox.seen(tx.connection, self.queue, [p.identity for p in pieces if p.fresh and p.identity])
             for piece in pieces:
@@ -223,15 +246,16 @@ class Worker:
                 if piece.identity and not duplicate:
                     known.add(piece.identity)
                     if isinstance(result, Done):
-                        settled.append(piece.identity)
-            inbox.remember(tx.connection, self.queue, settled, tx.now)
+                        settled[piece.fresh].append(piece.identity)
+            inbox.remember(tx.connection, self.queue, settled[True], tx.now)
+            inbox.remember_acted(tx.connection, self.queue, settled[False], tx.now)
         return results
 
     def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
         result = piece.step(tx)
         match result:
             case Retry() if piece.event:
-                tx.again(piece.delivery, piece.event, result.at)
+                tx.again(piece.delivery, piece.event, result.at, acted=not piece.fresh)
                 _log.info("message.retry", queue=self.queue, order_id=piece.event.subject, cause=result.cause.code)
             case Park():
                 source = piece.event.source if piece.event else ""
@@ -247,7 +271,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
             cause = _unexpected(error)
             _log.exception("message.unexpected", queue=self.queue, type=piece.delivery.type)
-            park = _Piece(piece.delivery, piece.event, lambda _: Park(cause), fresh=piece.fresh)
+            # As if acted on, so that the inbox is not asked: it may be the event's id that it chokes on.
+            park = _Piece(piece.delivery, piece.event, lambda _: Park(cause), fresh=False)
             return self._together([park])[0][1]
 
     # After it
@@ -257,6 +282,7 @@ class Worker:
         for piece, result in results:
             if isinstance(result, Act) and piece.identity:
                 self._acting[piece.identity] = [piece.delivery]
+                result.claimed()
                 self._pool.submit(self._act, consumer, piece, result)
             elif piece.identity and not piece.fresh:
                 settled += self._acting.pop(piece.identity)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, PrimaryKeyConstraint, String, Table, delete, insert, select, tuple_
 
+from foundation.store.insert import insert_missing
 from foundation.store.types import Utc, metadata
 
 inbox = Table(
@@ -34,9 +35,18 @@ def seen(connection: Connection, consumer: str, identities: Iterable[Identity]) 
 
 def remember(connection: Connection, consumer: str, identities: Iterable[Identity], now: datetime) -> None:
     """Note the events as dealt with. Raises IntegrityError if another replica has noted one since."""
-    rows = [{"consumer": consumer, "source": source, "id": id, "received_at": now} for source, id in identities]
-    if rows:
+    if rows := _rows(consumer, identities, now):
         connection.execute(insert(inbox), rows)
+
+
+def remember_acted(connection: Connection, consumer: str, identities: Iterable[Identity], now: datetime) -> None:
+    """Note events as dealt with after their acts. Another copy may have been noted while an act ran, and
+    must not undo its record: that is guarded by the fence of what was claimed."""
+    insert_missing(connection, inbox, _rows(consumer, identities, now))
+
+
+def _rows(consumer: str, identities: Iterable[Identity], now: datetime) -> list[dict[str, object]]:
+    return [{"consumer": consumer, "source": source, "id": id, "received_at": now} for source, id in identities]
 
 
 def forget_before(connection: Connection, moment: datetime) -> int:

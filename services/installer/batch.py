@@ -47,9 +47,8 @@ class Batches:
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop`, which also cuts a batch short: what it has begun is finished."""
         threading.Thread(target=self._call_at, args=(stop,), daemon=True).start()
-        ticks = CronSim(self._timer.every, self._now())
         while not stop.is_set():
-            tick = self._wait(ticks)
+            tick = self._wait()
             if stop.is_set():
                 break
             try:
@@ -60,15 +59,20 @@ class Batches:
 
     def run_once(self, stop: threading.Event, tick: datetime | None = None) -> int:
         """One batch; how many turns had something to do."""
-        began, handled = monotonic(), 0
+        began, handled, dry = monotonic(), 0, False
         late = (self._now() - tick).total_seconds() if tick else 0.0
         consumer = self._consume()
         try:
             while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
                 turned = self._worker.turn(consumer, _DRY)
                 handled += turned
-                if not turned and self._worker.idle and not self._depth():
+                if turned or not self._worker.idle:
+                    dry = False
+                elif dry:
                     break
+                else:
+                    # What has been handed to us is not counted, and may come a moment later: look again.
+                    dry = not self._depth()
         finally:
             self._worker.drain(consumer)
         if handled:
@@ -80,10 +84,10 @@ class Batches:
         stop.wait()
         self._called.set()
 
-    def _wait(self, ticks: CronSim) -> datetime | None:
+    def _wait(self) -> datetime | None:
         """Until the next tick that is still to come, or until called; the tick, if that was it."""
         now = self._now()
-        tick = next(moment for moment in ticks if moment > now)
+        tick = next(CronSim(self._timer.every, now))
         pause = (tick - now).total_seconds() + random.uniform(0, self._timer.jitter_seconds)
         if self._called.wait(pause):
             self._called.clear()

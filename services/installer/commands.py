@@ -1,16 +1,23 @@
 """What staff can tell the installer to do."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
 from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Handlers, Settled
+from foundation.runtime.worker import Done, Handlers, Retry, Settled
 from schemas.envelope import Event
 from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.values import Cause, CauseKind
 from services.installer import installs, moves
 from services.installer.install import Installing
+
+_INTAKE = "/sitecrew/order-intake"
+_EARLY = timedelta(days=1)
+"""How long a cancel may wait for the news of what it cancels. They come by different queues, of which
+one may stand still while the other is served; and an outbox is not emptied in order after a crash."""
+_PAUSE = timedelta(seconds=2)
 
 _log = structlog.get_logger(__name__)
 
@@ -28,6 +35,8 @@ class Commands:
     def cancel(self, tx: Tx, event: Event[InstallCancel]) -> Settled:
         """Race-free: either the cancel or the worker's claim changes the row, never both."""
         install = installs.find(tx.connection, event.data.install_id)
+        if install is None and _may_be_early(tx, event):
+            return Retry(tx.now + max(_PAUSE, (tx.now - (event.time or tx.now)) / 4), _NOT_STAGED)
         cancelled = install and moves.cancel(tx, install)
         if cancelled is None:
             return self._refuse(tx, event, event.data.install_id)
@@ -63,3 +72,16 @@ class Commands:
         tx.emit(refused, install.order_id if install else None, event)
         _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
         return Done()
+
+
+def _may_be_early(tx: Tx, event: Event[InstallCancel]) -> bool:
+    """Order intake cancels only what it has staged. Staff may have mistyped, and are told so at once."""
+    return event.source == _INTAKE and event.time is not None and abs(tx.now - event.time) < _EARLY
+
+
+_NOT_STAGED = Cause(
+    code="not_staged",
+    kind=CauseKind.TRANSIENT,
+    detail="the cancel of an install came before the news of it",
+    remedy="nothing: it is tried again by itself",
+)

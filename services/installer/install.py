@@ -3,19 +3,20 @@
 import os
 import random
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import structlog
+from cronsim import CronSim
 
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
 from foundation.errors import Failed
 from foundation.hosting import Server
+from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings
@@ -64,8 +65,7 @@ class Installing:
         self._now = now
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._lease = timedelta(seconds=settings.installer.lease_seconds)
-        self._held: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._claims = Claims(longest=60 + 2 * settings.installer.timeout_seconds)
 
     def staged(self) -> Handlers:
         """The news that something is staged: the row is there before its time comes."""
@@ -84,8 +84,7 @@ class Installing:
         """The install if it is new."""
         install = moves.stage(tx, event.data)
         for older in moves.supersede(tx, install) if install else ():
-            cancelled = InstallCancelled(**older.ref.model_dump(), reason=f"superseded by {event.data.install_id}")
-            tx.emit(cancelled, older.order_id, event)
+            tx.emit(_superseded(older, event.data.install_id), older.order_id, event)
         return install
 
     def start(self, tx: Tx, event: Event[InstallStaged]) -> Settled | Act:
@@ -99,21 +98,28 @@ class Installing:
             return Retry(install.due_at, _waits("early", "delivered before it is due"))
         claimed = moves.claim(tx, install, self._owner, self._lease)
         if claimed is None:
-            return Retry(tx.now + self._lease, _waits("account_busy", "another install works in this account"))
-        self._hold(claimed)
+            return self._give_way(tx, install, event)
         started = InstallStarted(**claimed.ref.model_dump(), attempt=claimed.attempt, worker=self._owner)
         tx.emit(started, claimed.order_id, event)
         return Act(
             run=partial(self._run, claimed),
             record=partial(self._record, claimed, event),
             fail=partial(self._fail, claimed, event),
+            claimed=partial(self._claims.hold, claimed.install_id, claimed.fence),
         )
+
+    def _give_way(self, tx: Tx, install: Install, event: Event[InstallStaged]) -> Settled:
+        """To what works in the account just now, or for good to a newer generation of the same order."""
+        newer = moves.newer(tx, install)
+        if newer is None:
+            return Retry(tx.now + self._lease, _waits("account_busy", "another install works in this account"))
+        if moves.cancel(tx, install):
+            tx.emit(_superseded(install, newer), install.order_id, event)
+        return Done()
 
     def renew_leases(self, ledger: Ledger) -> None:
         """Tell the table that we are still at work on what we hold."""
-        with self._lock:
-            held = dict(self._held)
-        if held:
+        if held := self._claims.held():
             with ledger.transaction() as tx:
                 moves.renew(tx, held, self._lease)
 
@@ -123,7 +129,12 @@ class Installing:
             update={"attempt": install.attempt, "due_at": install.due_at, "cause": install.cause}
         )
         event = tx.emit(staged, install.order_id, cause)
-        tx.deliver(event, self.lane(install.site_type), install.due_at)
+        suspect = install.cause is not None and install.cause.code in _AT_ONCE
+        tx.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
+
+    def after_next_batch(self, now: datetime) -> datetime:
+        """When a batch should have taken what is due now."""
+        return next(CronSim(self._settings.timer.every, now)) + moves.OVERDUE
 
     def lane(self, site_type: str) -> str:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
@@ -190,7 +201,7 @@ class Installing:
     def _record(
         self, install: Install, event: Event[InstallStaged], tx: Tx, outcome: tuple[InstalledSite, float]
     ) -> Settled:
-        self._let_go(install)
+        self._claims.let_go(install.install_id, install.fence)
         site, seconds = outcome
         completed = _completed(install, site, seconds)
         wanted = self._settings.sites[install.site_type].welcome_email
@@ -202,17 +213,9 @@ class Installing:
         return Done()
 
     def _fail(self, install: Install, event: Event[InstallStaged], tx: Tx, cause: Cause) -> Settled:
-        self._let_go(install)
+        self._claims.let_go(install.install_id, install.fence)
         self.attempt_failed(tx, install, cause, event)
         return Done()
-
-    def _hold(self, install: Install) -> None:
-        with self._lock:
-            self._held[install.install_id] = install.fence
-
-    def _let_go(self, install: Install) -> None:
-        with self._lock:
-            self._held.pop(install.install_id, None)
 
 
 @contextmanager
@@ -238,6 +241,10 @@ def _completed(install: Install, site: InstalledSite, seconds: float) -> Install
         customer=install.staged.customer,
         seconds=round(seconds, 3),
     )
+
+
+def _superseded(install: Install, newer: str) -> InstallCancelled:
+    return InstallCancelled(**install.ref.model_dump(), reason=f"superseded by {newer}")
 
 
 def _names(install: Install) -> dict[str, object]:

@@ -20,8 +20,10 @@ from schemas.installs import InstallCompleted, InstallStaged
 from schemas.values import Cause
 from services.installer.installs import Install, State, install_of, installs
 
-_OVERDUE = timedelta(minutes=15)
+OVERDUE = timedelta(minutes=15)
 """How long after its time a staged install may wait for a batch before it is woken once more."""
+_ASKING = timedelta(days=7)
+"""How long the mailer is asked for the letter of an installed site."""
 
 _AS_WE_SAW_IT = update(installs).where(
     installs.c.install_id == bindparam("seen_install_id"),
@@ -31,10 +33,15 @@ _AS_WE_SAW_IT = update(installs).where(
 _other = installs.alias("other")
 _ALONE = _AS_WE_SAW_IT.where(
     ~select(_other.c.install_id)
-    .where(_other.c.order_id == installs.c.order_id, _other.c.state == State.INSTALLING)
+    .where(_other.c.order_id == installs.c.order_id, _other.c.install_id != installs.c.install_id)
+    .where(
+        (_other.c.state == State.INSTALLING)
+        | ((_other.c.generation > installs.c.generation) & (_other.c.state != State.CANCELLED))
+    )
     .exists()
 )
-"""Nor is another generation of the order being installed: two must not work in one account."""
+"""Nor is another generation of the order being installed, because two must not work in one account; nor
+is there a newer one, which an older must not be put over."""
 
 
 def stage(tx: Tx, staged: InstallStaged) -> Install | None:
@@ -49,7 +56,7 @@ def stage(tx: Tx, staged: InstallStaged) -> Install | None:
         "state": State.STAGED,
         "attempt": 1,
         "due_at": staged.due_at,
-        "wake_at": staged.due_at + _OVERDUE,
+        "wake_at": staged.due_at + OVERDUE,
         "fence": 0,
         "staged": staged,
         "mail_state": "",
@@ -73,8 +80,20 @@ def supersede(tx: Tx, newer: Install) -> list[Install]:
     return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
 
 
+def newer(tx: Tx, install: Install) -> str | None:
+    """The newest generation of the same order after this one, unless it is cancelled."""
+    after = (
+        installs.c.order_id == install.order_id,
+        installs.c.generation > install.generation,
+        installs.c.state != State.CANCELLED,
+    )
+    newest = select(installs.c.install_id).where(*after).order_by(installs.c.generation.desc()).limit(1)
+    return tx.execute(newest).scalar_one_or_none()
+
+
 def claim(tx: Tx, install: Install, owner: str, lease: timedelta) -> Install | None:
-    """staged -> installing. None if somebody else was faster, or works in the same account."""
+    """staged -> installing. None if somebody else was faster, or works in the same account, or if
+    there is a newer generation."""
     if install.state != State.STAGED:
         return None
     until = tx.now + lease
@@ -100,7 +119,7 @@ def renew(tx: Tx, held: dict[str, int], lease: timedelta) -> None:
 
 def complete(tx: Tx, install: Install, completed: InstallCompleted, mail_state: str) -> Install | None:
     """installing -> installed; None for a worker that has lost its install meanwhile."""
-    wake_at = tx.now + _OVERDUE
+    wake_at = tx.now + OVERDUE
     return _end(tx, install, State.INSTALLED, completed=completed, cause=None, mail_state=mail_state, wake_at=wake_at)
 
 
@@ -118,7 +137,7 @@ def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Ins
         attempt=install.attempt + 1,
         cause=cause,
         due_at=due_at,
-        wake_at=due_at + _OVERDUE,
+        wake_at=due_at + OVERDUE,
         lease_owner=None,
         lease_until=None,
     )
@@ -135,7 +154,7 @@ def retry(tx: Tx, install: Install) -> Install | None:
     """failed | staged -> staged, due now, with all its attempts before it."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
-    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=tx.now + _OVERDUE, finished_at=None)
+    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=tx.now + OVERDUE, finished_at=None)
 
 
 def note_letter(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:
@@ -152,17 +171,19 @@ def lost(tx: Tx, limit: int = 100) -> list[Install]:
     return _woken(tx, installs.c.state == State.INSTALLING, limit)
 
 
-def overdue(tx: Tx, limit: int = 100) -> list[Install]:
-    """Staged installs that no batch has taken in time; each is named once in a quarter of an hour."""
-    return _woken(tx, installs.c.state == State.STAGED, limit)
+def overdue(tx: Tx, again_at: datetime, limit: int = 100) -> list[Install]:
+    """Staged installs that no batch has taken in time; each is not named again before `again_at`."""
+    return _woken(tx, installs.c.state == State.STAGED, limit, again_at)
 
 
 def unmailed(tx: Tx, limit: int = 100) -> list[Install]:
-    """Installed sites of whose letter nothing was heard in time."""
-    return _woken(tx, (installs.c.state == State.INSTALLED) & (installs.c.mail_state == ""), limit)
+    """Installed sites of whose letter nothing was heard in time; each once in a quarter of an hour, for
+    a week."""
+    silent = (installs.c.mail_state == "") & (installs.c.finished_at > tx.now - _ASKING)
+    return _woken(tx, (installs.c.state == State.INSTALLED) & silent, limit)
 
 
-def _woken(tx: Tx, which: ColumnElement[bool], limit: int) -> list[Install]:
+def _woken(tx: Tx, which: ColumnElement[bool], limit: int, again_at: datetime | None = None) -> list[Install]:
     found = (
         select(installs.c.install_id)
         .where(which, installs.c.wake_at < tx.now)
@@ -170,7 +191,7 @@ def _woken(tx: Tx, which: ColumnElement[bool], limit: int) -> list[Install]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=tx.now + _OVERDUE)
+    change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=again_at or tx.now + OVERDUE)
     return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
 
 

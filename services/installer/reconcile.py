@@ -32,7 +32,7 @@ class Reconciler:
             for install in moves.lost(tx):
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.attempt_failed(tx, install, _WORKER_LOST)
-            for install in moves.overdue(tx):
+            for install in moves.overdue(tx, self._installing.after_next_batch(tx.now)):
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 self._installing.stage_again(tx, install)
             for install in moves.unmailed(tx):

@@ -26,6 +26,7 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
     return (
         service.consume(worker, own.capacity),
         service.every(30, lambda: welcoming.wake_stale(service.ledger)),
+        service.every(30, lambda: welcoming.renew_leases(service.ledger)),
     )
 
 

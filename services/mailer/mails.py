@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, String, Table, bindparam, select, update
+from sqlalchemy import Column, Index, Integer, String, Table, bindparam, or_, select, update
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
@@ -48,7 +48,9 @@ mails = Table(
 )
 
 _LEASE = timedelta(minutes=2)
-"""How long one worker has for sending a letter before another may; longer than SMTP's patience."""
+"""How long a worker may be silent before its letter is another's."""
+_EARLY = timedelta(seconds=1)
+"""How far clocks may differ before an attempt counts as early."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,22 @@ class Mail:
     attempt: int
     """Also its fencing number: every claim is an attempt."""
     lease_until: datetime | None
+    wake_at: datetime | None
     completed: InstallCompleted
+    message_id: str | None = None
+    cause: Cause | None = None
+
+    def rests(self, now: datetime) -> bool:
+        """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
+        if self.state == State.SENDING:
+            return self.lease_until is not None and self.lease_until > now
+        due_at = self.wake_at and self.wake_at - _LEASE
+        return self.state == State.SUPPRESSED or (due_at is not None and due_at > now + _EARLY)
 
 
 def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
     """Note a new letter; None if this install has one."""
-    row = {
+    row: dict[str, Any] = {
         "install_id": completed.install_id,
         "order_id": completed.order_id,
         "generation": completed.generation,
@@ -78,7 +90,7 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
     }
     if not insert_new(tx.connection, mails, row):
         return None
-    return Mail(completed.install_id, state, attempt=0, lease_until=None, completed=completed)
+    return Mail(completed.install_id, state, 0, None, row["wake_at"], completed)
 
 
 def find(tx: Tx, install_id: str) -> Mail | None:
@@ -90,6 +102,13 @@ def claim(tx: Tx, mail: Mail) -> Mail | None:
     """waiting -> sending, or from a sender whose lease has ended; None if another was faster."""
     lease = tx.now + _LEASE
     return _move(tx, mail, State.SENDING, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
+
+
+def renew(tx: Tx, held: dict[str, int]) -> None:
+    """Extend the leases of letters that are being sent, given with their attempts."""
+    ours = or_(*[(mails.c.install_id == id) & (mails.c.attempt == attempt) for id, attempt in held.items()])
+    lease = tx.now + _LEASE
+    tx.execute(update(mails).where(mails.c.state == State.SENDING, ours).values(lease_until=lease, wake_at=lease))
 
 
 def sent(tx: Tx, mail: Mail, message_id: str) -> Mail | None:
@@ -144,5 +163,8 @@ def _mail(row: Any) -> Mail:
         state=State(row["state"]),
         attempt=row["attempt"],
         lease_until=row["lease_until"],
+        wake_at=row["wake_at"],
         completed=row["completed"],
+        message_id=row["message_id"],
+        cause=row["cause"],
     )

@@ -9,9 +9,10 @@ from functools import partial
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
-from foundation.runtime.settings import Settings
+from foundation.runtime.settings import Settings, Site
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
 from schemas.envelope import Event
@@ -25,6 +26,9 @@ from services.mailer.mails import Mail, State
 Send = Callable[[EmailMessage], None]
 """Hands a letter to a mail server. Raises Failed."""
 
+_LONGEST = 7200.0
+"""Seconds after which a letter hangs. It may wait behind others, and a slow mail server has many steps."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -37,6 +41,7 @@ class Welcoming:
         self._deliver = send
         self._opener = opener
         self._now = now
+        self._claims = Claims(_LONGEST)
 
     def handlers(self) -> Handlers:
         return {InstallCompleted: self.welcome}
@@ -49,10 +54,12 @@ class Welcoming:
         wanted = site is None or site.welcome_email
         entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED)
         mail = entered or mails.find(tx, completed.install_id)
-        if mail is None or mail.state not in (State.WAITING, State.SENDING):
-            return Done()
-        if mail.state == State.SENDING and mail.lease_until and mail.lease_until > tx.now:
-            return Retry(mail.lease_until, _IN_PROGRESS)
+        if mail is None or mail.rests(tx.now):
+            return Done()  # what sends it, or will, is told by its row: see `wake_stale`
+        if mail.state in (State.SENT, State.FAILED):
+            return self._answer(tx, mail, event)
+        if mail.state == State.SENDING and mail.attempt >= self._settings.mailer.max_attempts:
+            return self._fail(mail, event, tx, _SENDER_LOST)
         claimed = mails.claim(tx, mail)
         if claimed is None:
             return Done()
@@ -60,13 +67,31 @@ class Welcoming:
             run=partial(self._send, claimed),
             record=partial(self._record, claimed, event),
             fail=partial(self._fail, claimed, event),
+            claimed=partial(self._claims.hold, claimed.install_id, claimed.attempt),
         )
+
+    def _answer(self, tx: Tx, mail: Mail, event: Event[InstallCompleted]) -> Settled:
+        """Say once more what became of the letter: whoever asks again has not heard it."""
+        recipient = mail.completed.customer.email
+        if mail.state == State.SENT:
+            said = MailSent(**_ref(mail.completed), recipient=recipient, message_id=mail.message_id or "")
+            tx.emit(said, mail.completed.order_id, event)
+        elif mail.cause:
+            tx.emit(MailFailed(**_ref(mail.completed), recipient=recipient, cause=mail.cause), event.subject, event)
+        return Done()
 
     def wake_stale(self, ledger: Ledger) -> None:
         """Deliver letters again that no message has moved in time."""
         with ledger.transaction() as tx:
             for mail in mails.stale(tx):
-                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id)
+                lost = mail.state == State.SENDING
+                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, suspect=lost)
+
+    def renew_leases(self, ledger: Ledger) -> None:
+        """Tell the table that we are still at work on what we have claimed, however slow the mail server."""
+        if held := self._claims.held():
+            with ledger.transaction() as tx:
+                mails.renew(tx, held)
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
@@ -76,7 +101,7 @@ class Welcoming:
 
     def _letter(self, completed: InstallCompleted) -> Welcome:
         login, account = completed.login, completed.account
-        site = self._settings.sites[completed.site.site_type]
+        site = self._settings.sites.get(completed.site.site_type, Site())
         return Welcome(
             install_id=completed.install_id,
             order_id=completed.order_id,
@@ -102,6 +127,7 @@ class Welcoming:
         return PanelLogin(panel.url, panel.username, self._opener.open(panel.sealed_password))
 
     def _record(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, message_id: str) -> Settled:
+        self._claims.let_go(mail.install_id, mail.attempt)
         if mails.sent(tx, mail, message_id):
             recipient = mail.completed.customer.email
             sent = MailSent(**_ref(mail.completed), recipient=recipient, message_id=message_id)
@@ -110,6 +136,7 @@ class Welcoming:
         return Done()
 
     def _fail(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, cause: Cause) -> Settled:
+        self._claims.let_go(mail.install_id, mail.attempt)
         own = self._settings.mailer
         if cause.kind == CauseKind.TRANSIENT and mail.attempt < own.max_attempts:
             pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempt - 1))
@@ -122,11 +149,11 @@ class Welcoming:
         return Done()
 
 
-_IN_PROGRESS = Cause(
-    code="in_progress",
+_SENDER_LOST = Cause(
+    code="worker_lost",
     kind=CauseKind.TRANSIENT,
-    detail="another worker sends this letter",
-    remedy="nothing: it is looked at again by itself",
+    detail="every worker that was to send this letter ended before it could say how that went",
+    remedy="see in the log what ends the mailer; the customer may have got the letter, more than once",
 )
 
 

@@ -31,6 +31,7 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
         service.consume(orders, own.capacity),
         service.consume(news, own.capacity),
         service.every(60, lambda: intake.announce_again(service.ledger)),
+        service.every(10, lambda: intake.renew_leases(service.ledger)),
     )
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, String, Table, UniqueConstraint, bindparam, select, update
+from sqlalchemy import Column, Index, Integer, String, Table, UniqueConstraint, bindparam, or_, select, update
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
@@ -53,9 +53,12 @@ orders = Table(
 )
 
 _LEASE = timedelta(seconds=30)
-"""How long one worker has for creating an account before another may try."""
+"""How long a worker may be silent before another may create its account."""
 _PATIENCE = timedelta(minutes=10)
-"""How long after its due time an install may be silent before it is announced again; doubles."""
+"""How long after its due time an install may be silent before it is announced again; doubles. Also how
+long after its lease an order may be without an account before it is woken."""
+_ANNOUNCEMENTS = 20
+"""After so many, in about a week, the installer is taken to know the install."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def digest(order: OrderPlaced) -> str:
 
 
 def find(tx: Tx, order_id: str) -> Order | None:
-    row = tx.execute(select(orders).where(orders.c.order_id == order_id)).mappings().first()
+    """The order, which nobody else can change before this transaction ends."""
+    row = tx.execute(select(orders).where(orders.c.order_id == order_id).with_for_update()).mappings().first()
     return _order(row) if row else None
 
 
@@ -101,14 +105,13 @@ def accept(tx: Tx, placed: OrderPlaced, title: str, server: str) -> Order | None
 
 def take_over(tx: Tx, order: Order) -> Order | None:
     """Claim an order whose worker was lost, or that failed; None if another was faster."""
-    return _move(
-        tx,
-        order,
-        OrderState.ACCEPTED,
-        tries=order.tries + 1,
-        lease_until=tx.now + _LEASE,
-        cause=None,
-    )
+    return _move(tx, order, OrderState.ACCEPTED, tries=order.tries + 1, cause=None, **_leased(tx.now))
+
+
+def renew(tx: Tx, held: dict[str, int]) -> None:
+    """Extend the leases of orders whose accounts are being created, given with their tries."""
+    ours = or_(*[(orders.c.order_id == id) & (orders.c.tries == tries) for id, tries in held.items()])
+    tx.execute(update(orders).where(orders.c.state == OrderState.ACCEPTED, ours).values(**_leased(tx.now)))
 
 
 def created(tx: Tx, order: Order, account: AccountRef, due_at: datetime) -> Order | None:
@@ -118,7 +121,7 @@ def created(tx: Tx, order: Order, account: AccountRef, due_at: datetime) -> Orde
 
 
 def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
-    return _move(tx, order, OrderState.FAILED, cause=cause)
+    return _move(tx, order, OrderState.FAILED, cause=cause, announce_at=None)
 
 
 def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
@@ -129,6 +132,7 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
         OrderState.ACCEPTED,
         cause=cause,
         lease_until=tx.now,
+        announce_at=tx.now + _PATIENCE,
         username=username,
     )
 
@@ -154,11 +158,25 @@ def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
     tx.execute(change.values(install_state=install_state, announce_at=None))
 
 
+def woken(tx: Tx, order: Order) -> OrderPlaced:
+    """An accepted order that no message moves any more, as it can be delivered once more."""
+    _move(tx, order, order.state, announce_at=tx.now + _PATIENCE)
+    return OrderPlaced(
+        order_id=order.order_id,
+        site_type=order.site_type,
+        domain=order.domain,
+        customer=order.customer,
+        server=order.server,
+        blog_name=order.title,
+    )
+
+
 def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
-    """Created orders of whose install nothing was heard in time, and how often it was announced."""
+    """Accepted orders that nobody is at work on, and created ones of whose install nothing was heard in
+    time; and how often it was announced."""
     due = (
         select(orders)
-        .where(orders.c.announce_at < tx.now, orders.c.state == OrderState.CREATED)
+        .where(orders.c.announce_at < tx.now, orders.c.state.in_([OrderState.ACCEPTED, OrderState.CREATED]))
         .order_by(orders.c.announce_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -190,11 +208,10 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
         "account": None,
         "cause": None,
         "tries": 1,
-        "lease_until": tx.now + _LEASE,
         "generation": 0,
         "install_state": "",
         "announcements": 0,
-        "announce_at": None,
+        **_leased(tx.now),
         "created_at": tx.now,
         "updated_at": tx.now,
     }
@@ -202,7 +219,12 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
 
 def _announced(due_at: datetime, number: int) -> dict[str, Any]:
     """When to publish the install again if nothing is heard of it."""
-    return {"announcements": number + 1, "announce_at": due_at + _PATIENCE * 2 ** min(number, 6)}
+    again_at = due_at + _PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
+    return {"announcements": number + 1, "announce_at": again_at}
+
+
+def _leased(now: datetime) -> dict[str, Any]:
+    return {"lease_until": now + _LEASE, "announce_at": now + _LEASE + _PATIENCE}
 
 
 _AS_WE_SAW_IT = update(orders).where(

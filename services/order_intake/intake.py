@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 
 from foundation.broker.codec import Malformed
-from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
+from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.hosting import AccountRequest, Server
+from foundation.runtime.claims import Claims
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings, Site
 from foundation.runtime.tx import Ledger, Tx
@@ -36,6 +37,8 @@ _PAUSE = timedelta(seconds=10)
 """Before the first new try; doubles."""
 _FRESH = timedelta(minutes=10)
 """How long an event may wait for one that should have come before it."""
+_LONGEST = 3600.0
+"""Seconds after which the creation of an account hangs. It may wait behind many others."""
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ class Intake:
         self._settings = settings
         self._servers = servers
         self._sealer = sealer
+        self._claims = Claims(_LONGEST)
 
     def orders(self) -> Handlers:
         """What producers send."""
@@ -77,7 +81,8 @@ class Intake:
         order = accounts.find(tx, event.data.order_id)
         if order is None:
             return Retry(tx.now + _PAUSE, _cause("in_progress", "another worker takes this order"))
-        if order.digest != accounts.digest(event.data):
+        ours = event.source == tx.source  # woken from its row, where server and title are settled
+        if order.digest != accounts.digest(event.data) and not ours:
             errors = (FieldError(field="data.order_id", message="is taken by an order with other content"),)
             return self._reject(tx, event, "order_conflict", errors)
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
@@ -95,7 +100,14 @@ class Intake:
             run=partial(self._create_account, order),
             record=partial(self._record_account, order, event),
             fail=partial(self._record_failure, order, event),
+            claimed=partial(self._claims.hold, order.order_id, order.tries),
         )
+
+    def renew_leases(self, ledger: Ledger) -> None:
+        """Tell the table that we are still at work on what we have claimed, however slow the servers."""
+        if held := self._claims.held():
+            with ledger.transaction() as tx:
+                accounts.renew(tx, held)
 
     def _create_account(self, order: Order) -> AccountRef:
         server = self._servers[order.server]
@@ -114,6 +126,7 @@ class Intake:
         )
 
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
+        self._claims.let_go(order.order_id, order.tries)
         due_at = self._due_at(order, tx.now)
         created = accounts.created(tx, order, account, due_at)
         if created is None:
@@ -125,6 +138,7 @@ class Intake:
         return Done()
 
     def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
+        self._claims.let_go(order.order_id, order.tries)
         pause = _PAUSE * 2 ** (order.tries - 1)
         if order.tries >= MAX_TRIES:
             return self._give_up(tx, order, event, cause)
@@ -146,8 +160,10 @@ class Intake:
     def reinstall(self, tx: Tx, event: Event[OrderReinstallRequested]) -> Settled:
         """The order's site anew, as its next generation, through the same queue as the first."""
         order = accounts.find(tx, event.data.order_id)
-        if order is None or order.state == OrderState.ACCEPTED:
+        if order is None:
             return _wait_for_order(tx, event)
+        if order.state == OrderState.ACCEPTED:
+            return Retry(tx.now + _PAUSE, _cause("in_progress", "the order's account is being created"))
         if order.state != OrderState.CREATED:
             return Park(_cause("no_account", f"the order is {order.state}"))
         due_at = self._due_at(order, tx.now)
@@ -179,12 +195,26 @@ class Intake:
 
     def announce_again(self, ledger: Ledger) -> None:
         """Publish once more the installs of which nothing was heard in time: their events were lost
-        with a broker. The installer knows its installs, so one too many changes nothing."""
+        with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
+        accepted orders whose messages were lost."""
         with ledger.transaction() as tx:
             for order, number in accounts.silent(tx):
+                if order.state == OrderState.ACCEPTED:
+                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, suspect=True)
+                    _log.warning("order.woken", order_id=order.order_id)
+                    continue
                 accounts.announced_again(tx, order, tx.now, number)
-                self._stage(tx, order, tx.now, None)
-                _log.warning("install.announced_again", order_id=order.order_id, number=number)
+                if self._knows(order):
+                    self._stage(tx, order, tx.now, None)
+                    _log.warning("install.announced_again", order_id=order.order_id, number=number)
+
+    def _knows(self, order: Order) -> bool:
+        """Whether the order's server and site type are still configured; one that is not must not keep
+        the others from being announced."""
+        known = order.server in self._servers and order.site_type in self._settings.sites
+        if not known:
+            _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
+        return known
 
     def refuse(self, tx: Tx, problem: Malformed) -> None:
         """Tell whoever watches that an order could not be read."""
@@ -254,7 +284,7 @@ class Intake:
 def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
     """Events may come out of order: what speaks of an unknown order may only be early."""
     cause = _cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
-    fresh = event.time is not None and tx.now - event.time < _FRESH
+    fresh = event.time is not None and abs(tx.now - event.time) < _FRESH
     return Retry(tx.now + _PAUSE, cause) if fresh else Park(cause)
 
 

@@ -1,6 +1,8 @@
 """What every broker does, in memory as in RabbitMQ."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -495,6 +497,22 @@ def test_closing_the_broker_closes_what_was_opened_through_it(broker: Broker) ->
     broker.close()
     eventually(lambda: broker.depth(INTAKE_ORDERS), 1, SECONDS)
     assert consumer.take(1, 0) == []
+
+
+def test_what_is_closed_leaves_no_thread_and_no_memory_behind(broker: Broker) -> None:
+    def use() -> Iterator[weakref.ref[object]]:
+        publisher, consumer, watcher = broker.publisher(), broker.consumer(INTAKE_ORDERS, 1), broker.watch(EVENTS, "#")
+        assert publisher.publish([order(1)]) == [Outcome.CONFIRMED]
+        consumer.settle(gather(consumer, 1, SECONDS))
+        for opened in (publisher, consumer, watcher):
+            opened.close()
+            yield weakref.ref(opened)
+
+    threads = threading.active_count()
+    closed = [reference for _ in range(3) for reference in use()]
+    gc.collect()
+    assert threading.active_count() == threads
+    assert [reference() for reference in closed] == [None] * 9
 
 
 def test_many_threads_take_and_settle_on_one_consumer(broker: Broker) -> None:

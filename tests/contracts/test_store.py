@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import Store, engine, inbox, outbox
+from foundation.store.insert import insert_new
 from foundation.store.outbox import Pending
 from foundation.store.types import metadata
 from tests.postgres import Postgres, installed, running
@@ -24,8 +25,6 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
 PATIENCE = 0.3
 """Seconds that a store waits for its turn here."""
-
-postgresql = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +36,7 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", postgresql])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
@@ -303,6 +302,24 @@ def test_an_event_cannot_be_remembered_twice(store: Store) -> None:
         assert inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")]) == {("/shop", "1")}
 
 
+def test_what_another_replica_has_noted_meanwhile_does_not_undo_the_record_of_an_act(store: Store) -> None:
+    with store.transaction() as connection:
+        inbox.remember(connection, "intake", [("/shop", "1")], NOON)
+    with store.transaction() as connection:
+        inbox.remember_acted(connection, "intake", [("/shop", "1"), ("/shop", "2")], LATER)
+        inbox.remember_acted(connection, "intake", [], LATER)
+        assert inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")]) == {("/shop", "1"), ("/shop", "2")}
+        assert inbox.forget_before(connection, LATER) == 1
+
+
+def test_a_row_is_new_only_once(store: Store) -> None:
+    row = {"consumer": "intake", "source": "/shop", "id": "1", "received_at": NOON}
+    with store.transaction() as connection:
+        assert insert_new(connection, inbox.inbox, row)
+        assert not insert_new(connection, inbox.inbox, {**row, "received_at": LATER})
+        assert inbox.forget_before(connection, LATER) == 1
+
+
 def test_of_two_replicas_that_remember_the_same_event_one_is_told(store: Store) -> None:
     start = Barrier(2)
 
@@ -413,7 +430,6 @@ def test_a_thread_that_gets_no_turn_does_not_wait_for_ever(impatient: Store) -> 
     add(impatient, 1)
 
 
-@pytest.mark.xdist_group("postgresql")
 def test_a_server_that_was_gone_is_found_again(postgres: Postgres) -> None:
     store = Store(postgres.database())
     store.migrate([])

@@ -27,11 +27,15 @@ from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static
 from tests.brokers import Vhost, eventually, gather, until
 
-pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(120)]
+# One worker starts the services once. With a given broker, conftest.py has put all its tests into one group.
+pytestmark = pytest.mark.timeout(120)
 
 UNIT_MS, LEVELS = 100, 18
 SECONDS = 30.0
 """How long to wait for what must come."""
+
+PATIENT = ("--timeout", "60")
+"""For commands that wait for the installer, on a machine that may be busy with other tests."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Company:
             capture_output=True,
             check=False,
             text=True,
-            timeout=60,
+            timeout=90,
             env=environment(),
         )
         return Ran(done.returncode, done.stdout, done.stderr)
@@ -271,23 +275,23 @@ def test_a_pending_install_is_cancelled_and_then_neither_cancelled_nor_retried_a
     listed = company.sitecrew("installs", "list", "--state", "pending", "--order", "pending")
     assert "staged" in listed.stdout
     assert "in 60m" in listed.stdout
-    ran = company.sitecrew("installs", "cancel", "pending", "--reason", "by mistake")
+    ran = company.sitecrew("installs", "cancel", "pending", "--reason", "by mistake", *PATIENT)
     assert (ran.exit_code, ran.stdout) == (0, "pending-g1  cancelled  by mistake\n")
     for verb in ("cancel", "retry"):
-        refused = company.sitecrew("installs", verb, "pending-g1")
+        refused = company.sitecrew("installs", verb, "pending-g1", *PATIENT)
         assert (refused.exit_code, "it is cancelled" in refused.stderr) == (6, True)
 
 
 def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -> None:
     assert company.place("failing", site_type="later").exit_code == 0
     until(lambda: company.sitecrew("installs", "show", "failing").exit_code == 0, SECONDS)
-    ran = company.sitecrew("installs", "retry", "failing-g1")  # due at once; and there is no installer for it
+    ran = company.sitecrew("installs", "retry", "failing-g1", *PATIENT)  # due at once; and there is no installer for it
     assert (ran.exit_code, ran.stdout) == (0, "failing-g1  staged  due now\n")
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
     row = company.sitecrew("installs", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
     assert "not_configured: this installer knows no site type later" in row
     assert "sitecrew installs retry failing-g1" in row
-    again = company.sitecrew("installs", "retry", "--all-failed", "--json")
+    again = company.sitecrew("installs", "retry", "--all-failed", "--json", *PATIENT)
     assert (again.exit_code, [answer["outcome"] for answer in again.json]) == (0, ["staged"])
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
     assert company.sitecrew("order", "cancel", "failing").exit_code == 0

@@ -54,7 +54,6 @@ def calm(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Wa
         yield stack
 
 
-@pytest.mark.xdist_group("crew")
 class TestTicking:
     def test_the_letter_logs_in(self, crew: Watched) -> None:
         order = crew.order()
@@ -164,7 +163,6 @@ class TestTicking:
         assert crew.logs_in(order)
 
 
-@pytest.mark.xdist_group("calm")
 class TestCalm:
     def test_an_unstaged_site_is_installed_without_a_tick_and_a_staged_one_waits(self, calm: Watched) -> None:
         waiting = calm.order("wordpress")
