@@ -28,7 +28,7 @@ from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
-from sitecrew.lives import Life, Show
+from sitecrew.show import Life, Show
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.mailbox import Mailbox, read_message
 from sitecrew.up import Plan, Running, stack

@@ -59,7 +59,8 @@ class Node(Protocol):
     def start(self) -> None:
         """Anew, with the data, the address and the password that it had."""
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """As an operator would."""
 
 
 class RabbitContainer:
@@ -99,6 +100,9 @@ class RabbitContainer:
         self._container.get_wrapped_container().kill()
 
     def stop(self) -> None:
+        self._container.get_wrapped_container().stop(timeout=30)
+
+    def remove(self) -> None:
         self._container.stop()
 
 
@@ -106,11 +110,11 @@ class RabbitContainer:
 def node(directory: Path) -> Iterator[Node]:
     """A node of one's own. Raises `NoBroker`."""
     made = RabbitContainer(IMAGE) if _docker_has(IMAGE) else _private(directory)
-    made.start()
     try:
+        made.start()
         yield made
     finally:
-        made.stop()
+        made.remove() if isinstance(made, RabbitContainer) else made.stop()
 
 
 def _private(directory: Path) -> PrivateRabbit:
@@ -174,7 +178,7 @@ class SharedNode:
         if self._open is None:
             return
         with self._locked("turn", fcntl.LOCK_EX), self._locked("used", fcntl.LOCK_EX):
-            (self.directory / "address").unlink()
+            (self.directory / "address").unlink(missing_ok=True)
             self._open.__exit__(None, None, None)
             self._open = None
 

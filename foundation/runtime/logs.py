@@ -1,5 +1,6 @@
 """Logging: one JSON object a line (pretty on a terminal). The only module that configures it."""
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -63,11 +64,21 @@ def _identity(service: str) -> Processor:
 
 
 def _redact(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in line:
-        if any(word in key for word in _SECRET_WORDS):
-            line[key] = "[redacted]"
-    return line
+    return {key: "[redacted]" if _is_secret(key) else _without_secrets(value) for key, value in line.items()}
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "[redacted]" if _is_secret(key) else _without_secrets(inner) for key, inner in value.items()}
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _is_secret(key: object) -> bool:
+    return any(word in str(key).lower() for word in _SECRET_WORDS)
 
 
 def _json(line: Any, **_: Any) -> str:
-    return orjson.dumps(line, default=str).decode()
+    try:
+        return orjson.dumps(line, default=str).decode()
+    except orjson.JSONEncodeError:  # a number of 65 bits, half a surrogate pair: the slow one takes all
+        return json.dumps(line, default=str, skipkeys=True)

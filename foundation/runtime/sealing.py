@@ -2,7 +2,6 @@
 `crypto_box_seal`): anyone with the public key can seal, only the private key opens."""
 
 from base64 import b64decode, b64encode
-from binascii import Error as NotBase64
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
@@ -30,7 +29,7 @@ class Opener:
         """Raises ConfigurationError if this was sealed to another key."""
         try:
             return self._box.decrypt(b64decode(sealed)).decode()
-        except (CryptoError, NotBase64, ValueError):
+        except (CryptoError, ValueError):
             raise ConfigurationError(
                 "a sealed secret does not open: keys.private is not the partner of the keys.public it was sealed to"
             ) from None
@@ -45,7 +44,7 @@ def generate_keys() -> tuple[str, str]:
 def _key_bytes(key: str, setting: str) -> bytes:
     try:
         decoded = b64decode(key, validate=True)
-    except NotBase64:
+    except ValueError:  # no base64, or not even ASCII
         decoded = b""
     if len(decoded) != PublicKey.SIZE:
         raise ConfigurationError(f"{setting} is not set to a key; `sitecrew keys generate` makes a pair")

@@ -35,7 +35,8 @@ def _cron(expression: str) -> str:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
+"""At most three years: what cannot be added to a date would fail when it is first used."""
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -74,7 +75,9 @@ class Installer(Section):
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
     timeout_seconds: Seconds = Field(300, description="an install that takes longer gives up and is retried")
-    lease_seconds: Seconds = Field(15, description="a worker that is silent for this long has lost its install")
+    lease_seconds: float = Field(
+        15, ge=1, le=3600, description="a worker that is silent for this long has lost its install"
+    )
     php: str = Field("php", description="PHP's command line")
     wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="WordPress's own files")
     wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
@@ -240,6 +243,8 @@ def _document(place: Path) -> dict[str, Any]:
         return tomllib.loads(place.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{place} is not TOML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
 
 
 def _leaves(document: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -275,8 +280,9 @@ def _with_files(variables: Mapping[str, str | None]) -> dict[str, str | None]:
             del found[name]
             try:
                 found[setting] = Path(place).read_text().strip()
-            except OSError as error:
-                raise ConfigurationError(f"{name.upper()} names a file that can't be read: {error.strerror}") from None
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", "it is no text")
+                raise ConfigurationError(f"{name.upper()} names a file that can't be read: {reason}") from None
     return found
 
 

@@ -25,8 +25,8 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
     worker = Worker(MAILER_INSTALLS, welcoming.handlers(), service.ledger, capacity=own.capacity, threads=own.threads)
     return (
         service.consume(worker, own.capacity),
-        service.every(30, lambda: welcoming.wake_stale(service.ledger)),
-        service.every(30, lambda: welcoming.renew_leases(service.ledger)),
+        service.every(10, lambda: welcoming.wake_stale(service.ledger)),
+        service.every(10, lambda: welcoming.renew_leases(service.ledger)),
     )
 
 

@@ -47,7 +47,7 @@ mails = Table(
     Index("ix_mails_wake_at", "wake_at"),
 )
 
-_LEASE = timedelta(minutes=2)
+_LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its letter is another's."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an attempt counts as early."""

@@ -62,7 +62,7 @@ class Mailbox:
     Entering raises OSError if the address cannot be listened on.
     """
 
-    def __init__(  # noqa: PLR0913 - named, and all but the first optional
+    def __init__(
         self,
         directory: Path,
         host: str = "127.0.0.1",

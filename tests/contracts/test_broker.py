@@ -345,7 +345,7 @@ def test_what_is_handed_out_too_often_is_parked_with_the_reason(
     assert [d.redeliveries for d in seen] == [0, 1, 2]
     eventually(lambda: broker.depth(PARKING), 1, SECONDS)
     (parked,) = broker.browse(PARKING, 10)
-    assert (parked.message_id, parked.headers["order"], parked.redeliveries) == ("m1", "one", 0)
+    assert (parked.message_id, parked.headers["order"]) == ("m1", "one")
     assert parked.headers["x-first-death-queue"] == INTAKE_ORDERS
     assert parked.headers["x-first-death-reason"] == "delivery_limit"
     assert broker.depth(INTAKE_ORDERS) == 0

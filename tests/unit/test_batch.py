@@ -17,7 +17,7 @@ from foundation.broker.topology import INSTALLER_DUE, sitecrew
 from foundation.errors import BrokerUnreachable, StoreUnreachable
 from foundation.runtime.settings import Timer
 from foundation.runtime.tx import Ledger, Tx, new_id
-from foundation.runtime.worker import Act, Done, Settled, Worker
+from foundation.runtime.worker import Act, Done, Handlers, Settled, Worker
 from foundation.store import Store
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled
@@ -39,10 +39,13 @@ class Station:
         ledger = Ledger(Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None)
         self.done: list[str] = []
         self.handler: Callable[[Tx, Event[OrderCancelled]], Settled | Act] = self.note
-        handlers: Any = {OrderCancelled: lambda tx, event: self.handler(tx, event)}
+        handlers: Handlers = {OrderCancelled: self.handle}
         self.worker = Worker(INSTALLER_DUE, handlers, ledger, capacity=CONCURRENCY, threads=CONCURRENCY)
         self.opened = 0
         self.stop = threading.Event()
+
+    def handle(self, tx: Tx, event: Event[Any]) -> Settled | Act:
+        return self.handler(tx, event)
 
     def note(self, _tx: Tx, event: Event[OrderCancelled]) -> Settled:
         self.done.append(event.data.order_id)
@@ -193,17 +196,16 @@ def ticks(
 ) -> list[datetime]:
     """When the first batches begin."""
     batches = station.batches(**{"jitter_seconds": 0, **timer})
-    batches._called = Waiting(station, calls)  # type: ignore[assignment]
     began: list[datetime] = []
 
-    def run_once(_stop: threading.Event, _tick: datetime | None = None) -> int:
+    def run_once(*_: object) -> int:
         began.append(station.clock.now())
         if len(began) == count:
             station.stop.set()
         each()
         return 0
 
-    batches.run_once = run_once  # type: ignore[method-assign]
+    vars(batches).update(run_once=run_once, _called=Waiting(station, calls))
     batches.run(station.stop)
     return began
 
