@@ -302,11 +302,14 @@ class House:
 
     def advance(self, seconds: float) -> None:
         """Turn the clock, and let everything happen that this brings."""
+        self.pass_time(seconds)
+        self.settle()
+
+    def pass_time(self, seconds: float) -> None:
         self.clock.moment += timedelta(seconds=seconds)
         self.broker.expire()
         for service in self.services:
             service.relay.sweep()
-        self.settle()
 
     def tick(self) -> None:
         """One batch of the timer, and all that follows from it."""
@@ -318,10 +321,14 @@ class House:
         self.settle()
 
     def reconcile(self) -> None:
+        self.look_around()
+        self.settle()
+
+    def look_around(self) -> None:
+        """What the services' own clocks make them do now and then."""
         self.reconciler.recover(self.installing.ledger)
         self.orders.announce_again(self.intake.ledger)
         self.welcoming.wake_stale(self.mailer.ledger)
-        self.settle()
 
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Let the time go by, with its ticks and its reconcilers, until something is so."""
@@ -335,10 +342,18 @@ class House:
     # Looking at it
 
     def install(self, install_id: str = "order-1-g1") -> Install:
-        with self.installing.store.reading() as connection:
-            found = installs.find(connection, install_id)
+        found = self.find(install_id)
         assert found is not None
         return found
+
+    def find(self, install_id: str) -> Install | None:
+        with self.installing.store.reading() as connection:
+            return installs.find(connection, install_id)
+
+    def mailed(self, *numbers: int) -> bool:
+        """Whether these orders' first installs are at their happy end, as far as the installer has heard."""
+        found = [self.find(f"order-{number}-g1") for number in numbers or (1,)]
+        return all(install is not None and install.mail_state == "sent" for install in found)
 
     def events(self) -> list[Event[Any]]:
         """What was said since the last look."""

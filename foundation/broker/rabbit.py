@@ -7,11 +7,11 @@ happens on that thread. Other threads hand work in through `call` and never touc
 import itertools
 import random
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -26,10 +26,9 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeni
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
 from foundation.broker.limits import can_be_sent
 from foundation.broker.topology import Exchange, Queue, Topology
+from foundation.broker.window import Window
 from foundation.errors import BrokerUnreachable, ConfigurationError
 
-WINDOW = 1000
-"""Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
 _USEFUL = 5.0
@@ -339,65 +338,34 @@ class _Link:
             self._connection.ioloop.stop()
 
 
-@dataclass(eq=False)
-class _Batch:
-    """The messages of one `publish` call and what became of them."""
-
-    outcomes: list[Outcome]
-    remaining: int
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def resolve(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index] = outcome
-        self.remaining -= 1
-        if self.remaining == 0:
-            self.done.set()
-
-
-@dataclass(slots=True, eq=False)
-class _InFlight:
-    message: Message
-    batch: _Batch
-    index: int
-    expires: float
-    returned: bool = False
-
-
 class RabbitPublisher:
     """Publishes through a window of unconfirmed messages."""
 
     def __init__(self, broker: RabbitBroker) -> None:
         self._topology = broker.topology
-        self._waiting: deque[_InFlight] = deque()
-        self._unconfirmed: dict[int, _InFlight] = {}
-        self._sequence = 0
+        self._window = Window()
         self._channel: Any = None
         self._link = _Link(broker, "publisher", self._opened)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
         fits = [can_be_sent(message, self._topology) for message in messages]
-        batch = _Batch([Outcome.UNKNOWN if fit else Outcome.REFUSED for fit in fits], sum(fits))
-        expires = monotonic() + timeout
-        if any(fits):
-            self._waiting.extend(_InFlight(m, batch, i, expires) for i, m in enumerate(messages) if fits[i])
+        batch = self._window.submit(list(compress(messages, fits)), timeout)
+        if batch.remaining:
             self._link.call(self._pump)
             batch.done.wait(timeout)
-        return list(batch.outcomes)
+        outcomes = iter(list(batch.outcomes))
+        return [next(outcomes) if fit else Outcome.REFUSED for fit in fits]
 
     def close(self) -> None:
         self._link.close()
-        for item in (*self._waiting, *self._unconfirmed.values()):
-            item.batch.done.set()
+        self._window.give_up()
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
         channel.confirm_delivery(self._answered, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Any) -> None:
-        # What an earlier connection left unconfirmed may or may not have arrived: send it again.
-        self._waiting.extendleft(reversed(self._unconfirmed.values()))
-        self._unconfirmed = {}
-        self._sequence = 0
+        self._window.reopen()
         self._channel = channel
         self._pump()
 
@@ -405,13 +373,7 @@ class RabbitPublisher:
         channel = self._channel
         if channel is None or not channel.is_open:
             return
-        while self._waiting and len(self._unconfirmed) < WINDOW:
-            item = self._waiting.popleft()
-            if item.expires < monotonic():  # its caller has given up and will come again
-                continue
-            self._sequence += 1
-            self._unconfirmed[self._sequence] = item
-            message = item.message
+        for message in self._window.take():
             properties = pika.BasicProperties(
                 content_type=message.content_type,
                 headers=dict(message.headers) or None,
@@ -425,30 +387,11 @@ class RabbitPublisher:
     def _answered(self, frame: Any) -> None:
         method = frame.method
         outcome = Outcome.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Outcome.REFUSED
-        for tag in self._answered_tags(method.delivery_tag, method.multiple):
-            item = self._unconfirmed.pop(tag)
-            item.batch.resolve(item.index, Outcome.UNROUTABLE if item.returned else outcome)
+        self._window.answer(method.delivery_tag, outcome, multiple=method.multiple)
         self._pump()
 
-    def _answered_tags(self, tag: int, multiple: bool) -> list[int]:
-        if not multiple:
-            return [tag] if tag in self._unconfirmed else []
-        answered = []
-        for candidate in self._unconfirmed:  # in the order of publishing
-            if candidate > tag:
-                break
-            answered.append(candidate)
-        return answered
-
     def _returned(self, _channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        # The broker returns the message itself, not its number, and confirms it right afterwards.
-        wanted = (method.exchange, method.routing_key, properties.message_id or "", body)
-        for item in self._unconfirmed.values():
-            message = item.message
-            found = (message.exchange, message.routing_key, message.message_id, message.body)
-            if message.mandatory and not item.returned and found == wanted:
-                item.returned = True
-                return
+        self._window.give_back(method.exchange, method.routing_key, properties.message_id or "", body)
 
 
 class RabbitConsumer:

@@ -277,9 +277,7 @@ def test_a_relay_that_is_never_idle_sweeps_all_the_same(office: Office) -> None:
 
 
 @pytest.mark.usefixtures("running")
-def test_a_relay_survives_a_database_that_is_gone_for_a_while(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relay_survives_a_database_that_is_gone_for_a_while(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = threading.Event()
 
     def gone() -> AbstractContextManager[object]:

@@ -1,0 +1,102 @@
+"""The window of unconfirmed messages: what waits, what is in flight, and what became of it."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from foundation.broker import Message, Outcome
+
+WIDTH = 1000
+"""Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
+
+
+@dataclass(eq=False)
+class Batch:
+    """The messages of one `publish` call and what became of them so far."""
+
+    outcomes: list[Outcome]
+    remaining: int
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def resolve(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        self.remaining -= 1
+        if self.remaining == 0:
+            self.done.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    message: Message
+    batch: Batch
+    index: int
+    expires: float
+    returned: bool = False
+
+
+class Window:
+    """Numbers messages as the broker does on a channel, from 1, and takes its answers by number.
+    `submit` may be called from any thread, everything else from one."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Item] = deque()
+        self._unconfirmed: dict[int, _Item] = {}
+        self._sequence = 0
+
+    def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
+        """Queue messages that are worth sending for `timeout` seconds: then their caller gives up, and
+        will come again."""
+        batch = Batch([Outcome.UNKNOWN] * len(messages), len(messages))
+        expires = monotonic() + timeout
+        self._waiting.extend(_Item(message, batch, index, expires) for index, message in enumerate(messages))
+        return batch
+
+    def reopen(self) -> None:
+        """A new channel: what an earlier one left unconfirmed may or may not have arrived, and goes
+        first."""
+        self._waiting.extendleft(reversed(self._unconfirmed.values()))
+        self._unconfirmed = {}
+        self._sequence = 0
+
+    def give_up(self) -> None:
+        """Let everyone go who waits: nothing will be answered any more."""
+        for item in (*self._waiting, *self._unconfirmed.values()):
+            item.batch.done.set()
+
+    def take(self) -> Iterator[Message]:
+        """The messages to publish now, each as soon as it is numbered."""
+        while self._waiting and len(self._unconfirmed) < WIDTH:
+            item = self._waiting.popleft()
+            if item.expires >= monotonic():
+                self._sequence += 1
+                self._unconfirmed[self._sequence] = item
+                yield item.message
+
+    def answer(self, number: int, outcome: Outcome, *, multiple: bool) -> None:
+        """The broker's word for one message, or for all up to it."""
+        for answered in self._up_to(number) if multiple else [number] * (number in self._unconfirmed):
+            item = self._unconfirmed.pop(answered)
+            item.batch.resolve(item.index, Outcome.UNROUTABLE if item.returned else outcome)
+
+    def give_back(self, exchange: str, routing_key: str, message_id: str, body: bytes) -> None:
+        """The broker returns the message itself, not its number, and confirms it right afterwards."""
+        wanted = (exchange, routing_key, message_id, body)
+        for item in self._unconfirmed.values():
+            sent = item.message
+            if (
+                sent.mandatory
+                and not item.returned
+                and wanted == (sent.exchange, sent.routing_key, sent.message_id, sent.body)
+            ):
+                item.returned = True
+                return
+
+    def _up_to(self, number: int) -> list[int]:
+        answered = []
+        for candidate in self._unconfirmed:  # in the order of publishing
+            if candidate > number:
+                break
+            answered.append(candidate)
+        return answered
