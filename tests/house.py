@@ -53,6 +53,7 @@ from services.mailer.letters import Letters
 from services.mailer.welcome import Welcoming
 from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
 from services.order_intake.intake import Intake
+from services.order_intake.rejections import refuse
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -223,7 +224,7 @@ class House:
     def open_intake(self) -> Service:
         service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
         self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
-        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=self.orders.refuse)
+        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=refuse)
         service.lane(INTAKE_INSTALLS, self.orders.news())
         return service
 

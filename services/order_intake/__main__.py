@@ -11,6 +11,7 @@ from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Settings, load
 from foundation.runtime.worker import Worker
 from services.order_intake.intake import Intake
+from services.order_intake.rejections import refuse
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -24,7 +25,7 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
         service.ledger,
         capacity=own.capacity,
         threads=own.threads,
-        refused=intake.refuse,
+        refused=refuse,
     )
     news = Worker(INTAKE_INSTALLS, intake.news(), service.ledger, capacity=own.capacity)
     return (

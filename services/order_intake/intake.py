@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-from foundation.broker.codec import Malformed
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.hosting import AccountRequest, Server
 from foundation.runtime.claims import Claims
@@ -27,9 +26,9 @@ from schemas.installs import (
     InstallStarted,
     SiteSpec,
 )
-from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
-from services.order_intake import accounts
+from services.order_intake import accounts, rejections
 from services.order_intake.accounts import Order, OrderState
 
 MAX_TRIES = 6
@@ -70,7 +69,7 @@ class Intake:
         one under its id is rejected."""
         placed = event.data
         if errors := self._errors(placed):
-            return self._reject(tx, event, "invalid_order", errors)
+            return rejections.reject(tx, event, "invalid_order", errors)
         site = self._settings.sites[placed.site_type]
         order = accounts.accept(
             tx, placed, placed.blog_name or site.blog_name, placed.server or self._settings.default_server
@@ -80,17 +79,17 @@ class Intake:
     def _place_again(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
         order = accounts.find(tx, event.data.order_id)
         if order is None:
-            return Retry(tx.now + _PAUSE, _cause("in_progress", "another worker takes this order"))
+            return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "another worker takes this order"))
         ours = event.source == tx.source  # woken from its row, where server and title are settled
         if order.digest != accounts.digest(event.data) and not ours:
             errors = (FieldError(field="data.order_id", message="is taken by an order with other content"),)
-            return self._reject(tx, event, "order_conflict", errors)
+            return rejections.reject(tx, event, "order_conflict", errors)
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
             return Done()
         if order.state == OrderState.ACCEPTED and order.lease_until > tx.now:
-            return Retry(order.lease_until, _cause("in_progress", "another worker creates this account"))
+            return Retry(order.lease_until, rejections.cause("in_progress", "another worker creates this account"))
         if order.state == OrderState.ACCEPTED and order.tries > MAX_TRIES:
-            lost = _cause("worker_lost", f"{order.tries} workers were lost while they created this account")
+            lost = rejections.cause("worker_lost", f"{order.tries} workers were lost while they created this account")
             return self._give_up(tx, order, event, lost)
         taken = accounts.take_over(tx, order)
         return self._create(taken, event) if taken else Done()
@@ -163,9 +162,9 @@ class Intake:
         if order is None:
             return _wait_for_order(tx, event)
         if order.state == OrderState.ACCEPTED:
-            return Retry(tx.now + _PAUSE, _cause("in_progress", "the order's account is being created"))
+            return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "the order's account is being created"))
         if order.state != OrderState.CREATED:
-            return Park(_cause("no_account", f"the order is {order.state}"))
+            return Park(rejections.cause("no_account", f"the order is {order.state}"))
         due_at = self._due_at(order, tx.now)
         renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, due_at)
         if renewed:
@@ -216,21 +215,6 @@ class Intake:
             _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
         return known
 
-    def refuse(self, tx: Tx, problem: Malformed) -> None:
-        """Tell whoever watches that an order could not be read."""
-        data = problem.document.get("data")
-        order_id = data.get("order_id") if isinstance(data, dict) else None
-        self._emit_rejected(
-            tx,
-            OrderRejected(
-                order_id=str(order_id or "unknown")[:64],
-                event_id=str(problem.document.get("id", "unknown"))[:255],
-                event_source=str(problem.document.get("source", "unknown"))[:255],
-                cause=_cause(problem.code, str(problem)),
-                errors=tuple(FieldError(field=field, message=message) for field, message in problem.errors),
-            ),
-        )
-
     def _due_at(self, order: Order, now: datetime) -> datetime:
         return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
 
@@ -264,41 +248,9 @@ class Intake:
             errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
         return tuple(errors)
 
-    def _reject(self, tx: Tx, event: Event[OrderPlaced], code: str, errors: tuple[FieldError, ...]) -> Settled:
-        fields = "; ".join(f"{error.field} {error.message}" for error in errors)
-        rejected = OrderRejected(
-            order_id=event.data.order_id,
-            event_id=event.id,
-            event_source=event.source,
-            cause=_cause(code, fields),
-            errors=errors,
-        )
-        self._emit_rejected(tx, rejected)
-        return Park(rejected.cause)
-
-    def _emit_rejected(self, tx: Tx, rejected: OrderRejected) -> None:
-        tx.emit(rejected, rejected.order_id)
-        _log.warning("order.rejected", order_id=rejected.order_id, cause=rejected.cause.code)
-
 
 def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
     """Events may come out of order: what speaks of an unknown order may only be early."""
-    cause = _cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
+    early = rejections.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
     fresh = event.time is not None and abs(tx.now - event.time) < _FRESH
-    return Retry(tx.now + _PAUSE, cause) if fresh else Park(cause)
-
-
-_REMEDIES = {
-    "in_progress": "nothing: it is tried again by itself",
-    "order_conflict": "give every order an id of its own; an unchanged order may be sent again",
-    "invalid_order": "correct the field at the producer, or configure what it names, then `sitecrew parked requeue`",
-    "worker_lost": "look in the log for what ended order intake, mend it, then `sitecrew parked requeue`",
-    "no_account": "place the order first, or see why its account failed",
-    "no_such_order": "publish the order first, then `sitecrew parked requeue`",
-}
-
-
-def _cause(code: str, detail: str) -> Cause:
-    kind = CauseKind.TRANSIENT if code == "in_progress" else CauseKind.CONFLICT
-    remedy = _REMEDIES.get(code, "correct the event at the producer and publish it again")
-    return Cause(code=code, kind=kind, detail=detail[:1000], remedy=remedy)
+    return Retry(tx.now + _PAUSE, early) if fresh else Park(early)
