@@ -45,7 +45,7 @@ from services.installer import installs
 from services.installer.__main__ import MIGRATIONS as INSTALLER_MIGRATIONS
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.installs import Install
+from services.installer.installs import Install, State
 from services.installer.reconcile import Reconciler
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
@@ -350,6 +350,10 @@ class House:
     def find(self, install_id: str) -> Install | None:
         with self.installing.store.reading() as connection:
             return installs.find(connection, install_id)
+
+    def is_in(self, state: State, install_id: str = "order-1-g1") -> bool:
+        found = self.find(install_id)
+        return found is not None and found.state == state
 
     def mailed(self, *numbers: int) -> bool:
         """Whether these orders' first installs are at their happy end, as far as the installer has heard."""
