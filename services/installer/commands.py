@@ -17,7 +17,7 @@ _INTAKE = "/sitecrew/order-intake"
 _EARLY = timedelta(days=1)
 """How long a cancel may wait for the news of what it cancels. They come by different queues, of which
 one may stand still while the other is served; and an outbox is not emptied in order after a crash."""
-_PAUSE = timedelta(seconds=2)
+_PAUSE = timedelta(seconds=5)
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Commands:
         """Race-free: either the cancel or the worker's claim changes the row, never both."""
         install = installs.find(tx.connection, event.data.install_id)
         if install is None and _may_be_early(tx, event):
-            return Retry(tx.now + max(_PAUSE, (tx.now - (event.time or tx.now)) / 4), _NOT_STAGED)
+            return Retry(tx.now + _PAUSE, _NOT_STAGED)
         cancelled = install and moves.cancel(tx, install)
         if cancelled is None:
             return self._refuse(tx, event, event.data.install_id)
