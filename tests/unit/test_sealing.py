@@ -44,7 +44,11 @@ def test_it_is_the_sealed_box_of_libsodium() -> None:
     assert Opener(PRIVATE).open(b64encode(box.encrypt(b"secret")).decode()) == "secret"
 
 
-@pytest.mark.parametrize("sealed", ["", "not base64!", "AAAA", "\xff", Sealer(OTHER_PUBLIC).seal("x")])
+@pytest.mark.parametrize(
+    "sealed",
+    ["", "not base64!", "AAAA", "\xff", Sealer(OTHER_PUBLIC).seal("x")],
+    ids=["nothing", "no base64", "too short", "no ASCII", "to another key"],
+)
 def test_what_does_not_open_says_what_is_wrong_and_not_what_was_tried(sealed: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         Opener(PRIVATE).open(sealed)
@@ -61,7 +65,11 @@ def test_one_changed_bit_is_noticed(position: int, bit: int) -> None:
         Opener(PRIVATE).open(b64encode(bytes(sealed)).decode())
 
 
-@pytest.mark.parametrize("key", ["", "short", "A" * 43, "ö" * 44, "A" * 88, PUBLIC[:-1], f"{PUBLIC}\n\n{PUBLIC}"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "short", "A" * 43, "ö" * 44, "A" * 88, PUBLIC[:-1], f"{PUBLIC}\n\n{PUBLIC}"],
+    ids=["nothing", "short", "no padding", "no ASCII", "too long", "cut", "twice"],
+)
 @pytest.mark.parametrize(("maker", "setting"), [(Sealer, "keys.public"), (Opener, "keys.private")])
 def test_what_is_no_key_is_refused_at_the_start_with_the_way_to_get_one(
     maker: type[Sealer] | type[Opener], setting: str, key: str
