@@ -28,10 +28,10 @@ from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
+from sitecrew.machine import Plan, Running, stack
 from sitecrew.show import Life, Show
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.mailbox import Mailbox, read_message
-from sitecrew.up import Plan, Running, stack
 
 _ROOT = Path(__file__).parent.parent
 _EXAMPLES = _ROOT / "examples" / "orders"

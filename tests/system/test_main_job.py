@@ -16,8 +16,8 @@ from foundation.broker.topology import INSTALLER_DUE
 from schemas.installs import InstallCancel, TimerRunNow
 from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
+from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
-from sitecrew.up import Plan
 from tests.brokers import Vhost
 from tests.system.watching import Watched, watched
 
