@@ -26,8 +26,6 @@ from threading import Event
 from time import monotonic
 from typing import Any, Protocol
 
-import pytest
-
 from foundation.broker import Consumer, Delivery
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
@@ -38,8 +36,6 @@ from sitecrew.stack.rabbitmq import PrivateRabbit
 
 GIVEN = os.environ.get("TEST_AMQP_URL")
 IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
-IN_TURN = [pytest.mark.xdist_group("broker")] if GIVEN else []
-"""Marks for what uses a broker by a parameter; what names a fixture gets them in `tests/conftest.py`."""
 _VHOST = "tests-{worker}"
 
 

@@ -16,7 +16,7 @@ from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED, Topology
 from foundation.errors import ConfigurationError
-from tests.brokers import IN_TURN, Clock, Vhost, eventually, gather, until
+from tests.brokers import Clock, Vhost, eventually, gather, until
 
 UNIT = timedelta(milliseconds=50)
 TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=4))
@@ -49,7 +49,7 @@ def on_rabbitmq(vhost: Vhost, topology: Topology) -> Ground:
     return Ground(vhost.broker(topology), lambda: datetime.now(UTC), lambda _: None)
 
 
-@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=IN_TURN)])
+@pytest.fixture(params=["memory", "rabbitmq"])
 def open_ground(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Ground]]:
     opened: list[Ground] = []
     vhost = request.getfixturevalue("vhost") if request.param == "rabbitmq" else None
