@@ -44,13 +44,19 @@ class Window:
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
         self._sequence = 0
+        self._given_up = False
+        self._lock = threading.Lock()
+        """Between those who submit and the one who gives up."""
 
     def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
         """Queue messages that are worth sending for `timeout` seconds: then their caller gives up, and
         will come again."""
         batch = Batch([Outcome.UNKNOWN] * len(messages), len(messages))
         expires = monotonic() + timeout
-        self._waiting.extend(_Item(message, batch, index, expires) for index, message in enumerate(messages))
+        with self._lock:
+            self._waiting.extend(_Item(message, batch, index, expires) for index, message in enumerate(messages))
+            if self._given_up:
+                batch.done.set()
         return batch
 
     def reopen(self) -> None:
@@ -61,9 +67,11 @@ class Window:
         self._sequence = 0
 
     def give_up(self) -> None:
-        """Let everyone go who waits: nothing will be answered any more."""
-        for item in (*self._waiting, *self._unconfirmed.values()):
-            item.batch.done.set()
+        """Let everyone go who waits, and who comes later: nothing will be answered any more."""
+        with self._lock:
+            self._given_up = True
+            for item in (*self._waiting, *self._unconfirmed.values()):
+                item.batch.done.set()
 
     def take(self) -> Iterator[Message]:
         """The messages to publish now, each as soon as it is numbered."""
