@@ -21,7 +21,8 @@ def _rfc3339(moment: datetime) -> str:
 Moment = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
 """A point in time. RFC 3339 with an offset when read, always UTC with `Z` when written."""
 
-_Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+_Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A CloudEvents string: no control characters (specification 1.0.2, section 3)."""
 
 
 class Event(Model, Generic[DataT_co]):
