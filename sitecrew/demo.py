@@ -116,7 +116,7 @@ def _variation(example: Event[OrderPlaced], count: int) -> Event[OrderPlaced]:
     changes = {
         "order_id": f"{first.order_id}-{count}",
         "domain": f"{name}{count}.{rest}",
-        "customer": first.customer.model_copy(update={"email": f"jo@{name}{count}.{rest}"}),
+        "customer": first.customer.model_copy(update={"email": f"hello@{name}{count}.{rest}"}),
         "blog_name": f"{first.blog_name} No. {count}",
     }
     placed = first.model_copy(update=changes)
