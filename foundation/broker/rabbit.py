@@ -137,7 +137,7 @@ class RabbitBroker:
             yield connection
         except ChannelClosedByBroker as closed:
             raise ConfigurationError(
-                f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`, docs/operate.md"
+                f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`"
             ) from None
         except _UNANSWERED as error:
             raise self._unreachable(_why(error)) from None

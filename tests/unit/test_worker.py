@@ -1,5 +1,6 @@
 """The loop around the handlers: what is settled when, and what one message may cost the others."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
 from foundation.errors import StoreUnreachable
+from foundation.runtime import worker as worker_module
 from foundation.runtime.relay import Relay
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handler, Handlers, Park, Retry, Settled, Worker
@@ -312,18 +314,34 @@ def test_one_that_is_no_event_among_ten_costs_the_others_nothing(lane: Lane) -> 
 
 
 def test_what_the_inbox_cannot_even_be_asked_for_is_parked(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL's text takes no NUL, so that even asking the inbox for such an id is an error."""
+    """A database may take some text for an error; the message must not be lost for it."""
 
     def chokes(_connection: Connection, _consumer: str, identities: list[inbox_module.Identity]) -> set[object]:
         if identities:
-            raise ValueError("text fields cannot contain NUL")
+            raise ValueError("text fields cannot contain this")
         return set()
 
     monkeypatch.setattr(inbox_module, "seen", chokes)
-    lane.send("a", id="bad\0id")
+    lane.send("a", id="bad id")
     lane.rest()
     assert len(lane.parked()) == 1
     assert lane.broker.depth(INTAKE_ORDERS) == 0
+
+
+@pytest.mark.parametrize("field", ["id", "source", "type", "subject"])
+def test_a_control_character_in_an_attribute_is_parked_with_the_field(lane: Lane, field: str) -> None:
+    """CloudEvents forbids them, and PostgreSQL's text takes no NUL."""
+    event = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/s",
+        "type": "sitecrew.order.cancelled.v1",
+        "data": {"order_id": "a"},
+    }
+    lane.send_bytes(json.dumps({**event, field: "a\0b"}).encode())
+    lane.rest()
+    (parked,) = lane.parked()
+    assert parked.headers["field"] == field
 
 
 def test_what_is_parked_can_be_requeued(lane: Lane) -> None:
@@ -415,7 +433,7 @@ def test_a_retry_comes_at_its_time_and_without_the_brokers_old_headers(lane: Lan
     assert [event.id for event in seen] == ["1", "1"]
 
 
-@pytest.mark.parametrize("text", ["é" * 255, "\U0001f600" * 200, "a\0b", "\u202e" * 255])
+@pytest.mark.parametrize("text", ["é" * 255, "\U0001f600" * 200, "\u202e" * 255])
 def test_whatever_id_and_subject_an_event_has_its_retry_can_be_published(lane: Lane, text: str) -> None:
     at = lane.clock.now() + timedelta(seconds=5)
     lane.handler = lambda tx, _event: Retry(at, CAUSE) if tx.now < at else Done()
@@ -526,6 +544,20 @@ def test_nothing_new_is_begun_while_a_suspect_has_its_chance(lane: Lane) -> None
     assert acting.together[0] == {"a"}
     assert all("a" not in group for group in acting.together[1:])
     assert sorted(acting.recorded) == ["a", "b", "c"]
+
+
+def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    acting = lane.hold()
+    lane.send("a")
+    lane.turn()
+    lane.kill()
+    hanging = lane.hold()
+    lane.send("b")
+    lane.until(lambda: lane.turn() and hanging.at_work == {"b"})
+    monkeypatch.setattr(worker_module, "_HANGING", 0.0)
+    lane.until(lambda: lane.turn() or hanging.at_work == {"a", "b"})
+    lane.until(lambda: hanging.at_work == {"a", "b"})
+    assert acting.recorded == []
 
 
 def test_a_message_that_kills_its_worker_is_parked_and_its_neighbours_are_done(lane: Lane) -> None:

@@ -131,7 +131,7 @@ class MemoryBroker:
 
     def _line(self, queue: str) -> Line:
         if queue not in self._lines:
-            raise ConfigurationError(f"there is no queue '{queue}'. See `sitecrew topology check`, docs/operate.md")
+            raise ConfigurationError(f"there is no queue '{queue}'. See `sitecrew topology check`")
         return self._lines[queue]
 
     def _first_due(self) -> tuple[datetime, Line] | None:
