@@ -87,7 +87,9 @@ def _entry(document: dict[str, Any]) -> catalogue.EventType:
     if versions := catalogue.versions_of(name):
         known = ", ".join(versions)
         raise Malformed("unknown_version", "type", f"'{name[:80]}' is a version unknown here; send {known}", document)
-    raise Malformed("unknown_type", "type", f"'{name[:80]}' is unknown here; schemas/export/ has those that are known", document)
+    raise Malformed(
+        "unknown_type", "type", f"'{name[:80]}' is unknown here; schemas/export/ has what is known", document
+    )
 
 
 def _invalid(error: ValidationError, document: dict[str, Any]) -> Malformed:

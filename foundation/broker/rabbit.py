@@ -136,9 +136,7 @@ class RabbitBroker:
         try:
             yield connection
         except ChannelClosedByBroker as closed:
-            raise ConfigurationError(
-                f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`"
-            ) from None
+            raise ConfigurationError(f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`") from None
         except _UNANSWERED as error:
             raise self._unreachable(_why(error)) from None
         finally:
