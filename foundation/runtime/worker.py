@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -28,6 +29,9 @@ from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from schemas.envelope import Event
 from schemas.values import Cause, CauseKind, Model
+
+_HANGING = 900.0
+"""Seconds after which an act is waited for no longer by those who want to be alone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -85,6 +89,14 @@ class _Piece:
         return (self.event.source, self.event.id) if self.event else None
 
 
+@dataclass(frozen=True)
+class _InHand:
+    """What is being acted on: all its copies, and since when (monotonic)."""
+
+    deliveries: list[Delivery]
+    since: float
+
+
 class Worker:
     """Handles the deliveries of one queue, at most `capacity` at a time, with `threads` for acts."""
 
@@ -104,7 +116,7 @@ class Worker:
         self._capacity = capacity
         self._refused = refused
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=queue)
-        self._acting: dict[inbox.Identity | None, list[Delivery]] = {}
+        self._acting: dict[inbox.Identity | None, _InHand] = {}
         self._finished: SimpleQueue[_Piece] = SimpleQueue()
         self._suspects: list[Delivery] = []
         self._trying = False
@@ -151,8 +163,9 @@ class Worker:
 
     def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[_Piece]:
         recorded = self._recorded(0)
-        self._trying = self._trying and bool(self._acting)
-        if self._suspects and taking and not (recorded or self._acting):
+        busy = any(hand.since > monotonic() - _HANGING for hand in self._acting.values())
+        self._trying = self._trying and busy
+        if self._suspects and taking and not (recorded or busy):
             return [self._next_suspect()]
         room = self._capacity - len(self._acting)
         if self._suspects or self._trying or not taking or room <= 0:
@@ -184,7 +197,7 @@ class Worker:
         left = []
         for piece in pieces:
             if piece.fresh and piece.identity in self._acting:
-                self._acting[piece.identity].append(piece.delivery)
+                self._acting[piece.identity].deliveries.append(piece.delivery)
             else:
                 left.append(piece)
         return left
@@ -281,11 +294,11 @@ class Worker:
         settled: list[Delivery] = []
         for piece, result in results:
             if isinstance(result, Act) and piece.identity:
-                self._acting[piece.identity] = [piece.delivery]
+                self._acting[piece.identity] = _InHand([piece.delivery], monotonic())
                 result.claimed()
                 self._pool.submit(self._act, consumer, piece, result)
             elif piece.identity and not piece.fresh:
-                settled += self._acting.pop(piece.identity)
+                settled += self._acting.pop(piece.identity).deliveries
             else:
                 settled.append(piece.delivery)
         consumer.settle(settled)

@@ -39,7 +39,7 @@ _Title = Annotated[str | None, typer.Option(metavar="TEXT", help="The site's tit
         "sitecrew order place order.json --wait",
         "sitecrew order place - < orders.jsonl",
         "sitecrew order place --order-id 1042 --domain shop.example \\",
-        "    --site-type wordpress --name 'Example Customer' --email customer@example.org",
+        "    --site-type wordpress --name 'A Customer' --email a@example.org",
     )
 )
 def place(
