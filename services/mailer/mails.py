@@ -64,6 +64,7 @@ class Mail:
     lease_until: datetime | None
     wake_at: datetime | None
     completed: InstallCompleted
+    created_at: datetime
     message_id: str | None = None
     cause: Cause | None = None
 
@@ -90,7 +91,7 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
     }
     if not insert_new(tx.connection, mails, row):
         return None
-    return Mail(completed.install_id, state, 0, None, row["wake_at"], completed)
+    return Mail(completed.install_id, state, 0, None, row["wake_at"], completed, tx.now)
 
 
 def find(tx: Tx, install_id: str) -> Mail | None:
@@ -165,6 +166,7 @@ def _mail(row: Any) -> Mail:
         lease_until=row["lease_until"],
         wake_at=row["wake_at"],
         completed=row["completed"],
+        created_at=row["created_at"],
         message_id=row["message_id"],
         cause=row["cause"],
     )

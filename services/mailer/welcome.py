@@ -71,7 +71,9 @@ class Welcoming:
         )
 
     def _answer(self, tx: Tx, mail: Mail, event: Event[InstallCompleted]) -> Settled:
-        """Say once more what became of the letter: whoever asks again has not heard it."""
+        """Say once more what became of the letter to an installer that has not heard it, and asks."""
+        if event.source == tx.source or event.time is None or event.time <= mail.created_at:
+            return Done()  # a late copy of what the letter was sent for
         recipient = mail.completed.customer.email
         if mail.state == State.SENT:
             said = MailSent(**_ref(mail.completed), recipient=recipient, message_id=mail.message_id or "")
