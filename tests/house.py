@@ -316,7 +316,7 @@ class House:
         """One batch of the timer, and all that follows from it."""
         consumer = self.broker.consumer(INSTALLER_DUE, 4)
         deadline = monotonic() + 20
-        while self.batch.turn(consumer, timeout=0.02) or not self.batch.idle:
+        while self.batch.turn(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
             assert monotonic() < deadline, "the batch does not come to an end"
         self.batch.drain(consumer)
         self.settle()

@@ -47,8 +47,9 @@ def refuse(tx: Tx, problem: Malformed) -> None:
     """Tell whoever watches that an order could not be read."""
     data: Any = problem.document.get("data")
     order_id = data.get("order_id") if isinstance(data, dict) else None
+    legible = "".join(letter for letter in str(order_id or "") if letter.isprintable())
     rejected = OrderRejected(
-        order_id=str(order_id or "unknown")[:64],
+        order_id=legible[:64] or "unknown",
         event_id=str(problem.document.get("id", "unknown"))[:255],
         event_source=str(problem.document.get("source", "unknown"))[:255],
         cause=cause(problem.code, str(problem)),

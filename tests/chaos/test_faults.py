@@ -1,6 +1,7 @@
 """What goes wrong in and around the services, at every step of an order's life: nothing is lost, and
 nothing is done twice that can be seen."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -282,12 +283,30 @@ _ORDER = codec.encode(
         subject="order-x",
     )
 )
+_json = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _with(path: str, value: object) -> bytes:
+    """The order with one thing in it replaced."""
+    document = json.loads(_ORDER)
+    place = document
+    *way, last = path.split(".")
+    for step in way:
+        place = place[step]
+    place[last] = value
+    return json.dumps(document).encode()
+
+
+_PATHS = ["type", "id", "source", "subject", "time", "data", "data.order_id", "data.domain", "data.customer.email"]
 _texts = st.text(max_size=300).filter(lambda text: len(text.encode(errors="ignore")) <= 255 and text.isprintable())
 _junk = st.one_of(
+    st.builds(_with, st.sampled_from(_PATHS), _json),
     st.binary(max_size=300),
-    st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=20).map(
-        lambda value: repr(value).encode(errors="replace")
-    ),
+    _json.map(lambda value: repr(value).encode(errors="replace")),
     st.integers(0, len(_ORDER)).map(lambda length: _ORDER[:length]),
     st.tuples(st.integers(0, len(_ORDER) - 1), st.binary(min_size=1, max_size=3)).map(
         lambda change: _ORDER[: change[0]] + change[1] + _ORDER[change[0] + 1 :]
@@ -350,6 +369,15 @@ def test_what_hardly_fits_a_message_can_still_be_parked(house: House, properties
     assert parked.body == b"{"
     headers = properties.get("headers", {})
     assert {name for name in headers if name.startswith("ce-")} <= set(parked.headers)
+
+
+@pytest.mark.parametrize("order_id", ["\0", "a\u0007b", "x" * 80, "\U0001f600" * 64, {"a": "\0"}, [], 7, " "])
+def test_an_order_whose_id_is_illegible_is_rejected_by_its_field(house: House, order_id: object) -> None:
+    house.broker.publisher().publish([Message(ORDERS, "order.placed.v1", _with("data.order_id", order_id))])
+    house.settle()
+    assert house.parked()[0].headers["field"] == "data.order_id"
+    (rejected,) = house.events()
+    assert [error.field for error in rejected.data.errors] == ["data.order_id"]
 
 
 def test_one_that_is_no_event_among_ten_orders_costs_the_others_nothing(house: House) -> None:
@@ -698,3 +726,19 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
     assert states == [State.INSTALLED, State.INSTALLED]
     assert house.broker.depth(INSTALLER_NOW) == 1
     assert house.said().count("install.completed") == 2, "and what was to be said of it is published"
+
+
+def test_a_chore_that_fails_is_tried_again_and_ends_nothing(house: House) -> None:
+    problems = iter([StoreUnreachable("gone"), LookupError("a bug")])
+    enough = threading.Event()
+
+    def chore() -> None:
+        if problem := next(problems, None):
+            raise problem
+        enough.set()
+
+    service = service_module.Service("x", house.intake.store, house.broker, house.intake.ledger, house.clock.now)
+    running = threading.Thread(target=service.every(0.01, chore), args=(enough,))
+    running.start()
+    running.join(PATIENCE)
+    assert enough.is_set()
