@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
 
-from tests.brokers import GIVEN, NoBroker, Node, SharedNode, Vhost, node, vhost_url
+from tests.brokers import GIVEN, Brokers, NoBroker, Node, SharedNode, emptied, node
 
 _SHARED = pytest.StashKey[SharedNode]()
 
@@ -22,38 +24,29 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def amqp_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a virtual host for this worker alone."""
+def vhosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Addresses of virtual hosts, for this worker alone, each with nothing in it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if GIVEN and count > 1:
-        # Two workers that delete each other's queues do the broker lasting harm: on 3.10.8 the supervisor
-        # of all dead-lettering gives up, and no such queue of the node works again until it is restarted.
         pytest.fail("TEST_AMQP_URL is one virtual host, where tests take turns: run pytest with -n 0")
     if GIVEN:
-        return GIVEN
+        return emptied(GIVEN)
     mine = tmp_path_factory.getbasetemp()
     run = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
     shared = SharedNode(run / "rabbitmq", [f"gw{number}" for number in range(count)])
     request.config.stash[_SHARED] = shared
     try:
-        return vhost_url(shared.acquire(), worker)
+        return shared.acquire(worker)
     except NoBroker as reason:
         return _without(reason)
 
 
-@pytest.fixture(scope="session")
-def _vhost(amqp_url: str) -> Iterator[Vhost]:
-    vhost = Vhost(amqp_url)
-    yield vhost
-    vhost.empty()
-
-
 @pytest.fixture
-def vhost(_vhost: Vhost) -> Iterator[Vhost]:
+def brokers(vhosts: Iterator[str]) -> Iterator[Brokers]:
     """Where brokers can be made that find RabbitMQ empty; they are closed after the test."""
-    yield _vhost
-    _vhost.close()
+    with closing(Brokers(vhosts)) as brokers:
+        yield brokers
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def breakable_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         _without(reason)
 
 
-def _without(reason: NoBroker) -> str:
+def _without(reason: NoBroker) -> NoReturn:
     if "CI" in os.environ and not GIVEN:
         pytest.fail(str(reason))
     pytest.skip(str(reason))

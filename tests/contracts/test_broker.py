@@ -16,7 +16,7 @@ from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED, Topology
 from foundation.errors import ConfigurationError
-from tests.brokers import Clock, Vhost, eventually, gather, until
+from tests.brokers import Brokers, Clock, eventually, gather, until
 
 UNIT = timedelta(milliseconds=50)
 TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=4))
@@ -45,17 +45,17 @@ def in_memory(topology: Topology) -> Ground:
     return Ground(broker, clock, let_pass)
 
 
-def on_rabbitmq(vhost: Vhost, topology: Topology) -> Ground:
-    return Ground(vhost.broker(topology), lambda: datetime.now(UTC), lambda _: None)
+def on_rabbitmq(brokers: Brokers, topology: Topology) -> Ground:
+    return Ground(brokers.broker(topology), lambda: datetime.now(UTC), lambda _: None)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
 def open_ground(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Ground]]:
     opened: list[Ground] = []
-    vhost = request.getfixturevalue("vhost") if request.param == "rabbitmq" else None
+    brokers = request.getfixturevalue("brokers") if request.param == "rabbitmq" else None
 
     def open_ground(topology: Topology) -> Ground:
-        opened.append(on_rabbitmq(vhost, topology) if vhost else in_memory(topology))
+        opened.append(on_rabbitmq(brokers, topology) if brokers else in_memory(topology))
         return opened[-1]
 
     yield open_ground

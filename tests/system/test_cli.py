@@ -25,7 +25,7 @@ from foundation.runtime.sealing import generate_keys
 from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static
-from tests.brokers import Vhost, eventually, gather, until
+from tests.brokers import Brokers, eventually, gather, until
 
 # One worker starts the services once. With a given broker, conftest.py has put all its tests into one group.
 pytestmark = pytest.mark.timeout(120)
@@ -98,13 +98,16 @@ def environment() -> dict[str, str]:
 # Before any service runs
 
 
-def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(vhost: Vhost, tmp_path: Path) -> None:
+def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(
+    brokers: Brokers, tmp_path: Path
+) -> None:
     """It came through the delay ladder: the broker's first word about it is not the last."""
     queues = [
         replace(queue, arguments={**queue.arguments, "x-delivery-limit": 2}) if queue.name == INSTALLER_DUE else queue
         for queue in table.sitecrew(Ladder(UNIT_MS, LEVELS)).queues
     ]
-    broker = vhost.broker(replace(table.sitecrew(Ladder(UNIT_MS, LEVELS)), queues=tuple(queues)))
+    url = brokers.url()
+    broker = brokers.broker(replace(table.sitecrew(Ladder(UNIT_MS, LEVELS)), queues=tuple(queues)), url)
     broker.declare()
     now = datetime.now(UTC)
     exchange, key = broker.topology.ladder.route(destination(INSTALLER_DUE), now + timedelta(milliseconds=300), now)
@@ -119,7 +122,7 @@ def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(v
 
     hand_out_too_often()
     config = tmp_path / "sitecrew.toml"
-    config.write_text(f'amqp_url = "{vhost.url}"\ndelay.unit_ms = {UNIT_MS}\ndelay.levels = {LEVELS}\n')
+    config.write_text(f'amqp_url = "{url}"\ndelay.unit_ms = {UNIT_MS}\ndelay.levels = {LEVELS}\n')
     cli = Company(config, tmp_path, Mailbox(tmp_path), broker)
     (row,) = cli.sitecrew("parked", "list", "--json").json
     assert (row["came_from"], row["code"], row["by"]) == (INSTALLER_DUE, "delivery_limit", "broker")
@@ -148,20 +151,21 @@ def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(v
 
 
 @pytest.fixture(scope="module")
-def company(_vhost: Vhost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """Services started with `sitecrew run`; the timer ticks every second."""
     directory = tmp_path_factory.mktemp("company")
     hosting = directory / "hosting"
     hosting.mkdir()
-    broker = _vhost.broker(table.sitecrew(Ladder(UNIT_MS, LEVELS)))  # finds the place empty, and will leave it so
+    url = next(vhosts)
     with ExitStack() as opened:
+        broker = RabbitBroker([url], table.sitecrew(Ladder(UNIT_MS, LEVELS)))
         opened.callback(broker.close)
         mailbox = opened.enter_context(Mailbox(directory / "letters"))
         web = static.serve(hosting, "127.0.0.1", free_port())
         opened.callback(web.server_close)
         opened.callback(web.shutdown)
         threading.Thread(target=web.serve_forever, daemon=True).start()
-        config = write_settings(directory, _vhost.url, web.server_address[1], mailbox.port)
+        config = write_settings(directory, url, web.server_address[1], mailbox.port)
         made = Company(config, hosting, mailbox, broker)
         for service in ("order-intake", "installer", "mailer"):
             opened.callback(stop, start(made, service, directory / f"{service}.log"))

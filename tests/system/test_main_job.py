@@ -18,7 +18,6 @@ from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
 from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
-from tests.brokers import Vhost
 from tests.system.watching import Watched, watched
 
 NEVER = "0 0 29 2 *"
@@ -34,7 +33,7 @@ def _php_and_mariadb() -> None:
 
 
 @pytest.fixture(scope="class")
-def crew(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Watched]:
+def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str]) -> Iterator[Watched]:
     """A stack whose timer ticks every two seconds, and which retries soon."""
     settings = {
         "timer.every": "*/2 * * * * *",
@@ -42,15 +41,15 @@ def crew(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Wa
         "installer.lease_seconds": 3,
         "mailer.smtp.timeout_seconds": 5,
     }
-    with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=_vhost.emptied_url(), settings=settings)) as stack:
+    with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=next(vhosts), settings=settings)) as stack:
         yield stack
 
 
 @pytest.fixture(scope="class")
-def calm(tmp_path_factory: pytest.TempPathFactory, _vhost: Vhost) -> Iterator[Watched]:
+def calm(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str]) -> Iterator[Watched]:
     """A stack whose timer never ticks by itself, and which does not stage static sites."""
     settings = {"timer.every": NEVER, "sites.static.stage": False, "sites.wordpress.settle_seconds": 2}
-    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=_vhost.emptied_url(), settings=settings)) as stack:
+    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=next(vhosts), settings=settings)) as stack:
         yield stack
 
 
