@@ -301,6 +301,14 @@ class House:
                 return
             assert monotonic() < deadline, "it does not come to rest"
 
+    def turn_until(self, reached: Callable[[], Any]) -> None:
+        """Let everything move until something is so, which may be in the middle of an act."""
+        deadline = monotonic() + 20
+        while not reached():
+            assert monotonic() < deadline, "it does not come to that"
+            for service in self.services:
+                service.turn()
+
     def advance(self, seconds: float) -> None:
         """Turn the clock, and let everything happen that this brings."""
         self.pass_time(seconds)

@@ -1,6 +1,7 @@
 """Orders and the accounts made from them: order intake's table, and every change to it.
 
-accepted -> created | failed ;  accepted | created -> cancelled ;  failed -> accepted (again)
+accepted -> created | failed ;  accepted | created | failed -> cancelled ;  failed -> accepted (again) ;
+cancelled -> created (the cancel came too late: the site is there)
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +10,20 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, String, Table, UniqueConstraint, bindparam, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    case,
+    or_,
+    select,
+    update,
+)
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
@@ -41,9 +55,12 @@ orders = Table(
     Column("account", Kept(AccountRef)),
     Column("cause", Kept(Cause)),
     Column("tries", Integer, nullable=False),
+    Column("tries_before", Integer, nullable=False),
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("install_state", String(16), nullable=False),
+    Column("has_site", Boolean, nullable=False),
+    Column("cancel_reason", String(200)),
     Column("announcements", Integer, nullable=False),
     Column("announce_at", Utc),
     Column("created_at", Utc, nullable=False),
@@ -76,8 +93,20 @@ class Order:
     username: str
     account: AccountRef | None
     tries: int
+    tries_before: int
+    """Those that were used up before the order, having failed, was sent again."""
     lease_until: datetime
     generation: int
+    install_state: str
+    """What was last heard of the newest install."""
+    has_site: bool
+    """Whether an install of the order was completed."""
+    cancel_reason: str | None
+
+    @property
+    def tries_now(self) -> int:
+        """How often it was claimed since it was sent, or sent again."""
+        return self.tries - self.tries_before
 
 
 def digest(order: OrderPlaced) -> str:
@@ -105,7 +134,9 @@ def accept(tx: Tx, placed: OrderPlaced, title: str, server: str) -> Order | None
 
 def take_over(tx: Tx, order: Order) -> Order | None:
     """Claim an order whose worker was lost, or that failed; None if another was faster."""
-    return _move(tx, order, OrderState.ACCEPTED, tries=order.tries + 1, cause=None, **_leased(tx.now))
+    before = order.tries if order.state == OrderState.FAILED else order.tries_before
+    changes = {"tries": order.tries + 1, "tries_before": before, "cause": None, **_leased(tx.now)}
+    return _move(tx, order, OrderState.ACCEPTED, **changes)
 
 
 def renew(tx: Tx, held: dict[str, int]) -> None:
@@ -137,25 +168,52 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
     )
 
 
-def cancelled(tx: Tx, order: Order) -> Order | None:
-    return _move(tx, order, OrderState.CANCELLED, announce_at=None)
+def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
+    """The newest install is not wanted; nor is the order, unless it has a site already. The cancel is
+    repeated until the install is over."""
+    state = OrderState.CREATED if order.has_site else OrderState.CANCELLED
+    announced = _announced(tx.now, 0) if order.state == OrderState.CREATED else {"announce_at": None}
+    return _move(tx, order, state, cancel_reason=reason, **announced)
 
 
 def next_generation(tx: Tx, order: Order, title: str, due_at: datetime) -> Order | None:
     """The order's next install is staged; None if another was faster."""
     generation = order.generation + 1
-    return _move(tx, order, order.state, generation=generation, title=title, install_state="", **_announced(due_at, 0))
+    fresh = {"install_state": "", "cancel_reason": None, **_announced(due_at, 0)}
+    return _move(tx, order, order.state, generation=generation, title=title, **fresh)
 
 
 def announced_again(tx: Tx, order: Order, due_at: datetime, number: int) -> None:
-    """The install was published once more, after `number` times before."""
+    """The install, or its cancel, was published once more, after `number` times before."""
     _move(tx, order, order.state, **_announced(due_at, number))
 
 
+OVER = ("installed", "cancelled")
+"""What an install of which nothing more comes was last heard to be."""
+
+_HEARD = update(orders).where(
+    orders.c.order_id == bindparam("of_order"), orders.c.generation == bindparam("of_generation")
+)
+_SITE_IS_THERE = (
+    update(orders)
+    .where(orders.c.order_id == bindparam("of_order"))
+    .values(
+        has_site=True, state=case((orders.c.state == OrderState.CANCELLED, OrderState.CREATED), else_=orders.c.state)
+    )
+)
+
+
 def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
-    """The installer has the install: it needs no more announcing."""
-    change = update(orders).where(orders.c.order_id == order_id, orders.c.generation == generation)
-    tx.execute(change.values(install_state=install_state, announce_at=None))
+    """The installer has the install: it needs no more announcing. Its cancel does, until it is over: one
+    that runs, and cannot be cancelled, may yet be staged again."""
+    about = {"of_order": order_id, "of_generation": generation, "install_state": install_state}
+    if install_state == "installed":
+        tx.execute(_SITE_IS_THERE, {"of_order": order_id})
+    if install_state in OVER:
+        tx.execute(_HEARD, {**about, "announce_at": None})
+    else:
+        silenced = case((orders.c.cancel_reason.is_(None), None), else_=orders.c.announce_at)
+        tx.execute(_HEARD.values(announce_at=silenced), about)
 
 
 def woken(tx: Tx, order: Order) -> OrderPlaced:
@@ -172,11 +230,11 @@ def woken(tx: Tx, order: Order) -> OrderPlaced:
 
 
 def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
-    """Accepted orders that nobody is at work on, and created ones of whose install nothing was heard in
-    time; and how often it was announced."""
+    """Accepted orders that nobody is at work on, and others of whose install, or of its cancel, nothing was
+    heard in time; and how often that was announced."""
     due = (
         select(orders)
-        .where(orders.c.announce_at < tx.now, orders.c.state.in_([OrderState.ACCEPTED, OrderState.CREATED]))
+        .where(orders.c.announce_at < tx.now, orders.c.state != OrderState.FAILED)
         .order_by(orders.c.announce_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -208,8 +266,11 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
         "account": None,
         "cause": None,
         "tries": 1,
+        "tries_before": 0,
         "generation": 0,
         "install_state": "",
+        "has_site": False,
+        "cancel_reason": None,
         "announcements": 0,
         **_leased(tx.now),
         "created_at": tx.now,
@@ -257,6 +318,10 @@ def _order(row: Any) -> Order:
         username=row["username"],
         account=row["account"],
         tries=row["tries"],
+        tries_before=row["tries_before"],
         lease_until=row["lease_until"],
         generation=row["generation"],
+        install_state=row["install_state"],
+        has_site=row["has_site"],
+        cancel_reason=row["cancel_reason"],
     )

@@ -88,8 +88,10 @@ class Intake:
             return Done()
         if order.state == OrderState.ACCEPTED and order.lease_until > tx.now:
             return Retry(order.lease_until, rejections.cause("in_progress", "another worker creates this account"))
-        if order.state == OrderState.ACCEPTED and order.tries > MAX_TRIES:
-            lost = rejections.cause("worker_lost", f"{order.tries} workers were lost while they created this account")
+        if order.state == OrderState.ACCEPTED and order.tries_now > MAX_TRIES:
+            lost = rejections.cause(
+                "worker_lost", f"{order.tries_now} workers were lost while they created this account"
+            )
             return self._give_up(tx, order, event, lost)
         taken = accounts.take_over(tx, order)
         return self._create(taken, event) if taken else Done()
@@ -138,8 +140,8 @@ class Intake:
 
     def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
-        pause = _PAUSE * 2 ** (order.tries - 1)
-        if order.tries >= MAX_TRIES:
+        pause = _PAUSE * 2 ** (order.tries_now - 1)
+        if order.tries_now >= MAX_TRIES:
             return self._give_up(tx, order, event, cause)
         if cause.code == "username_taken":
             accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries))
@@ -164,7 +166,7 @@ class Intake:
         if order.state == OrderState.ACCEPTED:
             return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "the order's account is being created"))
         if order.state != OrderState.CREATED:
-            return Park(rejections.cause("no_account", f"the order is {order.state}"))
+            return Park(rejections.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}"))
         due_at = self._due_at(order, tx.now)
         renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, due_at)
         if renewed:
@@ -176,11 +178,19 @@ class Intake:
         order = accounts.find(tx, event.data.order_id)
         if order is None:
             return _wait_for_order(tx, event)
-        if accounts.cancelled(tx, order) and order.state == OrderState.CREATED:
-            reason = event.data.reason or "the order was cancelled"
-            cancel = InstallCancel(install_id=install_id(order.order_id, order.generation), reason=reason)
-            tx.emit(cancel, order.order_id, event)
+        if order.has_site and order.install_state in accounts.OVER:
+            errors = (FieldError(field="data.order_id", message="is installed: there is nothing to take back"),)
+            return rejections.reject(tx, event, "already_installed", errors)
+        if order.state == OrderState.CANCELLED:
+            return Done()
+        cancelled = accounts.cancelled(tx, order, event.data.reason or "the order was cancelled")
+        if cancelled and order.state == OrderState.CREATED:
+            self._cancel_install(tx, cancelled, event)
         return Done()
+
+    def _cancel_install(self, tx: Tx, order: Order, event: Event[Any] | None) -> None:
+        install = install_id(order.order_id, order.generation)
+        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, event)
 
     def hear(
         self,
@@ -193,7 +203,7 @@ class Intake:
         return Done()
 
     def announce_again(self, ledger: Ledger) -> None:
-        """Publish once more the installs of which nothing was heard in time: their events were lost
+        """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
         with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
         accepted orders whose messages were lost."""
         with ledger.transaction() as tx:
@@ -204,8 +214,15 @@ class Intake:
                     continue
                 accounts.announced_again(tx, order, tx.now, number)
                 if self._knows(order):
-                    self._stage(tx, order, tx.now, None)
+                    self._announce(tx, order)
                     _log.warning("install.announced_again", order_id=order.order_id, number=number)
+
+    def _announce(self, tx: Tx, order: Order) -> None:
+        if order.cancel_reason is None:
+            self._stage(tx, order, tx.now, None)
+        else:  # the installer cancels only what it knows
+            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id)
+            self._cancel_install(tx, order, None)
 
     def _knows(self, order: Order) -> bool:
         """Whether the order's server and site type are still configured; one that is not must not keep

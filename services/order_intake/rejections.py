@@ -8,7 +8,7 @@ from foundation.broker.codec import Malformed
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Park
 from schemas.envelope import Event
-from schemas.orders import FieldError, OrderPlaced, OrderRejected
+from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderRejected
 from schemas.values import Cause, CauseKind
 
 _REMEDIES = {
@@ -16,7 +16,9 @@ _REMEDIES = {
     "order_conflict": "give every order an id of its own; an unchanged order may be sent again",
     "invalid_order": "correct the field at the producer, or configure what it names, then `sitecrew parked requeue`",
     "worker_lost": "look in the log for what ended order intake, mend it, then `sitecrew parked requeue`",
-    "no_account": "place the order first, or see why its account failed",
+    "order_failed": "see `sitecrew parked list` for why its account failed; requeue the order, then this",
+    "order_cancelled": "a cancelled order is not installed any more: place a new one, under an id of its own",
+    "already_installed": "remove the site at the hosting server if it is to go; Sitecrew destroys no account",
     "no_such_order": "publish the order first, then `sitecrew parked requeue`",
 }
 
@@ -30,8 +32,10 @@ def cause(code: str, detail: str) -> Cause:
     return Cause(code=code, kind=kind, detail=detail[:1000], remedy=remedy)
 
 
-def reject(tx: Tx, event: Event[OrderPlaced], code: str, errors: tuple[FieldError, ...]) -> Park:
-    """Refuse an order that can be read and not be carried out: tell whoever watches, and park it."""
+def reject(
+    tx: Tx, event: Event[OrderPlaced] | Event[OrderCancelled], code: str, errors: tuple[FieldError, ...]
+) -> Park:
+    """Refuse what can be read and not be carried out: tell whoever watches, and park it."""
     rejected = OrderRejected(
         order_id=event.data.order_id,
         event_id=event.id,

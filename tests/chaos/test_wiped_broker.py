@@ -1,22 +1,19 @@
 """The broker is lost with everything in it, and an empty one stands in its place: what a service has
 once written down comes to its end all the same, and each thing once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from schemas.installs import InstallCancel, InstallRetry
-from schemas.orders import OrderReinstallRequested
+from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
 from tests.house import Gate, House, Service, failure
-
-PATIENCE = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -28,14 +25,6 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture
 def house(tmp_path: Path) -> House:
     return House(tmp_path)
-
-
-def turn_until(house: House, reached: Callable[[], Any]) -> None:
-    ends = monotonic() + PATIENCE
-    while not reached():
-        assert monotonic() < ends, "it does not come to that"
-        for service in house.services:
-            service.turn()
 
 
 def once(house: House) -> None:
@@ -68,7 +57,7 @@ def test_while_its_account_is_being_created(house: House) -> None:
 
     vars(house.server)["create_account"] = create
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.wipe()
     gate.opened.set()
     house.until(house.mailed)
@@ -116,7 +105,7 @@ def test_while_it_is_being_installed(tmp_path: Path) -> None:
     house = House(tmp_path, sites={"wordpress": {"stage": False}})
     house.installer.meanwhile = gate = Gate()
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.wipe()
     gate.opened.set()
     house.until(house.mailed)
@@ -128,7 +117,7 @@ def test_after_the_installer_was_killed_in_the_middle(tmp_path: Path) -> None:
     gate = Gate()
     house.installer.meanwhile = lambda job: gate(job) if job.fence == 1 else None
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.restart(house.installing)
     house.wipe()
     house.until(house.mailed, minutes=60)
@@ -198,6 +187,23 @@ def test_a_cancelled_install_does_not_come_back(house: House) -> None:
     assert house.installer.installed == []
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_cancel_that_is_lost_is_said_again(house: House, heard: bool) -> None:
+    """Whether the installer has heard of the install before, or not."""
+    lanes = house.installing.lanes
+    house.installing.lanes = [] if not heard else lanes
+    house.order()
+    house.settle()
+    house.installing.lanes = []
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    house.installing.lanes = lanes
+    house.wipe()
+    house.until(lambda: house.is_in(State.CANCELLED), minutes=30)
+    _comes_to_rest(house)
+    assert house.installer.installed == []
+
+
 def test_a_failed_install_waits_for_staff_and_can_be_retried(house: House) -> None:
     house.order()
     house.settle()
@@ -218,7 +224,7 @@ def test_a_reinstall_that_was_accepted_comes_to_its_end(house: House) -> None:
     house.settle()
     house.tick()
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    turn_until(house, lambda: house.intake.turn() and "install.staged" in house.said()[3:])
+    house.turn_until(lambda: house.intake.turn() and "install.staged" in house.said()[3:])
     house.wipe()
     house.until(lambda: house.is_in(State.INSTALLED, "order-1-g2"), minutes=60)
     assert [job.generation for job in house.installer.installed] == [1, 2]

@@ -8,6 +8,7 @@ from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
+from services.order_intake.intake import MAX_TRIES
 from tests.house import Gate, House, failure
 
 
@@ -193,6 +194,72 @@ def test_a_cancelled_order_takes_its_install_back_but_keeps_its_account(house: H
     house.tick()
     assert house.install().state == State.CANCELLED
     assert len(house.server.accounts) == 1
+
+
+def test_a_cancelled_order_is_not_installed_any_more(house: House) -> None:
+    house.order()
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    (parked,) = house.parked()
+    assert parked.headers["reason-code"] == "order_cancelled"
+    assert "place a new one" in str(parked.headers["remedy"])
+
+
+def test_an_order_that_is_installed_can_not_be_cancelled_and_still_be_installed_anew(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.events()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    (rejected,) = house.events()
+    assert rejected.data.cause.code == house.parked()[0].headers["reason-code"] == "already_installed"
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    assert house.install("order-1-g2").state == State.INSTALLED
+
+
+def test_a_cancel_that_meets_a_running_install_leaves_the_order_as_its_site_stands(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house.installer.meanwhile = gate = Gate()
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: "command.refused" in house.said())
+    gate.opened.set()
+    house.settle()
+    assert house.install().state == State.INSTALLED
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    assert house.install("order-1-g2").state == State.INSTALLED
+
+
+def test_cancelling_a_reinstall_leaves_the_site_and_the_order_as_they_were(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    assert house.install("order-1-g2").state == State.CANCELLED
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    assert [job.generation for job in house.installer.installed] == [1, 3]
+
+
+def test_an_order_that_failed_and_is_requeued_has_all_its_tries_again(house: House) -> None:
+    house.server.failures = [failure("server_down")] * (MAX_TRIES + 1)
+    house.order()
+    house.until(lambda: "account.failed" in house.said(), minutes=60)
+    house.order()
+    house.until(house.mailed, minutes=60)
+    assert house.server.calls == MAX_TRIES + 2
 
 
 def test_a_reinstall_is_a_new_generation_with_a_letter_of_its_own(house: House) -> None:
