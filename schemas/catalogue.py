@@ -19,7 +19,7 @@ from schemas.installs import (
     InstallStarted,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailSent
+from schemas.mails import MailFailed, MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
 from schemas.values import Model
 
@@ -58,6 +58,7 @@ CATALOGUE = (
     EventType("sitecrew.install.cancel.v1", InstallCancel, "commands"),
     EventType("sitecrew.install.retry.v1", InstallRetry, "commands"),
     EventType("sitecrew.timer.run_now.v1", TimerRunNow, "commands"),
+    EventType("sitecrew.mail.resend.v1", MailResend, "commands"),
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
     EventType("sitecrew.mail.sent.v1", MailSent, "events"),
     EventType("sitecrew.mail.failed.v1", MailFailed, "events"),

@@ -111,7 +111,7 @@ class TimerRunNow(Model):
 
 
 class CommandRefused(Model):
-    """A command was understood and not carried out."""
+    """A command was understood and not carried out; by the installer, or by the mailer for letters."""
 
     command_id: str
     install_id: InstallId | None = None

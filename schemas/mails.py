@@ -1,9 +1,11 @@
 """Letters, as the mailer reports them. The letter itself never travels on the broker."""
 
-from pydantic import EmailStr
+from typing import Annotated
+
+from pydantic import EmailStr, Field
 
 from schemas.installs import InstallRef
-from schemas.values import Cause
+from schemas.values import Cause, InstallId, Model
 
 
 class MailSent(InstallRef):
@@ -11,6 +13,8 @@ class MailSent(InstallRef):
 
     recipient: EmailStr
     message_id: str
+    resends: Annotated[int, Field(ge=0)] = 0
+    """How often staff had it sent again before."""
 
 
 class MailFailed(InstallRef):
@@ -18,3 +22,11 @@ class MailFailed(InstallRef):
 
     recipient: EmailStr
     cause: Cause
+
+
+class MailResend(Model):
+    """Command: send an install's welcome letter again. Refused while it is on its way."""
+
+    install_id: InstallId
+    recipient: EmailStr | None = None
+    """Where to, if not to the customer's address as it was ordered."""

@@ -223,4 +223,5 @@ def _service(name: str, directory: Path, config: Path) -> Command:
         environment=environment,
         log=directory / "log" / f"{name}.log",
         directory=_ROOT,
+        grace=_GRACE,
     )

@@ -4,7 +4,8 @@ Faked are only what cannot be run here: the hosting server, the site installer a
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -12,7 +13,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
+from types import ModuleType
+from typing import Any, Self
+
+import pytest
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
@@ -25,6 +29,7 @@ from foundation.broker.topology import (
     INSTALLER_STAGED,
     INTAKE_INSTALLS,
     INTAKE_ORDERS,
+    MAILER_COMMANDS,
     MAILER_INSTALLS,
     PARKING,
     sitecrew,
@@ -48,6 +53,7 @@ from services.installer.install import Installing
 from services.installer.installs import Install, State
 from services.installer.reconcile import Reconciler
 from services.installer.sites import InstalledSite, Job, Step
+from services.mailer import resend
 from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
 from services.mailer.letters import Letters
 from services.mailer.welcome import Welcoming
@@ -197,9 +203,8 @@ class House:
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         public, private = generate_keys()
-        self.settings = Settings(
-            keys={"public": public, "private": private}, mailer={"sender": "Us <us@hosting.example>"}, **settings
-        )
+        settings.setdefault("mailer", {"sender": "Us <us@hosting.example>"})
+        self.settings = Settings(keys={"public": public, "private": private}, **settings)
         self.directory = directory
         self.clock = Clock()
         self.heard: list[Delivery] = []
@@ -248,6 +253,7 @@ class House:
         opener = Opener(self.settings.keys.private.get_secret_value())
         self.welcoming = Welcoming(self.settings, letters, self.smtp.send, opener, self.clock.now)
         service.lane(MAILER_INSTALLS, self.welcoming.handlers())
+        service.lane(MAILER_COMMANDS, resend.commands())
         return service
 
     def _tick(self) -> None:
@@ -348,6 +354,19 @@ class House:
             self.tick()
             self.reconcile()
 
+    @contextmanager
+    def behind_commands(self, monkeypatch: pytest.MonkeyPatch, session: ModuleType) -> Iterator[Self]:
+        """The command speaks to our broker, until the house is left."""
+        close = self.broker.close
+        monkeypatch.setattr(session, "broker_of", lambda _settings, _name: self.broker)
+        monkeypatch.setattr(self.broker, "close", lambda: None)  # it is the services' broker as well
+        yield self
+        for service in self.services:
+            service.crash()
+            service.store.close()
+        self.batch.close()
+        close()
+
     # Looking at it
 
     def install(self, install_id: str = "order-1-g1") -> Install:
@@ -378,6 +397,25 @@ class House:
 
     def parked(self) -> list[Delivery]:
         return self.broker.browse(PARKING, 1000)
+
+
+@contextmanager
+def at_work(house: House) -> Iterator[None]:
+    """The services work while a command waits for them."""
+    stop, pause = threading.Event(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            house.settle()
+            pause.wait(0.01)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        worker.join()
 
 
 class Gate:

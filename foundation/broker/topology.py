@@ -21,6 +21,7 @@ INSTALLER_DUE = "installer.due"
 INSTALLER_NOW = "installer.now"
 INSTALLER_MAILS = "installer.mails"
 MAILER_INSTALLS = "mailer.installs"
+MAILER_COMMANDS = "mailer.commands"
 
 DELIVERY_LIMIT = 20
 """A message that was handed out this often and never settled is parked: it kills its workers."""
@@ -99,11 +100,12 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
     (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"),)),
-    (INSTALLER_COMMANDS, ((COMMANDS, "#"),)),
+    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"))),
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
     (MAILER_INSTALLS, ((EVENTS, "install.completed.*"),)),
+    (MAILER_COMMANDS, ((COMMANDS, "mail.#"),)),
 )
 
 
@@ -112,7 +114,7 @@ def sitecrew(ladder: Ladder) -> Topology:
     exchanges = [
         Exchange(ORDERS),
         Exchange(EVENTS),
-        Exchange(COMMANDS),
+        Exchange(COMMANDS, arguments={"alternate-exchange": UNROUTED}),
         Exchange(PARKING, "fanout"),
         Exchange(UNROUTED, "fanout"),
     ]

@@ -20,10 +20,13 @@ class Sealer:
 
 
 class Opener:
-    """Opens with the mailer's private key. Raises ConfigurationError if that is not a key."""
+    """Opens with the mailer's private key. Raises ConfigurationError if that is not a key, or not the
+    partner of the public key, if that is given."""
 
-    def __init__(self, private_key: str) -> None:
+    def __init__(self, private_key: str, public_key: str = "") -> None:
         self._box = SealedBox(PrivateKey(_key_bytes(private_key, "keys.private")))
+        if public_key:
+            self.open(Sealer(public_key).seal(""))
 
     def open(self, sealed: str) -> str:
         """Raises ConfigurationError if this was sealed to another key."""

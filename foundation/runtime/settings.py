@@ -115,6 +115,7 @@ class Mailer(Section):
 class Site(Section):
     """One type of site."""
 
+    sold: bool = Field(True, description="orders for it are accepted")
     stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
     settle_seconds: Seconds = Field(0, description="an install is not due before its account is this old")
     welcome_email: bool = Field(True, description="send the welcome letter")

@@ -64,9 +64,11 @@ class Tx:
         headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
         self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
-    def wake(self, data: Model, queue: str, subject: str | None, *, suspect: bool = False) -> None:
+    def wake(
+        self, data: Model, queue: str, subject: str | None, cause: Event[Any] | None = None, *, suspect: bool = False
+    ) -> None:
         """Put an event into one queue now, for that queue's service only."""
-        self.deliver(self._event(data, subject, None), queue, self.now, suspect=suspect)
+        self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
 
     def again(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
         """Deliver what was delivered once more, later. Its headers are not inherited: brokers before

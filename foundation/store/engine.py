@@ -56,8 +56,8 @@ class Store:
 
     @property
     def place(self) -> str:
-        """The database's address without its password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """The database's address without its password, and without the query, where one may stand as well."""
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def migrate(self, folders: Sequence[Path]) -> None:
         """Bring the database to the newest shape: the inbox and outbox, and a service's own tables.

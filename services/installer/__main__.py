@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from foundation.broker.topology import (
@@ -26,9 +27,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_A_TIME = 100
 
 
-def loops(settings: Settings, service: Service) -> Sequence[Loop]:
+def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
     own, ledger = settings.installer, service.ledger
-    sealer = Sealer(settings.keys.public)
     installing = Installing(settings, servers_of(settings), installers_of(settings), sealer, service.now)
     reconciler = Reconciler(installing)
     batch = Worker(INSTALLER_DUE, installing.due(), ledger, capacity=own.concurrency, threads=own.concurrency)
@@ -59,8 +59,9 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
 
 
 def main(settings: Settings) -> int:
+    sealer = Sealer(settings.keys.public)
     store_url = settings.installer.store_url.get_secret_value()
-    return serve("installer", settings, store_url, MIGRATIONS, lambda service: loops(settings, service))
+    return serve("installer", settings, store_url, MIGRATIONS, partial(loops, settings, sealer))
 
 
 if __name__ == "__main__":

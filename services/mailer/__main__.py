@@ -2,29 +2,32 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from foundation.broker.topology import MAILER_INSTALLS
+from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.runtime import settings as settings_of
 from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Settings, load
 from foundation.runtime.worker import Worker
 from services.mailer.letters import Letters
+from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
 from services.mailer.welcome import Welcoming
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def loops(settings: Settings, service: Service) -> Sequence[Loop]:
+def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop]:
     own = settings.mailer
     letters = Letters(own.templates, own.sender, own.brand, own.support)
-    opener = Opener(settings.keys.private.get_secret_value())
     welcoming = Welcoming(settings, letters, smtp_of(own.smtp).send, opener, service.now)
     worker = Worker(MAILER_INSTALLS, welcoming.handlers(), service.ledger, capacity=own.capacity, threads=own.threads)
+    steering = Worker(MAILER_COMMANDS, commands(), service.ledger, capacity=own.capacity)
     return (
         service.consume(worker, own.capacity),
+        service.consume(steering, own.capacity),
         service.every(10, lambda: welcoming.wake_stale(service.ledger)),
         service.every(10, lambda: welcoming.renew_leases(service.ledger)),
     )
@@ -36,8 +39,9 @@ def smtp_of(own: settings_of.Smtp) -> Smtp:
 
 
 def main(settings: Settings) -> int:
+    opener = Opener(settings.keys.private.get_secret_value(), settings.keys.public)
     store_url = settings.mailer.store_url.get_secret_value()
-    return serve("mailer", settings, store_url, MIGRATIONS, lambda service: loops(settings, service))
+    return serve("mailer", settings, store_url, MIGRATIONS, partial(loops, settings, opener))
 
 
 if __name__ == "__main__":

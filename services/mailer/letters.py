@@ -69,12 +69,19 @@ class Welcome:
     login_url: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    resends: int = 0
+    """How often staff had the letter sent again: another letter to mail programs, which hide what they know."""
     temporary: bool = False
     """`site_url` is the server's temporary address, because the domain may not point here yet."""
     control_panel: PanelLogin | None = None
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def name(self) -> str:
+        """What no other letter is called."""
+        return f"{self.install_id}.{self.resends}" if self.resends else self.install_id
 
     @property
     def reinstalled(self) -> bool:
@@ -110,7 +117,7 @@ class Letters:
         message.set_raw("To", _mailbox("To", _clean(welcome.customer_name), recipient))
         message["Subject"] = subject
         message["Date"] = date.astimezone(UTC)
-        message["Message-ID"] = f"<welcome.{welcome.install_id}@{self._sender.rpartition('@')[2]}>"
+        message["Message-ID"] = f"<welcome.{welcome.name}@{self._sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text, cte=_encoding(text))
         message.add_alternative(html, subtype="html", cte=_encoding(html))
@@ -204,7 +211,7 @@ def _no_address() -> Failed:
         "recipient_refused",
         CauseKind.PERMANENT,
         "the customer's e-mail address is not one that mail can be sent to",
-        "Ask the customer for a working address, correct it, and resend the letter.",
+        "Ask the customer for a working address, then `sitecrew letter resend INSTALL --to ADDRESS`.",
     )
 
 

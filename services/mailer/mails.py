@@ -1,16 +1,18 @@
 """Letters: the mailer's table. One row for each install; `install_id` is what makes it one letter.
 
     waiting -> sending -> sent | waiting (another attempt) | failed ;  suppressed from the start
+    sent | failed | suppressed -> waiting (staff want it sent again)
 
 A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Index, Integer, String, Table, bindparam, or_, select, update
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
@@ -37,6 +39,8 @@ mails = Table(
     Column("recipient", String(320), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("attempts_before", Integer, nullable=False),
+    Column("resends", Integer, nullable=False),
     Column("lease_until", Utc),
     Column("wake_at", Utc),
     Column("message_id", String(255)),
@@ -61,12 +65,21 @@ class Mail:
     state: State
     attempt: int
     """Also its fencing number: every claim is an attempt."""
+    attempts_before: int
+    """Those made before it was last sent again."""
+    resends: int
     lease_until: datetime | None
     wake_at: datetime | None
     completed: InstallCompleted
     created_at: datetime
-    message_id: str | None = None
-    cause: Cause | None = None
+    message_id: str | None
+    sent_at: datetime | None
+    cause: Cause | None
+
+    @property
+    def attempts_now(self) -> int:
+        """How often it was claimed since it was to be sent, or sent again."""
+        return self.attempt - self.attempts_before
 
     def rests(self, now: datetime) -> bool:
         """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
@@ -85,18 +98,33 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
         "recipient": completed.customer.email,
         "state": state,
         "attempt": 0,
+        "attempts_before": 0,
+        "resends": 0,
         "wake_at": tx.now + _LEASE if state == State.WAITING else None,
         "completed": completed,
         "created_at": tx.now,
     }
     if not insert_new(tx.connection, mails, row):
         return None
-    return Mail(completed.install_id, state, 0, None, row["wake_at"], completed, tx.now)
+    return _mail({**dict.fromkeys(mails.c.keys()), **row})
 
 
 def find(tx: Tx, install_id: str) -> Mail | None:
     row = tx.execute(select(mails).where(mails.c.install_id == install_id)).mappings().first()
     return _mail(row) if row else None
+
+
+def latest(connection: Connection, name: str) -> Mail | None:
+    """The letter of the install of this id, or of the latest install of the order of this id."""
+    named = or_(mails.c.install_id == name, mails.c.order_id == name)
+    row = connection.execute(select(mails).where(named).order_by(mails.c.generation.desc()).limit(1)).mappings().first()
+    return _mail(row) if row else None
+
+
+def listing(connection: Connection, states: Sequence[State], limit: int) -> list[Mail]:
+    """Letters in these states, newest first."""
+    query = select(mails).where(mails.c.state.in_(states)).order_by(mails.c.created_at.desc()).limit(limit)
+    return [_mail(row) for row in connection.execute(query).mappings()]
 
 
 def claim(tx: Tx, mail: Mail) -> Mail | None:
@@ -128,6 +156,24 @@ def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     """sending -> waiting for another attempt at `due_at`."""
     wake_at = due_at + _LEASE
     return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
+
+
+def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
+    """sent | failed | suppressed -> waiting, due now; None for one that is on its way."""
+    if mail.state in (State.WAITING, State.SENDING):
+        return None
+    customer = mail.completed.customer.model_copy(update={"email": recipient} if recipient else {})
+    return _move(
+        tx,
+        mail,
+        State.WAITING,
+        completed=mail.completed.model_copy(update={"customer": customer}),
+        recipient=customer.email,
+        resends=mail.resends + 1,
+        attempts_before=mail.attempt,
+        cause=None,
+        wake_at=tx.now + _LEASE,
+    )
 
 
 def stale(tx: Tx, limit: int = 100) -> list[Mail]:
@@ -163,10 +209,13 @@ def _mail(row: Any) -> Mail:
         install_id=row["install_id"],
         state=State(row["state"]),
         attempt=row["attempt"],
+        attempts_before=row["attempts_before"],
+        resends=row["resends"],
         lease_until=row["lease_until"],
         wake_at=row["wake_at"],
         completed=row["completed"],
         created_at=row["created_at"],
         message_id=row["message_id"],
+        sent_at=row["sent_at"],
         cause=row["cause"],
     )

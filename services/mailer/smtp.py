@@ -38,11 +38,11 @@ _CAUSES: dict[str, tuple[CauseKind, str]] = {
     ),
     "smtp_refused": (
         CauseKind.PERMANENT,
-        "Check the sender's address and what the mail server demands of letters, then resend this one.",
+        "Check the sender's address and what the mail server demands of letters, then `sitecrew letter resend`.",
     ),
     "recipient_refused": (
         CauseKind.PERMANENT,
-        "Ask the customer for a working address and resend. If all are refused, the server does not relay for us.",
+        "Ask the customer for another and `sitecrew letter resend --to` it. If all are refused, the server relays none.",
     ),
     "smtp_auth": (
         CauseKind.CONFIGURATION,

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import partial
+from typing import Any
 
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
+from foundation.errors import ConfigurationError, Failed
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
@@ -58,7 +60,7 @@ class Welcoming:
             return Done()  # what sends it, or will, is told by its row: see `wake_stale`
         if mail.state in (State.SENT, State.FAILED):
             return self._answer(tx, mail, event)
-        if mail.state == State.SENDING and mail.attempt >= self._settings.mailer.max_attempts:
+        if mail.state == State.SENDING and mail.attempts_now >= self._settings.mailer.max_attempts:
             return self._fail(mail, event, tx, _SENDER_LOST)
         claimed = mails.claim(tx, mail)
         if claimed is None:
@@ -74,12 +76,10 @@ class Welcoming:
         """Say once more what became of the letter to an installer that has not heard it, and asks."""
         if event.source == tx.source or event.time is None or event.time <= mail.created_at:
             return Done()  # a late copy of what the letter was sent for
-        recipient = mail.completed.customer.email
         if mail.state == State.SENT:
-            said = MailSent(**_ref(mail.completed), recipient=recipient, message_id=mail.message_id or "")
-            tx.emit(said, mail.completed.order_id, event)
+            tx.emit(_sent(mail, mail.message_id or ""), mail.completed.order_id, event)
         elif mail.cause:
-            tx.emit(MailFailed(**_ref(mail.completed), recipient=recipient, cause=mail.cause), event.subject, event)
+            tx.emit(_failed(mail, mail.cause), mail.completed.order_id, event)
         return Done()
 
     def wake_stale(self, ledger: Ledger) -> None:
@@ -97,17 +97,19 @@ class Welcoming:
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
-        message = self._letters.render(self._letter(mail.completed), self._now())
+        message = self._letters.render(self._letter(mail), self._now())
         self._deliver(message)
         return str(message["Message-ID"])
 
-    def _letter(self, completed: InstallCompleted) -> Welcome:
+    def _letter(self, mail: Mail) -> Welcome:
+        completed = mail.completed
         login, account = completed.login, completed.account
         site = self._settings.sites.get(completed.site.site_type, Site())
         return Welcome(
             install_id=completed.install_id,
             order_id=completed.order_id,
             generation=completed.generation,
+            resends=mail.resends,
             customer_name=completed.customer.name,
             customer_email=completed.customer.email,
             domain=account.domain,
@@ -116,7 +118,7 @@ class Welcoming:
             site_url=completed.site.url,
             login_url=login.login_url if login else None,
             username=login.username if login else None,
-            password=self._opener.open(login.sealed_password) if login else None,
+            password=self._opened(login.sealed_password) if login else None,
             address=account.address,
             temporary=site.address == "temporary",
             control_panel=self._panel(completed) if site.display_control_panel_login else None,
@@ -126,27 +128,30 @@ class Welcoming:
         panel = completed.account.control_panel
         if panel is None:
             return None
-        return PanelLogin(panel.url, panel.username, self._opener.open(panel.sealed_password))
+        return PanelLogin(panel.url, panel.username, self._opened(panel.sealed_password))
+
+    def _opened(self, sealed: str) -> str:
+        try:
+            return self._opener.open(sealed)
+        except ConfigurationError as error:
+            raise Failed.because("wrong_key", CauseKind.CONFIGURATION, str(error), _WRONG_KEY_REMEDY) from None
 
     def _record(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, message_id: str) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
         if mails.sent(tx, mail, message_id):
-            recipient = mail.completed.customer.email
-            sent = MailSent(**_ref(mail.completed), recipient=recipient, message_id=message_id)
-            tx.emit(sent, mail.completed.order_id, event)
+            tx.emit(_sent(mail, message_id), mail.completed.order_id, event)
             _log.info("mail.sent", **_names(mail))
         return Done()
 
     def _fail(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
         own = self._settings.mailer
-        if cause.kind == CauseKind.TRANSIENT and mail.attempt < own.max_attempts:
-            pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempt - 1))
+        if cause.kind == CauseKind.TRANSIENT and mail.attempts_now < own.max_attempts:
+            pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempts_now - 1))
             due_at = tx.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
             return Retry(due_at, cause) if mails.again(tx, mail, cause, due_at) else Done()
         if mails.failed(tx, mail, cause):
-            gone = MailFailed(**_ref(mail.completed), recipient=mail.completed.customer.email, cause=cause)
-            tx.emit(gone, mail.completed.order_id, event)
+            tx.emit(_failed(mail, cause), mail.completed.order_id, event)
             _log.error("mail.failed", **_names(mail), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
         return Done()
 
@@ -159,7 +164,19 @@ _SENDER_LOST = Cause(
 )
 
 
-def _ref(completed: InstallCompleted) -> dict[str, object]:
+_WRONG_KEY_REMEDY = "give the mailer the private key of that pair, then `sitecrew letter resend --all-failed`"
+
+
+def _sent(mail: Mail, message_id: str) -> MailSent:
+    recipient = mail.completed.customer.email
+    return MailSent(**_ref(mail.completed), recipient=recipient, message_id=message_id, resends=mail.resends)
+
+
+def _failed(mail: Mail, cause: Cause) -> MailFailed:
+    return MailFailed(**_ref(mail.completed), recipient=mail.completed.customer.email, cause=cause)
+
+
+def _ref(completed: InstallCompleted) -> dict[str, Any]:
     return completed.model_dump(include={"install_id", "order_id", "generation"})
 
 

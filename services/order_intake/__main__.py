@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from foundation.broker.topology import INTAKE_INSTALLS, INTAKE_ORDERS
@@ -16,9 +17,9 @@ from services.order_intake.rejections import refuse
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def loops(settings: Settings, service: Service) -> Sequence[Loop]:
+def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
     own = settings.order_intake
-    intake = Intake(settings, servers_of(settings), Sealer(settings.keys.public))
+    intake = Intake(settings, servers_of(settings), sealer)
     orders = Worker(
         INTAKE_ORDERS,
         intake.orders(),
@@ -37,8 +38,9 @@ def loops(settings: Settings, service: Service) -> Sequence[Loop]:
 
 
 def main(settings: Settings) -> int:
+    sealer = Sealer(settings.keys.public)
     store_url = settings.order_intake.store_url.get_secret_value()
-    return serve("order-intake", settings, store_url, MIGRATIONS, lambda service: loops(settings, service))
+    return serve("order-intake", settings, store_url, MIGRATIONS, partial(loops, settings, sealer))
 
 
 if __name__ == "__main__":

@@ -259,8 +259,9 @@ class Intake:
 
     def _errors(self, placed: OrderPlaced) -> tuple[FieldError, ...]:
         errors = []
-        if placed.site_type not in self._settings.sites:
-            errors.append(FieldError(field="data.site_type", message=f"is none of {', '.join(self._settings.sites)}"))
+        sold = [name for name, site in self._settings.sites.items() if site.sold]
+        if placed.site_type not in sold:
+            errors.append(FieldError(field="data.site_type", message=f"is none of {', '.join(sold)}"))
         if placed.server and placed.server not in self._servers:
             errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
         return tuple(errors)

@@ -75,7 +75,7 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
     for name, server in servers_of(settings).items():
         yield Check(f"server {name}", partial(_server, server))
         yield Check(f"web of {name}", partial(_web, server))
-        for site_type in settings.sites:
+        for site_type in (name for name, site in settings.sites.items() if site.sold):
             yield Check(f"{site_type} on {name}", partial(_site, installers.get(site_type), site_type, server))
     yield Check("smtp", smtp_of(settings.mailer.smtp).check)
     yield Check("letter", partial(_letter, settings))
@@ -88,11 +88,11 @@ def worst(findings: Sequence[Finding]) -> int:
 
 
 def _keys(settings: Settings) -> str:
-    sealed = Sealer(settings.keys.public).seal("whether the two are partners")
+    Sealer(settings.keys.public)
     private = settings.keys.private.get_secret_value()
     if not private:
         return "keys.public is a key; keys.private is not here, as it should be everywhere but at the mailer"
-    Opener(private).open(sealed)
+    Opener(private, settings.keys.public)
     return "keys.private opens what keys.public seals"
 
 
@@ -145,7 +145,7 @@ def _site(installer: SiteInstaller | None, site_type: str, server: Server) -> st
             "not_configured",
             CauseKind.CONFIGURATION,
             f"there is no installer for {site_type}",
-            f"correct the name, or take sites.{site_type} out of the settings",
+            f"correct the name, or say sites.{site_type}.sold = false",
         )
     installer.check(server)
     return "can be installed"

@@ -8,11 +8,10 @@ import typer
 from sqlalchemy import Connection
 
 from foundation.broker.topology import EVENTS
-from foundation.errors import NotFound, Refused, SitecrewError
+from foundation.errors import NotFound
 from foundation.runtime.clock import utc_now
 from foundation.runtime.settings import Settings
 from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
-from schemas.values import Model
 from services.installer import installs as table
 from services.installer.installs import Install, State
 from sitecrew.cli import commands, install_rows, moments, screen, sending, session, stream
@@ -105,7 +104,7 @@ def cancel(
     wanted = [
         validated(InstallCancel, {"install_id": name, "reason": reason}, {"reason": "--reason"}) for name in names
     ]
-    _command(settings, wanted, timeout, json=json)
+    commands.carry_out(settings, wanted, timeout, by="installer", json=json)
 
 
 @app.command(epilog=examples("sitecrew installs retry 1042-g1", "sitecrew installs retry --all-failed"))
@@ -123,7 +122,7 @@ def retry(
     wanted = [InstallRetry(install_id=name) for name in (_install_ids(settings, ids) if ids else _failed(settings))]
     if not wanted:
         screen.note("no install has failed")
-    _command(settings, wanted, timeout, json=json)
+    commands.carry_out(settings, wanted, timeout, by="installer", json=json)
 
 
 @app.command(epilog=examples("sitecrew installs watch", "sitecrew installs watch --json | jq .type"))
@@ -178,19 +177,3 @@ def _install_ids(settings: Settings, names: Sequence[str]) -> list[str]:
 def _failed(settings: Settings) -> list[str]:
     with session.reading_installs(settings) as connection:
         return [install.install_id for install in table.listing(connection, [State.FAILED], None, limit=100_000)]
-
-
-def _command(settings: Settings, wanted: Sequence[Model], timeout: float, *, json: bool) -> None:
-    with session.ready_broker(settings) as broker:
-        answers = commands.ask(broker, wanted, timeout)
-    if json:
-        screen.document([answer.record() for answer in answers])
-    for answer in answers if not json else ():
-        answer.show()
-    if refused := [answer for answer in answers if answer.outcome == "refused"]:
-        raise Refused(refused[0].told) if len(answers) == 1 else Refused(f"{len(refused)} of {len(answers)} refused")
-    if any(answer.outcome == "unanswered" for answer in answers):
-        raise SitecrewError(
-            f"no installer answered within {timeout:g} seconds. Is one running (`sitecrew run installer`)? The command "
-            "waits in the queue installer.commands, and is carried out when one starts"
-        )

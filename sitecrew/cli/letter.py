@@ -1,19 +1,27 @@
-"""`sitecrew letter`: the welcome letter, from an invented install."""
+"""`sitecrew letter`: what became of welcome letters, sending one again, and how they look."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
 from foundation.errors import NotFound
 from foundation.runtime.settings import Settings
+from schemas.mails import MailResend
+from services.mailer import mails
 from services.mailer.letters import Letters, Welcome, sample
-from sitecrew.cli import screen, session
+from services.mailer.mails import Mail, State
+from sitecrew.cli import commands, screen, session
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.order_files import validated
+from sitecrew.cli.tables import Table
 
 app = noun()
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 class Form(StrEnum):
@@ -22,6 +30,97 @@ class Form(StrEnum):
     TEXT = "text"
     HTML = "html"
     EML = "eml"
+
+
+@app.command(
+    "list",
+    epilog=examples("sitecrew letter list", "sitecrew letter list --state sent --json"),
+)
+def list_letters(
+    ctx: typer.Context,
+    state: Annotated[
+        str, typer.Option(metavar="STATE,...", help=f"Of {', '.join(State)}.", show_default=True)
+    ] = "waiting,sending,failed",
+    limit: Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)] = 100,
+    json: _Json = False,
+) -> None:
+    """Show letters that wait or have failed, with causes and remedies."""
+    names = [name.strip() for name in state.split(",")]
+    if unknown := [name for name in names if name not in list(State)]:
+        raise typer.BadParameter(f"--state {unknown[0]} is none of {', '.join(State)}", ctx=ctx)
+    with session.reading_letters(session.settings_of(ctx)) as connection:
+        found = mails.listing(connection, [State(name) for name in names], limit)
+    if json:
+        screen.document([_record(mail) for mail in found])
+    elif found:
+        headers = ("INSTALL", "TO", "STATE", "TRY", "SENT AGAIN")
+        Table(headers, [_row(mail) for mail in found], beneath=("CAUSE", "REMEDY")).show()
+    else:
+        screen.note(f"no letter is {' or '.join(names)}")
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew letter resend 1042",
+        "sitecrew letter resend 1042-g2 --to new@example.org",
+        "sitecrew letter resend --all-failed",
+    )
+)
+def resend(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="INSTALL_ID|ORDER_ID", help="An order's id: its latest install.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to, if not to the customer.")] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every letter that has failed.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the outcome.", min=0)] = 60,
+    json: _Json = False,
+) -> None:
+    """Send welcome letters again, those that failed or got lost."""
+    if bool(ids) == all_failed:
+        raise typer.BadParameter("name the installs, or give --all-failed", ctx=ctx)
+    if to and len(ids or ()) != 1:
+        raise typer.BadParameter("--to goes with one install", ctx=ctx)
+    settings = session.settings_of(ctx)
+    with session.reading_letters(settings) as connection:
+        found = [_found(connection, name) for name in ids or ()]
+        found += mails.listing(connection, [State.FAILED], 100_000) if all_failed else ()
+    if not found:
+        screen.note("no letter has failed")
+    fields = [{"install_id": mail.install_id, "recipient": to} for mail in found]
+    wanted = [validated(MailResend, named, {"recipient": "--to"}) for named in fields]
+    commands.carry_out(settings, wanted, timeout, by="mailer", json=json)
+
+
+def _found(connection: Connection, name: str) -> Mail:
+    mail = mails.latest(connection, name)
+    if mail is None:
+        raise NotFound(f"there is no letter for {name}: see `sitecrew installs show {name}` for what it waits for")
+    return mail
+
+
+def _row(mail: Mail) -> tuple[str, ...]:
+    cause = mail.cause
+    told = (f"{cause.code}: {cause.detail}", cause.remedy) if cause else ("", "")
+    recipient = mail.completed.customer.email
+    return (mail.install_id, recipient, mail.state, str(mail.attempts_now), str(mail.resends or "-"), *told)
+
+
+def _record(mail: Mail) -> dict[str, Any]:
+    """As JSON shows it; what is sealed is left out."""
+    completed, cause = mail.completed, mail.cause
+    return {
+        "install_id": mail.install_id,
+        "order_id": completed.order_id,
+        "recipient": completed.customer.email,
+        "state": mail.state,
+        "attempt": mail.attempts_now,
+        "resends": mail.resends,
+        "created_at": mail.created_at,
+        "sent_at": mail.sent_at,
+        "message_id": mail.message_id,
+        "cause": cause.model_dump(mode="json") if cause else None,
+    }
 
 
 @app.command(
@@ -37,7 +136,7 @@ def preview(
     html: Annotated[bool, typer.Option("--html", help="The HTML part.")] = False,
     eml: Annotated[bool, typer.Option("--eml", help="The whole message, as it is sent.")] = False,
     site_type: Annotated[str, typer.Option(metavar="TYPE", help="As for this type of site.")] = "wordpress",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: _Json = False,
 ) -> None:
     """Show the letter to an invented customer, from your templates."""
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]

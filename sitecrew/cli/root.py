@@ -23,7 +23,7 @@ NOUNS = {
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The JSON Schema of every event: export, check.",
     "keys": "The key pair that passwords are sealed with.",
-    "letter": "See the welcome letter before a customer does.",
+    "letter": "Welcome letters: see what failed, send again, preview.",
     "config": "Every setting: its value, and where that comes from.",
     "doctor": "Check everything that is needed, and say what to do.",
 }

@@ -1,9 +1,10 @@
 """What commands stand on: the settings, the broker, and the services' stores."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import typer
+from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -42,14 +43,23 @@ def ready_broker(settings: Settings) -> Iterator[RabbitBroker]:
         yield opened
 
 
-@contextmanager
-def reading_installs(settings: Settings) -> Iterator[Connection]:
+def reading_installs(settings: Settings) -> AbstractContextManager[Connection]:
     """The installer's store, to look into. Neither created nor changed. Raises StoreUnreachable."""
-    hint = "Check installer.store_url (SITECREW_INSTALLER__STORE_URL), and that the installer has run"
+    return _reading("installer", settings.installer.store_url)
+
+
+def reading_letters(settings: Settings) -> AbstractContextManager[Connection]:
+    """The mailer's store, likewise."""
+    return _reading("mailer", settings.mailer.store_url)
+
+
+@contextmanager
+def _reading(service: str, url: SecretStr) -> Iterator[Connection]:
+    hint = f"Check {service}.store_url (SITECREW_{service.upper()}__STORE_URL), and that the {service} has run"
     try:
-        store = Store.existing(settings.installer.store_url.get_secret_value())
+        store = Store.existing(url.get_secret_value())
         try:
-            with screen.working("reading the installs"), store.reading() as connection:
+            with screen.working(f"reading the {service}'s store"), store.reading() as connection:
                 yield connection
         finally:
             store.close()

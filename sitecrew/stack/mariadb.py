@@ -69,9 +69,9 @@ class PrivateMariaDB:
         remedy = f"If its data is damaged, move {self.directory} away and start again."
         self.version = self._child.ready(lambda: greeting(self.socket), self._patience, remedy)
 
-    def stop(self, grace: float = 15.0) -> None:
-        """Shuts the server down, with force after so many seconds."""
-        self._child.stop(grace)
+    def stop(self) -> None:
+        """Shuts the server down, with force if that takes too long."""
+        self._child.stop()
         if self.socket.parent != self.directory:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
 
@@ -102,6 +102,7 @@ class PrivateMariaDB:
             ),
             environment={"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.directory)},
             log=self.directory / "mariadb.log",
+            grace=15.0,
             directory=self.directory,
             claim=self.directory / "lock",
         )

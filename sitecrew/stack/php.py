@@ -30,6 +30,7 @@ class PhpWeb:
                 ),
                 environment={"PATH": PATH, "LANG": "C.UTF-8", "PHP_CLI_SERVER_WORKERS": str(_WORKERS)},
                 log=log,
+                grace=2.0,
                 directory=root,
             )
         )
@@ -52,7 +53,7 @@ class PhpWeb:
 
     def stop(self) -> None:
         """Ends the server and its workers, which do not end with it by themselves."""
-        self._child.stop(grace=2.0)
+        self._child.stop()
 
     def __enter__(self) -> Self:
         self.start()

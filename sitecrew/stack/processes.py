@@ -48,6 +48,8 @@ class Command:
     directory: Path | None = None
     claim: Path | None = None
     """A file kept locked for as long as any process of the group lives: one child at a time on the same data."""
+    grace: float = 10.0
+    """Seconds that it has for ending by itself when it is told to."""
     verdict: str = ""
     """The words in its output around which it says why it gives up, if noise follows them."""
 
@@ -120,8 +122,8 @@ class Child:
                 self._give_up(f"was not ready within {seconds:g} s", remedy)
         return answer
 
-    def stop(self, grace: float = 10.0) -> int | None:
-        """Asks the program to end (SIGTERM), waits so many seconds, then kills what is left of its group.
+    def stop(self) -> int | None:
+        """Asks the program to end (SIGTERM), waits for its grace, then kills what is left of its group.
 
         Returns the exit code, None if it was never started. Stopping twice does no harm.
         """
@@ -129,7 +131,7 @@ class Child:
             return None
         try:
             self._process.terminate()
-            self.wait(grace)
+            self.wait(self.command.grace)
         finally:
             self.kill()
         return self._process.returncode
@@ -145,9 +147,9 @@ class Child:
         if self._reader is not None:
             self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # longer only when a strayed descendant keeps our pipe
 
-    def restart(self, grace: float = 10.0) -> None:
+    def restart(self) -> None:
         """Stops and starts it again."""
-        self.stop(grace)
+        self.stop()
         self.start()
 
     def last_words(self) -> str:

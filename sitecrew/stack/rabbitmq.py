@@ -91,9 +91,9 @@ class PrivateRabbit:
         remedy = f"If its data is damaged or of another RabbitMQ, move {self.directory} away and start again."
         self.version = self._child.ready(lambda: greeting(self.port), self._patience, remedy)
 
-    def stop(self, grace: float = 15.0) -> None:
-        """Shuts the node down, with force after so many seconds."""
-        self._child.stop(grace)
+    def stop(self) -> None:
+        """Shuts the node down, with force if that takes too long."""
+        self._child.stop()
 
     def kill(self) -> None:
         """Kills the node (SIGKILL): it writes nothing more and says goodbye to nobody."""
@@ -157,6 +157,7 @@ class PrivateRabbit:
             log=self.directory / "rabbitmq.log",
             directory=self.directory,
             claim=self.directory / "lock",
+            grace=15.0,
             verdict="BOOT FAILED",
         )
 

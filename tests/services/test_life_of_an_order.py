@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
+from foundation.runtime.sealing import Opener, generate_keys
+from schemas.installs import CommandRefused, InstallCancel, InstallRetry, TimerRunNow
+from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
@@ -386,3 +388,88 @@ def test_the_trace_of_the_producer_goes_all_the_way_to_the_letter(house: House) 
     traced = [event for event in house.events() if event.subject == "traced"]
     assert [event.traceparent for event in traced] == [trace] * len(traced)
     assert traced[-1].type == "sitecrew.mail.sent.v1"
+
+
+def test_staff_can_send_a_letter_again_and_the_row_keeps_count(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    first = house.smtp.sent[0]
+    house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    second = house.smtp.sent[1]
+    assert second.get_body(("plain",)).as_string() == first.get_body(("plain",)).as_string()  # type: ignore[union-attr]
+    assert second["Message-ID"] != first["Message-ID"], "or a mail program would hide it"
+    assert [event.data.resends for event in house.events() if isinstance(event.data, MailSent)] == [0, 1]
+
+
+def test_a_letter_that_failed_is_sent_to_the_address_that_staff_give(house: House) -> None:
+    house.smtp.failures = [failure("recipient_refused", CauseKind.PERMANENT)]
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.install().mail_state == "failed"
+    house.publish(MailResend(install_id="order-1-g1", recipient="new@customer.example"))
+    house.settle()
+    assert "new@customer.example" in house.smtp.sent[0]["To"]
+    assert (house.install().mail_state, house.install().mail_cause) == ("sent", None)
+
+
+def test_a_letter_that_is_sent_again_has_all_its_attempts_again(tmp_path: Path) -> None:
+    house = House(tmp_path, mailer={"max_attempts": 2, "sender": "Us <us@hosting.example>"})
+    house.smtp.failures = [failure("smtp_timeout")] * 3
+    house.order()
+    house.settle()
+    house.tick()
+    house.until(lambda: house.install().mail_state == "failed", minutes=10)
+    house.publish(MailResend(install_id="order-1-g1"))
+    house.until(house.mailed, minutes=10)
+    assert len(house.smtp.sent) == 1
+
+
+def test_a_letter_that_was_switched_off_is_sent_when_staff_want_it(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"welcome_email": False}})
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.smtp.sent == []
+    house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    assert len(house.smtp.sent) == 1
+
+
+@pytest.mark.parametrize(("minutes", "detail"), [(0, "it has no letter"), (1, "its letter is waiting")])
+def test_a_letter_that_is_not_there_or_on_its_way_is_not_sent_again(house: House, minutes: int, detail: str) -> None:
+    house.smtp.failures = [failure("smtp_timeout")]
+    house.order()
+    house.settle()
+    if minutes:
+        house.tick()
+    command = house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    (refused,) = [event.data for event in house.events() if isinstance(event.data, CommandRefused)]
+    assert refused.command_id == command.id
+    assert detail in refused.cause.detail
+    assert house.smtp.sent == []
+
+
+def test_a_letter_that_the_mailer_can_not_open_waits_for_staff_with_the_reason(house: House) -> None:
+    other = generate_keys()[1]
+    vars(house.welcoming)["_opener"] = Opener(other)
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.install().mail_cause is not None
+    assert house.install().mail_cause.code == "wrong_key"  # type: ignore[union-attr]
+    house.restart(house.mailer)
+    house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    assert len(house.smtp.sent) == 1
+
+
+def test_a_type_that_is_not_sold_is_rejected(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"sold": False}})
+    house.order()
+    house.settle()
+    (rejected,) = house.events()
+    assert [(error.field, error.message) for error in rejected.data.errors] == [("data.site_type", "is none of static")]

@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pymysql
@@ -230,17 +231,18 @@ class TestChild:
         assert (tmp_path / "child.log").read_text().endswith("99999\n100000\n")
 
     def test_one_that_ignores_the_request_to_end_is_killed_with_its_group(self, tmp_path: Path) -> None:
-        child = Child(shell(tmp_path, "trap '' TERM; sleep 600 & echo ready; wait; sleep 600"))
+        stubborn = shell(tmp_path, "trap '' TERM; sleep 600 & echo ready; wait; sleep 600")
+        child = Child(replace(stubborn, grace=0.1))
         with child:
             assert soon(lambda: child.last_words() == "ready")
-            assert child.stop(grace=0.1) == -signal.SIGKILL
+            assert child.stop() == -signal.SIGKILL
         assert nothing_left(tmp_path)
 
     def test_one_that_asks_for_time_to_finish_gets_it(self, tmp_path: Path) -> None:
         child = Child(shell(tmp_path, "trap 'echo drained; exit 3' TERM; echo ready; while :; do sleep 0.01; done"))
         with child:
             assert soon(lambda: child.last_words() == "ready")
-            assert child.stop(grace=10) == 3
+            assert child.stop() == 3
         assert child.last_words() == "ready\ndrained"
 
     def test_restarted_it_is_another_process(self, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from schemas.installs import (
     SiteSpec,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailSent
+from schemas.mails import MailFailed, MailResend, MailSent
 from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, Customer, Model, install_id
 
@@ -68,6 +68,7 @@ SAID: tuple[Model, ...] = (
     InstallCancel(install_id=REF["install_id"]),
     InstallRetry(install_id=REF["install_id"]),
     TimerRunNow(),
+    MailResend(install_id=REF["install_id"], recipient="ann@example.org"),
     CommandRefused(command_id="1", cause=CAUSE),
     MailSent(**REF, recipient="ann@example.org", message_id="<1@example.org>"),
     MailFailed(**REF, recipient="ann@example.org", cause=CAUSE),

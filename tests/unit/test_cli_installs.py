@@ -1,9 +1,7 @@
 """The screen of pending and failed installs, over the services' own stores and handlers."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from services.installer.installs import State
 from sitecrew.cli import install_rows, installs, screen, sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
-from tests.house import House, failure
+from tests.house import House, at_work, failure
 
 Command = Callable[..., Ran]
 
@@ -23,16 +21,9 @@ Command = Callable[..., Ran]
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path, installer={"max_attempts": 1})
-    monkeypatch.setattr(session, "broker_of", lambda _settings, _name: made.broker)
-    close = made.broker.close
-    monkeypatch.setattr(made.broker, "close", lambda: None)  # it is the services' broker as well
     monkeypatch.setattr(installs, "utc_now", made.clock.now)
-    yield made
-    for service in made.services:
-        service.crash()
-        service.store.close()
-    made.batch.close()
-    close()
+    with made.behind_commands(monkeypatch, session):
+        yield made
 
 
 @pytest.fixture
@@ -40,25 +31,6 @@ def sitecrew(house: House, tmp_path: Path) -> Command:
     url = f"sqlite:///{house.directory / 'installer'}.db"
     config = settings_file(tmp_path, installer__store_url=url, installer__max_attempts=1)
     return lambda *arguments: run("--config", config, *arguments)
-
-
-@contextmanager
-def at_work(house: House) -> Iterator[None]:
-    """The services work while a command waits for them."""
-    stop, pause = threading.Event(), threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            house.settle()
-            pause.wait(0.01)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        worker.join()
 
 
 def failed(house: House, number: int = 1, kind: CauseKind = CauseKind.CAPACITY) -> None:
@@ -223,7 +195,7 @@ def test_without_an_answer_the_command_says_what_to_check(house: House, sitecrew
     house.settle()
     ran = sitecrew("installs", "cancel", "order-1-g1", "--timeout", "0")
     assert ran.exit_code == 1
-    assert ran.stdout == "order-1-g1  unanswered  no installer has answered yet\n"
+    assert ran.stdout == "order-1-g1  unanswered  no answer yet\n"
     assert "sitecrew run installer" in ran.stderr
     house.settle()
     assert house.install().state == State.CANCELLED

@@ -83,3 +83,10 @@ def test_what_is_no_key_is_refused_at_the_start_with_the_way_to_get_one(
 
 def test_each_generated_pair_is_another() -> None:
     assert len({PUBLIC, PRIVATE, OTHER_PUBLIC, OTHER_PRIVATE}) == 4
+
+
+def test_a_private_key_that_is_not_the_public_ones_partner_is_told_at_once() -> None:
+    public, private = generate_keys()
+    Opener(private, public)
+    with pytest.raises(ConfigurationError, match="not the partner"):
+        Opener(generate_keys()[1], public)

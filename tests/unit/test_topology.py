@@ -18,6 +18,7 @@ WORK = {
     table.INTAKE_INSTALLS,
     table.INSTALLER_STAGED,
     table.INSTALLER_COMMANDS,
+    table.MAILER_COMMANDS,
     table.INSTALLER_DUE,
     table.INSTALLER_NOW,
     table.INSTALLER_MAILS,
@@ -127,6 +128,7 @@ def test_what_is_parked_reaches_parking_whatever_its_key() -> None:
         ("events", "mail.failed.v1", {table.INSTALLER_MAILS}),
         ("commands", "install.cancel.v1", {table.INSTALLER_COMMANDS}),
         ("commands", "timer.run_now.v1", {table.INSTALLER_COMMANDS}),
+        ("commands", "mail.resend.v1", {table.MAILER_COMMANDS}),
     ],
 )
 def test_an_event_reaches_those_who_work_on_it(exchange: str, key: str, queues: set[str]) -> None:

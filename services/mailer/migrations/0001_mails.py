@@ -20,6 +20,8 @@ def upgrade() -> None:
         sa.Column("recipient", sa.String(320), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("attempts_before", sa.Integer, nullable=False),
+        sa.Column("resends", sa.Integer, nullable=False),
         sa.Column("lease_until", Utc),
         sa.Column("wake_at", Utc),
         sa.Column("message_id", sa.String(255)),

@@ -1,0 +1,43 @@
+"""What staff can tell the mailer to do: send a letter again."""
+
+import structlog
+
+from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime.tx import Tx
+from foundation.runtime.worker import Done, Handlers, Settled
+from schemas.envelope import Event
+from schemas.installs import CommandRefused
+from schemas.mails import MailResend
+from schemas.values import Cause, CauseKind
+from services.mailer import mails
+from services.mailer.mails import Mail
+
+_log = structlog.get_logger(__name__)
+
+
+def commands() -> Handlers:
+    """The control lane."""
+    return {MailResend: resend}
+
+
+def resend(tx: Tx, event: Event[MailResend]) -> Settled:
+    """Send the install's letter once more, with all its attempts before it; the row keeps count."""
+    mail = mails.find(tx, event.data.install_id)
+    waiting = mail and mails.resend(tx, mail, event.data.recipient)
+    if waiting is None:
+        return _refuse(tx, event, mail)
+    order_id = waiting.completed.order_id
+    tx.wake(waiting.completed, MAILER_INSTALLS, order_id, event)
+    _log.info("mail.resend", order_id=order_id, install_id=waiting.install_id, number=waiting.resends)
+    return Done()
+
+
+def _refuse(tx: Tx, event: Event[MailResend], mail: Mail | None) -> Settled:
+    install_id = event.data.install_id
+    detail = f"its letter is {mail.state}" if mail else "it has no letter, or is not installed"
+    remedy = "wait: it is sent, or fails, by itself" if mail else "see `sitecrew installs show` for what it waits for"
+    cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
+    refused = CommandRefused(command_id=event.id, install_id=install_id, cause=cause)
+    tx.emit(refused, mail.completed.order_id if mail else None, event)
+    _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
+    return Done()
