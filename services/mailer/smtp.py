@@ -42,7 +42,7 @@ _CAUSES: dict[str, tuple[CauseKind, str]] = {
     ),
     "recipient_refused": (
         CauseKind.PERMANENT,
-        "Ask the customer for another and `sitecrew letter resend --to` it. If all are refused, the server relays none.",
+        "Ask the customer for another and `sitecrew letter resend --to` it. If it refuses all, it does not relay.",
     ),
     "smtp_auth": (
         CauseKind.CONFIGURATION,

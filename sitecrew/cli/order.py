@@ -83,7 +83,7 @@ def reinstall(
     timeout: _Timeout = 900,
     json: _Json = False,
 ) -> None:
-    """Install an order's site anew; the old one, with its content, goes."""
+    """Install an order's site anew, empty; the old content goes."""
     data = validated(OrderReinstallRequested, {"order_id": order_id, "blog_name": blog_name}, _OPTIONS)
     order = Order(sending.event(data, data.order_id))
     _send(session.settings_of(ctx), [order], wait=wait, timeout=timeout, json=json)
