@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from foundation.broker.topology import (
     INSTALLER_NOW,
     INSTALLER_STAGED,
@@ -19,9 +17,9 @@ from foundation.broker.topology import (
 )
 from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.runtime.sealing import Opener, Sealer
-from foundation.runtime.service import Loop, Service, serve
+from foundation.runtime.service import Loop, Running, Service, serve
 from foundation.runtime.settings import Settings, load
-from foundation.runtime.worker import Handlers, Worker
+from foundation.runtime.worker import Handlers
 from services.installer import __main__ as installer
 from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step
@@ -76,8 +74,7 @@ def _no_letter(_message: EmailMessage) -> None:
 
 
 def _lane(service: Service, queue: str, handlers: Handlers, threads: int = 1) -> Loop:
-    worker = Worker(queue, handlers, service.ledger, capacity=_PREFETCH, threads=threads)
-    return service.consume(worker, _PREFETCH)
+    return service.consume(service.worker(queue, handlers, _PREFETCH, threads), _PREFETCH)
 
 
 def _intake(settings: Settings, service: Service) -> Sequence[Loop]:
@@ -101,18 +98,17 @@ def _mailer(settings: Settings, service: Service) -> Sequence[Loop]:
     return (_lane(service, MAILER_INSTALLS, Welcoming(settings, letters, _no_letter, opener, service.now).handlers()),)
 
 
-STAGES: dict[str, tuple[Callable[[Settings, Service], Sequence[Loop]], Path, Callable[[Settings], SecretStr]]] = {
-    "order-intake": (_intake, order_intake.MIGRATIONS, lambda settings: settings.order_intake.store_url),
-    "installer": (_installer, installer.MIGRATIONS, lambda settings: settings.installer.store_url),
-    "mailer": (_mailer, mailer.MIGRATIONS, lambda settings: settings.mailer.store_url),
+STAGES: dict[str, tuple[Callable[[Settings, Service], Sequence[Loop]], Path, Callable[[Settings], Running]]] = {
+    "order-intake": (_intake, order_intake.MIGRATIONS, lambda settings: settings.order_intake),
+    "installer": (_installer, installer.MIGRATIONS, lambda settings: settings.installer),
+    "mailer": (_mailer, mailer.MIGRATIONS, lambda settings: settings.mailer),
 }
 
 
 def main(name: str) -> int:
     settings = load()
-    loops, migrations, store_url = STAGES[name]
-    url = store_url(settings).get_secret_value()
-    return serve(name, settings, url, migrations, lambda service: loops(settings, service))
+    loops, migrations, own = STAGES[name]
+    return serve(name, settings, own(settings), migrations, lambda service: loops(settings, service))
 
 
 if __name__ == "__main__":

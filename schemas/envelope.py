@@ -4,6 +4,7 @@ Attributes and their rules: CloudEvents specification 1.0.2, section 3. `tracepa
 `tracestate` are its Distributed Tracing extension.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
@@ -25,6 +26,10 @@ _Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, patt
 """A CloudEvents string: no control characters (specification 1.0.2, section 3)."""
 
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""W3C Trace Context, section 3.2; later versions may append."""
+
+
 class Event(Model, Generic[DataT_co]):
     """One event or command. `source` and `id` together are its identity: a second delivery of the
     same pair is a duplicate. `subject` is the order's id."""
@@ -40,3 +45,9 @@ class Event(Model, Generic[DataT_co]):
     traceparent: Annotated[str, Field(max_length=128)] | None = None
     tracestate: Annotated[str, Field(max_length=512)] | None = None
     data: DataT_co
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of the trace in `traceparent`; None if there is none that is well formed."""
+        found = _TRACEPARENT.fullmatch(self.traceparent or "")
+        return found[1] if found and set(found[1]) != {"0"} else None

@@ -186,6 +186,7 @@ def _local_settings(
     }
     for service in ("order_intake", "installer", "mailer"):
         settings[f"{service}.store_url"] = f"sqlite:///{directory / service}.db"
+        settings[f"{service}.listen"] = f"{_HOST}:0"
     if database:
         settings["servers.local.databases.socket"] = str(database.socket)
         settings["servers.local.databases.username"] = database.admin_user

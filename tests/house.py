@@ -289,14 +289,15 @@ class House:
         assert self.broker.publisher().publish([message]) == ["confirmed"]
         return event
 
-    def order(self, number: int = 1, id: str = "", **changes: Any) -> Event[Any]:
+    def order(self, number: int = 1, id: str = "", traceparent: str | None = None, **changes: Any) -> Event[Any]:
         fields: dict[str, Any] = {
             "order_id": f"order-{number}",
             "site_type": "wordpress",
             "domain": f"shop{number}.example",
             "customer": {"name": "Jo Miller", "email": f"jo{number}@customer.example"},
         }
-        return self.publish(OrderPlaced(**{**fields, **changes}), id or f"placed-{number}")
+        placed = OrderPlaced(**{**fields, **changes})
+        return self.publish(placed, id or f"placed-{number}", traceparent=traceparent)
 
     def settle(self) -> None:
         """Until nothing moves any more at this moment."""

@@ -121,6 +121,10 @@ class Broker(Protocol):
         """A consumer of a private, temporary queue bound to `patterns`: sees, takes nothing away.
         What it takes needs no settling, and is gone if the connection is lost."""
 
+    def disconnected(self) -> list[str]:
+        """What was opened through this broker, is not closed, and has no connection just now: consumers
+        by their queues, and `publisher`."""
+
     def depth(self, queue: str) -> int | None:
         """How many messages wait in `queue`, those handed out not counted; None if there is no such
         queue."""

@@ -80,6 +80,9 @@ class RabbitBroker:
             raise self._unreachable("it did not answer within 15 seconds")
         return consumer
 
+    def disconnected(self) -> list[str]:
+        return sorted(opened.link.name for opened in self._opened if opened.link.is_lost)
+
     def depth(self, queue: str) -> int | None:
         with self._channel() as channel:
             try:
@@ -250,13 +253,19 @@ class _Link:
     """
 
     def __init__(self, broker: RabbitBroker, name: str, opened: Callable[[Any], None]) -> None:
+        self.name = name
         self._broker = broker
-        self._name = name
         self._opened = opened
         self._connection: SelectConnection | None = None
+        self._channel: Any = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is to have a channel, and has none just now."""
+        return not self._closing.is_set() and (self._channel is None or not self._channel.is_open)
 
     def call(self, work: Callable[[], None]) -> None:
         """Run `work` on the I/O thread; nothing happens while there is no connection."""
@@ -294,7 +303,7 @@ class _Link:
             ended.append(error)
         if not self._closing.is_set():
             reason = _why(ended[0]) if ended else "ended"
-            _log.warning("broker.disconnected", connection=self._name, node=f"{node.host}:{node.port}", reason=reason)
+            _log.warning("broker.disconnected", connection=self.name, node=f"{node.host}:{node.port}", reason=reason)
         return monotonic() - began > _USEFUL
 
     def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:
@@ -316,13 +325,14 @@ class _Link:
         connection.channel(on_open_callback=self._channel_opened)
 
     def _channel_opened(self, channel: Any) -> None:
+        self._channel = channel
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(lambda _: self._disconnect())
         self._opened(channel)
 
     def _channel_closed(self, _channel: object, reason: BaseException) -> None:
         if not self._closing.is_set():
-            _log.warning("broker.channel_closed", connection=self._name, reason=str(reason))
+            _log.warning("broker.channel_closed", connection=self.name, reason=str(reason))
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -343,19 +353,19 @@ class RabbitPublisher:
         self._topology = broker.topology
         self._window = Window()
         self._channel: Any = None
-        self._link = _Link(broker, "publisher", self._opened)
+        self.link = _Link(broker, "publisher", self._opened)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
         fits = [can_be_sent(message, self._topology) for message in messages]
         batch = self._window.submit(list(compress(messages, fits)), timeout)
         if batch.remaining:
-            self._link.call(self._pump)
+            self.link.call(self._pump)
             batch.done.wait(timeout)
         outcomes = iter(list(batch.outcomes))
         return [next(outcomes) if fit else Outcome.REFUSED for fit in fits]
 
     def close(self) -> None:
-        self._link.close()
+        self.link.close()
         self._window.give_up()
 
     def _opened(self, channel: Any) -> None:
@@ -407,7 +417,7 @@ class RabbitConsumer:
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
-        self._link = _Link(broker, queue or "watch", self._opened)
+        self.link = _Link(broker, queue or "watch", self._opened)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         taken: list[Delivery] = []
@@ -430,10 +440,10 @@ class RabbitConsumer:
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
-            self._link.call(partial(self._acknowledge, deliveries))
+            self.link.call(partial(self._acknowledge, deliveries))
 
     def close(self) -> None:
-        self._link.close()
+        self.link.close()
         self._epoch = 0  # what has arrived and was not taken is the broker's again
 
     def _opened(self, channel: Any) -> None:

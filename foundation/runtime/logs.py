@@ -44,7 +44,8 @@ def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) ->
 def _adopt_libraries(shared: list[Processor], finish: list[Processor], stream: TextIO) -> None:
     handler = logging.StreamHandler(stream)
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[clean, *finish]))
+    chain = [*shared, _foreign]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=chain, processors=[clean, *finish]))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # the broker module reports, once and plainly
@@ -61,6 +62,11 @@ def _identity(service: str) -> Processor:
         return {**line, "service": service, "version": release}
 
     return add
+
+
+def _foreign(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A library's words are no stable name."""
+    return {**line, "event": "library.said", "said": line["event"], "logger": line["_record"].name}
 
 
 def _redact(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

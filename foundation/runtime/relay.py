@@ -1,6 +1,7 @@
 """The relay: publishes the outbox and forgets what the broker has confirmed."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import inf
@@ -14,6 +15,8 @@ from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
 from foundation.errors import StoreUnreachable
 from foundation.runtime.clock import Now
+from foundation.runtime.health import Pulse
+from foundation.runtime.metrics import Metrics
 from foundation.runtime.tx import BORN_CLAIMED, DELAYED
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
@@ -33,7 +36,17 @@ _log = structlog.get_logger(__name__)
 class Relay:
     """Publishes what transactions hand over, at once, and sweeps up what they could not."""
 
-    def __init__(self, store: Store, publisher: Publisher, topology: Topology, now: Now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        topology: Topology,
+        now: Now,
+        metrics: Metrics | None = None,
+        pulse: Pulse | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
+        self._pulse = pulse or Pulse()
         self._store = store
         self._publisher = publisher
         self._topology = topology
@@ -50,6 +63,7 @@ class Relay:
         """Until `stop`, and then until everything handed over is published."""
         swept = -inf
         while not (stop.is_set() and self._handed.empty()):
+            self._pulse.beat("relay")
             try:
                 # By the clock, not when there is nothing else to do: that may never be.
                 if not stop.is_set() and monotonic() - swept >= _SWEEP:
@@ -59,6 +73,7 @@ class Relay:
             except StoreUnreachable as error:
                 _log.warning("store.unreachable", reason=str(error))
                 stop.wait(1)
+        self._pulse.end("relay")
 
     def wake(self) -> None:
         """Make `run` look whether it is to stop."""
@@ -101,7 +116,7 @@ class Relay:
 
     def _publish(self, rows: Sequence[Pending]) -> None:
         near, far = self._within_reach(rows)
-        outcomes = self._publisher.publish([self._message(row) for row in near], _TIMEOUT)
+        outcomes = self._published(near)
         kept = [(row, outcome) for row, outcome in zip(near, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
         confirmed = [row.id for row, outcome in zip(near, outcomes, strict=True) if outcome == Outcome.CONFIRMED]
         with self._store.transaction() as connection:
@@ -111,6 +126,13 @@ class Relay:
                 outbox.hold(connection, [row.id], reachable)
         for row, outcome in kept:
             _log.error("outbox.kept", outcome=outcome, type=row.type, exchange=row.exchange, message_id=row.message_id)
+
+    def _published(self, rows: Sequence[Pending]) -> list[Outcome]:
+        with self._metrics.published_seconds.time():
+            outcomes = self._publisher.publish([self._message(row) for row in rows], _TIMEOUT)
+        for (exchange, outcome), count in Counter(zip((row.exchange for row in rows), outcomes, strict=True)).items():
+            self._metrics.published.labels(exchange, outcome).inc(count)
+        return outcomes
 
     def _within_reach(self, rows: Sequence[Pending]) -> tuple[list[Pending], list[tuple[Pending, datetime]]]:
         """What can be published now, and what is due later than the ladder reaches, with the time

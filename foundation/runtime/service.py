@@ -3,14 +3,17 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
+from pydantic import SecretStr
+from sqlalchemy import Connection
 
 from foundation.broker import Broker
 from foundation.broker.delay import Ladder
@@ -19,11 +22,24 @@ from foundation.broker.topology import sitecrew
 from foundation.errors import BrokerUnreachable, SitecrewError, StoreUnreachable
 from foundation.runtime import logs
 from foundation.runtime.clock import Now, utc_now
+from foundation.runtime.health import HealthServer, Probe, Pulse
+from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
 from foundation.runtime.settings import Settings
 from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import Worker
-from foundation.store import Store, inbox
+from foundation.runtime.worker import Handlers, Worker
+from foundation.store import Store, inbox, outbox
+
+
+class Running(Protocol):
+    """The settings that every service has."""
+
+    @property
+    def store_url(self) -> SecretStr: ...
+
+    @property
+    def listen(self) -> str: ...
+
 
 Loop = Callable[[threading.Event], None]
 """Runs until the event is set, finishes what it has begun, and returns."""
@@ -63,6 +79,25 @@ class Service:
     broker: Broker
     ledger: Ledger
     now: Now
+    metrics: Metrics = field(default_factory=Metrics)
+    pulse: Pulse = field(default_factory=Pulse)
+
+    def worker(self, queue: str, handlers: Handlers, capacity: int, threads: int = 1, **more: Any) -> Worker:
+        """A worker for one queue, whose turns are counted."""
+        more |= {"metrics": self.metrics, "pulse": self.pulse}
+        return Worker(queue, handlers, self.ledger, capacity=capacity, threads=threads, **more)
+
+    def count(self, name: str, meaning: str, read: Callable[[Connection], Mapping[Any, float]]) -> None:
+        """A gauge by state, read from the store when it is asked for."""
+        self.metrics.on_scrape(name, meaning, "state", lambda: self._read(read))
+
+    def measure(self, name: str, meaning: str, read: Callable[[Connection], float]) -> None:
+        """A gauge, likewise."""
+        self.metrics.on_scrape(name, meaning, "", lambda: {"": self._read(read)})
+
+    def _read(self, read: Callable[[Connection], Result]) -> Result:
+        with self.store.reading() as connection:
+            return read(connection)
 
     def consume(self, worker: Worker, prefetch: int) -> Loop:
         """A loop that handles one queue without pause."""
@@ -92,25 +127,62 @@ def broker_of(settings: Settings, name: str) -> RabbitBroker:
 def serve(
     name: str,
     settings: Settings,
-    store_url: str,
+    own: Running,
     migrations: Path,
     loops: Callable[[Service], Sequence[Loop]],
 ) -> int:
     """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
     once. Returns the exit code: 1 if a loop broke."""
     logs.configure(name, settings.log.level)
-    stop = _stop_on_signals()
-    store, broker = Store(store_url), broker_of(settings, f"sitecrew {name}")
-    if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
-        return 0
-    relay = Relay(store, broker.publisher(), broker.topology, utc_now)
-    service = Service(name, store, broker, Ledger(store, name, utc_now, relay.hand_over), utc_now)
-    _log.info("service.started", store=store.place)
-    broken = _run(service, loops(service), relay, stop)
-    broker.close()
-    store.close()
+    stop, working = _stop_on_signals(), threading.Event()
+    metrics, pulse = Metrics(name), Pulse()
+    store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
+    with _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
+        if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
+            return 0
+        relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse)
+        ledger = Ledger(store, name, utc_now, relay.hand_over)
+        service = Service(name, store, broker, ledger, utc_now, metrics, pulse)
+        service.measure("outbox_messages", "Messages that wait to be published", outbox.backlog)
+        _log.info("service.started", store=store.place)
+        working.set()
+        broken = _run(service, loops(service), relay, stop)
+        broker.close()
+        store.close()
     _log.info("service.stopped", broken=broken)
     return 1 if broken else 0
+
+
+@contextmanager
+def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, pulse: Pulse) -> Iterator[None]:
+    if not address:
+        yield
+        return
+    setting = f"{name.replace('-', '_')}.listen"
+    server = HealthServer(address, setting, pulse.require_beating, ready, metrics.registry)
+    _log.info("health.listening", port=server.port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _probes(store: Store, broker: Broker, working: threading.Event, stop: threading.Event) -> dict[str, Probe]:
+    """What must be well for the service to be ready."""
+
+    def running() -> None:
+        if stop.is_set() or not working.is_set():
+            raise SitecrewError("it is stopping" if stop.is_set() else "it waits for its broker and its store")
+
+    def connected() -> None:
+        if lost := broker.disconnected():
+            raise BrokerUnreachable(f"no connection for {', '.join(lost)}")
+
+    def answering() -> None:
+        with store.reading() as connection:
+            outbox.backlog(connection)
+
+    return {"service": running, "broker": connected, "store": answering}
 
 
 def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.Event) -> list[str]:

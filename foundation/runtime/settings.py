@@ -40,6 +40,10 @@ Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
 Count = Annotated[int, Field(ge=1)]
 
 
+Listen = Annotated[str, Field(pattern=r"^(|.+:\d{1,5})$")]
+"""host:port; port 0 is any free one."""
+
+
 class Section(BaseModel):
     """A part of the settings. Unknown keys are errors; values are never repeated in errors."""
 
@@ -64,12 +68,14 @@ class OrderIntake(Section):
     store_url: SecretStr = Field(
         SecretStr("sqlite:///var/order_intake.db"), description="database of orders and accounts"
     )
+    listen: Listen = Field("127.0.0.1:9411", description="where health and metrics are asked for; empty: nowhere")
     capacity: Count = Field(200, description="orders in hand at a time")
     threads: Count = Field(8, description="accounts created at a time")
 
 
 class Installer(Section):
     store_url: SecretStr = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
+    listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; empty: nowhere")
     concurrency: Count = Field(4, description="installs at a time in one replica")
     max_attempts: Count = Field(6, description="attempts before an install fails for good")
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
@@ -100,6 +106,7 @@ class Smtp(Section):
 
 class Mailer(Section):
     store_url: SecretStr = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
+    listen: Listen = Field("127.0.0.1:9413", description="where health and metrics are asked for; empty: nowhere")
     smtp: Smtp = Smtp()
     sender: str = Field("Your hosting team <welcome@localhost>", description="From line of the letters")
     brand: str = Field("Your hosting team", description="name of the hosting company in the letters")

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 
 from foundation.broker import Delivery, codec
 from foundation.broker.topology import PARKING
+from foundation.runtime import tracing
 from foundation.runtime.clock import Now
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
@@ -103,7 +104,7 @@ class Tx:
         )
 
     def _event(self, data: Model, subject: str | None, cause: Event[Any] | None) -> Event[Any]:
-        trace = {"traceparent": cause.traceparent, "tracestate": cause.tracestate} if cause else {}
+        trace = tracing.carried(cause)
         return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **trace)
 
 

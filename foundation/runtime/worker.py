@@ -14,7 +14,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -25,6 +25,9 @@ import structlog
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
 from foundation.errors import Failed, StoreUnreachable
+from foundation.runtime import tracing
+from foundation.runtime.health import Pulse
+from foundation.runtime.metrics import Metrics
 from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from schemas.envelope import Event
@@ -58,6 +61,10 @@ class Park:
 
 Settled = Done | Retry | Park
 
+_DUPLICATE = Done()
+"""What becomes of an event that was dealt with before."""
+_STATUS: Mapping[type[Settled], str] = {Done: "done", Retry: "retry", Park: "parked"}
+
 
 @dataclass(frozen=True)
 class Act:
@@ -83,6 +90,8 @@ class _Piece:
     event: Event[Any] | None
     step: Callable[[Tx], Settled | Act]
     fresh: bool
+    since: float
+    """When the delivery was taken (monotonic)."""
 
     @property
     def identity(self) -> inbox.Identity | None:
@@ -109,8 +118,15 @@ class Worker:
         capacity: int,
         threads: int = 1,
         refused: Refusal | None = None,
+        metrics: Metrics | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.queue = queue
+        self._metrics = metrics or Metrics()
+        self._pulse = pulse or Pulse()
+        self._received = self._metrics.received.labels(queue)
+        self._in_process = self._metrics.in_process.labels(queue)
+        self._seconds = self._metrics.processed_seconds.labels(queue)
         self._handlers = handlers
         self._ledger = ledger
         self._capacity = capacity
@@ -126,15 +142,19 @@ class Worker:
     def run(self, consumer: Consumer, stop: threading.Event) -> None:
         """Until `stop`; then finish what was begun and give the rest back."""
         while not stop.is_set():
+            self._pulse.beat(self.queue)
             self._turn_or_pause(consumer, stop, timeout=1.0)
         self.drain(consumer)
+        self._pulse.end(self.queue)
 
     def drain(self, consumer: Consumer) -> None:
         """Take nothing new, settle everything that was begun, close the consumer."""
         patience = threading.Event()
         while self._acting or self._held:
+            self._pulse.beat(self.queue)
             self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
         self._suspects.clear()
+        self._in_process.set(0)
         consumer.close()
 
     def turn(self, consumer: Consumer, timeout: float, taking: bool = True) -> int:
@@ -171,6 +191,8 @@ class Worker:
         if self._suspects or self._trying or not taking or room <= 0:
             return recorded or self._recorded(timeout)
         arrived = consumer.take(room, 0 if recorded else timeout)
+        self._received.inc(len(arrived))
+        self._in_process.inc(len(arrived))
         # What was handed out before and never settled may be what killed its worker. It is handled
         # alone, so that its neighbours are safely done before it gets another chance.
         self._suspects += [delivery for delivery in arrived if is_suspect(delivery)]
@@ -204,11 +226,11 @@ class Worker:
 
     def _piece(self, delivery: Delivery) -> _Piece:
         try:
-            event = codec.decode(delivery.body, delivery.content_type, delivery.headers)
+            event = tracing.begun(codec.decode(delivery.body, delivery.content_type, delivery.headers))
             handler = self._handler(event)
         except Malformed as problem:
-            return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True)
-        return _Piece(delivery, event, _then(handler, event), fresh=True)
+            return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True, since=monotonic())
+        return _Piece(delivery, event, _then(handler, event), fresh=True, since=monotonic())
 
     def _handler(self, event: Event[Any]) -> Handler:
         handler = self._handlers.get(type(event.data))
@@ -223,7 +245,7 @@ class Worker:
         tx.park(delivery, cause, problem.field, sender)
         if self._refused:
             self._refused(tx, problem)
-        _log.warning("message.parked", queue=self.queue, code=cause.code, reason=cause.detail, sent_by=sender)
+        _log.warning("message.parked", code=cause.code, reason=cause.detail, sent_by=sender)
         return Done()
 
     # One transaction
@@ -254,7 +276,7 @@ class Worker:
             known = inbox.seen(tx.connection, self.queue, [p.identity for p in pieces if p.fresh and p.identity])
             for piece in pieces:
                 duplicate = piece.fresh and piece.identity in known
-                result = Done() if duplicate else self._step(tx, piece)
+                result = _DUPLICATE if duplicate else self._step(tx, piece)
                 results.append((piece, result))
                 if piece.identity and not duplicate:
                     known.add(piece.identity)
@@ -265,15 +287,16 @@ class Worker:
         return results
 
     def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
-        result = piece.step(tx)
-        match result:
-            case Retry() if piece.event:
-                tx.again(piece.delivery, piece.event, result.at, acted=not piece.fresh)
-                _log.info("message.retry", queue=self.queue, order_id=piece.event.subject, cause=result.cause.code)
-            case Park():
-                source = piece.event.source if piece.event else ""
-                tx.park(piece.delivery, result.cause, source=source)
-                _log.warning("message.parked", queue=self.queue, code=result.cause.code, reason=result.cause.detail)
+        with tracing.handling(piece.event, self.queue, "claim" if piece.fresh else "record"):
+            result = piece.step(tx)
+            match result:
+                case Retry() if piece.event:
+                    tx.again(piece.delivery, piece.event, result.at, acted=not piece.fresh)
+                    _log.info("message.retry", cause=result.cause.code)
+                case Park():
+                    source = piece.event.source if piece.event else ""
+                    tx.park(piece.delivery, result.cause, source=source)
+                    _log.warning("message.parked", code=result.cause.code, reason=result.cause.detail)
         return result
 
     def _alone(self, piece: _Piece) -> Settled | Act:
@@ -285,7 +308,7 @@ class Worker:
             cause = _unexpected(error)
             _log.exception("message.unexpected", queue=self.queue, type=piece.delivery.type)
             # As if acted on, so that the inbox is not asked: it may be the event's id that it chokes on.
-            park = _Piece(piece.delivery, piece.event, lambda _: Park(cause), fresh=False)
+            park = replace(piece, step=lambda _: Park(cause), fresh=False)
             return self._together([park])[0][1]
 
     # After it
@@ -297,22 +320,34 @@ class Worker:
                 self._acting[piece.identity] = _InHand([piece.delivery], monotonic())
                 result.claimed()
                 self._pool.submit(self._act, consumer, piece, result)
-            elif piece.identity and not piece.fresh:
-                settled += self._acting.pop(piece.identity).deliveries
-            else:
-                settled.append(piece.delivery)
+                continue
+            acted = piece.identity in self._acting and not piece.fresh
+            settled += self._acting.pop(piece.identity).deliveries if acted else [piece.delivery]
+            self._count(piece, result)
         consumer.settle(settled)
+        self._in_process.dec(len(settled))
+
+    def _count(self, piece: _Piece, result: Settled | Act) -> None:
+        status = "duplicate" if result is _DUPLICATE else _STATUS.get(type(result), "")  # type: ignore[arg-type]
+        self._metrics.processed.labels(self.queue, status if piece.event else "parked").inc()
+        self._seconds.observe(monotonic() - piece.since)
 
     def _act(self, consumer: Consumer, piece: _Piece, act: Act) -> None:
-        try:
-            step = _then(act.record, act.run())
-        except Failed as failure:
-            step = _then(act.fail, failure.cause)
-        except Exception as error:  # noqa: BLE001  # becomes a cause like any other
-            _log.exception("act.unexpected", queue=self.queue, order_id=piece.event and piece.event.subject)
-            step = _then(act.fail, _unexpected(error))
-        self._finished.put(_Piece(piece.delivery, piece.event, step, fresh=False))
+        with tracing.handling(piece.event, self.queue, "act"):
+            step = _acted(act)
+        self._finished.put(replace(piece, step=step, fresh=False))
         consumer.wake()
+
+
+def _acted(act: Act) -> Callable[[Tx], Settled | Act]:
+    """Do it; what is to be written down then."""
+    try:
+        return _then(act.record, act.run())
+    except Failed as failure:
+        return _then(act.fail, failure.cause)
+    except Exception as error:  # noqa: BLE001  # becomes a cause like any other
+        _log.exception("act.unexpected")
+        return _then(act.fail, _unexpected(error))
 
 
 def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx], Settled | Act]:

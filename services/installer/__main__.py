@@ -16,7 +16,7 @@ from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
 from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Settings, load
-from foundation.runtime.worker import Worker
+from services.installer import installs
 from services.installer.batch import Batches
 from services.installer.commands import Commands
 from services.installer.install import Installing
@@ -29,16 +29,23 @@ _AT_A_TIME = 100
 
 def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
     own, ledger = settings.installer, service.ledger
+    service.count("installs", "Installs by state", installs.counts)
+    service.measure(
+        "oldest_pending_install_age_seconds",
+        "Since when the oldest of the installs is staged that are not yet installed, failed or cancelled",
+        lambda connection: installs.oldest_pending_seconds(connection, service.now()),
+    )
     installing = Installing(settings, servers_of(settings), installers_of(settings), sealer, service.now)
     reconciler = Reconciler(installing)
-    batch = Worker(INSTALLER_DUE, installing.due(), ledger, capacity=own.concurrency, threads=own.concurrency)
-    at_once = Worker(INSTALLER_NOW, installing.due(), ledger, capacity=own.concurrency, threads=own.concurrency)
+    batch = service.worker(INSTALLER_DUE, installing.due(), own.concurrency, own.concurrency)
+    at_once = service.worker(INSTALLER_NOW, installing.due(), own.concurrency, own.concurrency)
     timer = Batches(
         settings.timer,
         batch,
         lambda: service.broker.consumer(INSTALLER_DUE, own.concurrency),
         lambda: service.broker.depth(INSTALLER_DUE),
         service.now,
+        service.metrics.tick(),
     )
     commands = Commands(installing, timer.run_now)
     steady = {
@@ -50,7 +57,7 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
         timer.run,
         service.consume(at_once, own.concurrency),
         *(
-            service.consume(Worker(queue, handlers, ledger, capacity=_AT_A_TIME), _AT_A_TIME)
+            service.consume(service.worker(queue, handlers, _AT_A_TIME), _AT_A_TIME)
             for queue, handlers in steady.items()
         ),
         service.every(own.lease_seconds / 3, lambda: installing.renew_leases(ledger)),
@@ -60,8 +67,7 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
 
 def main(settings: Settings) -> int:
     sealer = Sealer(settings.keys.public)
-    store_url = settings.installer.store_url.get_secret_value()
-    return serve("installer", settings, store_url, MIGRATIONS, partial(loops, settings, sealer))
+    return serve("installer", settings, settings.installer, MIGRATIONS, partial(loops, settings, sealer))
 
 
 if __name__ == "__main__":

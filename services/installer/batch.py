@@ -12,6 +12,7 @@ from cronsim import CronSim
 from foundation.broker import Consumer
 from foundation.errors import BrokerUnreachable, StoreUnreachable
 from foundation.runtime.clock import Now
+from foundation.runtime.metrics import Metrics, Tick
 from foundation.runtime.settings import Timer
 from foundation.runtime.worker import Worker
 
@@ -32,12 +33,14 @@ class Batches:
         consume: Callable[[], Consumer],
         depth: Callable[[], int | None],
         now: Now,
+        tick: Tick | None = None,
     ) -> None:
         self._timer = timer
         self._worker = worker
         self._consume = consume
         self._depth = depth
         self._now = now
+        self._punctual = tick or Metrics().tick()
         self._called = threading.Event()
 
     def run_now(self) -> None:
@@ -60,7 +63,7 @@ class Batches:
     def run_once(self, stop: threading.Event, tick: datetime | None = None) -> int:
         """One batch; how many turns had something to do."""
         began, handled, dry = monotonic(), 0, False
-        late = (self._now() - tick).total_seconds() if tick else 0.0
+        late = self._lateness(tick)
         consumer = self._consume()
         try:
             while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
@@ -80,6 +83,11 @@ class Batches:
             _log.info("batch.finished", turns=handled, late_seconds=round(late, 3), duration_seconds=seconds)
         return handled
 
+    def _lateness(self, tick: datetime | None) -> float:
+        late = (self._now() - tick).total_seconds() if tick else 0.0
+        self._punctual.lateness.set(late)
+        return late
+
     def _call_at(self, stop: threading.Event) -> None:
         stop.wait()
         self._called.set()
@@ -88,6 +96,7 @@ class Batches:
         """Until the next tick that is still to come, or until called; the tick, if that was it."""
         now = self._now()
         tick = next(CronSim(self._timer.every, now))
+        self._punctual.upcoming.set(tick.timestamp())
         pause = (tick - now).total_seconds() + random.uniform(0, self._timer.jitter_seconds)
         if self._called.wait(pause):
             self._called.clear()

@@ -101,8 +101,14 @@ def listing(
 def counts(connection: Connection) -> dict[State, int]:
     """How many installs are in each state."""
     grouped = connection.execute(select(installs.c.state, func.count()).group_by(installs.c.state))
-    found = {State(state): number for state, number in grouped}
-    return {state: found.get(state, 0) for state in State}
+    return dict.fromkeys(State, 0) | {State(state): number for state, number in grouped}
+
+
+def oldest_pending_seconds(connection: Connection, now: datetime) -> float:
+    """For how long the oldest install waits that is staged or being installed; 0 if there is none."""
+    pending = installs.c.state.in_([State.STAGED, State.INSTALLING])
+    since = connection.execute(select(func.min(installs.c.staged_at)).where(pending)).scalar_one()
+    return (now - since).total_seconds() if since else 0.0
 
 
 def install_of(row: Any) -> Install:

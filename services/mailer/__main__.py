@@ -10,7 +10,7 @@ from foundation.runtime import settings as settings_of
 from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Settings, load
-from foundation.runtime.worker import Worker
+from services.mailer import mails
 from services.mailer.letters import Letters
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
@@ -23,8 +23,9 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
     own = settings.mailer
     letters = Letters(own.templates, own.sender, own.brand, own.support)
     welcoming = Welcoming(settings, letters, smtp_of(own.smtp).send, opener, service.now)
-    worker = Worker(MAILER_INSTALLS, welcoming.handlers(), service.ledger, capacity=own.capacity, threads=own.threads)
-    steering = Worker(MAILER_COMMANDS, commands(), service.ledger, capacity=own.capacity)
+    worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads)
+    steering = service.worker(MAILER_COMMANDS, commands(), own.capacity)
+    service.count("letters", "Letters by state", mails.counts)
     return (
         service.consume(worker, own.capacity),
         service.consume(steering, own.capacity),
@@ -40,8 +41,7 @@ def smtp_of(own: settings_of.Smtp) -> Smtp:
 
 def main(settings: Settings) -> int:
     opener = Opener(settings.keys.private.get_secret_value(), settings.keys.public)
-    store_url = settings.mailer.store_url.get_secret_value()
-    return serve("mailer", settings, store_url, MIGRATIONS, partial(loops, settings, opener))
+    return serve("mailer", settings, settings.mailer, MIGRATIONS, partial(loops, settings, opener))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, func, or_, select, update
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
@@ -156,6 +156,12 @@ def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     """sending -> waiting for another attempt at `due_at`."""
     wake_at = due_at + _LEASE
     return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
+
+
+def counts(connection: Connection) -> dict[State, int]:
+    """How many letters are in each state."""
+    grouped = connection.execute(select(mails.c.state, func.count()).group_by(mails.c.state))
+    return dict.fromkeys(State, 0) | {State(state): number for state, number in grouped}
 
 
 def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:

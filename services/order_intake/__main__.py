@@ -10,7 +10,7 @@ from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
 from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Settings, load
-from foundation.runtime.worker import Worker
+from services.order_intake import accounts
 from services.order_intake.intake import Intake
 from services.order_intake.rejections import refuse
 
@@ -20,15 +20,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
     own = settings.order_intake
     intake = Intake(settings, servers_of(settings), sealer)
-    orders = Worker(
-        INTAKE_ORDERS,
-        intake.orders(),
-        service.ledger,
-        capacity=own.capacity,
-        threads=own.threads,
-        refused=refuse,
-    )
-    news = Worker(INTAKE_INSTALLS, intake.news(), service.ledger, capacity=own.capacity)
+    orders = service.worker(INTAKE_ORDERS, intake.orders(), own.capacity, own.threads, refused=refuse)
+    news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
+    service.count("orders", "Orders by state", accounts.counts)
     return (
         service.consume(orders, own.capacity),
         service.consume(news, own.capacity),
@@ -39,8 +33,7 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
 
 def main(settings: Settings) -> int:
     sealer = Sealer(settings.keys.public)
-    store_url = settings.order_intake.store_url.get_secret_value()
-    return serve("order-intake", settings, store_url, MIGRATIONS, partial(loops, settings, sealer))
+    return serve("order-intake", settings, settings.order_intake, MIGRATIONS, partial(loops, settings, sealer))
 
 
 if __name__ == "__main__":

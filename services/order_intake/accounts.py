@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Index,
     Integer,
     String,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     case,
+    func,
     or_,
     select,
     update,
@@ -240,6 +242,12 @@ def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
         .with_for_update(skip_locked=True)
     )
     return [(_order(row), row["announcements"]) for row in tx.execute(due).mappings()]
+
+
+def counts(connection: Connection) -> dict[OrderState, int]:
+    """How many orders are in each state."""
+    grouped = connection.execute(select(orders.c.state, func.count()).group_by(orders.c.state))
+    return dict.fromkeys(OrderState, 0) | {OrderState(state): number for state, number in grouped}
 
 
 def candidate(domain: str, order_id: str, number: int) -> str:

@@ -73,10 +73,10 @@ def ask(broker: Broker, wanted: Sequence[Any], timeout: float) -> list[Answer]:
     answers: dict[str, Answer] = {}
     watching = broker.watch(EVENTS, *_ANSWERS)
     sending.require_confirmed(sending.publish(broker, [sending.message(event) for event in sent.values()]))
-    by_trace = {event.traceparent: event for event in sent.values()}
+    by_trace = {event.trace_id: event for event in sent.values()}
     with screen.working("waiting for an answer") as say:
         for heard in sending.heard(watching, monotonic() + timeout):
-            command = sent.get(getattr(heard.data, "command_id", "")) or by_trace.get(heard.traceparent)
+            command = sent.get(getattr(heard.data, "command_id", "")) or by_trace.get(heard.trace_id)
             if command and command.id not in answers:
                 answers[command.id] = _answer(command, heard)
                 say(f"{len(answers)} of {len(sent)} answered")

@@ -48,7 +48,7 @@ class Life:
     def of(cls, event: Event[Any], unmailed: Collection[str] = ()) -> "Life":
         """The life that begins with an event about an order."""
         reinstall = isinstance(event.data, OrderReinstallRequested)
-        return cls(event.data.order_id, event.id, event.traceparent, reinstall, unmailed)
+        return cls(event.data.order_id, event.id, event.trace_id, reinstall, unmailed)
 
     def after(self, event: Event[Any]) -> "Life":
         """What it is after one more event of its order; itself if that was about something else."""
@@ -70,7 +70,7 @@ class Life:
         if not self.reinstall:
             return True
         if self.install_id is None:
-            return isinstance(data, InstallStaged) and event.traceparent == self.trace
+            return isinstance(data, InstallStaged) and event.trace_id == self.trace
         return isinstance(data, InstallRef) and data.install_id == self.install_id
 
 

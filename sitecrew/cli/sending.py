@@ -1,6 +1,5 @@
 """Events and commands that the command itself publishes, and what it hears in answer."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
@@ -9,6 +8,7 @@ from foundation.broker import Broker, Consumer, Message, Outcome, codec
 from foundation.broker.codec import Malformed
 from foundation.errors import BrokerUnreachable, Refused
 from foundation.runtime.clock import utc_now
+from foundation.runtime.tracing import new_traceparent
 from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
@@ -22,7 +22,7 @@ _GLANCE = 0.5
 
 def event(data: Model, subject: str | None) -> Event[Any]:
     """An event or command of ours. It begins a trace, which all that comes of it carries on."""
-    trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"  # W3C Trace Context, section 3.2
+    trace = new_traceparent()
     return codec.envelope(data, id=new_id(), source=SOURCE, subject=subject, time=utc_now(), traceparent=trace)
 
 

@@ -26,6 +26,7 @@ from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static
 from tests.brokers import Brokers, eventually, gather, until
+from tests.system.watching import require_contract
 
 # One worker starts the services once. With a given broker, conftest.py has put all its tests into one group.
 pytestmark = pytest.mark.timeout(120)
@@ -173,6 +174,7 @@ def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> 
             log = directory / f"{service}.log"
             until(lambda log=log: '"service.started"' in log.read_text(), SECONDS)  # type: ignore[misc]
         yield made
+    require_contract(line for log in directory.glob("*.log") for line in log.read_text().splitlines())
 
 
 def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: int) -> Path:
@@ -193,6 +195,7 @@ def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: 
         "sites.static.address": "temporary",
         "sites.later.settle_seconds": 3600,
         **{f"{name}.store_url": f"sqlite:///{directory}/{name}.db" for name in ("order_intake", "installer", "mailer")},
+        **{f"{name}.listen": "127.0.0.1:0" for name in ("order_intake", "installer", "mailer")},
     }
     path = directory / "sitecrew.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))

@@ -1,7 +1,7 @@
 """A running stack, with what a test needs to place orders on it and to see what becomes of them."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,12 @@ from foundation.runtime.tx import new_id
 from foundation.store import Store
 from schemas import catalogue
 from schemas.envelope import Event
+from schemas.logs import LogLine
 from schemas.orders import OrderPlaced
 from schemas.values import Model
 from services.installer import installs
 from services.installer.installs import Install
-from sitecrew.machine import Plan, Running, stack
+from sitecrew.machine import SERVICES, Plan, Running, stack
 from sitecrew.stack.login import read_credentials, wordpress_login
 
 Found = TypeVar("Found")
@@ -113,13 +114,14 @@ class Watched:
 
 @contextmanager
 def watched(plan: Plan) -> Iterator[Watched]:
-    """Bring a stack up, supervised as `sitecrew up` does it, and watch it."""
+    """Bring a stack up, supervised as `sitecrew up` does it, and watch it. Every line that its services have
+    written is held against the contract of log lines."""
     stop = Flag()
     lines: list[str] = []
-    with stack(plan, lines.append, lambda _name, line: lines.append(line)) as running:
+    with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
         settings = load(running.config)
         broker = broker_of(settings, "test")
-        guard = Thread(target=running.supervise, args=(stop, lines.append))
+        guard = Thread(target=running.supervise, args=(stop, ignore_news))
         guard.start()
         try:
             store = Store(settings.installer.store_url.get_secret_value())
@@ -129,3 +131,14 @@ def watched(plan: Plan) -> Iterator[Watched]:
             guard.join()
             broker.close()
             store.close()
+    require_contract(lines)
+
+
+def require_contract(lines: Iterable[str]) -> None:
+    """Each line is a log line as `schemas.logs` says. Raises ValidationError."""
+    checked = [LogLine.model_validate_json(line) for line in lines]
+    assert {line.service for line in checked} == set(SERVICES)
+
+
+def ignore_news(_news: str) -> None:
+    """What a stack says to people."""

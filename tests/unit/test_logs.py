@@ -133,7 +133,8 @@ def test_nothing_that_is_logged_can_break_the_one_who_logs_it(lines: Lines, valu
 def test_lines_of_libraries_look_like_ours(lines: Lines) -> None:
     logging.getLogger("sqlalchemy.pool").warning("connection %s is stale", 7)
     line = lines.only()
-    assert (line["event"], line["level"], line["service"]) == ("connection 7 is stale", "warning", "installer")
+    assert (line["event"], line["level"], line["service"]) == ("library.said", "warning", "installer")
+    assert (line["said"], line["logger"]) == ("connection 7 is stale", "sqlalchemy.pool")
     assert line["timestamp"]
 
 
@@ -142,7 +143,7 @@ def test_tracebacks_of_libraries_show_no_local_variable_either(lines: Lines) -> 
         _look_for("canary-" + "password")
     except LookupError:
         logging.getLogger("httpx").exception("it broke")
-    assert lines.only()["event"] == "it broke"
+    assert lines.only()["said"] == "it broke"
     assert lines.only()["exception"][0]["exc_type"] == "LookupError"
     assert "canary-password" not in lines.getvalue()
 

@@ -61,6 +61,9 @@ class MemoryBroker:
             self._routes.bind(Binding(exchange, line.queue.name, pattern) for pattern in patterns)
             return MemoryConsumer(self, line, prefetch=inf)
 
+    def disconnected(self) -> list[str]:
+        return []
+
     def depth(self, queue: str) -> int | None:
         with self.changed:
             self.expire()

@@ -1,0 +1,128 @@
+"""A service's health, as supervisors and Prometheus ask for it over HTTP.
+
+- `/livez`: whether its loops come round. If not, a restart may help.
+- `/readyz`: whether it can work just now: its broker and its store answer. With `?verbose`, which of them.
+- `/metrics`: see `metrics`.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
+from urllib.parse import urlsplit
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from foundation.errors import ConfigurationError, SitecrewError
+
+STALLED = 300.0
+"""Seconds after which a loop that has not come round is taken to be stuck: no turn takes that long."""
+
+Probe = Callable[[], None]
+"""Looks at one thing. Raises SitecrewError if it is not well."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Pulse:
+    """When each loop last came round. Loops beat from threads of their own."""
+
+    def __init__(self) -> None:
+        self._beats: dict[str, float] = {}
+
+    def beat(self, loop: str) -> None:
+        self._beats[loop] = monotonic()
+
+    def end(self, loop: str) -> None:
+        """It has come to its end, and will not beat again."""
+        self._beats.pop(loop, None)
+
+    def require_beating(self) -> None:
+        """Raises SitecrewError that names the loops which are stuck."""
+        stuck = [loop for loop, beat in self._beats.copy().items() if beat < monotonic() - STALLED]
+        if stuck:
+            raise SitecrewError(f"has not come round for {STALLED:g} s: {', '.join(stuck)}")
+
+
+class HealthServer:
+    """Answers at `address` (host:port; port 0 is any free one) from a thread of its own.
+
+    Raises ConfigurationError, naming `setting`, if the address is none or in use.
+    """
+
+    def __init__(
+        self, address: str, setting: str, live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegistry
+    ) -> None:
+        host, _, port = address.rpartition(":")
+        answering = _answering(live, ready, metrics)
+        try:
+            self._server = _Server((host.strip("[]"), int(port)), answering)
+        except (OSError, ValueError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "write it like 127.0.0.1:9411"
+            raise ConfigurationError(
+                f"{setting} = {address!r} can't be listened at: {reason}. Another replica here needs an address of its "
+                "own (port 0: any that is free); an empty one is none"
+            ) from None
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+    class Answer(BaseHTTPRequestHandler):
+        """One request."""
+
+        server_version = "sitecrew"
+        sys_version = ""
+        timeout = 10
+
+        def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            match asked.path:
+                case "/livez":
+                    self._say(*_report({"loops": live}, verbose="verbose" in asked.query))
+                case "/readyz":
+                    self._say(*_report(ready, verbose="verbose" in asked.query))
+                case "/metrics":
+                    encode, kind = choose_encoder(self.headers.get("Accept", ""))
+                    self._say(200, encode(metrics), kind)
+                case _:
+                    self._say(404, b"/livez, /readyz?verbose and /metrics are here\n")
+
+        def _say(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *_arguments: object) -> None:
+            """Probes come every few seconds, and say nothing new."""
+
+    return Answer
+
+
+def _report(probes: Mapping[str, Probe], *, verbose: bool) -> tuple[int, bytes]:
+    """Status and body, in the form of the Kubernetes API server's own health endpoints."""
+    lines, failed = [], False
+    for name, probe in probes.items():
+        try:
+            probe()
+            lines.append(f"[+]{name} ok")
+        except SitecrewError as error:
+            failed = True
+            lines.append(f"[-]{name} failed: {error}")
+            _log.warning("health.failed", probe=name, reason=str(error))
+    if not (failed or verbose):
+        lines = ["ok"]
+    return (503 if failed else 200), ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,100 @@
+"""What a service counts and measures, for Prometheus.
+
+Message metrics are named as FastStream names its own (its documentation, "Prometheus"), with `sitecrew` in
+place of `faststream`. No label ever holds an order, a domain or an address: each value of a label is a time
+series that is kept for weeks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from foundation.errors import StoreUnreachable
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+_log = structlog.get_logger(__name__)
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self, service: str = "") -> None:
+        self.registry = CollectorRegistry()
+        self.received = self._counter("received_messages", "Deliveries taken from a queue", "queue")
+        self.in_process = self._gauge("received_messages_in_process", "Deliveries in hand", "queue")
+        self.processed = self._counter(
+            "received_processed_messages",
+            "Deliveries dealt with: done, duplicate (and nothing changed), retry (delivered again later), parked",
+            "queue",
+            "status",
+        )
+        self.processed_seconds = self._histogram(
+            "received_processed_messages_duration_seconds", "From taking a delivery to settling it", "queue"
+        )
+        self.published = self._counter(
+            "published_messages", "Messages of the outbox by the broker's answer", "destination", "status"
+        )
+        self.published_seconds = self._histogram(
+            "published_messages_duration_seconds", "From publishing a batch of the outbox to its last confirm"
+        )
+        build = self._gauge("build_info", "1, labelled with the service and its version", "service", "version")
+        build.labels(service, version("sitecrew")).set(1)
+
+    def tick(self) -> "Tick":
+        """The timer's own metrics; only a service that ticks has them."""
+        return Tick(
+            self._gauge("tick_lateness_seconds", "How late the last batch began"),
+            self._gauge("next_tick_timestamp_seconds", "When the next batch is to begin, as Unix time"),
+        )
+
+    def on_scrape(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """A gauge that is read from the store whenever somebody asks; left out while the store is away."""
+        self.registry.register(_Read(f"sitecrew_{name}", meaning, label, read))
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"sitecrew_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"sitecrew_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, *labels: str) -> Histogram:
+        return Histogram(f"sitecrew_{name}", meaning, labels, registry=self.registry, buckets=_SECONDS)
+
+
+class Tick:
+    """How punctual the timer is."""
+
+    def __init__(self, lateness: Gauge, upcoming: Gauge) -> None:
+        self.lateness = lateness
+        self.upcoming = upcoming
+
+
+class _Read(Collector):
+    """A gauge whose values, by one label, come from a function."""
+
+    def __init__(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._named = (name, meaning, label)
+        self._read = read
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [self._family()]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            values = self._read()
+        except StoreUnreachable as error:
+            _log.warning("store.unreachable", reason=str(error))
+            return
+        family = self._family()
+        for label, value in values.items():
+            family.add_metric([label] if self._named[2] else [], value)
+        yield family
+
+    def _family(self) -> GaugeMetricFamily:
+        name, meaning, label = self._named
+        return GaugeMetricFamily(name, meaning, labels=[label] if label else [])

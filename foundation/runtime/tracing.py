@@ -1,0 +1,69 @@
+"""Which trace a thing belongs to (W3C Trace Context), in every log line; and spans, where OpenTelemetry is.
+
+Spans need the extra `tracing` and an SDK that is set up from outside, as `opentelemetry-instrument` does. Without
+them the producer's `traceparent` travels on unchanged.
+"""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from schemas.envelope import Event
+
+try:
+    from opentelemetry import propagate, trace
+    from opentelemetry.trace import SpanKind
+except ImportError:  # the extra is not installed
+    trace = None  # type: ignore[assignment]
+
+
+def begun(event: Event[Any]) -> Event[Any]:
+    """The event, with a trace of its own if its producer began none."""
+    if event.trace_id:
+        return event
+    return event.model_copy(update={"traceparent": new_traceparent(), "tracestate": None})
+
+
+def new_traceparent() -> str:
+    """A trace that begins here: version 00, sampled (W3C Trace Context, section 3.2)."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+@contextmanager
+def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
+    """While an event is handled: its names are in all log lines, and there is a span for it."""
+    names = {"trace_id": event.trace_id, "order_id": event.subject} if event else {}
+    with structlog.contextvars.bound_contextvars(queue=queue, **names), _span(event, queue, phase):
+        yield
+
+
+@contextmanager
+def _span(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
+    if trace is None or event is None:
+        yield
+        return
+    # Attributes: OpenTelemetry's semantic conventions for messaging.
+    attributes = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
+        "messaging.message.id": event.id,
+        "messaging.message.conversation_id": event.subject or "",
+    }
+    context = propagate.extract(carried(event))
+    tracer = trace.get_tracer("sitecrew")
+    with tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes):
+        yield
+
+
+def carried(cause: Event[Any] | None) -> dict[str, str]:
+    """The trace attributes of what an event leads to: those of the current span, else its own."""
+    if trace is not None and trace.get_current_span().get_span_context().is_valid:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        return {name: carrier[name] for name in ("traceparent", "tracestate") if name in carrier}
+    own = {"traceparent": cause.traceparent, "tracestate": cause.tracestate} if cause else {}
+    return {name: value for name, value in own.items() if value}

@@ -1,0 +1,90 @@
+"""What a log line of a service looks like: one JSON object a line, and each name of one type for ever, as those
+who collect logs need it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.envelope import Moment
+
+_Name = Annotated[str, Field(pattern=r"^[a-z_]+(\.[a-z_]+)+$")]
+
+
+class LogLine(BaseModel):
+    """One line. What is not about it is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    timestamp: Moment
+    level: Literal["debug", "info", "warning", "error", "critical"]
+    event: _Name
+    """What happened, as a stable name: `install.completed`. `library.said` for lines of libraries."""
+    service: str
+    """Who writes: `order-intake`, `installer`, `mailer`."""
+    version: str
+    """Of Sitecrew."""
+
+    trace_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """The trace that the producer began (W3C Trace Context), or we did, if it did not."""
+    order_id: str | None = None
+    """As the producer sent it."""
+    install_id: str | None = None
+    attempt: int | None = None
+    """Of an install or a letter; 1 is the first."""
+    queue: str | None = None
+    """From which the message came that is being handled."""
+    duration_seconds: float | None = None
+
+    cause: str | None = None
+    """The code of a failure's cause: `db_down`."""
+    code: str | None = None
+    """Why a message was parked: `missing_field`."""
+    reason: str | None = None
+    """What went wrong, as a sentence."""
+    remedy: str | None = None
+    """What to do about it."""
+    exception: list[dict[str, Any]] | None = None
+    """A traceback, without the values of variables."""
+
+    type: str | None = None
+    """The type of an event."""
+    message_id: str | None = None
+    exchange: str | None = None
+    outcome: str | None = None
+    """The broker's answer to a message: `refused`, `unroutable`, `unknown`."""
+    sent_by: str | None = None
+    """The source of an event that could not be read."""
+    connection: str | None = None
+    """Which of a service's connections: the queue's name, or `publisher`."""
+    node: str | None = None
+    """Of the broker: host:port."""
+
+    server: str | None = None
+    """A hosting server by its name in the settings."""
+    site_type: str | None = None
+    username: str | None = None
+    """Of a hosting account."""
+    url: str | None = None
+    due_at: Moment | None = None
+    owner: str | None = None
+    """Who had the lease of an install."""
+    step: str | None = None
+    """Of an install."""
+    number: int | None = None
+    """How often something was said or sent before."""
+    turns: int | None = None
+    """Turns of the loop in a batch."""
+    late_seconds: float | None = None
+    """How late a batch began."""
+
+    store: str | None = None
+    """The database's address, without its password."""
+    port: int | None = None
+    probe: str | None = None
+    chore: str | None = None
+    broken: list[str] | None = None
+    """The kinds of errors that ended a service."""
+    logger: str | None = None
+    """The library that speaks."""
+    said: str | None = None
+    """Its words."""

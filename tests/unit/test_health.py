@@ -1,0 +1,121 @@
+"""What a service answers to those who ask how it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from foundation.errors import ConfigurationError, SitecrewError, StoreUnreachable
+from foundation.runtime import health
+from foundation.runtime.health import HealthServer, Pulse
+from foundation.runtime.metrics import Metrics
+
+Ask = Callable[[str], httpx.Response]
+
+
+class Patient:
+    """Is well until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+
+    def __call__(self) -> None:
+        if self.trouble:
+            raise SitecrewError(self.trouble)
+
+
+@pytest.fixture
+def broker() -> Patient:
+    return Patient()
+
+
+@pytest.fixture
+def pulse() -> Pulse:
+    return Pulse()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics("tests")
+
+
+@pytest.fixture
+def ask(broker: Patient, pulse: Pulse, metrics: Metrics) -> Iterator[Ask]:
+    probes: dict[str, Callable[[], None]] = {"broker": broker, "store": lambda: None}
+    server = HealthServer("127.0.0.1:0", "x.listen", pulse.require_beating, probes, metrics.registry)
+    with ExitStack() as opened:
+        opened.callback(server.close)
+        client = opened.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False))
+        yield client.get
+
+
+def test_who_is_well_says_so_shortly(ask: Ask) -> None:
+    for path in ("/livez", "/readyz"):
+        assert (ask(path).status_code, ask(path).text) == (200, "ok\n")
+
+
+def test_verbosely_each_thing_is_named(ask: Ask) -> None:
+    assert ask("/readyz?verbose").text == "[+]broker ok\n[+]store ok\n"
+
+
+def test_who_is_not_ready_says_what_is_missing_and_lives_all_the_same(ask: Ask, broker: Patient) -> None:
+    broker.trouble = "no connection for installer.due"
+    assert ask("/readyz").status_code == 503
+    assert ask("/readyz").text == "[-]broker failed: no connection for installer.due\n[+]store ok\n"
+    assert ask("/livez").status_code == 200
+
+
+def test_a_loop_that_does_not_come_round_any_more_is_named(
+    ask: Ask, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulse.beat("relay")
+    pulse.beat("intake.orders")
+    pulse.end("intake.orders")
+    assert ask("/livez").status_code == 200
+    monkeypatch.setattr(health, "STALLED", -1.0)
+    assert ask("/livez").status_code == 503
+    assert ask("/livez").text.endswith(": relay\n")
+
+
+def test_metrics_are_in_the_form_that_prometheus_reads(ask: Ask, metrics: Metrics) -> None:
+    metrics.processed.labels("installer.due", "done").inc(3)
+    answer = ask("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert 'sitecrew_received_processed_messages_total{queue="installer.due",status="done"} 3.0' in answer.text
+    assert 'sitecrew_build_info{service="tests",version="' in answer.text
+
+
+def test_what_is_read_from_the_store_is_left_out_while_that_is_away(ask: Ask, metrics: Metrics) -> None:
+    answers: Any = iter([{"staged": 2.0}, StoreUnreachable("gone")])
+
+    def read() -> dict[str, float]:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    metrics.on_scrape("installs", "Installs by state", "state", read)
+    assert 'sitecrew_installs{state="staged"} 2.0' in ask("/metrics").text
+    away = ask("/metrics")
+    assert away.status_code == 200
+    assert "sitecrew_installs" not in away.text
+
+
+def test_any_other_path_says_which_there_are(ask: Ask) -> None:
+    assert ask("/").status_code == 404
+    assert "/readyz?verbose" in ask("/").text
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "203.0.113.1:80", "no such host:80"])
+def test_an_address_that_can_not_be_listened_at_is_told_with_its_setting(address: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^mailer\.listen = "):
+        HealthServer(address, "mailer.listen", lambda: None, {}, Metrics().registry)
+
+
+def test_an_address_that_is_in_use_is_told_with_what_to_do() -> None:
+    first = HealthServer("127.0.0.1:0", "mailer.listen", lambda: None, {}, Metrics().registry)
+    with pytest.raises(ConfigurationError, match=r"in use\. Another replica here needs an address of its own"):
+        HealthServer(f"127.0.0.1:{first.port}", "mailer.listen", lambda: None, {}, Metrics().registry)
+    first.close()

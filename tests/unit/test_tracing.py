@@ -1,0 +1,106 @@
+"""One trace from the producer to the letter: in events, in log lines, in spans."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from foundation.broker import codec
+from foundation.runtime import logs, tracing
+from schemas.installs import TimerRunNow
+from schemas.logs import LogLine
+from tests.house import House
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path, sites={"wordpress": {"stage": False}})
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    yield exporter
+    provider.shutdown()
+
+
+def install(house: House, **attributes: Any) -> list[str | None]:
+    """An order from its event to its letter; the traces of all that was said."""
+    house.order(traceparent=attributes.get("traceparent"))
+    house.settle()
+    events = house.events()
+    assert [event.type for event in events][-1] == "sitecrew.mail.sent.v1"
+    return [event.trace_id for event in events]
+
+
+def test_the_producers_trace_goes_on_to_the_letter(house: House) -> None:
+    assert set(install(house, traceparent=TRACEPARENT)) == {TRACE}
+
+
+def test_an_order_without_a_trace_begins_one(house: House) -> None:
+    (begun,) = set(install(house))
+    assert begun
+
+
+@pytest.mark.parametrize("odd", ["", "00-x", f"00-{'0' * 32}-00f067aa0ba902b7-01", TRACEPARENT[:-1], "é"])
+def test_what_is_no_trace_is_passed_over(house: House, odd: str) -> None:
+    assert odd not in set(install(house, traceparent=odd))
+
+
+def test_every_line_about_an_order_has_its_trace(house: House) -> None:
+    stream = io.StringIO()
+    logs.configure("tests", "info", stream)
+    try:
+        install(house, traceparent=TRACEPARENT)
+    finally:
+        structlog.reset_defaults()
+    lines = [LogLine.model_validate_json(line) for line in stream.getvalue().splitlines()]
+    assert {"account.created", "install.completed", "mail.sent"} <= {line.event for line in lines}
+    assert {line.trace_id for line in lines} == {TRACE}
+    assert {line.order_id for line in lines} == {"order-1"}
+    assert all(line.queue for line in lines)
+
+
+def test_each_step_is_a_span_of_the_producers_trace(house: House, spans: InMemorySpanExporter) -> None:
+    install(house, traceparent=TRACEPARENT)
+    finished: tuple[ReadableSpan, ...] = spans.get_finished_spans()
+    named = {span.name: span for span in finished}
+    for queue in ("intake.orders", "installer.now", "mailer.installs"):
+        assert {f"claim {queue}", f"act {queue}", f"record {queue}"} <= set(named)
+    assert {format(span.context.trace_id, "032x") for span in finished if span.context} == {TRACE}
+    claimed = named["claim intake.orders"]
+    assert claimed.parent is not None
+    assert format(claimed.parent.span_id, "016x") == "00f067aa0ba902b7"
+    assert (claimed.attributes or {})["messaging.destination.name"] == "intake.orders"
+
+
+def test_what_is_said_within_a_span_names_it_as_its_parent(spans: InMemorySpanExporter) -> None:
+    event = codec.envelope(TimerRunNow(), id="1", source="/tests", subject=None, traceparent=TRACEPARENT)
+    with tracing.handling(event, "installer.commands", "claim"):
+        carried = tracing.carried(event)
+    (span,) = spans.get_finished_spans()
+    assert span.context is not None
+    assert carried == {"traceparent": f"00-{TRACE}-{format(span.context.span_id, '016x')}-01"}
+
+
+def test_without_opentelemetry_the_trace_travels_on_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "trace", None)
+    event = codec.envelope(TimerRunNow(), id="1", source="/tests", subject=None, traceparent=TRACEPARENT)
+    with tracing.handling(event, "installer.commands", "claim"):
+        assert structlog.contextvars.get_contextvars()["trace_id"] == TRACE
+        assert tracing.carried(event) == {"traceparent": TRACEPARENT}
+    assert json.dumps(structlog.contextvars.get_contextvars()) == "{}"
