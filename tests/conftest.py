@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.brokers import GIVEN, Brokers, NoBroker, Node, SharedNode, emptied, node
+from tests.postgres import Postgres, Stores, installed, running
 
 _SHARED = pytest.StashKey[SharedNode]()
 
@@ -59,7 +60,25 @@ def breakable_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         _without(reason)
 
 
-def _without(reason: NoBroker) -> NoReturn:
-    if "CI" in os.environ and not GIVEN:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server, on which tests make databases of their own."""
+    programs = installed()
+    if programs is None:
+        _without("no PostgreSQL server in /usr/lib/postgresql; `script/bootstrap postgresql` installs one")
+    with running(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """Databases of the kind that `TEST_STORE` names: sqlite, or postgresql."""
+    if os.environ.get("TEST_STORE", "sqlite") == "sqlite":
+        return Stores(None)
+    return Stores(request.getfixturevalue("postgres"))
+
+
+def _without(reason: object) -> NoReturn:
+    if "CI" in os.environ:
         pytest.fail(str(reason))
     pytest.skip(str(reason))

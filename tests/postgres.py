@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -82,6 +83,18 @@ def running(programs: Path) -> Iterator[Postgres]:
     finally:
         server.kill()
         shutil.rmtree(directory)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where the services of a system test keep their rows: on a server, or in files beside all else."""
+
+    server: Postgres | None
+
+    def settings(self) -> dict[str, str]:
+        """Those that name new databases on the server; none if the files are meant."""
+        services = ("order_intake", "installer", "mailer") if self.server else ()
+        return {f"{name}.store_url": self.server.database() for name in services if self.server}
 
 
 def _somebody() -> str:

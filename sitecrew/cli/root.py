@@ -20,6 +20,7 @@ NOUNS = {
     "order": "Place orders, have one installed anew, or cancel one.",
     "installs": "See what is pending or has failed; cancel it, retry it.",
     "parked": "Messages that could not be handled: see, requeue, purge.",
+    "store": "The services' databases: bring up to date, move.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The JSON Schema of every event: export, check.",
     "keys": "The key pair that passwords are sealed with.",

@@ -39,28 +39,16 @@ from services.order_intake.__main__ import MIGRATIONS as INTAKE
 from services.order_intake.accounts import OrderState
 from services.order_intake.intake import Intake
 from tests.house import START, FakeServer, Gate, House, Service, failure, new_database
-from tests.postgres import Postgres, installed, running
 
 PATIENCE = 20.0
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
 ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
-
-postgresql = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     with capture_logs():
         yield
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    programs = installed()
-    if programs is None:
-        pytest.skip("no PostgreSQL server in /usr/lib/postgresql")
-    with running(programs) as server:
-        yield server
 
 
 class Replicas:
@@ -99,7 +87,7 @@ class Replicas:
             store.close()
 
 
-@pytest.fixture(params=["sqlite", postgresql])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replicas]:
     """On every database that the services run on: on PostgreSQL, transactions overlap."""
     migrations = (INTAKE, INSTALLER, MAILER)

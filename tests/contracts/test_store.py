@@ -19,21 +19,12 @@ from foundation.store import Store, engine, inbox, outbox
 from foundation.store.insert import insert_new
 from foundation.store.outbox import Pending
 from foundation.store.types import metadata
-from tests.postgres import Postgres, installed, running
+from tests.postgres import Postgres
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
 PATIENCE = 0.3
 """Seconds that a store waits for its turn here."""
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    programs = installed()
-    if programs is None:
-        pytest.skip("no PostgreSQL server in /usr/lib/postgresql")
-    with running(programs) as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

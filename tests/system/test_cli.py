@@ -26,6 +26,7 @@ from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static
 from tests.brokers import Brokers, eventually, gather, until
+from tests.postgres import Stores
 from tests.system.watching import require_contract
 
 # One worker starts the services once. With a given broker, conftest.py has put all its tests into one group.
@@ -152,7 +153,7 @@ def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(
 
 
 @pytest.fixture(scope="module")
-def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory, stores: Stores) -> Iterator[Company]:
     """Services started with `sitecrew run`; the timer ticks every second."""
     directory = tmp_path_factory.mktemp("company")
     hosting = directory / "hosting"
@@ -166,7 +167,7 @@ def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> 
         opened.callback(web.server_close)
         opened.callback(web.shutdown)
         threading.Thread(target=web.serve_forever, daemon=True).start()
-        config = write_settings(directory, url, web.server_address[1], mailbox.port)
+        config = write_settings(directory, url, web.server_address[1], mailbox.port, stores)
         made = Company(config, hosting, mailbox, broker)
         for service in ("order-intake", "installer", "mailer"):
             opened.callback(stop, start(made, service, directory / f"{service}.log"))
@@ -177,7 +178,7 @@ def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> 
     require_contract(line for log in directory.glob("*.log") for line in log.read_text().splitlines())
 
 
-def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: int) -> Path:
+def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: int, stores: Stores) -> Path:
     public, private = generate_keys()
     settings: dict[str, object] = {
         "amqp_url": amqp_url,
@@ -195,6 +196,7 @@ def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: 
         "sites.static.address": "temporary",
         "sites.later.settle_seconds": 3600,
         **{f"{name}.store_url": f"sqlite:///{directory}/{name}.db" for name in ("order_intake", "installer", "mailer")},
+        **stores.settings(),
         **{f"{name}.listen": "127.0.0.1:0" for name in ("order_intake", "installer", "mailer")},
     }
     path = directory / "sitecrew.toml"

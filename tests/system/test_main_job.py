@@ -18,6 +18,7 @@ from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
 from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
+from tests.postgres import Stores
 from tests.system.watching import Watched, watched
 
 NEVER = "0 0 29 2 *"
@@ -33,22 +34,28 @@ def _php_and_mariadb() -> None:
 
 
 @pytest.fixture(scope="class")
-def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str]) -> Iterator[Watched]:
+def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores: Stores) -> Iterator[Watched]:
     """A stack whose timer ticks every two seconds, and which retries soon."""
     settings = {
         "timer.every": "*/2 * * * * *",
         "installer.retry_first_seconds": 3,
         "installer.lease_seconds": 3,
         "mailer.smtp.timeout_seconds": 5,
+        **stores.settings(),
     }
     with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=next(vhosts), settings=settings)) as stack:
         yield stack
 
 
 @pytest.fixture(scope="class")
-def calm(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str]) -> Iterator[Watched]:
+def calm(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores: Stores) -> Iterator[Watched]:
     """A stack whose timer never ticks by itself, and which does not stage static sites."""
-    settings = {"timer.every": NEVER, "sites.static.stage": False, "sites.wordpress.settle_seconds": 2}
+    settings = {
+        "timer.every": NEVER,
+        "sites.static.stage": False,
+        "sites.wordpress.settle_seconds": 2,
+        **stores.settings(),
+    }
     with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=next(vhosts), settings=settings)) as stack:
         yield stack
 
@@ -60,7 +67,7 @@ class TestTicking:
         assert len(crew.letters(order)) == 1
         assert crew.logs_in(order)
 
-    def test_a_password_is_in_the_letter_and_nowhere_else(self, crew: Watched) -> None:
+    def test_a_password_is_in_the_letter_and_nowhere_else(self, crew: Watched, stores: Stores) -> None:
         seen: set[bytes] = set()
         done = threading.Event()
         looking = threading.Thread(target=_note_processes, args=(seen, done))
@@ -70,8 +77,9 @@ class TestTicking:
         done.set()
         looking.join()
         canary = read_credentials(crew.letters(order)[0]).password.encode()
-        directory = crew.running.plan.directory
-        kept = [path for path in directory.rglob("*") if path.is_file() and path.parent.name != "letters"]
+        places = [crew.running.plan.directory, *([stores.server.directory] if stores.server else [])]
+        kept = [path for place in places for path in place.rglob("*") if path.is_file()]
+        kept = [path for path in kept if path.parent.name != "letters"]
         assert [path for path in kept if canary in _content(path)] == []
         assert all(canary not in line.encode() for line in crew.lines)
         assert all(canary not in body for body in crew.bodies)

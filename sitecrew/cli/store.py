@@ -1,0 +1,103 @@
+"""`sitecrew store`: the services' databases, brought up to date and moved."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from foundation.errors import NotFound, StoreUnreachable
+from foundation.store import Store
+from foundation.store.copy import copy as copy_rows
+from foundation.store.copy import tables_of
+from services.installer.__main__ import MIGRATIONS as INSTALLER
+from services.mailer.__main__ import MIGRATIONS as MAILER
+from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE
+from sitecrew.cli import screen, session
+from sitecrew.cli.help import examples, noun
+
+app = noun()
+
+_FOLDERS = {"order-intake": ORDER_INTAKE, "installer": INSTALLER, "mailer": MAILER}
+_OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
+"""By which table a service's database is known."""
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command(epilog=examples("sitecrew store migrate", "sitecrew store migrate installer"))
+def migrate(
+    ctx: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(_FOLDERS)}.")] = None,
+    json: _Json = False,
+) -> None:
+    """Bring databases up to date (a service does so at its start)."""
+    wanted = services or list(_FOLDERS)
+    if unknown := [name for name in wanted if name not in _FOLDERS]:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(_FOLDERS)}", ctx=ctx)
+    settings = session.settings_of(ctx)
+    places = {}
+    for name in wanted:
+        own = getattr(settings, name.replace("-", "_"))
+        store = Store(own.store_url.get_secret_value())
+        with screen.working(f"migrating the database of {name}"):
+            store.migrate([_FOLDERS[name]])
+        store.close()
+        places[name] = store.place
+        if not json:
+            screen.out(f"{name}  {store.place}")
+    if json:
+        screen.document(places)
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew store copy --from sqlite:////var/lib/sitecrew/installer.db \\",
+        "    --to postgresql://sitecrew@db.example/installer",
+    )
+)
+def copy(
+    source: Annotated[str, typer.Option("--from", metavar="URL", help="A service's database. Stop the service first.")],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="An empty database; its tables are made.")],
+    json: _Json = False,
+) -> None:
+    """Copy a service's database into another, all rows or none."""
+    _warn_of_passwords(source, target)
+    old, new = Store.existing(source), Store(target)
+    try:
+        folder = _FOLDERS[_service_of(old)]
+        _require_newest(old, folder)
+        with screen.working("making the tables") as say:
+            new.migrate([folder])
+            counts = copy_rows(old, new, lambda table, count: say(f"{table}: {count} rows copied"))
+    finally:
+        old.close()
+        new.close()
+    if json:
+        screen.document(counts)
+    for table, count in counts.items() if not json else ():
+        screen.out(f"{table}  {count} rows")
+    service = _OWNED[next(name for name in counts if name in _OWNED)]
+    screen.note(f"set {service.replace('-', '_')}.store_url to the new address, and start the service again")
+
+
+def _service_of(store: Store) -> str:
+    found = [_OWNED[table.name] for table in tables_of(store) if table.name in _OWNED]
+    if len(found) != 1:
+        raise NotFound(f"{store.place} is the database of {len(found) or 'none'} of our services: see --from")
+    return found[0]
+
+
+def _require_newest(store: Store, folder: Path) -> None:
+    if not store.is_migrated([folder]):
+        raise StoreUnreachable(f"{store.place} is not of this version: start its service once with it, and stop it")
+
+
+def _warn_of_passwords(*urls: str) -> None:
+    for url in urls:
+        try:
+            if make_url(url).password:
+                screen.note("a password on the command line can be read by everybody here: use ~/.pgpass instead")
+        except ArgumentError:
+            continue  # opening it says so
