@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -58,6 +58,21 @@ class Store:
     def place(self) -> str:
         """The database's address without its password, and without the query, where one may stand as well."""
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
+
+    def create(self) -> None:
+        """Create the database on its server, if it is not there; an SQLite file comes with its first use.
+        Raises StoreUnreachable, also if the user may not."""
+        if self.is_sqlite:
+            return
+        server = create_engine(self.engine.url.set(database="postgres"), connect_args=_NETWORK, hide_parameters=True)
+        name = self.engine.dialect.identifier_preparer.quote(str(self.engine.url.database))
+        try:
+            with self._translated(), server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                names = connection.scalars(text("SELECT datname FROM pg_database")).all()
+                if self.engine.url.database not in names:
+                    connection.execute(text(f"CREATE DATABASE {name}"))
+        finally:
+            server.dispose()
 
     def migrate(self, folders: Sequence[Path]) -> None:
         """Bring the database to the newest shape: the inbox and outbox, and a service's own tables.

@@ -26,10 +26,11 @@ _OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-@app.command(epilog=examples("sitecrew store migrate", "sitecrew store migrate installer"))
+@app.command(epilog=examples("sitecrew store migrate --create", "sitecrew store migrate installer"))
 def migrate(
     ctx: typer.Context,
     services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(_FOLDERS)}.")] = None,
+    create: Annotated[bool, typer.Option("--create", help="Create them first where they are missing.")] = False,
     json: _Json = False,
 ) -> None:
     """Bring databases up to date (a service does so at its start)."""
@@ -42,6 +43,8 @@ def migrate(
         own = getattr(settings, name.replace("-", "_"))
         store = Store(own.store_url.get_secret_value())
         with screen.working(f"migrating the database of {name}"):
+            if create:
+                store.create()
             store.migrate([_FOLDERS[name]])
         store.close()
         places[name] = store.place

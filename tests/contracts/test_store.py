@@ -421,6 +421,17 @@ def test_a_thread_that_gets_no_turn_does_not_wait_for_ever(impatient: Store) -> 
     add(impatient, 1)
 
 
+def test_a_database_that_is_missing_is_created_once(postgres: Postgres) -> None:
+    store = Store(postgres.database().replace("/db_", '/new_"db_'))
+    with pytest.raises(StoreUnreachable, match="does not exist"):
+        store.migrate([])
+    store.create()
+    store.create()
+    store.migrate([])
+    assert backlog(store) == 0
+    store.close()
+
+
 def test_a_server_that_was_gone_is_found_again(postgres: Postgres) -> None:
     store = Store(postgres.database())
     store.migrate([])
