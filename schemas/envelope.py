@@ -35,15 +35,25 @@ class Event(Model, Generic[DataT_co]):
     same pair is a duplicate. `subject` is the order's id."""
 
     specversion: Literal["1.0"] = "1.0"
+    """The version of CloudEvents."""
     id: _Attribute
+    """Unique within its source. The same again is the same event delivered again."""
     source: _Attribute
+    """Who says it, as a URI reference: `/shop`, `/sitecrew/installer`."""
     type: _Attribute
+    """What is said, with its major version at the end."""
     subject: _Attribute | None = None
+    """The order's id."""
     time: Moment | None = None
+    """When it happened: RFC 3339, with an offset."""
     datacontenttype: Literal["application/json"] = "application/json"
+    """What `data` is written in."""
     dataschema: _Attribute | None = None
+    """Where a schema of `data` is to be found. Sitecrew neither sends it nor looks at it."""
     traceparent: Annotated[str, Field(max_length=128)] | None = None
+    """W3C Trace Context, carried on from what caused this event."""
     tracestate: Annotated[str, Field(max_length=512)] | None = None
+    """Likewise."""
     data: DataT_co
 
     @property

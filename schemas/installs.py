@@ -18,8 +18,7 @@ from schemas.values import (
     SiteType,
 )
 
-Attempt = Annotated[int, Field(ge=1, le=10_000)]
-"""1 for the first try of an install."""
+Attempt = Annotated[int, Field(ge=1, le=10_000, description="1 for the first try of an install.")]
 
 
 class InstallRef(Model):
@@ -37,6 +36,7 @@ class SiteSpec(Model):
     url: str
     """Where it will answer; ends with a slash."""
     title: Line
+    """What the site calls itself."""
 
 
 class InstallStaged(InstallRef):
@@ -44,6 +44,7 @@ class InstallStaged(InstallRef):
 
     attempt: Attempt = 1
     due_at: Moment
+    """Not before this time, RFC 3339."""
     site: SiteSpec
     account: AccountRef
     customer: Customer
@@ -56,13 +57,16 @@ class InstallStarted(InstallRef):
 
     attempt: Attempt
     worker: str
+    """Which one, for people to find its log."""
 
 
 class ApplicationLogin(Model):
     """The credentials of the installed application; the password is sealed to the mailer."""
 
     login_url: str
+    """The page to log in at."""
     username: str
+    """The name to log in with."""
     sealed_password: SealedSecret
 
 
@@ -72,8 +76,11 @@ class InstallCompleted(InstallRef):
     attempt: Attempt
     site: SiteSpec
     application: str
+    """What was installed, for people: `WordPress`."""
     version: str
+    """The application's own version."""
     login: ApplicationLogin | None = None
+    """Not there if the site has no login, as a static page has none."""
     account: AccountRef
     customer: Customer
     seconds: float
@@ -91,6 +98,7 @@ class InstallCancelled(InstallRef):
     """The install was taken back before it ran, and will not run."""
 
     reason: Line
+    """As given by whoever cancelled it."""
 
 
 class InstallCancel(Model):
@@ -98,6 +106,7 @@ class InstallCancel(Model):
 
     install_id: InstallId
     reason: Line = "cancelled by staff"
+    """Shown beside the install."""
 
 
 class InstallRetry(Model):
@@ -114,5 +123,7 @@ class CommandRefused(Model):
     """A command was understood and not carried out; by the installer, or by the mailer for letters."""
 
     command_id: str
+    """The `id` of the command's event."""
     install_id: InstallId | None = None
+    """The install that the command spoke of, if it did."""
     cause: Cause

@@ -12,7 +12,9 @@ class MailSent(InstallRef):
     """The SMTP server took the welcome letter."""
 
     recipient: EmailStr
+    """The customer's address."""
     message_id: str
+    """The letter's Message-ID header."""
     resends: Annotated[int, Field(ge=0)] = 0
     """How often staff had it sent again before."""
 
@@ -21,6 +23,7 @@ class MailFailed(InstallRef):
     """The welcome letter could not be sent, and will not be tried again by itself."""
 
     recipient: EmailStr
+    """The customer's address."""
     cause: Cause
 
 

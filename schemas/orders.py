@@ -29,6 +29,7 @@ class OrderReinstallRequested(Model):
 
     order_id: OrderId
     blog_name: Line | None = None
+    """The new site's title; the order's own if not given."""
 
 
 class OrderCancelled(Model):
@@ -36,13 +37,16 @@ class OrderCancelled(Model):
 
     order_id: OrderId
     reason: Line | None = None
+    """Shown beside the install that it cancels."""
 
 
 class FieldError(Model):
     """One thing that is wrong with an order."""
 
     field: str
+    """Its path in the event: `data.domain`."""
     message: str
+    """What is wrong with it; never the value itself."""
 
 
 class OrderRejected(Model):
@@ -51,6 +55,9 @@ class OrderRejected(Model):
     order_id: Annotated[str, Field(max_length=64)]
     """As it was sent, so perhaps no order id at all; `unknown` if it was not legible."""
     event_id: str
+    """The `id` of the event that carried it, or `unknown`."""
     event_source: str
+    """Its `source`, or `unknown`."""
     cause: Cause
     errors: tuple[FieldError, ...] = ()
+    """All that is wrong with it, if it is its fields."""

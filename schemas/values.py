@@ -9,9 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, Str
 
 class Model(BaseModel):
     """A frozen value. Unknown fields are ignored (a newer minor version may send them), and a
-    validation error never repeats the value that was sent: it could be a secret."""
+    validation error never repeats the value that was sent: it could be a secret. The docstrings of
+    the class and its fields are the descriptions in the exported documents."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
@@ -40,29 +41,48 @@ def _one_line(value: str) -> str:
     return value
 
 
-OrderId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""The producer's own order number: 1 to 64 letters, digits, dots, underscores or dashes."""
+OrderId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    Field(description="The producer's own order number: 1 to 64 letters, digits, dots, underscores or dashes."),
+]
 
-InstallId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$")]
-"""`<order_id>-g<generation>`; see `install_id`."""
+InstallId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$"),
+    Field(description="The install's one name: `<order_id>-g<generation>`."),
+]
 
-Domain = Annotated[str, AfterValidator(_domain)]
-"""A host name in lower-case ASCII; an internationalised one is converted (IDNA)."""
+Domain = Annotated[
+    str,
+    AfterValidator(_domain),
+    Field(description="A host name in lower-case ASCII; an internationalised one is converted (IDNA)."),
+]
 
-Username = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{2,15}$")]
-"""A hosting account's name: what Linux, cPanel and MariaDB all accept."""
+Username = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9]{2,15}$"),
+    Field(description="The hosting account's name: what Linux, cPanel and MariaDB all accept."),
+]
 
-SiteType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-"""The name of a site installer: `wordpress`, `static`, ..."""
+SiteType = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$"),
+    Field(description="The name of a site installer: `wordpress`, `static`, ..."),
+]
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of text for people, 1 to 200 characters."""
 
-Generation = Annotated[int, Field(ge=1, le=999_999)]
-"""1 for an order's first install; each re-install adds one."""
+Generation = Annotated[
+    int, Field(ge=1, le=999_999, description="1 for an order's first install; each re-install adds one.")
+]
 
-SealedSecret = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$", max_length=4096)]
-"""A secret in a NaCl sealed box to the mailer's public key, base64. Nobody else can open it."""
+SealedSecret = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$", max_length=4096),
+    Field(description="A secret in a NaCl sealed box to the mailer's public key, base64. Nobody else can open it."),
+]
 
 
 def install_id(order_id: str, generation: int) -> str:
@@ -74,14 +94,18 @@ class Customer(Model):
     """Who ordered, and where the welcome letter goes."""
 
     name: Line
+    """As the letter addresses the customer."""
     email: EmailStr
+    """Where the welcome letter goes."""
 
 
 class ControlPanelLogin(Model):
     """Access to the hosting account itself (not to the application installed in it)."""
 
     url: str
+    """Where to log in."""
     username: str
+    """The name to log in with."""
     sealed_password: SealedSecret
 
 
@@ -89,10 +113,13 @@ class AccountRef(Model):
     """A hosting account as the other services need to know it."""
 
     server: str
+    """The name that the settings give to the hosting server it is on."""
     username: Username
     domain: Domain
-    address: str = Field(description="the external IP address for the customer's DNS records")
+    address: str
+    """The server's external IP address, for the customer's DNS records."""
     control_panel: ControlPanelLogin | None = None
+    """Not there if the server has no control panel that customers log in to."""
 
 
 class CauseKind(StrEnum):
@@ -109,6 +136,9 @@ class Cause(Model):
     """Why something failed, and what to do about it. Carries no secret and no traceback."""
 
     code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
+    """A stable word for programs, like `db_down`. New ones may come at any time."""
     kind: CauseKind
     detail: Annotated[str, Field(max_length=1000)]
+    """What happened, for people."""
     remedy: Annotated[str, Field(max_length=500)]
+    """What to do about it, for people."""
