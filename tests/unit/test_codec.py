@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cloudevents.core.bindings import amqp, rabbitmq
-from cloudevents.core.formats.json import JSONFormat
-from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,7 +44,6 @@ ORDER = OrderPlaced(
 EVENT = codec.envelope(
     ORDER, id="018f-1", source="/shop", subject="order-1", time=NOON, traceparent=ATTRIBUTES["traceparent"]
 )
-JSON = JSONFormat()
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50)
 
 
@@ -131,38 +127,6 @@ def test_in_binary_mode_a_missing_attribute_is_named(prefix: str) -> None:
 def test_binary_mode_reads_a_time_that_the_protocol_carries_as_a_timestamp() -> None:
     headers = {f"ce-{name}": value for name, value in ATTRIBUTES.items()} | {"ce-time": NOON}
     assert decode(written(DATA), "application/json", headers) == EVENT
-
-
-# The CloudEvents SDK, which knows nothing of us
-
-
-def of_the_sdk() -> CloudEvent:
-    attributes = {**ATTRIBUTES, "time": NOON, "datacontenttype": "application/json"}
-    return CloudEvent(attributes=attributes, data=DATA)
-
-
-def test_the_sdk_reads_what_we_write() -> None:
-    message = rabbitmq.RabbitMQMessage(headers={}, content_type=codec.CONTENT_TYPE, body=encode(EVENT))
-    read = rabbitmq.from_rabbitmq(message, JSON)
-    assert read.get_attributes() == of_the_sdk().get_attributes()
-    assert read.get_data() == DATA
-
-
-def test_we_read_what_the_sdk_writes_in_structured_mode() -> None:
-    message = rabbitmq.to_structured(of_the_sdk(), JSON)
-    assert decode(message.body, message.content_type or "", message.headers) == EVENT
-
-
-def test_we_read_what_the_sdk_writes_in_binary_mode() -> None:
-    message = rabbitmq.to_binary(of_the_sdk(), JSON)
-    assert decode(message.body, message.content_type or "", message.headers) == EVENT
-
-
-def test_we_read_what_the_sdk_writes_for_amqp_1_0_with_its_time_as_a_number() -> None:
-    message = amqp.to_binary(of_the_sdk(), JSON)
-    assert isinstance(message.application_properties["cloudEvents_time"], int)
-    content_type = message.properties["content-type"]
-    assert decode(message.application_data, content_type, message.application_properties) == EVENT
 
 
 # What is no event
