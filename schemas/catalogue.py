@@ -39,6 +39,11 @@ class EventType:
         return self.name.removeprefix(PREFIX)
 
     @property
+    def published(self) -> bool:
+        """Whether Sitecrew says it to whoever listens. All else is said to Sitecrew."""
+        return self.exchange == "events"
+
+    @property
     def envelope(self) -> type[Event[Model]]:
         return Event[self.model]  # type: ignore[name-defined]  # the parameter is a value here
 

@@ -22,7 +22,7 @@ NOUNS = {
     "parked": "Messages that could not be handled: see, requeue, purge.",
     "store": "The services' databases: bring up to date, move.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
-    "schema": "The JSON Schema of every event: export, check.",
+    "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
     "keys": "The key pair that passwords are sealed with.",
     "letter": "Welcome letters: see what failed, send again, preview.",
     "config": "Every setting: its value, and where that comes from.",

@@ -1,20 +1,22 @@
-"""`sitecrew schema`: the contract as JSON Schema, for producers in any language."""
+"""`sitecrew schema`: the contract as JSON Schema and AsyncAPI, and what of it was promised."""
 
 import json as text
 from collections.abc import Mapping
-from inspect import cleandoc
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from schemas.catalogue import CATALOGUE, EventType
+from schemas import asyncapi, jsonschema, released
+from schemas.catalogue import CATALOGUE
+from schemas.files import RELEASED, golden_events
 from sitecrew.cli import screen
 from sitecrew.cli.help import examples, noun
 
 app = noun()
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ASYNCAPI = "asyncapi.json"
 
 _Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are.", show_default=True)]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -22,56 +24,85 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Write the JSON Schema of every type's envelope, one file a type."""
+    """Write the JSON Schema of every type, and one AsyncAPI document."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, content in contents().items():
-        (directory / name).write_text(content)
+    files = {directory / name: content for name, content in contents().items()}
+    for path, content in files.items():
+        path.write_text(content)
     if json:
-        screen.document([str(directory / name) for name in contents()])
-    screen.note(f"{len(CATALOGUE)} schemas are in {directory}")
+        screen.document(list(map(str, files)))
+    screen.note(f"{len(CATALOGUE)} schemas and {ASYNCAPI} are in {directory}")
 
 
 @app.command(epilog=examples("sitecrew schema check"))
 def check(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Compare the files with the models; exit code 1 if one differs."""
-    found = differences(directory)
+    """See that files, models and release agree; exit code 1 if not."""
+    found, broken = differences(directory), unkept()
     if json:
-        screen.document({"differences": found})
-    for difference in found if not json else ():
-        screen.out(difference)
+        screen.document({"differences": found, "broken": broken})
+    for line in () if json else [*found, *broken]:
+        screen.out(line)
     if found:
         screen.error(f"{directory} is not what the models say", f"run `sitecrew schema export {directory}`, commit it")
+    if broken:
+        screen.error("the contract is not as it was released", "see above; docs/contract.md tells what may change")
+    if found or broken:
         raise typer.Exit(1)
-    screen.note(f"{len(CATALOGUE)} schemas are as the models say")
+    screen.note(f"{len(CATALOGUE)} schemas are as the models say, and as they were released")
+
+
+@app.command(epilog=examples("sitecrew schema release"))
+def release(json: _Json = False) -> None:
+    """Promise the contract as it is now, if that breaks no promise."""
+    golden = golden_events()
+    broken = list(released.broken(promised(), CATALOGUE, golden))
+    if json:
+        screen.document({"broken": broken})
+    for line in () if json else broken:
+        screen.out(line)
+    if broken:
+        screen.error("nothing was released: this breaks what was promised", "see docs/contract.md")
+        raise typer.Exit(1)
+    RELEASED.write_text(_written(released.contract(version("sitecrew"), CATALOGUE, golden)))
+    screen.note(f"the contract of {version('sitecrew')} is in {RELEASED}: commit it")
 
 
 def differences(directory: Path) -> list[str]:
     """What export would change, and what it would leave that is of no type any more; a sentence each."""
     wanted = contents()
-    there = {path.name: path.read_text() for path in sorted(directory.glob("*.v[0-9]*.json"))}
+    there = {path.name: path.read_text() for path in sorted(directory.glob("*.json"))}
+    stale = (name for name in there if name not in wanted and ".v" in name)
     return [
         *(f"{name} is missing" for name in wanted if name not in there),
         *(f"{name} differs" for name in wanted if there.get(name, wanted[name]) != wanted[name]),
-        *(f"{name} is of no type in the catalogue: delete it" for name in there if name not in wanted),
+        *(f"{name} is of no type in the catalogue: delete it" for name in stale),
     ]
+
+
+def unkept() -> list[str]:
+    """What was promised and is not so any more, or should be promised and is not; a few sentences each."""
+    before, now = promised(), version("sitecrew")
+    broken = list(released.broken(before, CATALOGUE, golden_events()))
+    if before["version"] != now:
+        unsaid = f"nothing is promised for {now} yet, only for {before['version'] or 'no version'}"
+        broken.append(f"{RELEASED.name}: {unsaid}. Run `sitecrew schema release`, commit it.")
+    return broken
+
+
+def promised() -> released.Contract:
+    """The contract of the last release."""
+    nothing: released.Contract = {"version": "", "types": {}}
+    return text.loads(RELEASED.read_text()) if RELEASED.exists() else nothing
 
 
 def contents() -> Mapping[str, str]:
     """The files: what each is called and holds. The same for the same models, always."""
-    return {f"{entry.routing_key}.json": _content(entry) for entry in sorted(CATALOGUE, key=lambda entry: entry.name)}
-
-
-def _content(entry: EventType) -> str:
-    return text.dumps(schema(entry), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def schema(entry: EventType) -> dict[str, Any]:
-    """The JSON Schema of one type's envelope."""
-    made = entry.envelope.model_json_schema()
-    made["properties"]["type"] = {"const": entry.name, "title": "Type", "type": "string"}
-    return made | {
-        "$schema": _DIALECT,
-        "$id": f"urn:{entry.name.replace('.', ':')}",
-        "title": entry.name,
-        "description": cleandoc(entry.model.__doc__ or ""),
+    types = sorted(CATALOGUE, key=lambda entry: entry.name)
+    return {
+        ASYNCAPI: _written(asyncapi.document(version("sitecrew"), CATALOGUE, golden_events()), sort=False),
+        **{f"{entry.routing_key}.json": _written(jsonschema.schema(entry)) for entry in types},
     }
+
+
+def _written(document: Any, *, sort: bool = True) -> str:
+    return text.dumps(document, indent=2, sort_keys=sort, ensure_ascii=False) + "\n"

@@ -1,6 +1,5 @@
-"""The commands that need no service: keys, letter, schema, config, topology show."""
+"""The commands that need no service: keys, letter, config, topology show."""
 
-import json
 import os
 import stat
 import tomllib
@@ -12,9 +11,7 @@ import pytest
 
 from foundation.runtime.sealing import Opener, Sealer
 from foundation.runtime.settings import PREFIX, known, load
-from schemas.catalogue import CATALOGUE, EventType
-from schemas.values import Model
-from sitecrew.cli import config, schema
+from sitecrew.cli import config
 from tests.cli import settings_file, sitecrew
 
 CANARY = "canary-do-not-sing"
@@ -119,60 +116,6 @@ def test_a_broken_template_is_named(tmp_path: Path) -> None:
     assert (ran.exit_code, ran.stdout) == (1, "")
     assert "welcome.txt.j2, line 1" in ran.stderr
     assert "what to do: " in ran.stderr
-
-
-# schema
-
-
-def test_every_type_has_a_schema_that_names_it() -> None:
-    contents = schema.contents()
-    assert list(contents) == sorted(contents)
-    for entry in CATALOGUE:
-        document = json.loads(contents[f"{entry.routing_key}.json"])
-        assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-        assert document["properties"]["type"]["const"] == entry.name
-        assert document["description"]
-        assert {"id", "source", "type", "data"} <= set(document["required"])
-
-
-def test_what_is_exported_is_what_is_checked() -> None:
-    assert sitecrew("schema", "export", "out").exit_code == 0
-    assert sitecrew("schema", "check", "out").exit_code == 0
-    first = {path.name: path.read_bytes() for path in Path("out").iterdir()}
-    assert sitecrew("schema", "export", "out").exit_code == 0
-    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == first
-
-
-def test_the_check_names_what_differs_and_what_to_run() -> None:
-    sitecrew("schema", "export", "out")
-    Path("out/order.placed.v1.json").write_text("{}")
-    Path("out/mail.sent.v1.json").unlink()
-    Path("out/order.eaten.v1.json").write_text("{}")
-    Path("out/package.json").write_text("not ours")
-    ran = sitecrew("schema", "check", "out")
-    assert ran.exit_code == 1
-    assert ran.lines == [
-        "mail.sent.v1.json is missing",
-        "order.placed.v1.json differs",
-        "order.eaten.v1.json is of no type in the catalogue: delete it",
-    ]
-    assert "sitecrew schema export out" in ran.stderr
-    assert sitecrew("schema", "check", "out", "--json").json["differences"] == ran.lines
-
-
-def test_the_exported_schemas_of_the_repository_are_those_of_the_models() -> None:
-    assert schema.differences(Path(__file__).parents[2] / "schemas" / "export") == []
-
-
-def test_another_model_makes_another_schema() -> None:
-    class Eaten(Model):
-        """An order was eaten."""
-
-        by: str
-
-    made = schema.schema(EventType("sitecrew.order.eaten.v2", Eaten, "events"))
-    assert made["$id"] == "urn:sitecrew:order:eaten:v2"
-    assert made["$defs"]["Eaten"]["required"] == ["by"]
 
 
 # config

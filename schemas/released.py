@@ -1,0 +1,73 @@
+"""The contract as it was released, which every later one has to honour.
+
+It was promised to programs that we do not know. So it is kept in a file of its own that only a release
+writes, `schemas/released.json`. What is not in there yet may still change as it likes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from schemas import jsonschema
+from schemas.catalogue import EventType
+from schemas.compatibility import Change, changes
+from schemas.files import Golden
+
+Contract = Mapping[str, Any]
+"""`version`, and for each of `types` its `exchange`, the `schema` of its envelope, and in `golden` the
+digests of its golden events' files."""
+
+_PRODUCERS = "What old producers send would be refused, or lose its meaning."
+_CONSUMERS = "Old consumers would be sent what they were promised not to see."
+_BOTH = "Old producers still send it, and old consumers still wait for it."
+
+
+def contract(version: str, catalogue: Sequence[EventType], golden: Sequence[Golden]) -> Contract:
+    """The contract as it is now, which `version` releases."""
+    return {"version": version, "types": {entry.name: _promise(entry, golden) for entry in catalogue}}
+
+
+def _promise(entry: EventType, golden: Sequence[Golden]) -> Contract:
+    digests = {event.file: event.digest for event in golden if event.routing_key == entry.routing_key}
+    return {"exchange": entry.exchange, "golden": digests, "schema": jsonschema.schema(entry)}
+
+
+def broken(released: Contract, catalogue: Sequence[EventType], golden: Sequence[Golden]) -> Iterator[str]:
+    """Every promise that is not kept any more: which, whom that breaks, and what to do."""
+    now = {entry.name: entry for entry in catalogue}
+    files = {event.file: event.digest for event in golden}
+    for name, promise in released["types"].items():
+        yield from _missed(promise, now[name]) if name in now else _gone(name)
+        yield from _rewritten(promise["golden"], files)
+
+
+def _gone(name: str) -> Iterator[str]:
+    yield f"{name}: is not in the catalogue any more. {_BOTH} Put it back; what was released stays."
+
+
+def _missed(promise: Contract, entry: EventType) -> Iterator[str]:
+    if entry.exchange != promise["exchange"]:
+        moved = f"the exchange was '{promise['exchange']}', is '{entry.exchange}'"
+        yield f"{entry.name}: {moved}. {_BOTH} Take it back, or make the new one {_next(entry.name)}."
+    for change in changes(promise["schema"], jsonschema.schema(entry)):
+        if whom := _whom(change, entry):
+            place = f"{entry.name}, {change.path}" if change.path else entry.name
+            yield f"{place}: {change.what}. {whom} Take it back, or make the new one {_next(entry.name)}."
+
+
+def _whom(change: Change, entry: EventType) -> str:
+    """Whom it breaks of those who were promised something. Our own services read the events, too, and so
+    are producers and consumers of them; what others send us, nobody else was told to listen to."""
+    consumers = change.consumers and entry.published
+    return " ".join([_PRODUCERS] * change.producers + [_CONSUMERS] * consumers)
+
+
+def _next(name: str) -> str:
+    stem, _, version = name.rpartition(".v")
+    return f"{stem}.v{int(version) + 1} and keep {name.rpartition('.')[2]} beside it"
+
+
+def _rewritten(promised: Mapping[str, str], files: Mapping[str, str]) -> Iterator[str]:
+    for file, digest in promised.items():
+        if files.get(file) != digest:
+            what = "was changed" if file in files else "is gone"
+            yield f"golden/{file}: {what}. Released golden events are read for ever: put it back, and add others."
