@@ -1,6 +1,8 @@
 """The rules that keep the house as it was drawn: who may import whom, and what only one room may know."""
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,10 +120,20 @@ def test_importing_any_module_opens_nothing() -> None:
     assert found == []
 
 
-def test_every_setting_is_documented() -> None:
-    documented = (ROOT / "docs" / "settings.md").read_text()
-    assert [name for name in settings.known() if f"`{name}`" not in documented] == []
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
+    lacking, stale = settings.known().keys() - documented, documented - settings.known().keys()
+    assert not lacking, f"undocumented: give each a row in the table of docs/settings.md: {', '.join(sorted(lacking))}"
+    assert not stale, f"no settings any more: take these rows out of docs/settings.md: {', '.join(sorted(stale))}"
 
 
 def test_every_setting_says_what_it_means() -> None:
-    assert [name for name, info in settings.known().items() if not info.description] == []
+    silent = sorted(name for name, info in settings.known().items() if not info.description)
+    assert not silent, f"give each a description in foundation/runtime/settings.py: {', '.join(silent)}"
+
+
+def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash() -> None:
+    packages = json.loads((ROOT / "tests" / "node" / "package-lock.json").read_text())["packages"]
+    del packages[""]  # the folder itself
+    assert packages
+    assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
