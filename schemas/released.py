@@ -47,11 +47,11 @@ def _gone(name: str) -> Iterator[str]:
 def _missed(promise: Contract, entry: EventType) -> Iterator[str]:
     if entry.exchange != promise["exchange"]:
         moved = f"the exchange was '{promise['exchange']}', is '{entry.exchange}'"
-        yield f"{entry.name}: {moved}. {_BOTH} Take it back, or make the new one {_next(entry.name)}."
+        yield f"{entry.name}: {moved}. {_BOTH} Undo it, or add {_next(entry.name)}."
     for change in changes(promise["schema"], jsonschema.schema(entry)):
         if whom := _whom(change, entry):
             place = f"{entry.name}, {change.path}" if change.path else entry.name
-            yield f"{place}: {change.what}. {whom} Take it back, or make the new one {_next(entry.name)}."
+            yield f"{place}: {change.what}. {whom} Undo it, or add {_next(entry.name)}."
 
 
 def _whom(change: Change, entry: EventType) -> str:

@@ -123,7 +123,7 @@ def _broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 REASON = (
     "sitecrew.order.placed.v1, data.coupon: is new and required. What old producers send would be refused, or lose "
-    "its meaning. Take it back, or make the new one sitecrew.order.placed.v2 and keep v1 beside it."
+    "its meaning. Undo it, or add sitecrew.order.placed.v2 and keep v1 beside it."
 )
 
 

@@ -31,7 +31,7 @@ RELEASED = released.contract("1.0", [ASKED, SERVED], GOLDEN)
 
 PRODUCERS = "What old producers send would be refused, or lose its meaning."
 CONSUMERS = "Old consumers would be sent what they were promised not to see."
-WHAT_TO_DO = "Take it back, or make the new one sitecrew.meal.served.v2 and keep v1 beside it."
+WHAT_TO_DO = "Undo it, or add sitecrew.meal.served.v2 and keep v1 beside it."
 
 
 def broken(*catalogue: EventType, golden: list[Golden] = GOLDEN) -> list[str]:
