@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import EmailStr, Field
+from pydantic import Field
 
 from schemas.installs import InstallRef
-from schemas.values import Cause, InstallId, Model
+from schemas.values import Cause, Email, InstallId, Model
 
 
 class MailSent(InstallRef):
     """The SMTP server took the welcome letter."""
 
-    recipient: EmailStr
-    """The customer's address."""
+    recipient: Email
+    """Where it was to go."""
     message_id: str
     """The letter's Message-ID header."""
     resends: Annotated[int, Field(ge=0)] = 0
@@ -22,8 +22,8 @@ class MailSent(InstallRef):
 class MailFailed(InstallRef):
     """The welcome letter could not be sent, and will not be tried again by itself."""
 
-    recipient: EmailStr
-    """The customer's address."""
+    recipient: Email
+    """Where it was to go."""
     cause: Cause
 
 
@@ -31,5 +31,5 @@ class MailResend(Model):
     """Command: send an install's welcome letter again. Refused while it is on its way."""
 
     install_id: InstallId
-    recipient: EmailStr | None = None
+    recipient: Email | None = None
     """Where to, if not to the customer's address as it was ordered."""

@@ -4,7 +4,15 @@ import re
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 
 class Model(BaseModel):
@@ -74,6 +82,10 @@ SiteType = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of text for people, 1 to 200 characters."""
 
+Email = Annotated[EmailStr, WithJsonSchema({"type": "string", "maxLength": 254})]
+"""An address that mail can be sent to, in any script (RFC 6531). JSON Schema's format `email` would forbid those
+beyond ASCII, and many validators do not know its `idn-email`."""
+
 Generation = Annotated[
     int, Field(ge=1, le=999_999, description="1 for an order's first install; each re-install adds one.")
 ]
@@ -95,7 +107,7 @@ class Customer(Model):
 
     name: Line
     """As the letter addresses the customer."""
-    email: EmailStr
+    email: Email
     """Where the welcome letter goes."""
 
 
