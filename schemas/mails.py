@@ -12,7 +12,7 @@ class MailSent(InstallRef):
     """The SMTP server took the welcome letter."""
 
     recipient: Email
-    """Where it was to go."""
+    """Where the letter went."""
     message_id: str
     """The letter's Message-ID header."""
     resends: Annotated[int, Field(ge=0)] = 0
