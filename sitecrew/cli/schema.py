@@ -11,12 +11,14 @@ import typer
 from schemas import asyncapi, jsonschema, released
 from schemas.catalogue import CATALOGUE
 from schemas.files import RELEASED, golden_events
+from schemas.logs import LogLine
 from sitecrew.cli import screen
 from sitecrew.cli.help import examples, noun
 
 app = noun()
 
 ASYNCAPI = "asyncapi.json"
+LOG = "log.schema.json"
 
 _Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are.", show_default=True)]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -24,14 +26,14 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Write the JSON Schema of every type, and one AsyncAPI document."""
+    """Write the JSON Schema of every type and of log lines, and AsyncAPI."""
     directory.mkdir(parents=True, exist_ok=True)
     files = {directory / name: content for name, content in contents().items()}
     for path, content in files.items():
         path.write_text(content)
     if json:
         screen.document(list(map(str, files)))
-    screen.note(f"{len(CATALOGUE)} schemas and {ASYNCAPI} are in {directory}")
+    screen.note(f"{len(CATALOGUE)} schemas, {ASYNCAPI} and {LOG} are in {directory}")
 
 
 @app.command(epilog=examples("sitecrew schema check"))
@@ -100,6 +102,7 @@ def contents() -> Mapping[str, str]:
     types = sorted(CATALOGUE, key=lambda entry: entry.name)
     return {
         ASYNCAPI: _written(asyncapi.document(version("sitecrew"), CATALOGUE, golden_events()), sort=False),
+        LOG: _written({"$schema": jsonschema.DIALECT, **LogLine.model_json_schema()}),
         **{f"{entry.routing_key}.json": _written(jsonschema.schema(entry)) for entry in types},
     }
 

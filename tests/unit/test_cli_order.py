@@ -282,7 +282,7 @@ def test_a_reinstall_does_not_listen_to_its_forerunners() -> None:
     second = {"install_id": "1042-g2", "generation": 2}
     for data in (staged(), completed(), InstallCancelled(**REF, reason="superseded by 1042-g2")):
         assert life.after(says(data)) is life
-    life = life.after(says(staged(**second), life.trace))
+    life = life.after(says(staged(**second), f"00-{life.trace}-00f067aa0ba902b7-01"))
     assert life.install_id == "1042-g2"
     assert life.after(says(MailSent(**REF, recipient="ann@example.org", message_id="<m>"))) is life
     life = life.after(says(MailSent(**{**REF, **second}, recipient="ann@example.org", message_id="<m>")))
