@@ -1,0 +1,169 @@
+"""The compose file, brought up as it stands: four installers share the work, and a rolling restart loses nothing."""
+
+import itertools
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from foundation.broker import Message, codec
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import INSTALLER_DUE, PARKING, sitecrew
+from foundation.runtime.tx import new_id
+from schemas.envelope import Event
+from schemas.orders import OrderPlaced
+from sitecrew.stack.ports import free_port
+from tests.brokers import until
+
+pytestmark = pytest.mark.timeout(900)
+
+ROOT = Path(__file__).parent.parent.parent
+ORDERS = 40
+SECONDS = 120.0
+"""How long 40 orders may take on a busy machine."""
+
+_numbers = itertools.count(1)
+
+
+class Composed:
+    """The project `sitecrew` of this test alone, on ports that were free."""
+
+    def __init__(self) -> None:
+        self.project = f"sitecrew-test-{os.getpid()}"
+        self.web, self.amqp = free_port(), free_port()
+        self._environment = {
+            **os.environ,
+            "WEB_PORT": str(self.web),
+            "RABBITMQ_PORT": str(self.amqp),
+            "RABBITMQ_MANAGEMENT_PORT": str(free_port()),
+            "MAILPIT_PORT": str(free_port()),
+            "PROMETHEUS_PORT": str(free_port()),
+            "TIMER_EVERY": "*/3 * * * * *",
+            "TIMER_JITTER_SECONDS": "0",
+            "INSTALLER_CONCURRENCY": "1",
+        }
+
+    def compose(self, *arguments: str, given: bytes = b"") -> str:
+        files = ("-f", "compose.yaml", "-f", "tests/containers/stand-ins.yaml")
+        done = subprocess.run(
+            ("script/compose", "-p", self.project, *files, *arguments),
+            cwd=ROOT,
+            env=self._environment,
+            input=given,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()[-4000:]
+        return done.stdout.decode()
+
+    def rows(self, service: str, table: str) -> dict[str, int]:
+        """How many rows of a service's table are in each state."""
+        query = f"SELECT state, count(*) FROM {table} GROUP BY state"
+        psql = ("psql", "-h", "127.0.0.1", "-U", "sitecrew", "-AtF=", "-c", query, service)
+        shown = self.compose("exec", "-T", "-e", "PGPASSWORD=sitecrew", "postgres", *psql)
+        return {state: int(count) for state, count in (line.split("=") for line in shown.splitlines())}
+
+    def recipients(self) -> Counter[str]:
+        """Whom letters went to, as the mail catcher has them."""
+        shown = self.compose("exec", "-T", "mailpit", "sh", "-c", "grep -h '^To:' letters/new/*")
+        return Counter(line.partition("<")[2].rstrip(">") for line in shown.splitlines())
+
+    def left(self) -> list[str]:
+        """What Docker still has of the project."""
+        which = f"label=com.docker.compose.project={self.project}"
+        kinds = (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
+        asked = [("docker", *kind, "-q", "--filter", which) for kind in kinds]
+        return [name for ask in asked for name in subprocess.check_output(ask, text=True).split()]
+
+
+@pytest.fixture(scope="module")
+def composed() -> Iterator[Composed]:
+    composed = Composed()
+    try:
+        composed.compose("up", "--detach", "--wait", "--scale", "installer=4")
+        yield composed
+    finally:
+        composed.compose("down", "--volumes", "--timeout", "30")
+    assert composed.left() == []
+
+
+@pytest.fixture
+def broker(composed: Composed) -> Iterator[RabbitBroker]:
+    url = f"amqp://sitecrew:sitecrew@127.0.0.1:{composed.amqp}/"
+    with closing(RabbitBroker([url], sitecrew(Ladder()))) as broker:
+        yield broker
+
+
+class Placed:
+    """Orders on their way, and all that is said of them."""
+
+    def __init__(self, broker: RabbitBroker, count: int) -> None:
+        self.ids = [f"composed-{next(_numbers)}" for _ in range(count)]
+        self.events: list[Event[Any]] = []
+        self._watcher = broker.watch("events", "#")
+        outcomes = broker.publisher().publish([_order(id) for id in self.ids])
+        assert set(outcomes) == {"confirmed"}
+
+    def said(self, name: str) -> list[Event[Any]]:
+        self.events += [codec.decode(delivery.body) for delivery in self._watcher.take(1000, 0.2)]
+        return [e for e in self.events if e.type == f"sitecrew.{name}.v1" and e.subject in self.ids]
+
+    def wait_for(self, name: str, count: int | None = None) -> None:
+        until(lambda: len(self.said(name)) >= (count or len(self.ids)), SECONDS)
+
+
+def _order(order_id: str) -> Message:
+    customer = {"name": "Customer", "email": f"{order_id}@customer.example"}
+    placed = OrderPlaced(order_id=order_id, site_type="static", domain=f"{order_id}.example", customer=customer)
+    event = codec.envelope(placed, id=new_id(), source="/tests", subject=order_id)
+    return Message("orders", "order.placed.v1", codec.encode(event), event.id, event.type)
+
+
+def test_four_installers_share_forty_orders_and_each_gets_one_of_everything(
+    composed: Composed, broker: RabbitBroker
+) -> None:
+    placed = Placed(broker, ORDERS)
+    placed.wait_for("mail.sent")
+    workers = Counter(event.data.worker for event in placed.said("install.started"))
+    assert len(workers) == 4
+    assert sum(workers.values()) == ORDERS
+    for url in {event.data.site.url for event in placed.said("install.completed")}:
+        assert httpx.get(url, trust_env=False).status_code == 200
+    _audit(composed, broker, placed)
+
+
+def test_a_rolling_restart_of_the_installers_loses_nothing_and_does_nothing_twice(
+    composed: Composed, broker: RabbitBroker
+) -> None:
+    placed = Placed(broker, ORDERS)
+    placed.wait_for("install.completed", 4)
+    restart = ("up", "--detach", "--wait", "--no-deps", "--force-recreate", "--scale", "installer=4", "installer")
+    composed.compose(*restart)
+    placed.wait_for("mail.sent")
+    _audit(composed, broker, placed)
+
+
+def test_an_order_is_placed_and_followed_with_the_command_in_its_container(composed: Composed) -> None:
+    event = (ROOT / "examples" / "orders" / "static.json").read_bytes()
+    shown = composed.compose("run", "--rm", "-T", "cli", "order", "place", "-", "--wait", given=event)
+    assert shown.strip() == json.loads(event)["data"]["order_id"]
+
+
+def _audit(composed: Composed, broker: RabbitBroker, placed: Placed) -> None:
+    """One of everything for each order, and nothing left over anywhere."""
+    for name in ("account.created", "install.completed", "mail.sent"):
+        assert Counter(event.subject for event in placed.said(name)) == Counter(placed.ids)
+    letters = composed.recipients()
+    assert [letters[f"{order_id}@customer.example"] for order_id in placed.ids] == [1] * len(placed.ids)
+    rows = [composed.rows(*of) for of in (("order_intake", "orders"), ("installer", "installs"), ("mailer", "mails"))]
+    assert [set(counts) for counts in rows] == [{"created"}, {"installed"}, {"sent"}]
+    assert len({sum(counts.values()) for counts in rows}) == 1
+    assert [broker.depth(queue) for queue in (INSTALLER_DUE, PARKING)] == [0, 0]
