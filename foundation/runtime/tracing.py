@@ -15,7 +15,7 @@ from schemas.envelope import Event
 
 try:
     from opentelemetry import propagate, trace
-    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace import ProxyTracerProvider, SpanKind
 except ImportError:  # the extra is not installed
     trace = None  # type: ignore[assignment]
 
@@ -42,7 +42,8 @@ def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]
 
 @contextmanager
 def _span(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
-    if trace is None or event is None:
+    provider = trace.get_tracer_provider() if trace else None
+    if event is None or provider is None or isinstance(provider, ProxyTracerProvider):  # nobody collects spans
         yield
         return
     # Attributes: OpenTelemetry's semantic conventions for messaging.
@@ -54,7 +55,7 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
         "messaging.message.conversation_id": event.subject or "",
     }
     context = propagate.extract(carried(event))
-    tracer = trace.get_tracer("sitecrew")
+    tracer = provider.get_tracer("sitecrew")
     with tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes):
         yield
 
