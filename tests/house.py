@@ -126,7 +126,6 @@ class FakeServer:
 class FakeInstaller:
     """A site installer that notes what it installed, and fails or waits as told."""
 
-    site_type: str = "wordpress"
     installed: list[Job] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     meanwhile: Callable[[Job], object] = lambda _job: None
@@ -210,7 +209,7 @@ class House:
         self.heard: list[Delivery] = []
         self.broker, self.watcher = self._new_broker()
         self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
-        self.static = FakeInstaller("static")
+        self.static = FakeInstaller()
         self.ticks = 0
         self.intake, self.installing, self.mailer = self.open_intake(), self.open_installer(), self.open_mailer()
         self.services = [self.intake, self.installing, self.mailer]

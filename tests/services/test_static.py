@@ -148,21 +148,21 @@ def test_a_page_without_its_title_is_not_verified(server: LocalServer) -> None:
     job = new_job(server, title="The old shop")
     Static().install(job, server, quietly)
     with pytest.raises(Failed, match="without the expected text 'The new shop'"):
-        verify(server.web_address, (Page(job.url, "The new shop"),), job.deadline)
+        verify(server.web_address, (Page(job.url, ("The new shop",)),), job.deadline)
 
 
 def test_a_web_server_that_is_not_there_is_asked_again_until_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
     deadline = datetime.now(UTC) + timedelta(seconds=0.5)
     with pytest.raises(Failed, match=r"verify_failed: .* did not answer: ConnectError"):
-        verify("127.0.0.1:1", (Page(job.url, "x"),), deadline)
+        verify("127.0.0.1:1", (Page(job.url, ("x",)),), deadline)
     assert datetime.now(UTC) >= deadline
 
 
 def test_a_web_server_that_takes_the_connection_and_says_nothing_runs_into_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
     with silent_server() as address, pytest.raises(Failed, match=r"verify_failed: .* did not answer in time"):
-        verify(address, (Page(job.url, "x"),), datetime.now(UTC) + timedelta(seconds=0.5))
+        verify(address, (Page(job.url, ("x",)),), datetime.now(UTC) + timedelta(seconds=0.5))
 
 
 @contextmanager

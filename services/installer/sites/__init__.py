@@ -54,8 +54,6 @@ class InstalledSite:
 class SiteInstaller(Protocol):
     """Installs one type of site into an existing hosting account."""
 
-    site_type: str
-
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """Install and verify over HTTP. Idempotent: if this install (same `install_id`) is already
         in place, its marker is read and the same result returned; anything short of that is rolled

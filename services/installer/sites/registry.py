@@ -11,8 +11,5 @@ from services.installer.sites.wordpress import WordPress
 def installers_of(settings: Settings) -> Mapping[str, SiteInstaller]:
     """By site type, with their settings."""
     own = settings.installer
-    known: tuple[SiteInstaller, ...] = (
-        WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated),
-        Static(),
-    )
-    return {installer.site_type: installer for installer in known}
+    wordpress = WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated)
+    return {"wordpress": wordpress, "static": Static()}

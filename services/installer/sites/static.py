@@ -1,16 +1,15 @@
 """A placeholder of one page, for domains whose owner brings the site later: no PHP, no database."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
 from foundation.hosting import Server
-from foundation.hosting.disk import require_room, write_new
+from foundation.hosting.disk import write_new
 from services.installer.sites import InstalledSite, Job, Step
-from services.installer.sites.docroot import Docroot
-from services.installer.sites.markers import SiteMarker
-from services.installer.sites.verify import Page, verify
+from services.installer.sites.life import Built, Plan, Site, live
+from services.installer.sites.verify import Page
 
 _TEMPLATE = Path(__file__).with_name("placeholder.html")
 _VERSION = "1"
@@ -22,7 +21,6 @@ _INODES = 16
 class Static:
     """Satisfies `SiteInstaller` for a single page. The customer gets no login with it."""
 
-    site_type: str = field(default="static", init=False)
     template: Path = _TEMPLATE
     """A Jinja template that is given `title` and `domain`; its `<title>` must be the title alone."""
 
@@ -32,19 +30,15 @@ class Static:
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """See `SiteInstaller`. Raises `Failed` with a cause of `services.installer.sites.causes`."""
-        docroot = Docroot.of(job, server)
-        with step("preflight"):
-            if (done := docroot.begin()) is not None:
-                return done
-            require_room(docroot.home, _SPACE, _INODES)
-        with docroot.building() as stage:
-            with step("stage"):
-                write_new(stage / "index.html", self._page(job.title, job.domain), 0o640)
-                docroot.hand_over(stage)
-            marker = SiteMarker(job.install_id, docroot.run, "static", _VERSION, job.url)
-            pages = (Page(job.url, f"<title>{job.title}</title>"),)
-            docroot.go_live(stage, marker, lambda: verify(server.web_address, pages, job.deadline), step)
-        return marker.site(adopted=False)
+        return live(job, server, step, lambda: Plan(_SPACE, _INODES, self._build))
+
+    def _build(self, site: Site) -> Built:
+        job = site.job
+        with site.step("stage"):
+            write_new(site.stage / "index.html", self._page(job.title, job.domain), 0o640)
+            site.docroot.hand_over(site.stage)
+        page = Page(job.url, (f"<title>{job.title}</title>",))
+        return Built(application="static", version=_VERSION, pages=(page,))
 
     def _page(self, title: str, domain: str) -> str:
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)

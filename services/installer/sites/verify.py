@@ -18,10 +18,14 @@ _LARGEST = 2 * 1024 * 1024  # bytes read of an answer; the title stands near the
 
 @dataclass(frozen=True)
 class Page:
-    """An address of the site, and text that its answer must contain."""
+    """An address of the site, and what its answer must be."""
 
     url: str
-    wanted: str
+    wanted: tuple[str, ...]
+    """Texts that the answer must contain."""
+    unwanted: tuple[str, ...] = ()
+    """Texts that it must not contain."""
+    status: int = httpx.codes.OK
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class _Answer:
 def verify(web_address: str, pages: tuple[Page, ...], deadline: datetime) -> None:
     """Ask `web_address` (host:port) for each page with the Host header of its URL; DNS need not be ready.
 
-    Raises `Failed` (verify_failed) unless each answers 200 and contains what is wanted.
+    Raises `Failed` (verify_failed) unless each answers with its status, what is wanted, and nothing unwanted.
     """
     with httpx.Client(trust_env=False, follow_redirects=False) as client:
         for page in pages:
@@ -52,7 +56,8 @@ def _plain(text: str) -> str:
 
 def _verify(client: httpx.Client, web_address: str, page: Page, deadline: datetime) -> None:
     parts = urlsplit(page.url)
-    address = f"http://{web_address}{parts.path or '/'}"
+    query = f"?{parts.query}" if parts.query else ""
+    address = f"http://{web_address}{parts.path or '/'}{query}"
     asked = f"{address} with Host: {parts.netloc}"
     try:
         answer = _patiently(client, address, parts.netloc, deadline)
@@ -60,11 +65,15 @@ def _verify(client: httpx.Client, web_address: str, page: Page, deadline: dateti
         raise failed("verify_failed", f"{asked} did not answer in time") from None
     except httpx.HTTPError as error:
         raise failed("verify_failed", f"{asked} did not answer: {type(error).__name__}: {error}") from None
-    if answer.status != httpx.codes.OK:
+    if answer.status != page.status:
         towards = f" towards {answer.location}" if answer.location else ""
-        raise failed("verify_failed", f"{asked} answered {answer.status}{towards}, expected 200")
-    if not shows(answer.body, page.wanted):
-        raise failed("verify_failed", f"{asked} answered 200 without the expected text {page.wanted!r}")
+        raise failed("verify_failed", f"{asked} answered {answer.status}{towards}, expected {page.status}")
+    for text in page.wanted:
+        if not shows(answer.body, text):
+            raise failed("verify_failed", f"{asked} answered {answer.status} without the expected text {text!r}")
+    for text in page.unwanted:
+        if shows(answer.body, text):
+            raise failed("verify_failed", f"{asked} answered {answer.status} with the text {text!r}, a sign of failure")
 
 
 def _patiently(client: httpx.Client, address: str, host: str, deadline: datetime) -> _Answer:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from foundation.hosting import Database
 from foundation.hosting.disk import write_new
+from services.installer.sites.php import quoted
 
 _SALTS = (
     "AUTH_KEY",
@@ -46,10 +47,5 @@ def _config(database: Database, *, isolated: bool) -> str:
         "DB_COLLATE": "",
         **{name: secrets.token_urlsafe(48) for name in _SALTS},
     }
-    lines = "".join(f"define('{name}', {_quoted(value)});\n" for name, value in constants.items())
+    lines = "".join(f"define('{name}', {quoted(value)});\n" for name, value in constants.items())
     return f"<?php\n{lines}{_ISOLATION if isolated else ''}{_END}"
-
-
-def _quoted(value: str) -> str:
-    """A PHP string; between single quotes only these two letters mean anything."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

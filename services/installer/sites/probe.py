@@ -25,7 +25,7 @@ class Probe:
 
     def page(self, url: str) -> Page:
         """To be verified before any other page of the site at `url`."""
-        return Page(f"{url}{self.name}", f"fresh: {self.name}")
+        return Page(f"{url}{self.name}", (f"fresh: {self.name}",))
 
     def remove(self, www: Path) -> None:
         """In case PHP may not write into the tree."""

@@ -1,0 +1,111 @@
+"""The life that an install of any type leads, from looking at what is there to the verified site.
+
+preflight   adopt the site if it is done; else shut earlier runs out, see whether there is room
+(build)     what the type of site is about: fill a tree beside the document root
+swap, verify, marker, retire       see `docroot`
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from foundation.hosting import Database, Databases, Server
+from foundation.hosting.disk import require_room
+from services.installer.sites import InstalledSite, Job, Step
+from services.installer.sites.causes import failed
+from services.installer.sites.docroot import Docroot
+from services.installer.sites.exchange import sync_disk
+from services.installer.sites.markers import SiteMarker
+from services.installer.sites.probe import Probe
+from services.installer.sites.verify import Page, verify
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site being built: `stage` is its tree, which no web server shows yet."""
+
+    job: Job
+    server: Server
+    step: Step
+    docroot: Docroot
+    stage: Path
+
+    def database(self) -> Database:
+        """A new database of this run's own. Raises `Failed`: db_unset, db_*."""
+        with self.step("database"):
+            return databases_of(self.server).create(self.docroot.run.database(self.job.username))
+
+    def sync(self) -> None:
+        """Make the tree durable, as the marker that will vouch for it is."""
+        with self.step("sync"):
+            sync_disk(self.stage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A tree that is complete and durable, and what must be true of it once it answers."""
+
+    application: str
+    version: str
+    pages: tuple[Page, ...]
+    """At least one, each at an address of the site."""
+    probe: Probe | None = None
+    """For applications in PHP: a page that is asked for first."""
+    login_url: str | None = None
+    username: str | None = None
+    sealed_password: str | None = None
+    database: str | None = None
+    """The name of the database that the site needs; every other one of the account is dropped."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be built, and the room it takes: bytes and inodes that must be free."""
+
+    space: int
+    inodes: int
+    build: Callable[[Site], Built] = field(repr=False)
+
+
+def live(job: Job, server: Server, step: Step, prepare: Callable[[], Plan]) -> InstalledSite:
+    """Lead an install through its life. `prepare` raises `Failed` if what the site needs is not there; it is not
+    called if the site is. Raises `Failed`, after which everything is as before."""
+    docroot = Docroot.of(job, server)
+    with step("preflight"):
+        if (done := docroot.begin()) is not None:
+            return done
+        plan = prepare()
+        require_room(docroot.home, plan.space, plan.inodes)
+    with docroot.building() as stage:
+        built = plan.build(Site(job, server, step, docroot, stage))
+        marker = _marker(job, docroot, built)
+        docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, built), step)
+    return marker.site(adopted=False)
+
+
+def databases_of(server: Server) -> Databases:
+    """The server's databases. Raises `Failed` (db_unset) if it has none."""
+    if server.databases is None:
+        raise failed("db_unset", f"server {server.name} has no database server")
+    return server.databases
+
+
+def _marker(job: Job, docroot: Docroot, built: Built) -> SiteMarker:
+    return SiteMarker(
+        install_id=job.install_id,
+        run=docroot.run,
+        application=built.application,
+        version=built.version,
+        url=job.url,
+        login_url=built.login_url,
+        username=built.username,
+        sealed_password=built.sealed_password,
+        database=built.database,
+    )
+
+
+def _verify(job: Job, server: Server, docroot: Docroot, built: Built) -> None:
+    first = (built.probe.page(job.url),) if built.probe is not None else ()
+    verify(server.web_address, (*first, *built.pages), job.deadline)
+    if built.probe is not None:
+        built.probe.remove(docroot.www)

@@ -1,0 +1,45 @@
+"""Copying an application's files into a staged tree, as fast as the kernel can."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from services.installer.sites.causes import failed
+
+DIRECTORY = 0o2750  # files take the group of the document root, which is the web server's
+FILE = 0o640
+_CHUNK = 1 << 30
+
+
+def copy_tree(source: Path, stage: Path, leave_out: Collection[str] = ()) -> None:
+    """Copy what is in `source` into the existing, empty directory `stage`, but for names at the top to leave out.
+
+    Symbolic links are copied as what they point to: they may lead out of the tree, where a customer's
+    PHP may not look. Raises `Failed` (core_missing) if one points nowhere.
+    """
+    for directory, names, files in os.walk(source, followlinks=True):
+        target = stage / Path(directory).relative_to(source)
+        for name in names:
+            (target / name).mkdir()
+            (target / name).chmod(DIRECTORY)
+        for name in files:
+            if target != stage or name not in leave_out:
+                _copy(f"{directory}/{name}", f"{target}/{name}")
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy one file inside the kernel, so that parallel installs share both processors."""
+    try:
+        inlet = os.open(source, os.O_RDONLY)
+    except FileNotFoundError:
+        raise failed("core_missing", f"{source} is a link that points nowhere") from None
+    try:
+        outlet = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE)
+        try:
+            os.fchmod(outlet, FILE)
+            while os.sendfile(outlet, inlet, None, _CHUNK):
+                pass
+        finally:
+            os.close(outlet)
+    finally:
+        os.close(inlet)
