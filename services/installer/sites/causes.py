@@ -48,6 +48,43 @@ CAUSES: Mapping[str, Meaning] = MappingProxyType(
             "Install the application whole, with a theme (Debian: wordpress, wordpress-theme-twentytwentythree,"
             " ca-certificates), or correct `core` in the settings.",
         ),
+        "recipe_wrong": Meaning(
+            CauseKind.CONFIGURATION,
+            "Correct the recipe at the place named in the detail, see that `sitecrew doctor` finds no fault with it,"
+            " then retry.",
+        ),
+        "archive_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Put the application's archive where the recipe says, readable for the installer, then retry.",
+        ),
+        "archive_changed": Meaning(
+            CauseKind.CONFIGURATION,
+            "The archive is not the one that the recipe was written for. Put the right one back; or, if you know where"
+            " this one comes from, try it and write its checksum into the recipe. Then retry.",
+        ),
+        "archive_unsafe": Meaning(
+            CauseKind.CONFIGURATION,
+            "Find out why the archive holds what is named in the detail before you trust it. If it is in order, raise"
+            " the limit in the recipe, or pack the archive again without such entries (tar: --dereference).",
+        ),
+        "archive_broken": Meaning(
+            CauseKind.CONFIGURATION,
+            "Fetch the archive again from where the application is published, and compare the checksum given there.",
+        ),
+        "program_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Install the program named in the detail on this machine, or correct the recipe's step, then retry.",
+        ),
+        "step_failed": Meaning(
+            CauseKind.PERMANENT,
+            "Read the program's complaint in the detail; correct what it complains about or the recipe's step,"
+            " then retry.",
+        ),
+        "not_configured": Meaning(
+            CauseKind.CONFIGURATION,
+            "Correct the setting named in the detail, see that `sitecrew doctor` finds no fault with it, start the"
+            " installer again, then retry.",
+        ),
         "timeout": Meaning(
             CauseKind.TRANSIENT,
             "It is tried again by itself. If it happens often, see whether the database or the disk is overloaded.",

@@ -16,6 +16,8 @@ from services.installer.sites.causes import failed
 Owner = tuple[int, int]
 """A user id and a group id."""
 
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -65,10 +67,12 @@ def run(
     owner: Owner | None = None,
     directory: Path = Path("/"),
     missing: str = "program_missing",
+    what: str | None = None,
 ) -> Ran:
     """Run a command in `directory`, as user and group `owner` (or as ourselves), with nothing but a PATH.
 
-    Raises `Failed`: the cause `missing` if it cannot be started; timeout, after which it and its children are dead.
+    `what` is how causes call it. Raises `Failed`: the cause `missing` if it cannot be started; timeout, after which
+    it and its children are dead.
     """
     user, group = owner or (None, None)
     try:
@@ -80,7 +84,7 @@ def run(
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
+            env={"PATH": PATH},
             cwd=directory,
             start_new_session=True,
             user=user,
@@ -89,14 +93,14 @@ def run(
             umask=0o027,
         )
     except OSError as error:
-        raise failed(missing, f"{command[0]}: {error.strerror}") from None
+        raise failed(missing, f"{what or 'the program'}: {command[0]}: {error.strerror}") from None
     with process:
         try:
             stdout, stderr = process.communicate(stdin, timeout=max(0.0, seconds))
         except BaseException as error:
             _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise failed("timeout", f"{command[-1]} was stopped after {seconds:.0f} s") from None
+                raise failed("timeout", f"{what or command[-1]} was stopped after {seconds:.0f} s") from None
             raise
     return Ran(process.returncode, stdout, stderr)
 

@@ -1,0 +1,141 @@
+"""Any application, from a checksummed archive, by a recipe that says what is to be done with it."""
+
+import os
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from foundation.hosting import Server
+from services.installer.sites import InstalledSite, Job, Step
+from services.installer.sites.archive.cache import require_unchanged, unpacked
+from services.installer.sites.archive.reading import read_recipe, wrong
+from services.installer.sites.archive.recipe import Recipe, VersionIn
+from services.installer.sites.archive.steps import carry_out, login_url_of, pages_of, rehearse
+from services.installer.sites.archive.unpack import survey
+from services.installer.sites.archive.words import INVENTED, INVENTED_DATABASE, Words, names_of, words_of
+from services.installer.sites.life import Built, Plan, Site, databases_of, live
+from services.installer.sites.php import Php
+from services.installer.sites.probe import Probe
+from services.installer.sites.runs import database_prefix
+from services.installer.sites.tree import copy_tree
+
+_BLOCK = 4096  # bytes: what the smallest file takes
+_SPARE = 16 * 1024 * 1024  # bytes that the steps may add
+
+
+@dataclass(kw_only=True)
+class Archive:
+    """Satisfies `SiteInstaller` for whatever a recipe describes. The recipe is read anew for each install."""
+
+    recipe: Path
+    places: Path
+    """Where archives are unpacked, each once."""
+    php: str = "php"
+
+    def check(self, server: Server) -> None:
+        """See `SiteInstaller`. Raises `Failed`: recipe_wrong, archive_*, php_missing, php_ext, program_missing,
+        db_unset, db_*."""
+        recipe = read_recipe(self.recipe)
+        self._require(recipe, server)
+        archive = self._place(recipe)
+        require_unchanged(archive, recipe.archive)
+        survey(archive, recipe.archive)
+
+    def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+        """See `SiteInstaller`. Raises `Failed` with any cause of `services.installer.sites.causes`."""
+
+        def prepare() -> Plan:
+            recipe = read_recipe(self.recipe)
+            self._require(recipe, server)
+            with step("unpack"):
+                tree = self._tree(recipe)
+            space, inodes = _room(tree)
+            return Plan(space, inodes, partial(self._build, recipe, tree))
+
+        return live(job, server, step, prepare)
+
+    def _build(self, recipe: Recipe, tree: Path, site: Site) -> Built:
+        with site.step("stage"):
+            copy_tree(tree, site.stage)
+            version = self._version(recipe, tree)
+            probe = Probe.put(site.stage) if recipe.php is not None else None
+            site.docroot.hand_over(site.stage)
+        database = site.database() if recipe.database else None
+        words = words_of(self.recipe, recipe, names_of(site.job, site.docroot.www, site.stage), database)
+        login = _Login.sealed(recipe, words, site.job)
+        carry_out(recipe, words, site, self._interpreter)
+        site.sync()
+        return Built(
+            application=recipe.application,
+            version=version,
+            pages=pages_of(recipe, words),
+            probe=probe,
+            login_url=login.url,
+            username=login.username,
+            sealed_password=login.sealed_password,
+            database=database.name if database is not None else None,
+        )
+
+    @property
+    def _interpreter(self) -> Php:
+        return Php(self.php)
+
+    def _require(self, recipe: Recipe, server: Server) -> None:
+        """Raise `Failed` unless all is there that the recipe needs, and its templates can be rendered."""
+        if recipe.php is not None:
+            self._interpreter.require(recipe.php.extensions)
+        if recipe.database:
+            databases_of(server).names(database_prefix("check"))
+        database = INVENTED_DATABASE if recipe.database else None
+        rehearse(recipe, words_of(self.recipe, recipe, INVENTED, database), self._interpreter)
+
+    def _place(self, recipe: Recipe) -> Path:
+        return self.recipe.parent / recipe.archive.path
+
+    def _tree(self, recipe: Recipe) -> Path:
+        """The unpacked folder that becomes the site."""
+        whole = unpacked(self._place(recipe), recipe.archive, self.places)
+        tree = whole / (recipe.archive.folder or ".")
+        if not tree.is_dir():
+            there = ", ".join(sorted(path.name for path in whole.iterdir())[:10])
+            raise wrong(self.recipe, f"archive.folder: the archive has no such folder; at its top it has {there}")
+        return tree
+
+    def _version(self, recipe: Recipe, tree: Path) -> str:
+        if not isinstance(recipe.version, VersionIn):
+            return recipe.version
+        try:
+            text = (tree / recipe.version.file).read_text("utf-8", "replace")
+        except OSError as error:
+            raise wrong(self.recipe, f"version.file: {recipe.version.file}: {error.strerror}") from None
+        found = re.search(recipe.version.pattern, text)
+        if found is None or not found[1].strip():
+            raise wrong(self.recipe, f"version.pattern finds nothing in {recipe.version.file}")
+        return found[1].strip()
+
+
+@dataclass(frozen=True)
+class _Login:
+    """What the customer is told of his login; all None if he gets none."""
+
+    url: str | None = None
+    username: str | None = None
+    sealed_password: str | None = None
+
+    @classmethod
+    def sealed(cls, recipe: Recipe, words: Words, job: Job) -> "_Login":
+        """The password in the clear is known to `words` alone from here on, and forgotten with them."""
+        if recipe.login is None:
+            return cls()
+        sealed = job.seal(words.secret["login"]["password"])
+        return cls(login_url_of(recipe, words), words.plain["login"]["username"], sealed)
+
+
+def _room(tree: Path) -> tuple[int, int]:
+    """Bytes and inodes that a copy of the tree takes, with some to spare for what the steps add."""
+    space, inodes = _SPARE, 64
+    for directory, names, files in os.walk(tree):
+        inodes += len(names) + len(files)
+        space += sum(_BLOCK + Path(directory, name).stat().st_size for name in files)
+    return space, inodes

@@ -1,0 +1,72 @@
+"""Changing files of a tree that may belong to somebody else by now, without being led astray by links in it.
+
+A customer's own processes may rename things in his tree while we work there, as root perhaps. So a path is
+walked folder by folder, none of which may be a link, and what is done at its end is done relative to the last.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+from services.installer.sites.programs import Owner
+from services.installer.sites.tree import DIRECTORY
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def write(root: Path, inside: str, text: str, mode: int, owner: Owner | None) -> None:
+    """Write a file in place of what is there, and the folders that lead to it. Raises `OSError`."""
+    with _parent(root, inside, owner, make=True) as (folder, name):
+        _remove(folder, name)
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            os.fchmod(handle, mode)
+            if owner is not None:
+                os.fchown(handle, *owner)
+            file.write(text)
+
+
+def remove(root: Path, inside: str) -> None:
+    """Take away a file or a whole folder; no error if it is not there. Raises `OSError`."""
+    with suppress(FileNotFoundError), _parent(root, inside, None, make=False) as (folder, name):
+        _remove(folder, name)
+
+
+def _remove(folder: int, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        shutil.rmtree(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+@contextmanager
+def _parent(root: Path, inside: str, owner: Owner | None, *, make: bool) -> Iterator[tuple[int, str]]:
+    """The open folder that a path's last name is in, and that name."""
+    *folders, name = PurePosixPath(inside).parts
+    handle = os.open(root, _FOLDER)
+    try:
+        for folder in folders:
+            inner = _enter(handle, folder, owner, make=make)
+            os.close(handle)
+            handle = inner
+        yield handle, name
+    finally:
+        os.close(handle)
+
+
+def _enter(handle: int, folder: str, owner: Owner | None, *, make: bool) -> int:
+    made = False
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700, dir_fd=handle)
+            made = True
+    inner = os.open(folder, _FOLDER, dir_fd=handle)
+    if made:
+        if owner is not None:
+            os.fchown(inner, *owner)
+        os.fchmod(inner, DIRECTORY)
+    return inner

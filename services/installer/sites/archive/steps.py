@@ -1,0 +1,122 @@
+"""The steps of a recipe, carried out in the staged tree, and rehearsed without touching anything."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from foundation.hosting.disk import disk_errors
+from services.installer.sites.archive import beneath
+from services.installer.sites.archive.reading import wrong
+from services.installer.sites.archive.recipe import Recipe, Remove, Run, RunPhp, Step, Write
+from services.installer.sites.archive.words import Words
+from services.installer.sites.causes import failed
+from services.installer.sites.life import Site
+from services.installer.sites.php import Php
+from services.installer.sites.programs import PATH, run
+from services.installer.sites.verify import Page
+
+
+def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
+    """Carry out all steps, in order. The tree may be the customer's by now, and his processes at work in it.
+
+    Raises `Failed`: recipe_wrong, program_missing, php_missing, step_failed, timeout, db_*, disk_*.
+    """
+    owner = site.docroot.owner()
+    for where, step in _steps(recipe):
+        with site.step(step.name), _touching(step):
+            match step:
+                case Write():
+                    text = _text(step, where, words)
+                    beneath.write(site.stage, step.write, text, int(step.mode, 8), owner)
+                case Remove():
+                    for path in step.remove:
+                        beneath.remove(site.stage, path)
+                case Run() | RunPhp():
+                    _run(step, where, words, site, php)
+
+
+def rehearse(recipe: Recipe, words: Words, php: Php) -> None:
+    """Render every template, look for every program. Raises `Failed`: recipe_wrong, program_missing."""
+    for where, step in _steps(recipe):
+        match step:
+            case Write():
+                _text(step, where, words)
+            case Run() | RunPhp():
+                words.render(f"{where}.stdin", step.stdin, confidential=True)
+                program = _command(step, where, words, php)[0]
+                if isinstance(step, Run) and not shutil.which(program, path=PATH):
+                    raise failed("program_missing", f"step {step.name!r}: {program} is not in {PATH}")
+    pages_of(recipe, words)
+    login_url_of(recipe, words)
+
+
+def pages_of(recipe: Recipe, words: Words) -> tuple[Page, ...]:
+    """The pages to be verified."""
+    return tuple(
+        Page(
+            _address(words, f"verify.{number}.path", seen.path),
+            tuple(words.render(f"verify.{number}.shows", text) for text in seen.shows),
+            tuple(words.render(f"verify.{number}.hides", text) for text in seen.hides),
+            seen.status,
+        )
+        for number, seen in enumerate(recipe.verify)
+    )
+
+
+def login_url_of(recipe: Recipe, words: Words) -> str | None:
+    """Where the customer logs in; None if there is no login."""
+    return None if recipe.login is None else _address(words, "login.path", recipe.login.path)
+
+
+def _address(words: Words, where: str, path: str) -> str:
+    return str(words.plain["url"]) + words.render(where, path).lstrip("/")
+
+
+def _steps(recipe: Recipe) -> Iterator[tuple[str, Step]]:
+    return ((f"steps.{number} ({step.name})", step) for number, step in enumerate(recipe.steps))
+
+
+@contextmanager
+def _touching(step: Step) -> Iterator[None]:
+    """What goes wrong with files is the step's failure, unless it is the disk's."""
+    try:
+        with disk_errors(f"step {step.name!r}"):
+            yield
+    except OSError as error:
+        raise failed("step_failed", f"step {step.name!r}: {error.strerror} at {error.filename}") from None
+
+
+def _text(step: Write, where: str, words: Words) -> str:
+    text = step.text
+    if step.template is not None:
+        place = words.recipe.parent / step.template
+        try:
+            text = place.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise wrong(words.recipe, f"{where}: {place} can't be read: {reason}") from None
+    return words.render(f"{where}.{'text' if step.template is None else 'template'}", text or "", confidential=True)
+
+
+def _command(step: Run | RunPhp, where: str, words: Words, php: Php) -> list[str]:
+    if isinstance(step, Run):
+        return [words.render(f"{where}.run", part) for part in step.run]
+    return php.command(*(words.render(f"{where}.php", part) for part in step.php))
+
+
+def _run(step: Run | RunPhp, where: str, words: Words, site: Site, php: Php) -> None:
+    left = (site.job.deadline - datetime.now(UTC)).total_seconds()
+    what = f"step {step.name!r}"
+    ran = run(
+        _command(step, where, words, php),
+        words.render(f"{where}.stdin", step.stdin, confidential=True),
+        seconds=min(step.seconds, left),
+        owner=site.docroot.owner(),
+        directory=site.stage,
+        missing="program_missing" if isinstance(step, Run) else "php_missing",
+        what=what,
+    )
+    answered = not step.answers or (ran.answer() or {}).get("ok") is True
+    if ran.exit_code != step.exit_code or not answered:
+        raise ran.why("step_failed", what, words.secrets())

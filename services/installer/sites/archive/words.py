@@ -1,0 +1,150 @@
+"""What the templates of a recipe may name, and rendering them without telling a secret where it must not be.
+
+Secrets go into files and standard input only. Everywhere else (arguments, addresses, expected texts) naming one is
+an error, which `sitecrew doctor` finds before any customer does.
+"""
+
+import difflib
+import secrets
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jinja2
+from jinja2 import meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
+
+from foundation.hosting import Database
+from services.installer.sites import Job
+from services.installer.sites.archive.reading import wrong
+from services.installer.sites.archive.recipe import Recipe, Secret
+from services.installer.sites.php import quoted
+from services.installer.sites.programs import without
+
+INVENTED: Mapping[str, str] = MappingProxyType(
+    {
+        "url": "http://shop.example/",
+        "domain": "shop.example",
+        "title": "A site",
+        "email": "customer@shop.example",
+        "account": "shop",
+        "path": "/home/shop/www",
+        "stage": "/home/shop/.stage",
+    }
+)
+"""For rehearsing templates: a site that nobody ordered."""
+
+INVENTED_DATABASE = Database(host="localhost", name="shop_g1f1", username="shop_g1f1", password="none")  # noqa: S106
+
+_WITHHELD = "a secret may stand in a file or on stdin, and nowhere else"
+_LETTERS = string.ascii_letters + string.digits
+
+
+class _Unknown(jinja2.StrictUndefined):
+    """What a template names and nobody knows; says what there is instead."""
+
+    __slots__ = ()
+
+    def __init__(self, hint: str | None = None, obj: Any = missing, name: str | None = None, *rest: Any) -> None:
+        if hint is None and isinstance(obj, Mapping):
+            hint = f"there is no {name!r} in it, but {', '.join(sorted(map(str, obj))) or 'nothing'}"
+        super().__init__(hint, obj, name, *rest)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The names for the templates of one recipe, in one install."""
+
+    recipe: Path
+    plain: Mapping[str, Any]
+    """What everybody may know."""
+    secret: Mapping[str, Mapping[str, str]] = field(repr=False)
+    """By name, then by key: `login.password`, `database.password`, `secrets.<name>`."""
+
+    def render(self, where: str, text: str, *, confidential: bool = False) -> str:
+        """Render a template, which may hold secrets if that is confidential.
+
+        Raises `Failed` (recipe_wrong), which says where.
+        """
+        environment = ImmutableSandboxedEnvironment(undefined=_Unknown, keep_trailing_newline=True)
+        environment.filters["php"] = lambda value: quoted(str(value))
+        names = self._names(None if confidential else environment.undefined(hint=_WITHHELD))
+        try:
+            unknown = (
+                meta.find_undeclared_variables(environment.parse(text)) - names.keys() - environment.globals.keys()
+            )
+            if unknown:
+                raise wrong(self.recipe, f"{where}: {_nobody_knows(min(unknown), names)}")
+            return environment.from_string(text).render(names)
+        except jinja2.TemplateSyntaxError as error:
+            raise wrong(self.recipe, f"{where}, line {error.lineno}: {error.message}") from None
+        except jinja2.TemplateError as error:
+            raise wrong(self.recipe, f"{where}: {without(self.secrets(), str(error))}") from None
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # Its words could repeat a secret.
+            raise wrong(self.recipe, f"{where}: the template can't be rendered ({type(error).__name__})") from None
+
+    def secrets(self) -> Iterator[str]:
+        """Each secret, for striking it out."""
+        return (value for keys in self.secret.values() for value in keys.values())
+
+    def _names(self, veil: jinja2.Undefined | None) -> dict[str, Any]:
+        names = dict(self.plain)
+        for name, keys in self.secret.items():
+            names[name] = {**names.get(name, {}), **(keys if veil is None else dict.fromkeys(keys, veil))}
+        return names
+
+
+def names_of(job: Job, path: Path, stage: Path) -> dict[str, str]:
+    """The names that are about the order and the place."""
+    return {
+        "url": job.url,
+        "domain": job.domain,
+        "title": job.title,
+        "email": job.admin_email,
+        "account": job.username,
+        "path": str(path),
+        "stage": str(stage),
+    }
+
+
+def words_of(file: Path, recipe: Recipe, names: Mapping[str, str], database: Database | None) -> Words:
+    """All names for the templates of a recipe, with new passwords.
+
+    Raises `Failed` (recipe_wrong) if a secret's file cannot be read.
+    """
+    plain: dict[str, Any] = {**names, "recipe": str(file.parent)}
+    secret = {"secrets": {name: _secret(file, name, one) for name, one in recipe.secrets.items()}}
+    if database is not None:
+        plain["database"] = {"host": database.host, "name": database.name, "username": database.username}
+        secret["database"] = {"password": database.password}
+    if recipe.login is not None:
+        username = Words(file, plain, secret).render("login.username", recipe.login.username)
+        plain["login"] = {"username": username}
+        made = recipe.login.password
+        secret["login"] = {"password": _random(made.length, made.letters)}
+    return Words(file, plain, secret)
+
+
+def _secret(file: Path, name: str, secret: Secret) -> str:
+    if secret.file is None:
+        return _random(secret.random or 0, _LETTERS)
+    try:
+        return (file.parent / secret.file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise wrong(file, f"secrets.{name}: {file.parent / secret.file} can't be read: {reason}") from None
+
+
+def _random(length: int, letters: str) -> str:
+    return "".join(secrets.choice(letters) for _ in range(length))
+
+
+def _nobody_knows(name: str, names: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names))}"
+    return f"{name!r} is no name that a template of this recipe may use; {known}"
