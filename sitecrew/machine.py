@@ -184,6 +184,7 @@ def _local_settings(
         "sites.wordpress.address": "temporary",
         "sites.static.address": "temporary",
     }
+    settings["installer.archives"] = str(directory / "archives")
     for service in ("order_intake", "installer", "mailer"):
         settings[f"{service}.store_url"] = f"sqlite:///{directory / service}.db"
         settings[f"{service}.listen"] = f"{_HOST}:0"

@@ -60,6 +60,18 @@ class Databases(Protocol):
         """The databases whose names begin with `prefix`, sorted."""
 
 
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the settings say of a server, whatever its driver; a driver that a package brings is made from it."""
+
+    name: str
+    address: str
+    web_address: str
+    public_port: int
+    control_panel_url: str | None
+    databases: Databases | None
+
+
 class Server(Protocol):
     """One hosting server. Every method is idempotent and raises `Failed` with its cause."""
 

@@ -1,17 +1,42 @@
 """The hosting servers that the settings name, ready to use."""
 
 from collections.abc import Mapping
+from typing import cast
 
-from foundation.hosting import Databases, Server
+from foundation.hosting import Databases, Server, ServerFacts
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
+from foundation.runtime import plugins
 from foundation.runtime import settings as own
 from foundation.runtime.settings import HostingServer, Settings
 
+_NEEDED = (
+    *("name", "address", "web_address", "control_panel_url", "databases"),
+    *("create_account", "home", "temporary_url", "domain_url", "check"),
+)
+
 
 def servers_of(settings: Settings) -> Mapping[str, Server]:
-    """By name. Nothing is contacted yet."""
-    return {name: _local(name, server) for name, server in settings.servers.items()}
+    """By name. Nothing is contacted yet. Raises `ConfigurationError` if a driver cannot be had."""
+    return {name: server_of(settings, name) for name in settings.servers}
+
+
+def server_of(settings: Settings, name: str) -> Server:
+    """One server. Raises `ConfigurationError` that names the setting, and the package if it is a package's fault."""
+    server = settings.servers[name]
+    if server.driver == "local":
+        return _local(name, server)
+    setting = f"servers.{name}.driver"
+    kind = plugins.find(plugins.HOSTING_SERVERS, server.driver, setting, ("local",))
+    facts = ServerFacts(
+        name=name,
+        address=server.address,
+        web_address=server.web_address,
+        public_port=server.public_port,
+        control_panel_url=server.control_panel_url,
+        databases=_databases(server.databases),
+    )
+    return cast("Server", plugins.made(kind, _NEEDED, setting, facts, server.options))
 
 
 def _local(name: str, server: HostingServer) -> Server:

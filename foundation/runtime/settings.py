@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Secret,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.errors import ConfigurationError
@@ -86,6 +96,7 @@ class Installer(Section):
     )
     php: str = Field("php", description="PHP's command line")
     wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="WordPress's own files")
+    archives: Path = Field(Path("var/archives"), description="folder where applications' archives are unpacked, once")
     wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
 
 
@@ -119,10 +130,23 @@ class Mailer(Section):
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
 
 
+Options = dict[str, Secret[Any]]
+"""Settings of a plug-in, which its own model checks. Nobody else knows which are secret, so all are taken for it."""
+
+PluginName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
 class Site(Section):
     """One type of site."""
 
     sold: bool = Field(True, description="orders for it are accepted")
+    installer: PluginName | None = Field(
+        None,
+        description="wordpress, static, archive, or a plug-in's; without it, the one that is called like the type",
+    )
+    recipe: Path | None = Field(None, description="for installer archive: the recipe of the application, a TOML file")
+    options: Options = Field(default_factory=dict, description="a plug-in's own settings for this type of site")
+
     stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
     settle_seconds: Seconds = Field(0, description="an install is not due before its account is this old")
     welcome_email: bool = Field(True, description="send the welcome letter")
@@ -146,14 +170,25 @@ class Databases(Section):
 class HostingServer(Section):
     """One hosting server."""
 
-    driver: Literal["local"] = Field("local", description="how it is spoken to")
-    root: Path = Field(Path("/srv/hosting"), description="where the accounts live")
+    driver: PluginName = Field("local", description="how it is spoken to: local, or a plug-in's")
+    options: Options = Field(default_factory=dict, description="a plug-in's own settings for this server")
+    root: Path = Field(Path("/srv/hosting"), description="driver local: where the accounts live")
     address: str = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
     web_address: str = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
     public_port: int = Field(80, ge=1, le=65535, description="port in the sites' addresses")
     control_panel_url: str | None = Field(None, description="where customers log in to their account")
-    linux_users: bool = Field(False, description="make a Linux user for each account (needs root)")
+    linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")
+
+    @model_validator(mode="after")
+    def _settings_of_the_driver(self) -> "HostingServer":
+        if self.driver == "local" and self.options:
+            raise ValueError("options are a plug-in's; driver local has none")
+        if self.driver != "local" and (wrong := self.model_fields_set & {"root", "linux_users"}):
+            raise ValueError(
+                f"{' and '.join(sorted(wrong))}: only driver local has this; a plug-in's settings are options"
+            )
+        return self
 
 
 class Log(Section):

@@ -10,16 +10,14 @@ from pydantic import SecretStr
 
 from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
-from foundation.hosting import Server
 from foundation.runtime.clock import utc_now
 from foundation.runtime.sealing import Opener, Sealer
-from foundation.runtime.servers import servers_of
+from foundation.runtime.servers import server_of
 from foundation.runtime.settings import Settings
 from foundation.store import Store, outbox
 from schemas.values import CauseKind
 from services.installer.__main__ import MIGRATIONS as INSTALLER
-from services.installer.sites import SiteInstaller
-from services.installer.sites.registry import installers_of
+from services.installer.sites.registry import installer_of
 from services.mailer.__main__ import MIGRATIONS as MAILER
 from services.mailer.__main__ import smtp_of
 from services.mailer.letters import Letters, sample
@@ -71,12 +69,11 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
     )
     for service, url, migrations in stores:
         yield Check(f"store of {service}", partial(_store, service, url, migrations), StoreUnreachable.exit_code)
-    installers = installers_of(settings)
-    for name, server in servers_of(settings).items():
-        yield Check(f"server {name}", partial(_server, server))
-        yield Check(f"web of {name}", partial(_web, server))
+    for name in settings.servers:
+        yield Check(f"server {name}", partial(_server, settings, name))
+        yield Check(f"web of {name}", partial(_web, name, settings.servers[name].web_address))
         for site_type in (name for name, site in settings.sites.items() if site.sold):
-            yield Check(f"{site_type} on {name}", partial(_site, installers.get(site_type), site_type, server))
+            yield Check(f"{site_type} on {name}", partial(_site, settings, site_type, name))
     yield Check("smtp", smtp_of(settings.mailer.smtp).check)
     yield Check("letter", partial(_letter, settings))
 
@@ -121,33 +118,26 @@ def _store(service: str, url: SecretStr, migrations: Path) -> str:
         store.close()
 
 
-def _server(server: Server) -> str:
-    server.check()
+def _server(settings: Settings, name: str) -> str:
+    server_of(settings, name).check()
     return "can take accounts"
 
 
-def _web(server: Server) -> str:
+def _web(name: str, address: str) -> str:
     try:
-        answer = httpx.get(f"http://{server.web_address}/", timeout=_PATIENCE, trust_env=False)
+        answer = httpx.get(f"http://{address}/", timeout=_PATIENCE, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Failed.because(
             "web_unreachable",
             CauseKind.TRANSIENT,
-            f"nothing answers at {server.web_address}: {error}",
-            f"start the web server, or correct servers.{server.name}.web_address",
+            f"nothing answers at {address}: {error}",
+            f"start the web server, or correct servers.{name}.web_address",
         ) from None
-    return f"{server.web_address} answers ({answer.status_code})"
+    return f"{address} answers ({answer.status_code})"
 
 
-def _site(installer: SiteInstaller | None, site_type: str, server: Server) -> str:
-    if installer is None:
-        raise Failed.because(
-            "not_configured",
-            CauseKind.CONFIGURATION,
-            f"there is no installer for {site_type}",
-            f"correct the name, or say sites.{site_type}.sold = false",
-        )
-    installer.check(server)
+def _site(settings: Settings, site_type: str, server: str) -> str:
+    installer_of(settings, site_type).check(server_of(settings, server))
     return "can be installed"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Secret, SecretStr
 
 from foundation.runtime.settings import known, origins
 from sitecrew.cli import screen, session
@@ -67,7 +67,8 @@ def skeleton() -> str:
     for path, info in known().items():
         folder, _, name = path.rpartition(".")
         meaning = textwrap.wrap(info.description or "", 78)
-        lines = ["", *(f"# {line}" for line in meaning), f"# {name} = {_toml(info.default)}"]
+        default = None if info.default_factory else info.default
+        lines = ["", *(f"# {line}" for line in meaning), f"# {name} = {_toml(default)}"]
         folders[folder] = folders.get(folder, []) + lines
     # In TOML, what stands under no header must come first.
     parts = [line for folder, lines in folders.items() for line in (*_header(folder), *lines)]
@@ -82,6 +83,8 @@ def _header(folder: str) -> list[str]:
 
 def _shown(value: Any) -> Any:
     """A value without what is secret. Of a secret address, an SQLite file is none."""
+    if isinstance(value, Secret):
+        return "[redacted]"
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
         return secret if not secret or secret.startswith("sqlite:") else "[redacted]"

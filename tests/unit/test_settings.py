@@ -156,7 +156,8 @@ def test_what_is_near_to_nothing_is_told_where_all_are_listed(tmp_path: Path) ->
         ("SITES__Word Press__STAGE", "true"),
         ("DELAY__LEVELS", "64"),
         ("LOG__LEVEL", ""),
-        ("SERVERS__WEB1__DRIVER", "telepathy"),
+        ("SERVERS__WEB1__DRIVER", "tele pathy"),
+        ("SITES__SHOP__INSTALLER", ""),
     ],
 )
 def test_a_wrong_value_is_refused_at_the_start_by_the_settings_name(

@@ -1,15 +1,84 @@
-"""Which site installers there are."""
+"""Which site installer each type of site has, by its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
 
-from foundation.runtime.settings import Settings
-from services.installer.sites import SiteInstaller
+import structlog
+
+from foundation.errors import ConfigurationError
+from foundation.hosting import Server
+from foundation.runtime import plugins
+from foundation.runtime.settings import Installer, Settings, Site
+from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
+from services.installer.sites.archive import Archive
+from services.installer.sites.causes import failed
 from services.installer.sites.static import Static
 from services.installer.sites.wordpress import WordPress
 
+_log = structlog.get_logger(__name__)
+
 
 def installers_of(settings: Settings) -> Mapping[str, SiteInstaller]:
-    """By site type, with their settings."""
-    own = settings.installer
-    wordpress = WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated)
-    return {"wordpress": wordpress, "static": Static()}
+    """By site type. One that cannot be had fails the installs of its own type, and nobody else's."""
+    return {site_type: _or_refusing(settings, site_type) for site_type in settings.sites}
+
+
+def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
+    """What installs this type of site.
+
+    Raises `ConfigurationError` that names the setting, and the package if it is a package's fault.
+    """
+    site = settings.sites[site_type]
+    name = site.installer or site_type
+    make = _BUILT_IN.get(name)
+    setting = f"sites.{site_type}.installer"
+    if name != "archive" and site.recipe is not None:
+        raise ConfigurationError(f'sites.{site_type}.recipe: only {setting} = "archive" takes one')
+    if make is not None:
+        if site.options:
+            raise ConfigurationError(f"sites.{site_type}.options are a plug-in's; installer {name} has none")
+        return make(site_type, site, settings.installer)
+    kind = plugins.find(plugins.SITE_INSTALLERS, name, setting, _BUILT_IN)
+    return cast("SiteInstaller", plugins.made(kind, ("install", "check"), setting, site_type, site.options))
+
+
+def _wordpress(_: str, __: Site, own: Installer) -> SiteInstaller:
+    return WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated)
+
+
+def _static(_: str, __: Site, ___: Installer) -> SiteInstaller:
+    return Static()
+
+
+def _archive(site_type: str, site: Site, own: Installer) -> SiteInstaller:
+    if site.recipe is None:
+        raise ConfigurationError(f"sites.{site_type}.recipe is needed: the recipe of the application to install")
+    return Archive(recipe=site.recipe.absolute(), places=own.archives.absolute(), php=own.php)
+
+
+_BUILT_IN: Mapping[str, Callable[[str, Site, Installer], SiteInstaller]] = MappingProxyType(
+    {"wordpress": _wordpress, "static": _static, "archive": _archive}
+)
+
+
+@dataclass(frozen=True)
+class _Refusing:
+    """Stands in for an installer that cannot be had: its installs wait, failed, until the settings are right."""
+
+    reason: str
+
+    def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+        raise failed("not_configured", self.reason)
+
+    def check(self, server: Server) -> None:
+        raise failed("not_configured", self.reason)
+
+
+def _or_refusing(settings: Settings, site_type: str) -> SiteInstaller:
+    try:
+        return installer_of(settings, site_type)
+    except ConfigurationError as error:
+        _log.error("site_type.not_configured", site_type=site_type, reason=str(error))
+        return _Refusing(str(error))

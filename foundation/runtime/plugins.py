@@ -1,0 +1,85 @@
+"""Third parties' site installers and hosting drivers: classes of installed packages, found by entry point.
+
+Only what the settings name is ever imported. docs/extending.md says what such a class must be.
+"""
+
+from collections.abc import Collection, Mapping
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel, Secret, ValidationError
+
+from foundation.errors import ConfigurationError
+
+SITE_INSTALLERS = "sitecrew.site_installers"
+HOSTING_SERVERS = "sitecrew.hosting_servers"
+
+
+def find(group: str, name: str, setting: str, built_in: Collection[str]) -> type[Any]:
+    """The class that a package offers under this name. `setting` is what names it.
+
+    Raises `ConfigurationError` if no package does, if several do, or if it cannot be imported.
+    """
+    offered = metadata.entry_points(group=group)
+    found = [point for point in offered if point.name == name]
+    if not found:
+        names = ", ".join(sorted({*built_in, *offered.names}))
+        raise ConfigurationError(
+            f"{setting}: there is no {name!r}; there are {names}. One that a package brings must be installed in the"
+            f" Python environment of this service, and offered there as an entry point of the group {group}"
+        )
+    if len(found) > 1:
+        several = " and ".join(map(_told, found))
+        raise ConfigurationError(f"{setting}: {several} both offer {name!r} in {group}: uninstall one of the packages")
+    try:
+        return _class(found[0].load())
+    except Exception as error:
+        raise ConfigurationError(
+            f"{setting}: {_told(found[0])} in {group} can't be used: {type(error).__name__}: {error}"
+        ) from error
+
+
+def made(
+    kind: type[Any], needed: Collection[str], setting: str, fact: object, options: Mapping[str, Secret[Any]]
+) -> Any:
+    """An object of a class that `find` found, made from one fact and its own options.
+
+    Raises `ConfigurationError` if the options are not what its model `Options` allows, if it cannot be made, or if
+    it lacks something that is `needed`.
+    """
+    where = f"{kind.__module__}:{kind.__qualname__}"
+    model = getattr(kind, "Options", None)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise ConfigurationError(f"{setting}: {where} has no pydantic model named Options")
+    given = {name: value.get_secret_value() for name, value in options.items()}
+    try:
+        checked = model.model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_faults(error, setting, model))) from None
+    try:
+        one = kind(fact, checked)
+    except Exception as error:
+        raise ConfigurationError(f"{setting}: {where} can't be made: {type(error).__name__}") from error
+    if lacking := [name for name in needed if not hasattr(one, name)]:
+        raise ConfigurationError(f"{setting}: {where} lacks {', '.join(lacking)}; see docs/extending.md")
+    return one
+
+
+def _class(loaded: object) -> type[Any]:
+    if not isinstance(loaded, type):
+        raise TypeError(f"it leads to {loaded!r}, which is no class")
+    return loaded
+
+
+def _told(point: metadata.EntryPoint) -> str:
+    package = f"the package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+    return f"the entry point {point.name} = {point.value} of {package}"
+
+
+def _faults(error: ValidationError, setting: str, model: type[BaseModel]) -> list[str]:
+    section = setting.rpartition(".")[0]
+    return [
+        f"{section}.options.{'.'.join(map(str, item['loc']))}: {item['msg']}"
+        + (f"; there are {', '.join(model.model_fields) or 'none'}" if item["type"] == "extra_forbidden" else "")
+        for item in error.errors(include_url=False, include_input=False)
+    ]
