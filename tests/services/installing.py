@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,16 @@ def logs_in(web_address: str, login_url: str | None, username: str | None, passw
     return page.url.path.endswith("/wp-admin/") and 'id="dashboard-widgets' in page.text
 
 
+def logs_in_to_dokuwiki(web_address: str, login_url: str | None, username: str | None, password: str) -> bool:
+    """Whether DokuWiki knows the user from then on, and lets him administer. A wrong login answers 200 too."""
+    assert login_url is not None
+    with browser(web_address) as visitor:
+        visitor.get(login_url)
+        visitor.post(login_url, data={"do": "login", "u": username, "p": password})
+        page = visitor.get(login_url.replace("do=login", "do=admin"))
+    return 'class="user"' in page.text and "do=admin&amp;page=usermanager" in page.text
+
+
 def opens(server: LocalServer, site: InstalledSite) -> bool:
     return logs_in(server.web_address, site.login_url, site.username, unseal(site.sealed_password))
 
@@ -139,6 +150,26 @@ def opens(server: LocalServer, site: InstalledSite) -> bool:
 def home_page(server: LocalServer, job: Job) -> str:
     with browser(server.web_address) as visitor:
         return visitor.get(job.url).raise_for_status().text
+
+
+@contextlib.contextmanager
+def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
+    """The statuses with which a site's home page answers meanwhile."""
+    statuses: list[int] = []
+    done = threading.Event()
+
+    def poll() -> None:
+        with browser(server.web_address) as visitor:
+            while not done.is_set():
+                statuses.append(visitor.get(job.url).status_code)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        done.set()
+        thread.join(30)
 
 
 def databases_of(server: LocalServer, job: Job) -> list[str]:

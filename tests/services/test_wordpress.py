@@ -6,9 +6,6 @@ import pwd
 import shutil
 import stat
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from services.installer.sites.markers import read_site
 from services.installer.sites.verify import shows
 from services.installer.sites.wordpress import WordPress
 from tests.services.installing import (
-    browser,
     claimed_again,
     databases_of,
     home_page,
@@ -30,6 +26,7 @@ from tests.services.installing import (
     new_job,
     only_at,
     opens,
+    polled,
     quietly,
     reinstall,
     shim,
@@ -109,26 +106,6 @@ def test_a_reinstall_keeps_the_site_answering_and_gives_new_credentials(
     assert not opens(web_host, replace(new, sealed_password=old.sealed_password))
     assert databases_of(web_host, job) == [f"{job.username}_g2f1"]
     assert leftovers(web_host, job.username) == []
-
-
-@contextmanager
-def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
-    """The statuses with which a site's home page answers meanwhile."""
-    statuses: list[int] = []
-    done = threading.Event()
-
-    def poll() -> None:
-        with browser(server.web_address) as visitor:
-            while not done.is_set():
-                statuses.append(visitor.get(job.url).status_code)
-
-    thread = threading.Thread(target=poll)
-    thread.start()
-    try:
-        yield statuses
-    finally:
-        done.set()
-        thread.join(30)
 
 
 def test_no_secret_is_in_argv_or_in_the_environment(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,23 @@ def web_host(database_server: MariaDatabases) -> Iterator[LocalServer]:
     """One hosting server for all tests of a process; each takes an account of its own."""
     with scratch() as root, php_web(root) as address:
         yield local_server(root, address, database_server)
+
+
+@pytest.fixture(scope="session")
+def dokuwiki() -> Path:
+    """Its recipe, with the archive. Without them the test is skipped; in CI it fails."""
+    require("php")
+    recipe = Path(__file__).parent.parent.parent / "var/recipes/dokuwiki/dokuwiki.toml"
+    if not recipe.is_file():
+        missing = "no archive of DokuWiki; script/bootstrap dokuwiki makes one"
+        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    return recipe
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where archives are unpacked, for all tests of a process."""
+    return tmp_path_factory.mktemp("archives")
 
 
 @pytest.fixture(scope="session")
