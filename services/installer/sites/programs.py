@@ -100,7 +100,7 @@ def run(
         except BaseException as error:
             _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise failed("timeout", f"{what or command[-1]} was stopped after {seconds:.0f} s") from None
+                raise failed("timeout", f"{what or command[-1]} was stopped after {seconds:.3g} s") from None
             raise
     return Ran(process.returncode, stdout, stderr)
 

@@ -65,7 +65,7 @@ def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
         del parts[tag : tag + 1]
     place = ".".join(parts)
     if kind != "extra_forbidden":
-        return f"{place}: {message}".removeprefix(": ")
+        return f"{place}: {message.removeprefix('Value error, ')}".removeprefix(": ")
     starred = [parts[0], "*", *parts[2:]] if parts[0] in _SEVERAL else parts
     section, _, name = ".".join(starred).rpartition(".")
     known = [key.rpartition(".")[2] for key in keys() if key.rpartition(".")[0] == section]

@@ -49,10 +49,16 @@ class _Unknown(jinja2.StrictUndefined):
 
     __slots__ = ()
 
-    def __init__(self, hint: str | None = None, obj: Any = missing, name: str | None = None, *rest: Any) -> None:
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = missing,
+        name: str | None = None,
+        exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
+    ) -> None:
         if hint is None and isinstance(obj, Mapping):
             hint = f"there is no {name!r} in it, but {', '.join(sorted(map(str, obj))) or 'nothing'}"
-        super().__init__(hint, obj, name, *rest)
+        super().__init__(hint, obj, name, exc)
 
 
 @dataclass(frozen=True)
