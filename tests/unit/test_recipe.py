@@ -11,8 +11,11 @@ from foundation.errors import Failed
 from foundation.hosting import Database
 from services.installer.sites.archive.reading import keys, read_recipe
 from services.installer.sites.archive.recipe import Recipe
-from services.installer.sites.archive.words import INVENTED, Words, words_of
+from services.installer.sites.archive.steps import rehearse
+from services.installer.sites.archive.words import INVENTED, INVENTED_DATABASE, Words, words_of
+from services.installer.sites.php import Php
 
+DOCUMENTS = Path(__file__).parent.parent.parent / "docs"
 CANARY = "canary-8d2f"
 _RECIPE = """
 application = "App"
@@ -139,7 +142,7 @@ def test_a_recipe_that_is_not_there_is_told_so(tmp_path: Path) -> None:
 
 
 def test_every_key_says_what_it_means_and_is_documented() -> None:
-    documented = (Path(__file__).parent.parent.parent / "docs" / "archive.md").read_text()
+    documented = (DOCUMENTS / "archive.md").read_text()
     assert [key for key, meaning in keys().items() if not meaning or f"`{key}`" not in documented] == []
 
 
@@ -232,3 +235,17 @@ def test_a_database_that_is_not_wanted_has_no_name(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="'database' is no name"):
         without.render("here", "{{ database.host }}")
     assert os.fspath(tmp_path) == without.render("here", "{{ recipe }}")
+
+
+def test_the_recipes_in_the_documents_are_right(tmp_path: Path) -> None:
+    blocks = (DOCUMENTS / "archive.md").read_text().split("```toml\n")[1:]
+    recipes = [block.partition("```")[0] for block in blocks if block.startswith("application")]
+    assert len(recipes) == 2
+    (tmp_path / "whmcs.license").write_text("none")
+    for text in recipes:
+        path = tmp_path / "app.toml"
+        path.write_text(text)
+        read = read_recipe(path)
+        rehearse(read, words_of(path, read, INVENTED, INVENTED_DATABASE if read.database else None), Php())
+    example = DOCUMENTS.parent / "examples/recipes/dokuwiki/dokuwiki.toml"
+    assert example.read_text().partition("\n\n")[2] == recipes[0]
