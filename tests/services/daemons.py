@@ -17,6 +17,9 @@ import pytest
 import sitecrew.stack.web
 from foundation.hosting.databases import MariaDatabases
 
+DOKUWIKI = Path(__file__).parent.parent.parent / "var/recipes/dokuwiki/dokuwiki.toml"
+"""Where script/bootstrap has it made."""
+
 _ROUTER = Path(sitecrew.stack.web.__file__).with_name("router.php")
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian keeps daemons out of users' PATH
 _ROOM = 4 * 1024**3  # bytes
@@ -29,6 +32,14 @@ def require(*programs: str) -> None:
         pytest.fail(f"not installed: {', '.join(missing)}")
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def require_recipe() -> Path:
+    """DokuWiki's recipe, beside its archive. Skip the test if there is none; in CI that is a failure."""
+    if not DOKUWIKI.is_file():
+        missing = "no archive of DokuWiki; script/bootstrap dokuwiki makes one"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return DOKUWIKI
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:

@@ -9,7 +9,7 @@ import pytest
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from services.installer.sites.wordpress import WordPress
-from tests.services.daemons import mariadb, php_web, require, scratch
+from tests.services.daemons import mariadb, php_web, require, require_recipe, scratch
 from tests.services.installing import local_server
 
 
@@ -31,11 +31,7 @@ def web_host(database_server: MariaDatabases) -> Iterator[LocalServer]:
 def dokuwiki() -> Path:
     """Its recipe, with the archive. Without them the test is skipped; in CI it fails."""
     require("php")
-    recipe = Path(__file__).parent.parent.parent / "var/recipes/dokuwiki/dokuwiki.toml"
-    if not recipe.is_file():
-        missing = "no archive of DokuWiki; script/bootstrap dokuwiki makes one"
-        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
-    return recipe
+    return require_recipe()
 
 
 @pytest.fixture(scope="session")

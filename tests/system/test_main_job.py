@@ -18,6 +18,9 @@ from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
 from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
+from sitecrew.stack.mailbox import read_message
+from tests.services.daemons import DOKUWIKI, require_recipe
+from tests.services.installing import logs_in_to_dokuwiki
 from tests.postgres import Stores
 from tests.system.watching import Watched, watched
 
@@ -41,6 +44,9 @@ def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores
         "installer.retry_first_seconds": 3,
         "installer.lease_seconds": 3,
         "mailer.smtp.timeout_seconds": 5,
+        "sites.dokuwiki.installer": "archive",
+        "sites.dokuwiki.recipe": str(DOKUWIKI),
+        "sites.dokuwiki.address": "temporary",
         **stores.settings(),
     }
     with watched(Plan(tmp_path_factory.mktemp("crew"), amqp_url=next(vhosts), settings=settings)) as stack:
@@ -101,6 +107,19 @@ class TestTicking:
         assert len(crew.letters(order)) == 2
         assert crew.logs_in(order)
         assert not crew.logs_in(order, number=0)
+
+    def test_an_application_of_a_recipe_goes_the_same_way_from_the_order_to_the_login(self, crew: Watched) -> None:
+        require_recipe()
+        order = crew.order("dokuwiki")
+        crew.until("mail.sent", order)
+        completed = crew.until("install.completed", order).data
+        (letter,) = crew.letters(order)
+        told = read_credentials(letter)
+        login_url = completed.login.login_url
+        assert completed.application == "DokuWiki"
+        assert login_url in read_message(letter).get_body(("plain",)).get_content()  # type: ignore[union-attr]
+        assert logs_in_to_dokuwiki(httpx.URL(login_url).netloc.decode(), login_url, told.username, told.password)
+        assert all(told.password.encode() not in body for body in crew.bodies)
 
     def test_the_same_order_three_times_is_one_of_everything(self, crew: Watched) -> None:
         fields = {"name": "Al", "email": "thrice@customer.example"}
