@@ -76,7 +76,7 @@ Username = Annotated[
 SiteType = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$"),
-    Field(description="The name of a site installer: `wordpress`, `static`, ..."),
+    Field(description="The name of a type of site in the settings: `wordpress`, `static`, ..."),
 ]
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]

@@ -230,6 +230,14 @@ def test_what_a_step_takes_away_or_writes_over_is_gone(web_host: LocalServer, ap
 ASTRAY = step("ln -s /etc way")
 
 
+def test_a_program_that_the_recipe_itself_wrote_can_be_run(web_host: LocalServer, app: App) -> None:
+    own = '[[steps]]\nname = "own"\nwrite = "setup.sh"\ntext = "#!/bin/sh\\necho ran > ran"\nmode = "0750"\n'
+    installer = app.installer(own + step("", run=["./setup.sh"]))
+    installer.check(web_host)
+    installer.install(job := new_job(web_host), web_host, quietly)
+    assert (web_host.home(job.username) / "www/ran").read_text() == "ran\n"
+
+
 @pytest.mark.parametrize(
     ("steps", "cause"),
     [

@@ -298,8 +298,8 @@ def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -
     assert (ran.exit_code, ran.stdout) == (0, "failing-g1  staged  due now\n")
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
     row = company.sitecrew("installs", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
-    assert "not_configured: this installer knows no site type later" in row
-    assert "sitecrew installs retry failing-g1" in row
+    assert "not_configured: sites.later.installer: there is no 'later'" in row
+    assert "Correct the setting" in row
     again = company.sitecrew("installs", "retry", "--all-failed", "--json", *PATIENT)
     assert (again.exit_code, [answer["outcome"] for answer in again.json]) == (0, ["staged"])
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)

@@ -19,9 +19,9 @@ from services.installer.installs import State
 from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
 from sitecrew.stack.mailbox import read_message
+from tests.postgres import Stores
 from tests.services.daemons import DOKUWIKI, require_recipe
 from tests.services.installing import logs_in_to_dokuwiki
-from tests.postgres import Stores
 from tests.system.watching import Watched, watched
 
 NEVER = "0 0 29 2 *"

@@ -103,7 +103,31 @@ def test_variables_of_others_are_none_of_ours(monkeypatch: pytest.MonkeyPatch) -
     assert variables() == {}
 
 
+def test_options_of_a_plugin_come_from_the_file_the_environment_and_files_of_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "[servers.web1]\ndriver = 'panel'\noptions = { url = 'a', retries = 2, list = [1, { b = 2 }] }\n")
+    monkeypatch.setenv("SITECREW_SERVERS__WEB1__OPTIONS__URL", "b")
+    monkeypatch.setenv("SITECREW_SERVERS__WEB1__OPTIONS__TOKEN_FILE", str(written(tmp_path, f"{CANARY}\n", "secret")))
+    settings = load()
+    options = {name: value.get_secret_value() for name, value in settings.servers["web1"].options.items()}
+    assert options == {"url": "b", "retries": 2, "list": [1, {"b": 2}], "token": CANARY}
+    for shown in (repr(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert CANARY not in shown
+
+
 # What is said of wrong ones
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("options.token = 'x'", "options are a plug-in's; driver local has none"),
+        ("driver = 'panel'\nroot = '/srv'\nlinux_users = true", "linux_users and root: only driver local has this"),
+    ],
+)
+def test_a_server_takes_the_settings_of_its_own_driver_only(tmp_path: Path, text: str, said: str) -> None:
+    assert f"servers.web1: Value error, {said}" in refusal(written(tmp_path, f"[servers.web1]\n{text}\n"))
 
 
 @pytest.mark.parametrize(

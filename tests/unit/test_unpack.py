@@ -167,6 +167,12 @@ def test_links_do_not_multiply_what_an_archive_may_hold(tmp_path: Path) -> None:
         unpack(archive, source(archive, largest=5000), tmp_path / "out")
 
 
+def damaged(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[40_000:40_100] = bytes(100)
+    path.write_bytes(content)
+
+
 def zip_that_lies(path: Path) -> Path:
     """A zip whose directory says of a file of a million bytes that it has one."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -183,6 +189,8 @@ def zip_that_lies(path: Path) -> Path:
         lambda path: path.write_bytes(tar(path, ("a", os.urandom(90_000))).read_bytes()[:-40_000]),
         lambda path: path.write_bytes(tar(path, ("a", os.urandom(90_000)), mode="w:xz").read_bytes()[:-40_000]),
         lambda path: path.write_bytes(tar(path, ("a", os.urandom(90_000)), mode="w:bz2").read_bytes()[:-40_000]),
+        lambda path: damaged(tar(path, ("a", os.urandom(90_000)), mode="w:xz")),
+        lambda path: damaged(tar(path, ("a", os.urandom(90_000)), mode="w:bz2")),
         zip_that_lies,
     ],
 )

@@ -44,11 +44,11 @@ def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
     return cast("SiteInstaller", plugins.made(kind, ("install", "check"), setting, site_type, site.options))
 
 
-def _wordpress(_: str, __: Site, own: Installer) -> SiteInstaller:
+def _wordpress(_site_type: str, _site: Site, own: Installer) -> SiteInstaller:
     return WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated)
 
 
-def _static(_: str, __: Site, ___: Installer) -> SiteInstaller:
+def _static(_site_type: str, _site: Site, _own: Installer) -> SiteInstaller:
     return Static()
 
 

@@ -45,10 +45,15 @@ def rehearse(recipe: Recipe, words: Words, php: Php) -> None:
             case Run() | RunPhp():
                 words.render(f"{where}.stdin", step.stdin, confidential=True)
                 program = _command(step, where, words, php)[0]
-                if isinstance(step, Run) and not shutil.which(program, path=PATH):
+                if isinstance(step, Run) and not _is_there(program):
                     raise failed("program_missing", f"step {step.name!r}: {program} is not in {PATH}")
     pages_of(recipe, words)
     login_url_of(recipe, words)
+
+
+def _is_there(program: str) -> bool:
+    """Whether a program can be found; one of the site's own, by a relative path, cannot be there yet."""
+    return (not program.startswith("/") and "/" in program) or shutil.which(program, path=PATH) is not None
 
 
 def pages_of(recipe: Recipe, words: Words) -> tuple[Page, ...]:

@@ -6,6 +6,7 @@ it leads to, so that no link is ever on the disk to be followed.
 """
 
 import errno
+import lzma
 import posixpath
 import stat
 import tarfile
@@ -27,7 +28,10 @@ _CHUNK = 1 << 20  # bytes
 _LINKS = 8
 """Links that may lead to links before a chain counts as a circle."""
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, ValueError),
+)
 """What the libraries raise for archives that are cut, damaged, encrypted or packed in a way they don't know.
 Their `OSError`s without a number (bzip2's, gzip's) are of this kind, too."""
 _CONTRADICTIONS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)

@@ -80,10 +80,8 @@ class Words:
         environment.filters["php"] = lambda value: quoted(str(value))
         names = self._names(None if confidential else environment.undefined(hint=_WITHHELD))
         try:
-            unknown = (
-                meta.find_undeclared_variables(environment.parse(text)) - names.keys() - environment.globals.keys()
-            )
-            if unknown:
+            named = meta.find_undeclared_variables(environment.parse(text))
+            if unknown := named - names.keys() - environment.globals.keys():
                 raise wrong(self.recipe, f"{where}: {_nobody_knows(min(unknown), names)}")
             return environment.from_string(text).render(names)
         except jinja2.TemplateSyntaxError as error:
