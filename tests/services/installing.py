@@ -172,6 +172,13 @@ def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
         thread.join(30)
 
 
+def age(server: LocalServer, job: Job) -> None:
+    """Let an install have taken long: PHP remembers no script that is younger than two seconds."""
+    for tree in server.home(job.username).glob(".stage-*"):
+        for script in tree.rglob("*.php"):
+            os.utime(script, (1_000_000_000, 1_000_000_000))
+
+
 def databases_of(server: LocalServer, job: Job) -> list[str]:
     assert server.databases is not None
     return server.databases.names(f"{job.username}_")

@@ -17,7 +17,9 @@ from services.installer.sites.archive import Archive
 from services.installer.sites.verify import shows
 from tests.services.daemons import eventually
 from tests.services.installing import (
+    age,
     assert_untouched,
+    at_step,
     claimed_again,
     ended,
     home_page,
@@ -206,7 +208,9 @@ def test_a_reinstall_that_does_not_answer_as_it_must_is_taken_back_and_the_old_s
     job = new_job(web_host, title="The old wiki")
     site = installer.install(job, web_host, quietly)
     with pytest.raises(Failed, match=f"verify_failed: .*{said}"):
-        changed(old, new).install(reinstall(job, title="The new wiki"), web_host, quietly)
+        changed(old, new).install(
+            reinstall(job, title="The new wiki"), web_host, at_step("swap", lambda: age(web_host, job))
+        )
     assert shows(home_page(web_host, job), "The old wiki")
     assert opens(web_host, site)
     assert leftovers(web_host, job.username) == []

@@ -19,6 +19,7 @@ from services.installer.sites.verify import shows
 from services.installer.sites.wordpress import WordPress
 from tests.services.daemons import eventually
 from tests.services.installing import (
+    age,
     assert_untouched,
     at_step,
     claimed_again,
@@ -175,3 +176,18 @@ def test_a_site_that_does_not_answer_is_taken_back(web_host: LocalServer, wordpr
         wordpress.install(job, web_host, quietly)
     assert_untouched(web_host, job)
     assert databases_of(web_host, job) == []
+
+
+def test_a_reinstall_that_is_taken_back_leaves_the_old_site_as_it_answered_before(
+    web_host: LocalServer, wordpress: WordPress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(web_host, title="The old shop")
+    site = wordpress.install(job, web_host, quietly)
+    # The new home page is seen, and PHP remembers the new tree's scripts, before the login page is missed.
+    monkeypatch.setattr("services.installer.sites.wordpress._LOGIN_FORM", "no such form")
+    with pytest.raises(Failed, match="verify_failed"):
+        wordpress.install(reinstall(job, title="The new shop"), web_host, at_step("swap", lambda: age(web_host, job)))
+    assert shows(home_page(web_host, job), "The old shop")
+    assert opens(web_host, site)
+    assert databases_of(web_host, job) == [f"{job.username}_g1f1"]
+    assert leftovers(web_host, job.username) == []

@@ -119,7 +119,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
         "smtp",
     }
     assert "servers.local.web_address" in found["web of local"]["remedy"]
-    assert "sites.archive" in found["archive on local"]["remedy"]
+    assert "sites.archive.recipe is needed" in found["archive on local"]["detail"]
     assert [path.name for path in tmp_path.iterdir()] == ["sitecrew.toml"]
     assert ran.stderr == "3 of 14 checks are ok\n"
 

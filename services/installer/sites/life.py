@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
+from foundation.errors import Failed
 from foundation.hosting import Database, Databases, Server
 from foundation.hosting.disk import require_room
 from services.installer.sites import InstalledSite, Job, Step
@@ -18,6 +21,8 @@ from services.installer.sites.exchange import sync_disk
 from services.installer.sites.markers import SiteMarker
 from services.installer.sites.probe import Probe
 from services.installer.sites.verify import Page, verify
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,12 @@ def live(job: Job, server: Server, step: Step, prepare: Callable[[], Plan]) -> I
     with docroot.building() as stage:
         built = plan.build(Site(job, server, step, docroot, stage))
         marker = _marker(job, docroot, built)
-        docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, built), step)
+        try:
+            docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, built), step)
+        except Failed:
+            if built.probe is not None:
+                _refresh(job, server, docroot)
+            raise
     return marker.site(adopted=False)
 
 
@@ -88,6 +98,20 @@ def databases_of(server: Server) -> Databases:
     if server.databases is None:
         raise failed("db_unset", f"server {server.name} has no database server")
     return server.databases
+
+
+def _refresh(job: Job, server: Server, docroot: Docroot) -> None:
+    """The older site is back, but PHP may go on with the new one's scripts until it looks for a change: tell it."""
+    try:
+        if any(docroot.www.iterdir()):
+            # The tree may be the customer's: a new file under a name that nobody can guess leads us nowhere.
+            probe = Probe.put(docroot.www, docroot.owner())
+            try:
+                verify(server.web_address, (probe.page(job.url),), job.deadline)
+            finally:
+                probe.remove(docroot.www)
+    except (Failed, OSError) as error:
+        _log.warning("site.cache_kept", username=job.username, reason=str(error))
 
 
 def _marker(job: Job, docroot: Docroot, built: Built) -> SiteMarker:

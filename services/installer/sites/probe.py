@@ -1,10 +1,12 @@
 """A page that makes the web server's PHP forget the tree that was there before."""
 
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.hosting.disk import write_new
+from services.installer.sites.programs import Owner
 from services.installer.sites.verify import Page
 
 _SCRIPT = Path(__file__).with_name("refresh.php")
@@ -17,10 +19,12 @@ class Probe:
     name: str
 
     @classmethod
-    def put(cls, stage: Path) -> "Probe":
-        """Into a tree that is not in place yet."""
+    def put(cls, tree: Path, owner: Owner | None = None) -> "Probe":
+        """Into a tree: one that is not in place yet, or the `owner`'s that is in place again."""
         probe = cls(f"sitecrew-{secrets.token_hex(16)}.php")
-        write_new(stage / probe.name, _SCRIPT.read_text("utf-8"), 0o640)
+        write_new(tree / probe.name, _SCRIPT.read_text("utf-8"), 0o640)
+        if owner is not None:
+            os.chown(tree / probe.name, *owner, follow_symlinks=False)
         return probe
 
     def page(self, url: str) -> Page:
