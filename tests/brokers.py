@@ -3,8 +3,8 @@
 1. `TEST_AMQP_URL`: a broker that somebody else runs. It is used as it is: what is called like our
    exchanges and queues on it is deleted before each use. It has one virtual host, so tests take turns
    on it: one worker, as `script/test` does it.
-2. A container of `TEST_RABBITMQ_IMAGE` (rabbitmq:4-management), if a Docker engine answers and has
-   the image or can pull it.
+2. `TEST_RABBITMQ_IMAGE`: a container of this image. Who names one wants that RabbitMQ and no other, so
+   without it the tests fail.
 3. A private node from this machine's rabbitmq-server.
 
 One node serves a whole run. The worker that needs it first starts it, and stops it when the others are
@@ -17,10 +17,8 @@ seconds no such queue of the node works again until it is restarted.
 """
 
 import fcntl
-import gc
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,11 +33,11 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import Topology, sitecrew
 from foundation.errors import ConfigurationError
-from sitecrew.stack.ports import free_port
 from sitecrew.stack.rabbitmq import PrivateRabbit
+from tests.containers import RabbitContainer
 
 GIVEN = os.environ.get("TEST_AMQP_URL")
-IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE", "rabbitmq:4-management")
+IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE")
 _VHOSTS = 60
 """Virtual hosts for each worker; a hundred are made in less than two seconds."""
 
@@ -68,53 +66,10 @@ class Node(Protocol):
         """As an operator would."""
 
 
-class RabbitContainer:
-    """A node in a container, at a port that it keeps."""
-
-    def __init__(self, image: str) -> None:
-        os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-        os.environ.setdefault("TC_HOST", "localhost")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
-        self._port = free_port()
-        self._container = RabbitMqContainer(image, hostname="rabbit").with_bind_ports(5672, self._port)
-        self._started = False
-
-    @property
-    def amqp_url(self) -> str:
-        return f"amqp://guest:guest@localhost:{self._port}/%2F"
-
-    def start(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if self._started:
-                self._container.get_wrapped_container().start()
-                self._container.readiness_probe()
-            else:
-                self._container.start()
-        self._started = True
-
-    def ctl(self, *arguments: str) -> str:
-        code, output = self._container.exec(["rabbitmqctl", *arguments])
-        if code:
-            raise RuntimeError(output.decode())
-        return str(output.decode())
-
-    def kill(self) -> None:
-        self._container.get_wrapped_container().kill()
-
-    def stop(self) -> None:
-        self._container.get_wrapped_container().stop(timeout=30)
-
-    def remove(self) -> None:
-        self._container.stop()
-
-
 @contextmanager
 def node(directory: Path) -> Iterator[Node]:
     """A node of one's own. Raises `NoBroker`."""
-    made = RabbitContainer(IMAGE) if _docker_has(IMAGE) else _private(directory)
+    made = _made(directory)
     try:
         made.start()
         yield made
@@ -122,30 +77,11 @@ def node(directory: Path) -> Iterator[Node]:
         made.remove() if isinstance(made, RabbitContainer) else made.stop()
 
 
-def _private(directory: Path) -> PrivateRabbit:
+def _made(directory: Path) -> RabbitContainer | PrivateRabbit:
     try:
-        return PrivateRabbit(directory, patience=90)
+        return RabbitContainer(IMAGE) if IMAGE else PrivateRabbit(directory, patience=90)
     except ConfigurationError as missing:
-        raise NoBroker(f"no TEST_AMQP_URL, no Docker engine with {IMAGE}; {missing}") from None
-
-
-def _docker_has(image: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import docker  # type: ignore[import-untyped]  # noqa: PLC0415
-
-        try:
-            client = docker.from_env(timeout=60)
-            client.ping()
-            if not client.images.list(name=image):
-                client.images.pull(image)
-            client.close()
-        except docker.errors.DockerException:
-            answered = False
-        else:
-            answered = True
-        gc.collect()  # if nobody answered, it has left its socket open
-        return answered
+        raise NoBroker(f"no TEST_AMQP_URL; {missing}") from None
 
 
 @dataclass

@@ -1,0 +1,93 @@
+"""A RabbitMQ in a container, through testcontainers and at a port of loopback only."""
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from foundation.errors import ConfigurationError
+from sitecrew.stack.ports import free_port
+
+_TESTCONTAINERS = {
+    "TESTCONTAINERS_RYUK_DISABLED": "true",
+    "TESTCONTAINERS_CONNECTION_MODE": "docker_host",
+    "TC_HOST": "127.0.0.1",
+    "TC_MAX_TRIES": "90",
+}
+"""No container that looks after ours, which would need an image of its own. The published port is spoken to, even
+from a machine that looks like a container itself. A node has so many seconds to start."""
+
+
+class RabbitContainer:
+    """A node that keeps its port and its data until it is removed.
+
+    `image` has to behave like the official one: guest may log in from outside. Raises `ConfigurationError` if no
+    Docker engine answers.
+    """
+
+    def __init__(self, image: str) -> None:
+        if reason := _without_docker():
+            raise ConfigurationError(f"TEST_RABBITMQ_IMAGE={image} needs a Docker engine: {reason}")
+        os.environ.update(_TESTCONTAINERS)  # read by the import
+        self._port = free_port()
+        with _warnings_of_docker():
+            from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
+
+            self._container = RabbitMqContainer(image, hostname="rabbit")
+        self._container.ports = {"5672": ("127.0.0.1", self._port)}  # type: ignore[dict-item]  # as Docker takes it
+        self._started = False
+
+    @property
+    def amqp_url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F"
+
+    def start(self) -> None:
+        with _warnings_of_docker():
+            if self._started:
+                self._container.get_wrapped_container().start()
+                self._container.readiness_probe()
+            else:
+                self._container.start()
+        self._started = True
+        self.ctl("await_startup")  # it takes clients a moment before rabbitmqctl finds everything in place
+
+    def ctl(self, *arguments: str) -> str:
+        code, output = self._container.exec(["rabbitmqctl", *arguments])
+        if code:
+            raise RuntimeError(output.decode())
+        return str(output.decode())
+
+    def kill(self) -> None:
+        self._container.get_wrapped_container().kill()
+
+    def stop(self) -> None:
+        self._container.get_wrapped_container().stop(timeout=30)
+
+    def remove(self) -> None:
+        self._container.stop()
+
+
+@contextmanager
+def _warnings_of_docker() -> Iterator[None]:
+    """Its libraries warn of themselves; that is not for us to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _without_docker() -> str | None:
+    """Why there is no Docker engine; None if one answers."""
+    with _warnings_of_docker():
+        import docker  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        try:
+            client = docker.from_env(timeout=60)
+            client.ping()
+            client.close()
+        except docker.errors.DockerException as error:
+            reason = str(error)
+        else:
+            return None
+        gc.collect()  # it has left its socket open
+        return reason
