@@ -52,7 +52,7 @@ class Composed:
         }
 
     def compose(self, *arguments: str, given: bytes = b"") -> str:
-        files = ("-f", "compose.yaml", "-f", "tests/containers/stand-ins.yaml")
+        files = ("-f", "compose.yaml", "-f", "tests/compose/stand-ins.yaml")
         done = subprocess.run(
             ("script/compose", "-p", self.project, *files, *arguments),
             cwd=ROOT,
