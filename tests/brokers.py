@@ -5,7 +5,8 @@
    on it: one worker, as `script/test` does it.
 2. `TEST_RABBITMQ_IMAGE`: a container of this image. Who names one wants that RabbitMQ and no other, so
    without it the tests fail.
-3. A private node from this machine's rabbitmq-server.
+3. A container of rabbitmq:4-management, if a Docker engine answers and has it or can pull it.
+4. A private node from this machine's rabbitmq-server.
 
 One node serves a whole run. The worker that needs it first starts it, and stops it when the others are
 done with it. A test that breaks its node asks for `breakable_node`, which is one of its own.
@@ -34,10 +35,11 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import Topology, sitecrew
 from foundation.errors import ConfigurationError
 from sitecrew.stack.rabbitmq import PrivateRabbit
-from tests.containers import RabbitContainer
+from tests.containers import RabbitContainer, available
 
 GIVEN = os.environ.get("TEST_AMQP_URL")
 IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE")
+_USUAL = "rabbitmq:4-management"
 _VHOSTS = 60
 """Virtual hosts for each worker; a hundred are made in less than two seconds."""
 
@@ -78,8 +80,9 @@ def node(directory: Path) -> Iterator[Node]:
 
 
 def _made(directory: Path) -> RabbitContainer | PrivateRabbit:
+    image = IMAGE or (_USUAL if available(_USUAL) else None)
     try:
-        return RabbitContainer(IMAGE) if IMAGE else PrivateRabbit(directory, patience=90)
+        return RabbitContainer(image) if image else PrivateRabbit(directory, patience=90)
     except ConfigurationError as missing:
         raise NoBroker(f"no TEST_AMQP_URL; {missing}") from None
 

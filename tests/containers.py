@@ -19,6 +19,22 @@ _TESTCONTAINERS = {
 from a machine that looks like a container itself. A node has so many seconds to start."""
 
 
+def available(image: str) -> bool:
+    """Whether a Docker engine answers that has the image, or can pull it."""
+    if _without_docker():
+        return False
+    with _warnings_of_docker():
+        import docker  # noqa: PLC0415
+
+        client = docker.from_env(timeout=60)
+        try:
+            return bool(client.images.list(name=image) or client.images.pull(image))
+        except docker.errors.DockerException:
+            return False
+        finally:
+            client.close()
+
+
 class RabbitContainer:
     """A node that keeps its port and its data until it is removed.
 
@@ -79,7 +95,7 @@ def _warnings_of_docker() -> Iterator[None]:
 def _without_docker() -> str | None:
     """Why there is no Docker engine; None if one answers."""
     with _warnings_of_docker():
-        import docker  # type: ignore[import-untyped]  # noqa: PLC0415
+        import docker  # noqa: PLC0415
 
         try:
             client = docker.from_env(timeout=60)
