@@ -145,7 +145,6 @@ class Worker:
             self._pulse.beat(self.queue)
             self._turn_or_pause(consumer, stop, timeout=1.0)
         self.drain(consumer)
-        self._pulse.end(self.queue)
 
     def drain(self, consumer: Consumer) -> None:
         """Take nothing new, settle everything that was begun, close the consumer."""
@@ -153,6 +152,7 @@ class Worker:
         while self._acting or self._held:
             self._pulse.beat(self.queue)
             self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
+        self._pulse.end(self.queue)
         self._suspects.clear()
         self._in_process.set(0)
         consumer.close()

@@ -15,6 +15,7 @@ from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import INSTALLER_DUE, sitecrew
 from foundation.errors import BrokerUnreachable, StoreUnreachable
+from foundation.runtime.health import Pulse
 from foundation.runtime.settings import Timer
 from foundation.runtime.tx import Ledger, Tx, new_id
 from foundation.runtime.worker import Act, Done, Handlers, Settled, Worker
@@ -40,7 +41,10 @@ class Station:
         self.done: list[str] = []
         self.handler: Callable[[Tx, Event[OrderCancelled]], Settled | Act] = self.note
         handlers: Handlers = {OrderCancelled: self.handle}
-        self.worker = Worker(INSTALLER_DUE, handlers, ledger, capacity=CONCURRENCY, threads=CONCURRENCY)
+        self.pulse = Pulse()
+        self.worker = Worker(
+            INSTALLER_DUE, handlers, ledger, capacity=CONCURRENCY, threads=CONCURRENCY, pulse=self.pulse
+        )
         self.opened = 0
         self.stop = threading.Event()
 
@@ -131,6 +135,7 @@ def test_when_the_time_is_up_what_is_begun_is_finished_and_the_rest_waits_for_th
     helper.join(PATIENCE)
     assert len(station.done) == CONCURRENCY
     assert station.depth() == 3
+    assert station.pulse.silences() == {}, "between ticks there is no loop that seems to stand still"
 
 
 def test_being_told_to_stop_cuts_a_batch_short_and_loses_nothing(station: Station) -> None:
