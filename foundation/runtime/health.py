@@ -26,6 +26,19 @@ Probe = Callable[[], None]
 _log = structlog.get_logger(__name__)
 
 
+def wellness(probes: Mapping[str, Probe]) -> dict[str, float]:
+    """1 for each thing that is well, 0 for each that is not."""
+    return {name: float(_is_well(probe)) for name, probe in probes.items()}
+
+
+def _is_well(probe: Probe) -> bool:
+    try:
+        probe()
+    except SitecrewError:
+        return False
+    return True
+
+
 class Pulse:
     """When each loop last came round. Loops beat from threads of their own."""
 
@@ -39,9 +52,13 @@ class Pulse:
         """It has come to its end, and will not beat again."""
         self._beats.pop(loop, None)
 
+    def silences(self) -> dict[str, float]:
+        """For how many seconds each loop has not come round."""
+        return {loop: monotonic() - beat for loop, beat in self._beats.copy().items()}
+
     def require_beating(self) -> None:
         """Raises SitecrewError that names the loops which are stuck."""
-        stuck = [loop for loop, beat in self._beats.copy().items() if beat < monotonic() - STALLED]
+        stuck = [loop for loop, seconds in self.silences().items() if seconds > STALLED]
         if stuck:
             raise SitecrewError(f"has not come round for {STALLED:g} s: {', '.join(stuck)}")
 

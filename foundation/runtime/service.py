@@ -22,7 +22,7 @@ from foundation.broker.topology import sitecrew
 from foundation.errors import BrokerUnreachable, SitecrewError, StoreUnreachable
 from foundation.runtime import logs
 from foundation.runtime.clock import Now, utc_now
-from foundation.runtime.health import HealthServer, Probe, Pulse
+from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
 from foundation.runtime.settings import Settings
@@ -158,6 +158,8 @@ def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, 
     if not address:
         yield
         return
+    metrics.on_scrape("ready", "1 for what is well of what the service needs, else 0", "probe", lambda: wellness(ready))
+    metrics.on_scrape("loop_silence_seconds", "For how long a loop has not come round", "loop", pulse.silences)
     setting = f"{name.replace('-', '_')}.listen"
     server = HealthServer(address, setting, pulse.require_beating, ready, metrics.registry)
     _log.info("health.listening", port=server.port)

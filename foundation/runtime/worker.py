@@ -127,6 +127,8 @@ class Worker:
         self._received = self._metrics.received.labels(queue)
         self._in_process = self._metrics.in_process.labels(queue)
         self._seconds = self._metrics.processed_seconds.labels(queue)
+        for status in ("duplicate", *_STATUS.values()):
+            self._metrics.processed.labels(queue, status)  # from zero: what appears at one is no increase yet
         self._handlers = handlers
         self._ledger = ledger
         self._capacity = capacity

@@ -9,7 +9,7 @@ import pytest
 
 from foundation.errors import ConfigurationError, SitecrewError, StoreUnreachable
 from foundation.runtime import health
-from foundation.runtime.health import HealthServer, Pulse
+from foundation.runtime.health import HealthServer, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 
 Ask = Callable[[str], httpx.Response]
@@ -77,6 +77,24 @@ def test_a_loop_that_does_not_come_round_any_more_is_named(
     monkeypatch.setattr(health, "STALLED", -1.0)
     assert ask("/livez").status_code == 503
     assert ask("/livez").text.endswith(": relay\n")
+
+
+def test_how_long_a_loop_is_silent_can_be_asked_for_until_it_ends(
+    pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "monotonic", lambda: 100.0)
+    pulse.beat("relay")
+    pulse.beat("intake.orders")
+    monkeypatch.setattr(health, "monotonic", lambda: 107.0)
+    pulse.beat("intake.orders")
+    assert pulse.silences() == {"relay": 7.0, "intake.orders": 0.0}
+    pulse.end("relay")
+    assert pulse.silences() == {"intake.orders": 0.0}
+
+
+def test_what_a_service_needs_can_be_asked_for_as_numbers(broker: Patient) -> None:
+    broker.trouble = "no connection for installer.due"
+    assert wellness({"broker": broker, "store": lambda: None}) == {"broker": 0.0, "store": 1.0}
 
 
 def test_metrics_are_in_the_form_that_prometheus_reads(ask: Ask, metrics: Metrics) -> None:

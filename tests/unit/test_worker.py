@@ -199,6 +199,12 @@ def test_a_duplicate_changes_nothing_whether_it_comes_in_the_same_batch_or_hours
     assert acting.ran == ["a"]
 
 
+def test_each_way_of_settling_is_counted_from_zero_so_that_the_first_is_seen_as_an_increase(lane: Lane) -> None:
+    (family,) = lane.worker._metrics.processed.collect()
+    counted = {sample.labels["status"]: sample.value for sample in family.samples if sample.name.endswith("_total")}
+    assert counted == {"done": 0, "duplicate": 0, "retry": 0, "parked": 0}
+
+
 def test_events_of_two_sources_may_have_the_same_id(lane: Lane) -> None:
     lane.handler = acting = Acting()
     event = codec.envelope(OrderCancelled(order_id="b"), id="id-a", source="/another", subject="b")
