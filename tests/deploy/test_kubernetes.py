@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
-from cloudcoil.models.prometheus_operator.v1 import PodMonitor
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import INSTALLER_DUE, sitecrew
@@ -23,11 +23,17 @@ from foundation.runtime.settings import Settings, known, load
 
 ROOT = Path(__file__).parent.parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
+RULES = ROOT / "deploy" / "prometheus" / "sitecrew.rules.yaml"
 SERVICES = ("order-intake", "installer", "mailer")
 VERSIONS = ("1.31", "1.37")
 """Of Kubernetes: an old one that many have, and the newest whose schemas are at hand."""
 
-MODELS = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication, "PodMonitor": PodMonitor}
+MODELS = {
+    "PodMonitor": PodMonitor,
+    "PrometheusRule": PrometheusRule,
+    "ScaledObject": ScaledObject,
+    "TriggerAuthentication": TriggerAuthentication,
+}
 
 Document = dict[str, Any]
 
@@ -211,10 +217,14 @@ def test_budgets_policy_and_monitor_mean_our_pods(service: str) -> None:
 def test_the_monitor_gives_each_service_the_job_that_the_alerts_know() -> None:
     (endpoint,) = only("PodMonitor", "sitecrew")["spec"]["podMetricsEndpoints"]
     (relabeling,) = endpoint["relabelings"]
-    rules = (ROOT / "deploy" / "prometheus" / "sitecrew.rules.yaml").read_text()
     for service in SERVICES:
         label = pod_of(service)["metadata"]["labels"]["app.kubernetes.io/component"]
-        assert f'job="{relabeling["replacement"].replace("$1", label)}"' in rules
+        assert f'job="{relabeling["replacement"].replace("$1", label)}"' in RULES.read_text()
+
+
+def test_the_alerts_are_what_the_prometheus_operator_takes() -> None:
+    head = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "sitecrew"}}
+    require_valid({**head, "spec": yaml.safe_load(RULES.read_text())}, VERSIONS[-1])
 
 
 def test_installers_are_scaled_by_what_is_due_and_never_to_none() -> None:
