@@ -5,6 +5,7 @@
 - `/metrics`: see `metrics`.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,6 +94,11 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who hangs up before our answer is no news. The server would print a traceback, which is no log line."""
+        if not isinstance(sys.exception(), ConnectionError):
+            _log.exception("health.broken")
 
 
 def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegistry) -> type[BaseHTTPRequestHandler]:

@@ -1,5 +1,8 @@
 """What a service answers to those who ask how it is."""
 
+import socket
+import struct
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -11,6 +14,7 @@ from foundation.errors import ConfigurationError, SitecrewError, StoreUnreachabl
 from foundation.runtime import health
 from foundation.runtime.health import HealthServer, Pulse, wellness
 from foundation.runtime.metrics import Metrics
+from tests.brokers import until
 
 Ask = Callable[[str], httpx.Response]
 
@@ -119,6 +123,18 @@ def test_what_is_read_from_the_store_is_left_out_while_that_is_away(ask: Ask, me
     away = ask("/metrics")
     assert away.status_code == 200
     assert "sitecrew_installs" not in away.text
+
+
+def test_who_hangs_up_before_the_answer_leaves_no_traceback_between_the_log_lines(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_once = struct.pack("ii", 1, 0)
+    with socket.create_connection(("127.0.0.1", ask("/").url.port or 0)) as caller:
+        caller.sendall(b"GET /metr")
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    ask("/livez")  # was taken after the other one
+    until(lambda: not any("process_request" in thread.name for thread in threading.enumerate()), 10)
+    assert capsys.readouterr().err == ""
 
 
 def test_any_other_path_says_which_there_are(ask: Ask) -> None:
