@@ -40,6 +40,8 @@ from tests.containers import RabbitContainer, available
 GIVEN = os.environ.get("TEST_AMQP_URL")
 IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE")
 _USUAL = "rabbitmq:4-management"
+MANAGEMENT = "rabbitmq_management"
+"""The plugin with RabbitMQ's HTTP API."""
 _VHOSTS = 60
 """Virtual hosts for each worker; a hundred are made in less than two seconds."""
 
@@ -55,6 +57,10 @@ class Node(Protocol):
     def amqp_url(self) -> str:
         """With user and password, and the default virtual host `%2F` at its end."""
 
+    @property
+    def plugin_ports(self) -> dict[str, int]:
+        """At which ports of loopback the plugins listen that it was made with."""
+
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl on it; what it prints."""
 
@@ -69,9 +75,9 @@ class Node(Protocol):
 
 
 @contextmanager
-def node(directory: Path) -> Iterator[Node]:
-    """A node of one's own. Raises `NoBroker`."""
-    made = _made(directory)
+def node(directory: Path, *plugins: str) -> Iterator[Node]:
+    """A node of one's own, with plugins. Raises `NoBroker`."""
+    made = _made(directory, plugins)
     try:
         made.start()
         yield made
@@ -79,10 +85,10 @@ def node(directory: Path) -> Iterator[Node]:
         made.remove() if isinstance(made, RabbitContainer) else made.stop()
 
 
-def _made(directory: Path) -> RabbitContainer | PrivateRabbit:
+def _made(directory: Path, plugins: tuple[str, ...]) -> RabbitContainer | PrivateRabbit:
     image = IMAGE or (_USUAL if available(_USUAL) else None)
     try:
-        return RabbitContainer(image) if image else PrivateRabbit(directory, patience=90)
+        return RabbitContainer(image) if image else PrivateRabbit(directory, plugins=plugins, patience=90)
     except ConfigurationError as missing:
         raise NoBroker(f"no TEST_AMQP_URL; {missing}") from None
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.brokers import GIVEN, IMAGE, Brokers, NoBroker, Node, SharedNode, emptied, node
+from tests.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, Node, SharedNode, emptied, node
 from tests.postgres import Postgres, Stores, installed, running
 
 _SHARED = pytest.StashKey[SharedNode]()
@@ -53,11 +53,13 @@ def brokers(vhosts: Iterator[str]) -> Iterator[Brokers]:
 @pytest.fixture(scope="module")
 def breakable_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node for the tests of one module, who may do with it what they want."""
-    try:
-        with node(Path(tmp_path_factory.mktemp("node"))) as started:
-            yield started
-    except NoBroker as reason:
-        _without(reason)
+    yield from _own_node(tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture(scope="module")
+def managed_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Another such node, with RabbitMQ's HTTP API."""
+    yield from _own_node(tmp_path_factory.mktemp("node"), MANAGEMENT)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +78,14 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     if os.environ.get("TEST_STORE", "sqlite") == "sqlite":
         return Stores(None)
     return Stores(request.getfixturevalue("postgres"))
+
+
+def _own_node(directory: Path, *plugins: str) -> Iterator[Node]:
+    try:
+        with node(directory, *plugins) as started:
+            yield started
+    except NoBroker as reason:
+        _without(reason)
 
 
 def _without(reason: object) -> NoReturn:

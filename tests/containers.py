@@ -36,10 +36,10 @@ def available(image: str) -> bool:
 
 
 class RabbitContainer:
-    """A node that keeps its port and its data until it is removed.
+    """A node that keeps its ports and its data until it is removed.
 
-    `image` has to behave like the official one: guest may log in from outside. Raises `ConfigurationError` if no
-    Docker engine answers.
+    `image` has to behave like the official one with the management plugin: guest may log in from outside. Raises
+    `ConfigurationError` if no Docker engine answers.
     """
 
     def __init__(self, image: str) -> None:
@@ -47,11 +47,14 @@ class RabbitContainer:
             raise ConfigurationError(f"TEST_RABBITMQ_IMAGE={image} needs a Docker engine: {reason}")
         os.environ.update(_TESTCONTAINERS)  # read by the import
         self._port = free_port()
+        self.plugin_ports = {"rabbitmq_management": free_port()}
         with _warnings_of_docker():
             from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
 
             self._container = RabbitMqContainer(image, hostname="rabbit")
-        self._container.ports = {"5672": ("127.0.0.1", self._port)}  # type: ignore[dict-item]  # as Docker takes it
+        ports = {"5672": self._port, "15672": self.plugin_ports["rabbitmq_management"]}
+        published = {inside: ("127.0.0.1", port) for inside, port in ports.items()}
+        self._container.ports = published  # type: ignore[assignment]  # as Docker takes it
         self._started = False
 
     @property
