@@ -142,7 +142,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         api = opened.enter_context(httpx.Client(base_url=url, trust_env=False))
         seen = Observed(stack, ports, api)
         until(lambda: seen.finds("sum(up) == 4"), SECONDS)
-        until(lambda: seen.finds('sitecrew:installs:max{state="failed"} == 0'), SECONDS)
+        for record in [rule["record"] for rule in rules() if "record" in rule]:
+            until(partial(seen.finds, record), SECONDS)
         until(lambda: seen.finds('rabbitmq_detailed_queue_messages{queue="parking"} == 0'), SECONDS)
         yield seen
 
