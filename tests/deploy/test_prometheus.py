@@ -73,7 +73,8 @@ def promtool(*arguments: object, given: str = "") -> str:
 
 def test_rules_and_configuration_are_valid() -> None:
     promtool("check", "rules", "--lint-fatal", RULES)
-    promtool("check", "config", PROMETHEUS / "prometheus.yaml")
+    for where in ("prometheus.yaml", "compose.yaml"):
+        promtool("check", "config", PROMETHEUS / where)
 
 
 def test_alerts_fire_when_they_should_and_at_no_other_time() -> None:
