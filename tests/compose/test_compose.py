@@ -21,7 +21,7 @@ from foundation.runtime.tx import new_id
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from sitecrew.stack.ports import free_port
-from tests.brokers import until
+from tests.brokers import eventually, until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -38,14 +38,14 @@ class Composed:
 
     def __init__(self) -> None:
         self.project = f"sitecrew-test-{os.getpid()}"
-        self.web, self.amqp = free_port(), free_port()
+        self.web, self.amqp, self.prometheus = free_port(), free_port(), free_port()
         self._environment = {
             **os.environ,
             "WEB_PORT": str(self.web),
             "RABBITMQ_PORT": str(self.amqp),
             "RABBITMQ_MANAGEMENT_PORT": str(free_port()),
             "MAILPIT_PORT": str(free_port()),
-            "PROMETHEUS_PORT": str(free_port()),
+            "PROMETHEUS_PORT": str(self.prometheus),
             "TIMER_EVERY": "*/3 * * * * *",
             "TIMER_JITTER_SECONDS": "0",
             "INSTALLER_CONCURRENCY": "1",
@@ -54,7 +54,7 @@ class Composed:
     def compose(self, *arguments: str, given: bytes = b"") -> str:
         files = ("-f", "compose.yaml", "-f", "tests/compose/stand-ins.yaml")
         done = subprocess.run(
-            ("script/compose", "-p", self.project, *files, *arguments),
+            ("script/compose", "-p", self.project, "--profile", "observability", *files, *arguments),
             cwd=ROOT,
             env=self._environment,
             input=given,
@@ -149,6 +149,16 @@ def test_a_rolling_restart_of_the_installers_loses_nothing_and_does_nothing_twic
     composed.compose(*restart)
     placed.wait_for("mail.sent")
     _audit(composed, broker, placed)
+
+
+def test_prometheus_finds_every_replica_and_the_broker(composed: Composed) -> None:
+    def up() -> dict[str, int]:
+        query = {"query": "sum by (job) (up)"}
+        answer = httpx.get(f"http://127.0.0.1:{composed.prometheus}/api/v1/query", params=query, trust_env=False)
+        return {found["metric"]["job"]: int(found["value"][1]) for found in answer.json()["data"]["result"]}
+
+    wanted = {"sitecrew-order-intake": 1, "sitecrew-installer": 4, "sitecrew-mailer": 1, "rabbitmq": 1}
+    eventually(up, wanted, SECONDS)
 
 
 def test_an_order_is_placed_and_followed_with_the_command_in_its_container(composed: Composed) -> None:
