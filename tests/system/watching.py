@@ -34,7 +34,10 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Watched:
-    """A stack under watch. `until` looks at all events since the beginning."""
+    """A stack under watch. `until` looks at all events since the beginning.
+
+    `events` holds each event once, by its id, as a consumer takes them: a service that is killed after the broker
+    got a message and before the outbox forgot it sends the same message again. `bodies` holds all that came."""
 
     running: Running
     broker: RabbitBroker
@@ -84,9 +87,15 @@ class Watched:
         while not (result := found()):
             assert monotonic() < deadline, f"{what} did not come; seen: {[(e.type, e.subject) for e in self.events]}"
             for delivery in self.watcher.take(100, timeout=0.1):
-                self.bodies.append(delivery.body)
-                self.events.append(codec.decode(delivery.body))
+                self._take(delivery.body)
         return result
+
+    def _take(self, body: bytes) -> None:
+        event = codec.decode(body)
+        if body not in self.bodies:
+            assert event.id not in {known.id for known in self.events}, f"two events have the id {event.id}"
+            self.events.append(event)
+        self.bodies.append(body)
 
     def install(self, install_id: str) -> Install:
         """The install's row, as soon as there is one."""
