@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def listening_addresses(pid: int) -> set[str]:
     """The local IPv4 and IPv6 addresses that a process listens on, as the kernel writes them."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        sockets |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
+        with suppress(FileNotFoundError):  # closed meanwhile, as temporary files are
+            sockets |= set(re.findall(r"socket:\[(\d+)\]", str(descriptor.readlink())))
     rows = [
         row.split()
         for table in ("tcp", "tcp6")
