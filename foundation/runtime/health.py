@@ -29,15 +29,20 @@ _log = structlog.get_logger(__name__)
 
 def wellness(probes: Mapping[str, Probe]) -> dict[str, float]:
     """1 for each thing that is well, 0 for each that is not."""
-    return {name: float(_is_well(probe)) for name, probe in probes.items()}
+    return {name: float(trouble is None) for name, trouble in _troubles(probes).items()}
 
 
-def _is_well(probe: Probe) -> bool:
+def _troubles(probes: Mapping[str, Probe]) -> dict[str, SitecrewError | None]:
+    """What is wrong with each thing; None if it is well."""
+    return {name: _trouble(probe) for name, probe in probes.items()}
+
+
+def _trouble(probe: Probe) -> SitecrewError | None:
     try:
         probe()
-    except SitecrewError:
-        return False
-    return True
+    except SitecrewError as error:
+        return error
+    return None
 
 
 class Pulse:
@@ -137,15 +142,11 @@ def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegist
 
 def _report(probes: Mapping[str, Probe], *, verbose: bool) -> tuple[int, bytes]:
     """Status and body, in the form of the Kubernetes API server's own health endpoints."""
-    lines, failed = [], False
-    for name, probe in probes.items():
-        try:
-            probe()
-            lines.append(f"[+]{name} ok")
-        except SitecrewError as error:
-            failed = True
-            lines.append(f"[-]{name} failed: {error}")
-            _log.warning("health.failed", probe=name, reason=str(error))
+    troubles = _troubles(probes)
+    failed = {name: str(trouble) for name, trouble in troubles.items() if trouble is not None}
+    for name, reason in failed.items():
+        _log.warning("health.failed", probe=name, reason=reason)
+    lines = [f"[-]{name} failed: {failed[name]}" if name in failed else f"[+]{name} ok" for name in troubles]
     if not (failed or verbose):
         lines = ["ok"]
     return (503 if failed else 200), ("\n".join(lines) + "\n").encode()

@@ -27,7 +27,7 @@ from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
 from foundation.runtime.settings import Settings
 from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import Handlers, Worker
+from foundation.runtime.worker import Handlers, Refusal, Worker
 from foundation.store import Store, inbox, outbox
 
 
@@ -82,10 +82,20 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     pulse: Pulse = field(default_factory=Pulse)
 
-    def worker(self, queue: str, handlers: Handlers, capacity: int, threads: int = 1, **more: Any) -> Worker:
+    def worker(
+        self, queue: str, handlers: Handlers, capacity: int, threads: int = 1, refused: Refusal | None = None
+    ) -> Worker:
         """A worker for one queue, whose turns are counted."""
-        more |= {"metrics": self.metrics, "pulse": self.pulse}
-        return Worker(queue, handlers, self.ledger, capacity=capacity, threads=threads, **more)
+        return Worker(
+            queue,
+            handlers,
+            self.ledger,
+            capacity=capacity,
+            threads=threads,
+            refused=refused,
+            metrics=self.metrics,
+            pulse=self.pulse,
+        )
 
     def count(self, name: str, meaning: str, read: Callable[[Connection], Mapping[Any, float]]) -> None:
         """A gauge by state, read from the store when it is asked for."""
@@ -182,7 +192,7 @@ def _probes(store: Store, broker: Broker, working: threading.Event, stop: thread
 
     def answering() -> None:
         with store.reading() as connection:
-            outbox.backlog(connection)
+            outbox.is_empty(connection)  # any look will do, as often as a supervisor asks
 
     return {"service": running, "broker": connected, "store": answering}
 

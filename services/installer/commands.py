@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import structlog
 
+from foundation.runtime.refusal import refuse
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done, Handlers, Retry, Settled
 from schemas.envelope import Event
-from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
+from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.values import Cause, CauseKind
 from services.installer import installs, moves
 from services.installer.install import Installing
@@ -39,7 +40,7 @@ class Commands:
             return Retry(tx.now + _PAUSE, _NOT_STAGED)
         cancelled = install and moves.cancel(tx, install)
         if cancelled is None:
-            return self._refuse(tx, event, event.data.install_id)
+            return _refuse(tx, event)
         gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
         tx.emit(gone, cancelled.order_id, event)
         _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id)
@@ -50,7 +51,7 @@ class Commands:
         install = installs.find(tx.connection, event.data.install_id)
         staged = install and moves.retry(tx, install)
         if staged is None:
-            return self._refuse(tx, event, event.data.install_id)
+            return _refuse(tx, event)
         self._installing.stage_again(tx, staged, event)
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
         return Done()
@@ -59,19 +60,13 @@ class Commands:
         self._run_now()
         return Done()
 
-    def _refuse(self, tx: Tx, event: Event[InstallCancel] | Event[InstallRetry], install_id: str) -> Settled:
-        install = installs.find(tx.connection, install_id)
-        detail = f"it is {install.state}" if install else "there is no such install"
-        remedy = (
-            "an installed site is installed anew with `sitecrew order reinstall`"
-            if install
-            else "see `sitecrew installs list`"
-        )
-        cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
-        refused = CommandRefused(command_id=event.id, install_id=install_id, cause=cause)
-        tx.emit(refused, install.order_id if install else None, event)
-        _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
-        return Done()
+
+def _refuse(tx: Tx, event: Event[InstallCancel] | Event[InstallRetry]) -> Settled:
+    install = installs.find(tx.connection, event.data.install_id)
+    if install is None:
+        return refuse(tx, event, None, "there is no such install", "see `sitecrew installs list`")
+    remedy = "an installed site is installed anew with `sitecrew order reinstall`"
+    return refuse(tx, event, install.order_id, f"it is {install.state}", remedy)
 
 
 def _may_be_early(tx: Tx, event: Event[InstallCancel]) -> bool:

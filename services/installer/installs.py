@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
 
 from foundation.store import Kept, Utc
+from foundation.store.counts import by_state
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted, InstallRef, InstallStaged
 from schemas.values import Cause
@@ -100,8 +101,7 @@ def listing(
 
 def counts(connection: Connection) -> dict[State, int]:
     """How many installs are in each state."""
-    grouped = connection.execute(select(installs.c.state, func.count()).group_by(installs.c.state))
-    return dict.fromkeys(State, 0) | {State(state): number for state, number in grouped}
+    return by_state(connection, installs.c.state, State)
 
 
 def oldest_pending_seconds(connection: Connection, now: datetime) -> float:

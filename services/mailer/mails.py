@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, func, or_, select, update
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
+from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted
@@ -160,8 +161,7 @@ def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
 
 def counts(connection: Connection) -> dict[State, int]:
     """How many letters are in each state."""
-    grouped = connection.execute(select(mails.c.state, func.count()).group_by(mails.c.state))
-    return dict.fromkeys(State, 0) | {State(state): number for state, number in grouped}
+    return by_state(connection, mails.c.state, State)
 
 
 def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:

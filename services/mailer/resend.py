@@ -3,12 +3,11 @@
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime.refusal import refuse
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
-from schemas.installs import CommandRefused
 from schemas.mails import MailResend
-from schemas.values import Cause, CauseKind
 from services.mailer import mails
 from services.mailer.mails import Mail
 
@@ -33,11 +32,8 @@ def resend(tx: Tx, event: Event[MailResend]) -> Settled:
 
 
 def _refuse(tx: Tx, event: Event[MailResend], mail: Mail | None) -> Settled:
-    install_id = event.data.install_id
-    detail = f"its letter is {mail.state}" if mail else "it has no letter, or is not installed"
-    remedy = "wait: it is sent, or fails, by itself" if mail else "see `sitecrew installs show` for what it waits for"
-    cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
-    refused = CommandRefused(command_id=event.id, install_id=install_id, cause=cause)
-    tx.emit(refused, mail.completed.order_id if mail else None, event)
-    _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
-    return Done()
+    if mail is None:
+        remedy = "see `sitecrew installs show` for what it waits for"
+        return refuse(tx, event, None, "it has no letter, or is not installed", remedy)
+    remedy = "wait: it is sent, or fails, by itself"
+    return refuse(tx, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)

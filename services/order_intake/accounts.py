@@ -21,7 +21,6 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     case,
-    func,
     or_,
     select,
     update,
@@ -29,6 +28,7 @@ from sqlalchemy import (
 
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
+from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.orders import OrderPlaced
@@ -196,6 +196,9 @@ OVER = ("installed", "cancelled")
 _HEARD = update(orders).where(
     orders.c.order_id == bindparam("of_order"), orders.c.generation == bindparam("of_generation")
 )
+_HEARD_BUT_NOT_OVER = _HEARD.values(
+    announce_at=case((orders.c.cancel_reason.is_(None), None), else_=orders.c.announce_at)
+)
 _SITE_IS_THERE = (
     update(orders)
     .where(orders.c.order_id == bindparam("of_order"))
@@ -214,8 +217,7 @@ def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
     if install_state in OVER:
         tx.execute(_HEARD, {**about, "announce_at": None})
     else:
-        silenced = case((orders.c.cancel_reason.is_(None), None), else_=orders.c.announce_at)
-        tx.execute(_HEARD.values(announce_at=silenced), about)
+        tx.execute(_HEARD_BUT_NOT_OVER, about)
 
 
 def woken(tx: Tx, order: Order) -> OrderPlaced:
@@ -246,8 +248,7 @@ def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
 
 def counts(connection: Connection) -> dict[OrderState, int]:
     """How many orders are in each state."""
-    grouped = connection.execute(select(orders.c.state, func.count()).group_by(orders.c.state))
-    return dict.fromkeys(OrderState, 0) | {OrderState(state): number for state, number in grouped}
+    return by_state(connection, orders.c.state, OrderState)
 
 
 def candidate(domain: str, order_id: str, number: int) -> str:

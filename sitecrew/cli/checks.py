@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
@@ -16,12 +15,10 @@ from foundation.runtime.servers import server_of
 from foundation.runtime.settings import Settings
 from foundation.store import Store, outbox
 from schemas.values import CauseKind
-from services.installer.__main__ import MIGRATIONS as INSTALLER
 from services.installer.sites.registry import installer_of
-from services.mailer.__main__ import MIGRATIONS as MAILER
 from services.mailer.__main__ import smtp_of
 from services.mailer.letters import Letters, sample
-from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE
+from sitecrew.cli.stores import FOLDERS, url_of
 
 _PATIENCE = 5.0
 """Seconds that a web server may take for its answer."""
@@ -62,13 +59,9 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
     yield Check("keys", partial(_keys, settings))
     yield Check("broker", partial(_broker, broker), BrokerUnreachable.exit_code)
     yield Check("topology", partial(_topology, broker), BrokerUnreachable.exit_code)
-    stores = (
-        ("order-intake", settings.order_intake.store_url, ORDER_INTAKE),
-        ("installer", settings.installer.store_url, INSTALLER),
-        ("mailer", settings.mailer.store_url, MAILER),
-    )
-    for service, url, migrations in stores:
-        yield Check(f"store of {service}", partial(_store, service, url, migrations), StoreUnreachable.exit_code)
+    for service, folder in FOLDERS.items():
+        look = partial(_store, service, url_of(settings, service), folder)
+        yield Check(f"store of {service}", look, StoreUnreachable.exit_code)
     for name in settings.servers:
         yield Check(f"server {name}", partial(_server, settings, name))
         yield Check(f"web of {name}", partial(_web, name, settings.servers[name].web_address))
@@ -105,8 +98,8 @@ def _topology(broker: RabbitBroker) -> str:
     return "the broker has what is wanted"
 
 
-def _store(service: str, url: SecretStr, migrations: Path) -> str:
-    store = Store.existing(url.get_secret_value())
+def _store(service: str, url: str, migrations: Path) -> str:
+    store = Store.existing(url)
     try:
         if not store.is_migrated([migrations]):
             raise StoreUnreachable(

@@ -15,7 +15,7 @@ from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
 from services.installer import installs as table
 from services.installer.installs import Install, State
 from sitecrew.cli import commands, install_rows, moments, screen, sending, session, stream
-from sitecrew.cli.help import examples, noun
+from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.order_files import validated
 from sitecrew.cli.tables import pairs
 
@@ -149,9 +149,7 @@ def run_now(ctx: typer.Context, json: _Json = False) -> None:
 
 
 def _states(ctx: typer.Context, wanted: str) -> list[State]:
-    names = [name.strip() for name in wanted.split(",")]
-    if unknown := [name for name in names if name not in _ALIASES]:
-        raise typer.BadParameter(f"--state {unknown[0]} is none of {', '.join(_ALIASES)}", ctx=ctx)
+    names = known(ctx, [name.strip() for name in wanted.split(",")], _ALIASES, "--state")
     chosen = {state for name in names for state in _ALIASES[name]}
     return [state for state in State if state in chosen]
 

@@ -15,7 +15,7 @@ from services.mailer import mails
 from services.mailer.letters import Letters, Welcome, sample
 from services.mailer.mails import Mail, State
 from sitecrew.cli import commands, screen, session
-from sitecrew.cli.help import examples, noun
+from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.order_files import validated
 from sitecrew.cli.tables import Table
 
@@ -45,9 +45,7 @@ def list_letters(
     json: _Json = False,
 ) -> None:
     """Show letters that wait or have failed, with causes and remedies."""
-    names = [name.strip() for name in state.split(",")]
-    if unknown := [name for name in names if name not in list(State)]:
-        raise typer.BadParameter(f"--state {unknown[0]} is none of {', '.join(State)}", ctx=ctx)
+    names = known(ctx, [name.strip() for name in state.split(",")], list(State), "--state")
     with session.reading_letters(session.settings_of(ctx)) as connection:
         found = mails.listing(connection, [State(name) for name in names], limit)
     if json:

@@ -11,15 +11,12 @@ from foundation.errors import NotFound, StoreUnreachable
 from foundation.store import Store
 from foundation.store.copy import copy as copy_rows
 from foundation.store.copy import tables_of
-from services.installer.__main__ import MIGRATIONS as INSTALLER
-from services.mailer.__main__ import MIGRATIONS as MAILER
-from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE
 from sitecrew.cli import screen, session
-from sitecrew.cli.help import examples, noun
+from sitecrew.cli.help import examples, known, noun
+from sitecrew.cli.stores import FOLDERS, url_of
 
 app = noun()
 
-_FOLDERS = {"order-intake": ORDER_INTAKE, "installer": INSTALLER, "mailer": MAILER}
 _OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
 """By which table a service's database is known."""
 
@@ -29,23 +26,20 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew store migrate --create", "sitecrew store migrate installer"))
 def migrate(
     ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(_FOLDERS)}.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(FOLDERS)}.")] = None,
     create: Annotated[bool, typer.Option("--create", help="Create them first where they are missing.")] = False,
     json: _Json = False,
 ) -> None:
     """Bring databases up to date (a service does so at its start)."""
-    wanted = services or list(_FOLDERS)
-    if unknown := [name for name in wanted if name not in _FOLDERS]:
-        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(_FOLDERS)}", ctx=ctx)
+    wanted = known(ctx, services or list(FOLDERS), FOLDERS)
     settings = session.settings_of(ctx)
     places = {}
     for name in wanted:
-        own = getattr(settings, name.replace("-", "_"))
-        store = Store(own.store_url.get_secret_value())
+        store = Store(url_of(settings, name))
         with screen.working(f"migrating the database of {name}"):
             if create:
                 store.create()
-            store.migrate([_FOLDERS[name]])
+            store.migrate([FOLDERS[name]])
         store.close()
         places[name] = store.place
         if not json:
@@ -69,7 +63,7 @@ def copy(
     _warn_of_passwords(source, target)
     old, new = Store.existing(source), Store(target)
     try:
-        folder = _FOLDERS[_service_of(old)]
+        folder = FOLDERS[_service_of(old)]
         _require_newest(old, folder)
         with screen.working("making the tables") as say:
             new.migrate([folder])

@@ -203,6 +203,23 @@ def shim(directory: Path, script: str) -> str:
     return str(program)
 
 
+def telling_php(directory: Path) -> tuple[str, Path]:
+    """PHP, which first writes its arguments and its environment into a file; and that file."""
+    seen = directory / "seen"
+    return shim(directory, f'printf "%s\\n" "$@" >> {seen}; env >> {seen}; exec php "$@"'), seen
+
+
+def reinstalled_under_watch(server: LocalServer, installer: SiteInstaller) -> tuple[Job, InstalledSite, InstalledSite]:
+    """An install and a re-install, during which the home page always answers: the job, the old site, the new."""
+    job = new_job(server)
+    old = installer.install(job, server, quietly)
+    with polled(server, job) as statuses:
+        new = installer.install(reinstall(job), server, quietly)
+    assert len(statuses) > 3
+    assert set(statuses) == {200}
+    return job, old, new
+
+
 def ended(pid: int) -> bool:
     """Whether a process is gone, or a zombie whom nobody has fetched yet."""
     try:

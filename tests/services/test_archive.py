@@ -32,7 +32,7 @@ from tests.services.installing import (
     new_job,
     quietly,
     reinstall,
-    shim,
+    telling_php,
     unseal,
 )
 
@@ -169,10 +169,10 @@ def test_a_reinstall_has_a_new_database_and_the_old_one_goes(web_host: LocalServ
 def test_no_secret_is_in_argv_in_the_environment_or_in_the_marker(
     web_host: LocalServer, app: App, tmp_path: Path
 ) -> None:
-    tells = f'printf "%s\\n" "$@" >> {tmp_path}/seen; env >> {tmp_path}/seen; exec php "$@"'
+    php, told = telling_php(tmp_path)
     job = new_job(web_host)
-    site = replace(app, php=shim(tmp_path, tells)).installer().install(job, web_host, quietly)
-    seen = (tmp_path / "seen").read_text()
+    site = replace(app, php=php).installer().install(job, web_host, quietly)
+    seen = told.read_text()
     secrets = [unseal(site.sealed_password), *secrets_of(web_host, job)]
     assert "index.php" in seen
     assert all(secrets)

@@ -27,9 +27,9 @@ from tests.services.installing import (
     leftovers,
     logs_in_to_dokuwiki,
     new_job,
-    polled,
     quietly,
     reinstall,
+    reinstalled_under_watch,
     unseal,
 )
 
@@ -111,12 +111,7 @@ def test_the_files_are_for_the_owner_and_the_web_servers_group_alone(
 def test_a_reinstall_keeps_the_site_answering_and_gives_new_credentials(
     web_host: LocalServer, installer: Archive
 ) -> None:
-    job = new_job(web_host)
-    old = installer.install(job, web_host, quietly)
-    with polled(web_host, job) as statuses:
-        new = installer.install(reinstall(job), web_host, quietly)
-    assert len(statuses) > 3
-    assert set(statuses) == {200}
+    job, old, new = reinstalled_under_watch(web_host, installer)
     assert opens(web_host, new)
     assert not opens(web_host, replace(new, sealed_password=old.sealed_password))
     assert leftovers(web_host, job.username) == []

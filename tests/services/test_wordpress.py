@@ -26,10 +26,10 @@ from tests.services.installing import (
     new_job,
     only_at,
     opens,
-    polled,
     quietly,
-    reinstall,
+    reinstalled_under_watch,
     shim,
+    telling_php,
     unseal,
 )
 
@@ -96,12 +96,7 @@ def test_the_core_is_copied_whole_without_links_and_without_debians_configuratio
 def test_a_reinstall_keeps_the_site_answering_and_gives_new_credentials(
     web_host: LocalServer, wordpress: WordPress
 ) -> None:
-    job = new_job(web_host)
-    old = wordpress.install(job, web_host, quietly)
-    with polled(web_host, job) as statuses:
-        new = wordpress.install(reinstall(job), web_host, quietly)
-    assert len(statuses) > 3
-    assert set(statuses) == {200}
+    job, old, new = reinstalled_under_watch(web_host, wordpress)
     assert opens(web_host, new)
     assert not opens(web_host, replace(new, sealed_password=old.sealed_password))
     assert databases_of(web_host, job) == [f"{job.username}_g2f1"]
@@ -111,12 +106,12 @@ def test_a_reinstall_keeps_the_site_answering_and_gives_new_credentials(
 def test_no_secret_is_in_argv_or_in_the_environment(
     web_host: LocalServer, tmp_path: Path, wordpress: WordPress
 ) -> None:
-    tells = f'printf "%s\\n" "$@" >> {tmp_path}/seen; env >> {tmp_path}/seen; exec php "$@"'
+    php, told = telling_php(tmp_path)
     job = new_job(web_host)
-    site = replace(wordpress, php=shim(tmp_path, tells)).install(job, web_host, quietly)
+    site = replace(wordpress, php=php).install(job, web_host, quietly)
     config = (web_host.home(job.username) / "www/wp-config.php").read_text()
     database_password = config.partition("'DB_PASSWORD', '")[2].partition("'")[0]
-    seen = (tmp_path / "seen").read_text()
+    seen = told.read_text()
     assert "install.php" in seen
     assert database_password
     assert not any(secret in seen for secret in (unseal(site.sealed_password), database_password))

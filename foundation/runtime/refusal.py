@@ -1,0 +1,22 @@
+"""Saying no to a command of staff."""
+
+from typing import Any
+
+import structlog
+
+from foundation.runtime.tx import Tx
+from foundation.runtime.worker import Done
+from schemas.envelope import Event
+from schemas.installs import CommandRefused
+from schemas.values import Cause, CauseKind
+
+_log = structlog.get_logger(__name__)
+
+
+def refuse(tx: Tx, event: Event[Any], order_id: str | None, detail: str, remedy: str) -> Done:
+    """Tell whoever watches that a command about an install is not carried out, why, and what to do."""
+    install_id = event.data.install_id
+    cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
+    tx.emit(CommandRefused(command_id=event.id, install_id=install_id, cause=cause), order_id, event)
+    _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
+    return Done()
