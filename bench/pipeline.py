@@ -104,7 +104,7 @@ def _environment(url: str, place: Path) -> dict[str, str]:
 
 
 def _order(number: int) -> Message:
-    customer = Customer(name="Jo Miller", email="jo@customer.example")
+    customer = Customer(name="Jo Miller", email=f"jo{number}@customer.example")
     placed = OrderPlaced(order_id=f"o{number}", site_type="static", domain=f"shop{number}.example", customer=customer)
     event = codec.envelope(placed, id=new_id(), source="/bench", subject=placed.order_id)
     return Message(ORDERS, "order.placed.v1", codec.encode(event), event.id, event.type, placed.order_id)

@@ -5,6 +5,7 @@ version of one event, to `install.#` for all that happens to installs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from schemas.accounts import AccountCreated, AccountFailed
 from schemas.envelope import Event
@@ -43,7 +44,7 @@ class EventType:
         """Whether Sitecrew says it to whoever listens. All else is said to Sitecrew."""
         return self.exchange == "events"
 
-    @property
+    @cached_property
     def envelope(self) -> type[Event[Model]]:
         return Event[self.model]  # type: ignore[name-defined]  # the parameter is a value here
 

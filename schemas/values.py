@@ -2,16 +2,17 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    EmailStr,
     Field,
     StringConstraints,
     WithJsonSchema,
+    validate_email,
 )
 
 
@@ -49,6 +50,12 @@ def _one_line(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=4096)
+def _email(value: str) -> str:
+    """Remembered, because the same address comes by with every event of its order, and it is looked at closely."""
+    return validate_email(value)[1]
+
+
 OrderId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
@@ -82,7 +89,7 @@ SiteType = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of text for people, 1 to 200 characters."""
 
-Email = Annotated[EmailStr, WithJsonSchema({"type": "string", "maxLength": 254})]
+Email = Annotated[str, AfterValidator(_email), WithJsonSchema({"type": "string", "maxLength": 254})]
 """An address that mail can be sent to, in any script (RFC 6531). JSON Schema's format `email` would forbid those
 beyond ASCII, and many validators do not know its `idn-email`."""
 

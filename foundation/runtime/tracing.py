@@ -6,7 +6,7 @@ them the producer's `traceparent` travels on unchanged.
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -40,12 +40,10 @@ def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]
         yield
 
 
-@contextmanager
-def _span(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
+def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextManager[object]:
     provider = trace.get_tracer_provider() if trace else None
     if event is None or provider is None or isinstance(provider, ProxyTracerProvider):  # nobody collects spans
-        yield
-        return
+        return nullcontext()
     # Attributes: OpenTelemetry's semantic conventions for messaging.
     attributes = {
         "messaging.system": "rabbitmq",
@@ -56,8 +54,7 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
     }
     context = propagate.extract(carried(event))
     tracer = provider.get_tracer("sitecrew")
-    with tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes):
-        yield
+    return tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes)
 
 
 def carried(cause: Event[Any] | None) -> dict[str, str]:
