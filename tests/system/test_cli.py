@@ -307,6 +307,15 @@ def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -
     eventually(lambda: company.install("failing")["state"], "cancelled", SECONDS)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and so would what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_watching_gives_an_event_a_line_until_it_is_interrupted(company: Company) -> None:
     command = company.command("installs", "watch", "--json")
     with subprocess.Popen(
