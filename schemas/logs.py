@@ -49,6 +49,9 @@ class LogLine(BaseModel):
     type: str | None = None
     """The type of an event."""
     message_id: str | None = None
+    """Of a message, or of the last of several alike."""
+    messages: int | None = None
+    """How many alike this line is about."""
     exchange: str | None = None
     outcome: str | None = None
     """The broker's answer to a message: `refused`, `unroutable`, `unknown`."""

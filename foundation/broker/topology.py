@@ -70,6 +70,10 @@ class Topology:
     def _names(self) -> frozenset[str]:
         return frozenset(exchange.name for exchange in self.exchanges)
 
+    @cached_property
+    def _fanouts(self) -> frozenset[str]:
+        return frozenset(exchange.name for exchange in self.exchanges if exchange.kind == "fanout")
+
     def has_exchange(self, name: str) -> bool:
         """Whether a message can be published to it: one of the table's, or the nameless one."""
         return not name or name in self._names
@@ -77,7 +81,8 @@ class Topology:
     def expects(self, exchange: str, routing_key: str) -> bool:
         """Whether the table binds a queue for this key. If so, a message that finds none is an
         alarm; if not (an event that only watchers care for), it is ordinary."""
-        return any(b.source == exchange and matches(b.key, routing_key) for b in self.bindings)
+        every_key = exchange in self._fanouts
+        return any(b.source == exchange and (every_key or matches(b.key, routing_key)) for b in self.bindings)
 
 
 @lru_cache(maxsize=4096)

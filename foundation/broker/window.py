@@ -38,7 +38,7 @@ class _Item:
 
 class Window:
     """Numbers messages as the broker does on a channel, from 1, and takes its answers by number.
-    `submit` may be called from any thread, everything else from one."""
+    `submit` and `give_up` may be called from any thread, everything else from one."""
 
     def __init__(self) -> None:
         self._waiting: deque[_Item] = deque()
@@ -46,7 +46,7 @@ class Window:
         self._sequence = 0
         self._given_up = False
         self._lock = threading.Lock()
-        """Between those who submit and the one who gives up."""
+        """Held by whoever changes or looks through what waits."""
 
     def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
         """Queue messages that are worth sending for `timeout` seconds: then their caller gives up, and
@@ -54,6 +54,7 @@ class Window:
         batch = Batch([Outcome.UNKNOWN] * len(messages), len(messages))
         expires = monotonic() + timeout
         with self._lock:
+            self._drop_expired()  # while there is no channel, nobody takes them
             self._waiting.extend(_Item(message, batch, index, expires) for index, message in enumerate(messages))
             if self._given_up:
                 batch.done.set()
@@ -62,7 +63,8 @@ class Window:
     def reopen(self) -> None:
         """A new channel: what an earlier one left unconfirmed may or may not have arrived, and goes
         first."""
-        self._waiting.extendleft(reversed(self._unconfirmed.values()))
+        with self._lock:
+            self._waiting.extendleft(reversed(self._unconfirmed.values()))
         self._unconfirmed = {}
         self._sequence = 0
 
@@ -75,12 +77,10 @@ class Window:
 
     def take(self) -> Iterator[Message]:
         """The messages to publish now, each as soon as it is numbered."""
-        while self._waiting and len(self._unconfirmed) < WIDTH:
-            item = self._waiting.popleft()
-            if item.expires >= monotonic():
-                self._sequence += 1
-                self._unconfirmed[self._sequence] = item
-                yield item.message
+        while len(self._unconfirmed) < WIDTH and (item := self._next()):
+            self._sequence += 1
+            self._unconfirmed[self._sequence] = item
+            yield item.message
 
     def answer(self, number: int, outcome: Outcome, *, multiple: bool) -> None:
         """The broker's word for one message, or for all up to it."""
@@ -100,6 +100,15 @@ class Window:
             ):
                 item.returned = True
                 return
+
+    def _next(self) -> _Item | None:
+        with self._lock:
+            self._drop_expired()
+            return self._waiting.popleft() if self._waiting else None
+
+    def _drop_expired(self) -> None:
+        while self._waiting and self._waiting[0].expires < monotonic():
+            self._waiting.popleft()
 
     def _up_to(self, number: int) -> list[int]:
         answered = []

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import inf
 from queue import Empty, SimpleQueue
@@ -13,7 +13,7 @@ import structlog
 from foundation.broker import Message, Outcome, Publisher
 from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
-from foundation.errors import StoreUnreachable
+from foundation.errors import SitecrewError, StoreUnreachable
 from foundation.runtime.clock import Now
 from foundation.runtime.health import Pulse
 from foundation.runtime.metrics import Metrics
@@ -44,7 +44,10 @@ class Relay:
         now: Now,
         metrics: Metrics | None = None,
         pulse: Pulse | None = None,
+        declare: Callable[[], None] = lambda: None,
     ) -> None:
+        """`declare` puts the topology on the broker: called when a message finds no queue. May raise SitecrewError."""
+        self._declare = declare
         self._metrics = metrics or Metrics()
         self._pulse = pulse or Pulse()
         self._store = store
@@ -87,16 +90,15 @@ class Relay:
         return len(rows)
 
     def sweep(self) -> int:
-        """Publish rows that are nobody's; how many."""
+        """Publish rows that are nobody's, as long as the broker takes them; how many were tried."""
         total = 0
         while True:
             now = self._now()
             with self._store.transaction() as connection:
                 rows = outbox.claim(connection, now, now + _CLAIM, _BATCH)
-            if rows:
-                self._publish(rows)
+            taken = self._publish(rows) if rows else 0
             total += len(rows)
-            if len(rows) < _BATCH:
+            if len(rows) < _BATCH or not taken:
                 return total
 
     def _collect(self, timeout: float) -> list[Pending]:
@@ -114,7 +116,8 @@ class Relay:
             pass
         return rows
 
-    def _publish(self, rows: Sequence[Pending]) -> None:
+    def _publish(self, rows: Sequence[Pending]) -> int:
+        """How many of them are dealt with."""
         near, far = self._within_reach(rows)
         outcomes = self._published(near)
         kept = [(row, outcome) for row, outcome in zip(near, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
@@ -124,8 +127,27 @@ class Relay:
             outbox.hold(connection, [row.id for row, _ in kept], self._now() + _HOLD)
             for row, reachable in far:
                 outbox.hold(connection, [row.id], reachable)
-        for row, outcome in kept:
-            _log.error("outbox.kept", outcome=outcome, type=row.type, exchange=row.exchange, message_id=row.message_id)
+        self._complain(kept)
+        if any(outcome == Outcome.UNROUTABLE for _, outcome in kept):
+            self._furnish()
+        return len(rows) - len(kept)
+
+    def _complain(self, kept: Sequence[tuple[Pending, Outcome]]) -> None:
+        """One line for all that are alike: while a broker is away there may be thousands."""
+        counts = Counter((row.exchange, row.type, outcome) for row, outcome in kept)
+        last = {(row.exchange, row.type, outcome): row.message_id for row, outcome in kept}
+        for (exchange, type, outcome), count in counts.items():
+            names = {"exchange": exchange, "type": type, "message_id": last[exchange, type, outcome]}
+            _log.error("outbox.kept", outcome=outcome, messages=count, **names)
+
+    def _furnish(self) -> None:
+        """Somebody has deleted a queue: the rows find it there when they are tried again."""
+        try:
+            self._declare()
+        except SitecrewError as error:
+            _log.warning("topology.not_declared", reason=str(error))
+        else:
+            _log.warning("topology.declared_again")
 
     def _published(self, rows: Sequence[Pending]) -> list[Outcome]:
         with self._metrics.published_seconds.time():

@@ -150,7 +150,7 @@ def serve(
     with _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
         if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
             return 0
-        relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse)
+        relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse, broker.declare)
         ledger = Ledger(store, name, utc_now, relay.hand_over)
         service = Service(name, store, broker, ledger, utc_now, metrics, pulse)
         service.measure("outbox_messages", "Messages that wait to be published", outbox.backlog)

@@ -42,6 +42,13 @@ _ALONE = _AS_WE_SAW_IT.where(
 )
 """Nor is another generation of the order being installed, because two must not work in one account; nor
 is there a newer one, which an older must not be put over."""
+_REPLACED = (
+    select(_other.c.install_id)
+    .where(_other.c.order_id == installs.c.order_id, _other.c.generation > installs.c.generation)
+    .where(_other.c.state == State.INSTALLED)
+    .exists()
+)
+"""A newer install has taken its place: its letter is sent no more."""
 
 
 def stage(tx: Tx, staged: InstallStaged) -> Install | None:
@@ -177,10 +184,10 @@ def overdue(tx: Tx, again_at: datetime, limit: int = 100) -> list[Install]:
 
 
 def unmailed(tx: Tx, limit: int = 100) -> list[Install]:
-    """Installed sites of whose letter nothing was heard in time; each once in a quarter of an hour, for
-    a week."""
+    """Installed sites of whose letter nothing was heard in time, and that no newer install has replaced; each
+    once in a quarter of an hour, for a week."""
     silent = (installs.c.mail_state == "") & (installs.c.finished_at > tx.now - _ASKING)
-    return _woken(tx, (installs.c.state == State.INSTALLED) & silent, limit)
+    return _woken(tx, (installs.c.state == State.INSTALLED) & silent & ~_REPLACED, limit)
 
 
 def _woken(tx: Tx, which: ColumnElement[bool], limit: int, again_at: datetime | None = None) -> list[Install]:

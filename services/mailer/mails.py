@@ -1,6 +1,7 @@
 """Letters: the mailer's table. One row for each install; `install_id` is what makes it one letter.
 
     waiting -> sending -> sent | waiting (another attempt) | failed ;  suppressed from the start
+    waiting | sending -> suppressed (a newer install of the order has a letter: what is in this one opens nothing)
     sent | failed | suppressed -> waiting (staff want it sent again)
 
 A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
@@ -129,9 +130,15 @@ def listing(connection: Connection, states: Sequence[State], limit: int) -> list
 
 
 def claim(tx: Tx, mail: Mail) -> Mail | None:
-    """waiting -> sending, or from a sender whose lease has ended; None if another was faster."""
+    """waiting -> sending, or from a sender whose lease has ended; None if another was faster, or if a newer
+    install of the order has a letter."""
     lease = tx.now + _LEASE
-    return _move(tx, mail, State.SENDING, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
+    return _move(tx, mail, State.SENDING, only=_NEWEST, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
+
+
+def outdated(tx: Tx, mail: Mail) -> Mail | None:
+    """waiting | sending -> suppressed, if a newer install of the order has a letter; else None."""
+    return _move(tx, mail, State.SUPPRESSED, only=_OUTDATED, lease_until=None, wake_at=None)
 
 
 def renew(tx: Tx, held: dict[str, int]) -> None:
@@ -165,7 +172,7 @@ def counts(connection: Connection) -> dict[State, int]:
 
 
 def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
-    """sent | failed | suppressed -> waiting, due now; None for one that is on its way."""
+    """sent | failed | suppressed -> waiting, due now; None for one that is on its way, or is outdated."""
     if mail.state in (State.WAITING, State.SENDING):
         return None
     customer = mail.completed.customer.model_copy(update={"email": recipient} if recipient else {})
@@ -173,6 +180,7 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
         tx,
         mail,
         State.WAITING,
+        only=_NEWEST,
         completed=mail.completed.model_copy(update={"customer": customer}),
         recipient=customer.email,
         resends=mail.resends + 1,
@@ -200,12 +208,19 @@ _AS_WE_SAW_IT = update(mails).where(
     mails.c.state == bindparam("seen_state"),
     mails.c.attempt == bindparam("seen_attempt"),
 )
+_other = mails.alias("other")
+_newer = (
+    select(_other.c.install_id)
+    .where(_other.c.order_id == mails.c.order_id, _other.c.generation > mails.c.generation)
+    .exists()
+)
+_NEWEST, _OUTDATED = _AS_WE_SAW_IT.where(~_newer), _AS_WE_SAW_IT.where(_newer)
 
 
-def _move(tx: Tx, mail: Mail, state: State, **changes: Any) -> Mail | None:
+def _move(tx: Tx, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Mail | None:
     """Change a letter that is still as we saw it; None if it is not."""
     seen = {f"seen_{name}": getattr(mail, name) for name in ("install_id", "state", "attempt")}
-    changed = tx.execute(_AS_WE_SAW_IT, {**seen, **changes, "state": state}).rowcount == 1
+    changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Mail.__dataclass_fields__}
     return replace(mail, state=state, **kept) if changed else None
 

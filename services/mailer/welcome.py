@@ -64,6 +64,8 @@ class Welcoming:
             return self._fail(mail, event, tx, _SENDER_LOST)
         claimed = mails.claim(tx, mail)
         if claimed is None:
+            if mails.outdated(tx, mail):
+                _log.info("mail.outdated", **_names(mail))
             return Done()
         return Act(
             run=partial(self._send, claimed),

@@ -196,9 +196,10 @@ OVER = ("installed", "cancelled")
 _HEARD = update(orders).where(
     orders.c.order_id == bindparam("of_order"), orders.c.generation == bindparam("of_generation")
 )
-_HEARD_BUT_NOT_OVER = _HEARD.values(
+_HEARD_BUT_NOT_OVER = _HEARD.where(orders.c.install_state.not_in(OVER)).values(
     announce_at=case((orders.c.cancel_reason.is_(None), None), else_=orders.c.announce_at)
 )
+"""What was published before the end may be delivered after it."""
 _SITE_IS_THERE = (
     update(orders)
     .where(orders.c.order_id == bindparam("of_order"))

@@ -68,13 +68,16 @@ class Intake:
         """A new order: claim it and create its account. The same order again changes nothing; another
         one under its id is rejected."""
         placed = event.data
-        if errors := self._errors(placed):
+        errors = self._errors(placed)
+        if errors and accounts.find(tx, placed.order_id) is None:
             return rejections.reject(tx, event, "invalid_order", errors)
-        site = self._settings.sites[placed.site_type]
-        order = accounts.accept(
-            tx, placed, placed.blog_name or site.blog_name, placed.server or self._settings.default_server
-        )
+        # What is sold now decides about new orders, not about those that we have.
+        order = None if errors else self._accept(tx, placed)
         return self._create(order, event) if order else self._place_again(tx, event)
+
+    def _accept(self, tx: Tx, placed: OrderPlaced) -> Order | None:
+        title = placed.blog_name or self._settings.sites[placed.site_type].blog_name
+        return accounts.accept(tx, placed, title, placed.server or self._settings.default_server)
 
     def _place_again(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
         order = accounts.find(tx, event.data.order_id)
@@ -88,13 +91,19 @@ class Intake:
             return Done()
         if order.state == OrderState.ACCEPTED and order.lease_until > tx.now:
             return Retry(order.lease_until, rejections.cause("in_progress", "another worker creates this account"))
-        if order.state == OrderState.ACCEPTED and order.tries_now > MAX_TRIES:
-            lost = rejections.cause(
-                "worker_lost", f"{order.tries_now} workers were lost while they created this account"
-            )
-            return self._give_up(tx, order, event, lost)
+        if hopeless := self._hopeless(order):
+            return self._give_up(tx, order, event, hopeless)
         taken = accounts.take_over(tx, order)
         return self._create(taken, event) if taken else Done()
+
+    def _hopeless(self, order: Order) -> Cause | None:
+        """Why the order's account is not to be tried again, if so."""
+        if not self._knows(order):
+            return _not_configured(order)
+        if order.state == OrderState.ACCEPTED and order.tries_now > MAX_TRIES:
+            lost = f"{order.tries_now} workers were lost while they created this account"
+            return rejections.cause("worker_lost", lost)
+        return None
 
     def _create(self, order: Order, event: Event[OrderPlaced]) -> Act:
         return Act(
@@ -165,6 +174,8 @@ class Intake:
             return _wait_for_order(tx, event)
         if order.state == OrderState.ACCEPTED:
             return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "the order's account is being created"))
+        if not self._knows(order):
+            return Park(_not_configured(order))
         if order.state != OrderState.CREATED:
             return Park(rejections.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}"))
         due_at = self._due_at(order, tx.now)
@@ -265,6 +276,11 @@ class Intake:
         if placed.server and placed.server not in self._servers:
             errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
         return tuple(errors)
+
+
+def _not_configured(order: Order) -> Cause:
+    what = f"server {order.server} or site type {order.site_type}"
+    return rejections.cause("not_configured", f"the settings have no {what} any more")
 
 
 def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:

@@ -15,6 +15,7 @@ _REMEDIES = {
     "in_progress": "nothing: it is tried again by itself",
     "order_conflict": "give every order an id of its own; an unchanged order may be sent again",
     "invalid_order": "correct the field at the producer, or configure what it names, then `sitecrew parked requeue`",
+    "not_configured": "configure the server and the site type again, then `sitecrew parked requeue`",
     "worker_lost": "look in the log for what ended order intake, mend it, then `sitecrew parked requeue`",
     "order_failed": "see `sitecrew parked list` for why its account failed; requeue the order, then this",
     "order_cancelled": "a cancelled order is not installed any more: place a new one, under an id of its own",

@@ -4,17 +4,24 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foundation.broker import Broker, Message, Outcome, Publisher, codec
+from foundation.broker import Broker, Delivery, Message, Outcome, Publisher, codec
 from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, Queue, Topology
+from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, Queue, Topology
 from foundation.errors import BrokerUnreachable, ConfigurationError
+from foundation.runtime.relay import Relay
+from foundation.runtime.tx import Ledger
+from foundation.store import Store
+from schemas.values import Cause, CauseKind
 from tests.brokers import Brokers, Node, add_vhosts, eventually, gather, until
+from tests.house import Clock
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -154,6 +161,24 @@ def test_a_queue_deleted_under_its_consumer_comes_back_and_is_consumed(broker: R
     until(lambda: publisher.publish([order(2)]) == [Outcome.CONFIRMED], SECONDS)
     (delivery,) = gather(consumer, 1, SECONDS)
     assert (delivery.message_id, delivery.redeliveries) == ("m2", 0)
+
+
+def test_what_is_parked_waits_for_its_deleted_queue_to_come_back(broker: RabbitBroker, tmp_path: Path) -> None:
+    store, clock = Store(f"sqlite:///{tmp_path / 'store.db'}"), Clock()
+    store.migrate([])
+    relay = Relay(store, broker.publisher(), TOPOLOGY, clock.now, declare=broker.declare)
+    with broker._channel() as channel:
+        channel.queue_delete(PARKING)
+    delivery = Delivery(INTAKE_ORDERS, b"no order", "", "m1", "", {}, redeliveries=0, tag=1, epoch=1)
+    cause = Cause(code="not_json", kind=CauseKind.PERMANENT, detail="is not JSON", remedy="send JSON")
+    with Ledger(store, "test", clock.now, relay.hand_over).transaction() as tx:
+        tx.park(delivery, cause)
+    relay.run_once(timeout=0)
+    assert broker.depth(PARKING) == 0, "it is there again, for the next try"
+    clock.moment += timedelta(seconds=11)
+    assert relay.sweep() == 1
+    eventually(lambda: broker.depth(PARKING), 1, SECONDS)
+    store.close()
 
 
 def test_an_exchange_deleted_under_a_publisher_comes_back_with_its_bindings(broker: RabbitBroker) -> None:

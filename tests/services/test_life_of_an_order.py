@@ -1,13 +1,14 @@
 """The whole story, in one process, with the clock turned by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foundation.runtime.sealing import Opener, generate_keys
-from schemas.installs import CommandRefused, InstallCancel, InstallRetry, TimerRunNow
+from schemas.installs import CommandRefused, InstallCancel, InstallRetry, InstallStarted, TimerRunNow
 from schemas.mails import MailResend, MailSent
-from schemas.orders import OrderCancelled, OrderReinstallRequested
+from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
 from services.installer.installs import State
 from services.order_intake.intake import MAX_TRIES
@@ -240,6 +241,18 @@ def test_a_cancel_that_meets_a_running_install_leaves_the_order_as_its_site_stan
     assert house.install("order-1-g2").state == State.INSTALLED
 
 
+def test_an_installed_order_stays_so_though_the_news_of_its_start_comes_late(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    (started,) = [event.data for event in house.events() if isinstance(event.data, InstallStarted)]
+    house.publish(started)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    (rejected,) = [event.data for event in house.events() if isinstance(event.data, OrderRejected)]
+    assert rejected.cause.code == "already_installed"
+
+
 def test_cancelling_a_reinstall_leaves_the_site_and_the_order_as_they_were(house: House) -> None:
     house.order()
     house.settle()
@@ -319,6 +332,28 @@ def test_a_silent_smtp_server_delays_the_letter_and_not_the_site(house: House) -
     house.advance(60)
     assert len(house.smtp.sent) == 1
     assert house.install().mail_state == "sent"
+
+
+def test_a_letter_that_a_reinstall_has_outdated_is_not_sent_after_the_newer_one(house: House) -> None:
+    house.smtp.failures = [failure("smtp_unreachable")]
+    house.order()
+    house.settle()
+    house.tick()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    for _ in range(20):
+        house.advance(600)
+        house.reconcile()
+    assert [message["Message-ID"] for message in house.smtp.sent] == ["<welcome.order-1-g2@hosting.example>"]
+    assert house.said().count("install.completed") == 2, "nor is it asked for any more"
+    command = house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    (refused,) = [event.data for event in house.events() if isinstance(event.data, CommandRefused)]
+    assert (refused.command_id, refused.cause.detail) == (
+        command.id,
+        "order-1-g1: a newer install of the order has a letter",
+    )
 
 
 def test_a_refused_letter_is_told_apart_from_the_install(house: House) -> None:
@@ -465,6 +500,47 @@ def test_a_letter_that_the_mailer_can_not_open_waits_for_staff_with_the_reason(h
     house.publish(MailResend(install_id="order-1-g1"))
     house.settle()
     assert len(house.smtp.sent) == 1
+
+
+def test_an_accepted_order_is_carried_out_though_its_type_is_not_sold_any_more(house: House) -> None:
+    house.server.failures = [failure("disk_full", CauseKind.CAPACITY)]
+    house.order()
+    house.settle()
+    house.settings = house.settings.model_copy(update={"sites": _sites(house, "wordpress", sold=False)})
+    house.restart(house.intake)
+    house.advance(11)
+    assert house.said() == ["account.created", "install.staged"]
+    house.order()
+    house.order(2)
+    house.settle()
+    (rejected,) = house.events()
+    assert rejected.data.order_id == "order-2", "the same order again changes nothing"
+
+
+def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_reason(house: House) -> None:
+    house.server.failures = [failure("disk_full", CauseKind.CAPACITY)]
+    house.order()
+    house.settle()
+    before = house.settings
+    house.settings = before.model_copy(update={"sites": {"static": before.sites["static"]}})
+    house.restart(house.intake)
+    house.advance(11)
+    for _ in range(10):
+        house.advance(600)
+        house.reconcile()
+    assert house.said() == ["account.failed"]
+    (parked,) = house.parked()
+    assert parked.headers["reason-code"] == "not_configured"
+    assert parked.headers["reason"] == "the settings have no server local or site type wordpress any more"
+    house.settings = before
+    house.restart(house.intake)
+    house.order(id="requeued")
+    house.settle()
+    assert house.said() == ["account.created", "install.staged"]
+
+
+def _sites(house: House, name: str, **changes: Any) -> dict[str, Any]:
+    return {**house.settings.sites, name: house.settings.sites[name].model_copy(update=changes)}
 
 
 def test_a_type_that_is_not_sold_is_rejected(tmp_path: Path) -> None:

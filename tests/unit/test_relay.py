@@ -14,7 +14,7 @@ from foundation.broker import Message, Outcome, Publisher, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INSTALLER_DUE, sitecrew
-from foundation.errors import StoreUnreachable
+from foundation.errors import BrokerUnreachable, StoreUnreachable
 from foundation.runtime import relay as relay_module
 from foundation.runtime.relay import Relay
 from foundation.runtime.tx import Ledger, Tx
@@ -154,6 +154,39 @@ def test_what_the_broker_did_not_take_is_kept_and_published_later(office: Office
     office.later(11)
     office.relay.sweep()
     assert (office.heard(), office.backlog()) == (["a"], 0)
+
+
+def test_what_finds_no_queue_has_the_topology_declared_for_its_next_try(office: Office) -> None:
+    declared: list[str] = []
+
+    def declare() -> None:
+        declared.append("topology")
+        raise BrokerUnreachable("gone, on purpose")
+
+    office.publisher.answers = [Outcome.REFUSED, Outcome.UNROUTABLE]
+    relay = Relay(office.store, office.publisher, office.broker.topology, office.clock.now, declare=declare)
+    office.say("a", relay=relay)
+    relay.run_once(timeout=0)
+    assert declared == []
+    office.later(11)
+    relay.sweep()
+    assert declared == ["topology"]
+    assert office.backlog() == 1
+
+
+def test_a_sweep_does_not_try_them_all_on_a_broker_that_takes_none(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "_BATCH", 2)
+    office.publisher.answers = [Outcome.UNKNOWN]
+    office.say("a", "b", "c")
+    office.later(16)
+    with capture_logs() as lines:
+        assert office.relay.sweep() == 2
+    assert [(line["event"], line["messages"]) for line in lines] == [("outbox.kept", 2)]
+    office.later(11)
+    assert office.relay.sweep() == 3
+    assert sorted(office.heard()) == ["a", "b", "c"]
 
 
 def test_a_message_that_can_never_be_sent_holds_nobody_up(office: Office) -> None:
