@@ -13,7 +13,7 @@ fails for the sake of one message, each is tried alone, so a failure never costs
 import random
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
@@ -75,6 +75,8 @@ class Act:
     fail: Callable[[Tx, Cause], Settled]
     claimed: Callable[[], object] = lambda: None
     """Called once the claim is certain, before `run` has its turn."""
+    release: Callable[[Tx], Settled] | None = None
+    """Writes down that `run` has not had its turn, because the service stops. Without it, that is waited for."""
 
 
 Handler = Callable[[Tx, Event[Any]], Settled | Act]
@@ -102,6 +104,9 @@ class _Piece:
 class _InHand:
     """What is being acted on: all its copies, and since when (monotonic)."""
 
+    piece: _Piece
+    act: Act
+    turn: Future[None]
     deliveries: list[Delivery]
     since: float
 
@@ -150,6 +155,7 @@ class Worker:
 
     def drain(self, consumer: Consumer) -> None:
         """Take nothing new, settle everything that was begun, close the consumer."""
+        self._release_the_waiting()
         patience = threading.Event()
         while self._acting or self._held:
             self._pulse.beat(self.queue)
@@ -158,6 +164,12 @@ class Worker:
         self._suspects.clear()
         self._in_process.set(0)
         consumer.close()
+
+    def _release_the_waiting(self) -> None:
+        """Acts that have no thread yet are another worker's, if they can be given back."""
+        for hand in self._acting.values():
+            if hand.act.release and hand.turn.cancel():
+                self._finished.put(replace(hand.piece, step=hand.act.release, fresh=False))
 
     def turn(self, consumer: Consumer, timeout: float, taking: bool = True) -> int:
         """One transaction of the loop, after waiting up to `timeout` seconds for something to do;
@@ -319,9 +331,9 @@ class Worker:
         settled: list[Delivery] = []
         for piece, result in results:
             if isinstance(result, Act) and piece.identity:
-                self._acting[piece.identity] = _InHand([piece.delivery], monotonic())
                 result.claimed()
-                self._pool.submit(self._act, consumer, piece, result)
+                turn = self._pool.submit(self._act, consumer, piece, result)
+                self._acting[piece.identity] = _InHand(piece, result, turn, [piece.delivery], monotonic())
                 continue
             acted = piece.identity in self._acting and not piece.fresh
             settled += self._acting.pop(piece.identity).deliveries if acted else [piece.delivery]

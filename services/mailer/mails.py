@@ -166,6 +166,12 @@ def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
 
 
+def given_back(tx: Tx, mail: Mail) -> Mail | None:
+    """sending -> waiting, due now; the claim was no attempt."""
+    before, wake_at = mail.attempts_before + 1, tx.now + _LEASE
+    return _move(tx, mail, State.WAITING, attempts_before=before, lease_until=None, wake_at=wake_at)
+
+
 def counts(connection: Connection) -> dict[State, int]:
     """How many letters are in each state."""
     return by_state(connection, mails.c.state, State)

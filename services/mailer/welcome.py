@@ -72,6 +72,7 @@ class Welcoming:
             record=partial(self._record, claimed, event),
             fail=partial(self._fail, claimed, event),
             claimed=partial(self._claims.hold, claimed.install_id, claimed.attempt),
+            release=partial(self._release, claimed),
         )
 
     def _answer(self, tx: Tx, mail: Mail, event: Event[InstallCompleted]) -> Settled:
@@ -138,6 +139,11 @@ class Welcoming:
         except ConfigurationError as error:
             raise Failed.because("wrong_key", CauseKind.CONFIGURATION, str(error), _WRONG_KEY_REMEDY) from None
 
+    def _release(self, mail: Mail, tx: Tx) -> Settled:
+        self._claims.let_go(mail.install_id, mail.attempt)
+        mails.given_back(tx, mail)
+        return Retry(tx.now, _STOPPING)
+
     def _record(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, message_id: str) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
         if mails.sent(tx, mail, message_id):
@@ -158,6 +164,12 @@ class Welcoming:
         return Done()
 
 
+_STOPPING = Cause(
+    code="stopping",
+    kind=CauseKind.TRANSIENT,
+    detail="the mailer that had this letter was told to stop before its turn came",
+    remedy="nothing: another one sends it",
+)
 _SENDER_LOST = Cause(
     code="worker_lost",
     kind=CauseKind.TRANSIENT,

@@ -170,6 +170,19 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
     )
 
 
+def given_back(tx: Tx, order: Order) -> Order | None:
+    """Left for another worker at once; the claim was no try."""
+    before = order.tries_before + 1
+    return _move(
+        tx,
+        order,
+        OrderState.ACCEPTED,
+        tries_before=before,
+        lease_until=tx.now,
+        announce_at=tx.now + _PATIENCE,
+    )
+
+
 def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
     """The newest install is not wanted; nor is the order, unless it has a site already. The cancel is
     repeated until the install is over."""

@@ -111,6 +111,7 @@ class Intake:
             record=partial(self._record_account, order, event),
             fail=partial(self._record_failure, order, event),
             claimed=partial(self._claims.hold, order.order_id, order.tries),
+            release=partial(self._release, order),
         )
 
     def renew_leases(self, ledger: Ledger) -> None:
@@ -134,6 +135,11 @@ class Intake:
             address=server.address,
             control_panel=panel or None,
         )
+
+    def _release(self, order: Order, tx: Tx) -> Settled:
+        self._claims.let_go(order.order_id, order.tries)
+        accounts.given_back(tx, order)
+        return Retry(tx.now, rejections.cause("in_progress", "the worker that had it was told to stop"))
 
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
         self._claims.let_go(order.order_id, order.tries)

@@ -28,6 +28,7 @@ from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
+from tests.brokers import until
 from tests.house import Gate, House, Killed, Service, failure
 
 PATIENCE = 20.0
@@ -38,6 +39,12 @@ EFFECTS = {
     "mailer": ("mail.sent", MAILER_INSTALLS),
 }
 """What each service says when its one thing is done, and the queue that it is told by."""
+EFFECTIVE: dict[str, Callable[[House], tuple[object, str]]] = {
+    "intake": lambda house: (house.server, "create_account"),
+    "installing": lambda house: (house.installer, "install"),
+    "mailer": lambda house: (house.welcoming, "_deliver"),
+}
+"""Whose method it is that does the service's one thing."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,17 +85,8 @@ class Killer:
         self.struck.set()
         raise Killed
 
-    def _effect(self) -> tuple[object, str]:
-        """Whose method it is that does the service's one thing."""
-        effects: dict[str, tuple[object, str]] = {
-            "intake": (self.house.server, "create_account"),
-            "installing": (self.house.installer, "install"),
-            "mailer": (self.house.welcoming, "_deliver"),
-        }
-        return effects[self.name]
-
     def _at_effect(self, *, after: bool) -> None:
-        owner, effect = self._effect()
+        owner, effect = EFFECTIVE[self.name](self.house)
         real = getattr(owner, effect)
 
         def killing(*arguments: Any) -> Any:
@@ -204,7 +202,7 @@ class Poison(Killer):
         self._arm()
 
     def _arm(self) -> None:
-        owner, effect = self._effect()
+        owner, effect = EFFECTIVE[self.name](self.house)
         real = getattr(owner, effect)
 
         def deadly(work: object, *more: object) -> Any:
@@ -726,6 +724,34 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
     assert states == [State.INSTALLED, State.INSTALLED]
     assert house.broker.depth(INSTALLER_NOW) == 1
     assert house.said().count("install.completed") == 2, "and what was to be said of it is published"
+
+
+@pytest.mark.parametrize("name", ["intake", "mailer"])
+def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun(house: House, name: str) -> None:
+    owner, effect = EFFECTIVE[name](house)
+    real, gate = getattr(owner, effect), Gate()
+
+    def slow(given: Any) -> Any:
+        gate(given)
+        return real(given)
+
+    vars(owner)[effect] = slow
+    service: Service = getattr(house, name)
+    worker, consumer = service.lanes[0]
+    for number in range(1, 11):
+        house.order(number)
+    turn_until(house, lambda: len(worker._acting) == 10)
+    stopping = threading.Thread(target=worker.drain, args=(consumer,))
+    stopping.start()
+    until(lambda: len(worker._acting) == 4, PATIENCE)
+    gate.opened.set()
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive(), "as soon as its four threads have done what they had begun"
+    service.relay.run_once(timeout=0)
+    house.restart(service)
+    house.settle()
+    assert house.mailed(*range(1, 11))
+    assert house.server.calls == len(house.smtp.sent) == 10
 
 
 def test_a_chore_that_fails_is_tried_again_and_ends_nothing(house: House) -> None:

@@ -39,6 +39,7 @@ class Acting:
     """A handler whose acts are noted, and wait for `go` where a test wants to hold them."""
 
     def __init__(self, *, held: bool = False) -> None:
+        self.releasing = True
         self.ran: list[str] = []
         self.recorded: list[str] = []
         self.at_work: set[str] = set()
@@ -50,7 +51,12 @@ class Acting:
 
     def __call__(self, _tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
         name = event.data.order_id
-        return Act(lambda: self.run(name), lambda tx, _result: self.record(tx, name), lambda _tx, _cause: Done())
+        return Act(
+            lambda: self.run(name),
+            lambda tx, _result: self.record(tx, name),
+            lambda _tx, _cause: Done(),
+            release=(lambda tx: Retry(tx.now, CAUSE)) if self.releasing else None,
+        )
 
     def run(self, name: str) -> None:
         with self._lock:
@@ -89,10 +95,10 @@ class Lane:
     def open(self) -> None:
         self.worker, self.consumer = self.replica()
 
-    def replica(self, handler: Handler | None = None) -> tuple[Worker, Consumer]:
+    def replica(self, handler: Handler | None = None, threads: int = 0) -> tuple[Worker, Consumer]:
         ledger = Ledger(self.store, "test", self.clock.now, self.relay.hand_over)
         handlers: Handlers = {OrderCancelled: handler or self._handle}
-        worker = Worker(INTAKE_ORDERS, handlers, ledger, capacity=self.capacity, threads=self.capacity)
+        worker = Worker(INTAKE_ORDERS, handlers, ledger, capacity=self.capacity, threads=threads or self.capacity)
         return worker, self.broker.consumer(INTAKE_ORDERS, self.capacity)
 
     def _handle(self, tx: Tx, event: Event[Any]) -> Settled | Act:
@@ -644,6 +650,28 @@ def test_draining_finishes_what_is_begun_and_gives_the_rest_back(tmp_path: Path)
     assert not running.is_alive()
     assert len(acting.recorded) == len(lane.remembered()) == 2
     assert lane.broker.depth(INTAKE_ORDERS) == 3
+
+
+@pytest.mark.parametrize("releasing", [True, False])
+def test_draining_gives_back_what_has_no_thread_yet_if_it_can_be_given_back(lane: Lane, releasing: bool) -> None:
+    acting = lane.hold()
+    acting.releasing = releasing
+    worker, consumer = lane.replica(threads=1)
+    lane.consumer.close()
+    lane.send(*"abcde")
+    lane.until(lambda: worker.turn(consumer, 0) or acting.at_work)
+    lane.until(lambda: acting.at_work == {"a"})
+    draining = threading.Thread(target=worker.drain, args=(consumer,))
+    draining.start()
+    lane.until(lambda: not releasing or not lane.relay._handed.empty())
+    acting.go.set()
+    draining.join(PATIENCE)
+    assert not draining.is_alive()
+    assert acting.recorded == (["a"] if releasing else [*"abcde"])
+    lane.relay.run_once(timeout=0)
+    lane.open()
+    lane.rest()
+    assert sorted(acting.recorded) == [*"abcde"], "and another worker does it"
 
 
 def test_draining_waits_for_the_database_rather_than_forget_what_was_done(lane: Lane) -> None:
