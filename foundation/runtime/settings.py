@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
@@ -101,9 +102,15 @@ class Installer(Section):
 
 
 class Timer(Section):
-    every: Cron = Field("*/5 * * * *", description="cron expression of the batches; six fields begin with seconds")
+    every: Cron = Field(
+        "*/5 * * * *", description="cron expression of the batches, in UTC; six fields begin with seconds"
+    )
     jitter_seconds: Seconds = Field(5, description="replicas start up to this much after the tick")
     budget_seconds: Seconds = Field(240, description="a batch takes no new install after this time")
+
+    def first_tick(self, moment: datetime) -> datetime:
+        """The first tick at or after a moment (timezone-aware)."""
+        return next(CronSim(self.every, moment.astimezone(UTC) - timedelta(microseconds=1)))
 
 
 class Smtp(Section):
@@ -216,6 +223,11 @@ class Settings(BaseSettings):
     servers: dict[str, HostingServer] = Field(default_factory=dict, validate_default=True)
     default_server: str = Field("local", description="server of orders that name none")
     log: Log = Log()
+
+    def begins_at(self, site_type: str, due_at: datetime) -> datetime:
+        """When an install that is due then is to begin: with the next batch, or at once if its type is not staged."""
+        site = self.sites.get(site_type)
+        return self.timer.first_tick(due_at) if site is None or site.stage else due_at
 
     @field_validator("sites")
     @classmethod

@@ -49,7 +49,7 @@ class Commands:
     def retry(self, tx: Tx, event: Event[InstallRetry]) -> Settled:
         """Again, from the first attempt."""
         install = installs.find(tx.connection, event.data.install_id)
-        staged = install and moves.retry(tx, install)
+        staged = install and moves.retry(tx, install, self._installing.overdue_at(install.site_type, tx.now))
         if staged is None:
             return _refuse(tx, event)
         self._installing.stage_again(tx, staged, event)

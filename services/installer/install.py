@@ -11,7 +11,6 @@ from time import perf_counter
 from typing import Any
 
 import structlog
-from cronsim import CronSim
 
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
 from foundation.errors import Failed
@@ -82,7 +81,8 @@ class Installing:
 
     def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:
         """The install if it is new."""
-        install = moves.stage(tx, event.data)
+        site_type, due_at = event.data.site.site_type, event.data.due_at
+        install = moves.stage(tx, event.data, self.overdue_at(site_type, due_at))
         for older in moves.supersede(tx, install) if install else ():
             tx.emit(_superseded(older, event.data.install_id), older.order_id, event)
         return install
@@ -134,7 +134,11 @@ class Installing:
 
     def after_next_batch(self, now: datetime) -> datetime:
         """When a batch should have taken what is due now."""
-        return next(CronSim(self._settings.timer.every, now)) + moves.OVERDUE
+        return self._settings.timer.first_tick(now) + moves.OVERDUE
+
+    def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
+        """When an install that is due then should have been taken, if no batch is late."""
+        return self._settings.begins_at(site_type, due_at) + moves.OVERDUE
 
     def lane(self, site_type: str) -> str:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
@@ -147,7 +151,7 @@ class Installing:
         limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))
         if cause.kind == CauseKind.TRANSIENT and install.attempt < limit:
             due_at = tx.now + self._pause(install, cause)
-            if staged := moves.stage_again(tx, install, cause, due_at):
+            if staged := moves.stage_again(tx, install, cause, due_at, self.overdue_at(install.site_type, due_at)):
                 self.stage_again(tx, staged, event)
                 _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
         elif failed := moves.fail(tx, install, cause):

@@ -21,7 +21,8 @@ from schemas.values import Cause
 from services.installer.installs import Install, State, install_of, installs
 
 OVERDUE = timedelta(minutes=15)
-"""How long after its time a staged install may wait for a batch before it is woken once more."""
+"""How long after its batch began a staged install may wait before it is woken once more; also how long after
+its completion nothing may be heard of its letter."""
 _ASKING = timedelta(days=7)
 """How long the mailer is asked for the letter of an installed site."""
 
@@ -51,7 +52,7 @@ _REPLACED = (
 """A newer install has taken its place: its letter is sent no more."""
 
 
-def stage(tx: Tx, staged: InstallStaged) -> Install | None:
+def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime) -> Install | None:
     """Note a new install; None if it is known."""
     row = {
         "install_id": staged.install_id,
@@ -63,7 +64,7 @@ def stage(tx: Tx, staged: InstallStaged) -> Install | None:
         "state": State.STAGED,
         "attempt": 1,
         "due_at": staged.due_at,
-        "wake_at": staged.due_at + OVERDUE,
+        "wake_at": overdue_at,
         "fence": 0,
         "staged": staged,
         "mail_state": "",
@@ -135,7 +136,7 @@ def fail(tx: Tx, install: Install, cause: Cause) -> Install | None:
     return _end(tx, install, State.FAILED, cause=cause)
 
 
-def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Install | None:
+def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdue_at: datetime) -> Install | None:
     """installing -> staged, as the next attempt."""
     return _move(
         tx,
@@ -144,7 +145,7 @@ def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime) -> Ins
         attempt=install.attempt + 1,
         cause=cause,
         due_at=due_at,
-        wake_at=due_at + OVERDUE,
+        wake_at=overdue_at,
         lease_owner=None,
         lease_until=None,
     )
@@ -157,11 +158,11 @@ def cancel(tx: Tx, install: Install) -> Install | None:
     return _move(tx, install, State.CANCELLED, finished_at=tx.now)
 
 
-def retry(tx: Tx, install: Install) -> Install | None:
+def retry(tx: Tx, install: Install, overdue_at: datetime) -> Install | None:
     """failed | staged -> staged, due now, with all its attempts before it."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
-    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=tx.now + OVERDUE, finished_at=None)
+    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=overdue_at, finished_at=None)
 
 
 def note_letter(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:

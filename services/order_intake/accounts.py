@@ -74,7 +74,7 @@ orders = Table(
 _LEASE = timedelta(seconds=30)
 """How long a worker may be silent before another may create its account."""
 _PATIENCE = timedelta(minutes=10)
-"""How long after its due time an install may be silent before it is announced again; doubles. Also how
+"""How long after it should have begun an install may be silent before it is announced again; doubles. Also how
 long after its lease an order may be without an account before it is woken."""
 _ANNOUNCEMENTS = 20
 """After so many, in about a week, the installer is taken to know the install."""
@@ -147,10 +147,10 @@ def renew(tx: Tx, held: dict[str, int]) -> None:
     tx.execute(update(orders).where(orders.c.state == OrderState.ACCEPTED, ours).values(**_leased(tx.now)))
 
 
-def created(tx: Tx, order: Order, account: AccountRef, due_at: datetime) -> Order | None:
-    """The account exists and its first install is staged; None if the order was cancelled or taken
-    over meanwhile."""
-    return _move(tx, order, OrderState.CREATED, account=account, generation=1, **_announced(due_at, 0))
+def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
+    """The account exists and its first install is staged, to begin then; None if the order was cancelled or
+    taken over meanwhile."""
+    return _move(tx, order, OrderState.CREATED, account=account, generation=1, **_announced(begins_at, 0))
 
 
 def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
@@ -191,16 +191,16 @@ def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
     return _move(tx, order, state, cancel_reason=reason, **announced)
 
 
-def next_generation(tx: Tx, order: Order, title: str, due_at: datetime) -> Order | None:
-    """The order's next install is staged; None if another was faster."""
+def next_generation(tx: Tx, order: Order, title: str, begins_at: datetime) -> Order | None:
+    """The order's next install is staged, to begin then; None if another was faster."""
     generation = order.generation + 1
-    fresh = {"install_state": "", "cancel_reason": None, **_announced(due_at, 0)}
+    fresh = {"install_state": "", "cancel_reason": None, **_announced(begins_at, 0)}
     return _move(tx, order, order.state, generation=generation, title=title, **fresh)
 
 
-def announced_again(tx: Tx, order: Order, due_at: datetime, number: int) -> None:
-    """The install, or its cancel, was published once more, after `number` times before."""
-    _move(tx, order, order.state, **_announced(due_at, number))
+def announced_again(tx: Tx, order: Order, begins_at: datetime, number: int) -> None:
+    """The install, to begin then, or its cancel was published once more, after `number` times before."""
+    _move(tx, order, order.state, **_announced(begins_at, number))
 
 
 OVER = ("installed", "cancelled")
@@ -301,9 +301,9 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
     }
 
 
-def _announced(due_at: datetime, number: int) -> dict[str, Any]:
+def _announced(begins_at: datetime, number: int) -> dict[str, Any]:
     """When to publish the install again if nothing is heard of it."""
-    again_at = due_at + _PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
+    again_at = begins_at + _PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
     return {"announcements": number + 1, "announce_at": again_at}
 
 

@@ -144,7 +144,7 @@ class Intake:
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
         due_at = self._due_at(order, tx.now)
-        created = accounts.created(tx, order, account, due_at)
+        created = accounts.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
         if created is None:
             return Done()
         news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
@@ -185,7 +185,8 @@ class Intake:
         if order.state != OrderState.CREATED:
             return Park(rejections.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}"))
         due_at = self._due_at(order, tx.now)
-        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, due_at)
+        begins_at = self._settings.begins_at(order.site_type, due_at)
+        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, begins_at)
         if renewed:
             self._stage(tx, renewed, due_at, event)
         return Done()
@@ -229,7 +230,7 @@ class Intake:
                     tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, suspect=True)
                     _log.warning("order.woken", order_id=order.order_id)
                     continue
-                accounts.announced_again(tx, order, tx.now, number)
+                accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
                 if self._knows(order):
                     self._announce(tx, order)
                     _log.warning("install.announced_again", order_id=order.order_id, number=number)

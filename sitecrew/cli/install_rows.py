@@ -1,10 +1,8 @@
 """Installs as they are shown: a row, a page, a JSON object."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from cronsim import CronSim
 
 from foundation.runtime.settings import Settings
 from schemas.values import Cause
@@ -105,17 +103,8 @@ def page(install: Install, settings: Settings, now: datetime) -> list[tuple[str,
 
 
 def next_attempt(install: Install, settings: Settings) -> datetime | None:
-    """When a staged install will be taken: at the first tick once it is due; at its due time if its type
-    of site is not staged."""
-    if install.state != State.STAGED:
-        return None
-    site = settings.sites.get(install.site_type)
-    return next_tick(settings.timer.every, install.due_at) if site is None or site.stage else install.due_at
-
-
-def next_tick(every: str, moment: datetime) -> datetime:
-    """The first tick of a cron expression at or after a moment."""
-    return next(CronSim(every, moment - timedelta(microseconds=1)))
+    """When a staged install will be taken."""
+    return settings.begins_at(install.site_type, install.due_at) if install.state == State.STAGED else None
 
 
 def _cause(cause: Cause | None) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ def list_installs(
         screen.note(f"no install is {' or '.join(states)}" + (f" in order {order}" if order else ""))
     if len(found) == limit:
         screen.note(f"these are the first {limit}; --limit shows more")
-    tick = moments.relative(install_rows.next_tick(settings.timer.every, now), now)
+    tick = moments.relative(settings.timer.first_tick(now), now)
     sums = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "none"
     screen.note(f"all installs: {sums}; next batch {tick}")
 

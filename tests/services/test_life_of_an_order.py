@@ -79,6 +79,18 @@ def test_an_install_is_not_due_before_its_account_has_settled(tmp_path: Path) ->
     assert house.install().state == State.INSTALLED
 
 
+def test_an_install_that_waits_for_its_nightly_batch_is_not_taken_to_be_lost(tmp_path: Path) -> None:
+    house = House(tmp_path, timer={"every": "0 3 * * *"})
+    house.order()
+    for _ in range(15 * 6 + 1):  # from noon until after three
+        house.advance(600)
+        house.reconcile()
+    assert house.said() == ["account.created", "install.staged"]
+    house.advance(3600)
+    house.reconcile()
+    assert house.said() == ["install.staged"] * 2, "but now: order intake and the installer both miss it"
+
+
 def test_the_same_order_three_times_is_one_account_one_install_one_letter(house: House) -> None:
     for id in ("placed-1", "placed-1", "placed-again"):
         house.order(id=id)

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import install_rows, installs, screen, sending, session
+from sitecrew.cli import installs, screen, sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure
@@ -146,7 +146,7 @@ def test_the_next_attempt_is_the_first_tick_once_it_is_due(house: House, sitecre
     house.settle()
     assert sitecrew("installs", "show", "order-1", "--json").json["next_attempt_at"] == "2026-01-01T12:00:00Z"
     later = house.install().due_at + timedelta(seconds=1)
-    assert install_rows.next_tick("*/5 * * * *", later) == house.install().due_at + timedelta(minutes=5)
+    assert house.settings.timer.first_tick(later) == house.install().due_at + timedelta(minutes=5)
 
 
 def test_cancel_waits_for_the_installers_answer(house: House, sitecrew: Command) -> None:
