@@ -15,7 +15,6 @@ from itertools import compress
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
-from weakref import WeakSet
 
 import pika
 import structlog
@@ -33,7 +32,9 @@ _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
 _USEFUL = 5.0
 """Seconds that a connection must have lived for the pauses to begin anew."""
-_PRECONDITION_FAILED, _NOT_FOUND = 406, 404
+_OPENING = 5.0
+"""Seconds in which a first connection is not missed yet: a batch opens one at every tick."""
+_NOT_FOUND = 404
 _UNANSWERED = (AMQPError, OSError)
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +47,8 @@ class RabbitBroker:
     def __init__(self, urls: Sequence[str], topology: Topology, name: str = "sitecrew") -> None:
         self.topology = topology
         self._nodes = [_parameters(url, name) for url in urls]
-        self._opened: WeakSet[RabbitPublisher | RabbitConsumer] = WeakSet()
+        self.links: set[_Link] = set()
+        """Those of what was opened through this broker and is not closed."""
 
     def declare(self) -> None:
         with self._channel() as channel:
@@ -63,25 +65,20 @@ class RabbitBroker:
             return str(connection._impl.server_properties.get("version", "?"))  # noqa: SLF001  # pika keeps it there
 
     def publisher(self) -> Publisher:
-        publisher = RabbitPublisher(self)
-        self._opened.add(publisher)
-        return publisher
+        return RabbitPublisher(self)
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
-        consumer = RabbitConsumer(self, queue, prefetch)
-        self._opened.add(consumer)
-        return consumer
+        return RabbitConsumer(self, queue, prefetch)
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
         consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
-        self._opened.add(consumer)
         if not consumer.ready.wait(15):
             consumer.close()
             raise self._unreachable("it did not answer within 15 seconds")
         return consumer
 
     def disconnected(self) -> list[str]:
-        return sorted(opened.link.name for opened in self._opened if opened.link.is_lost)
+        return sorted(link.name for link in tuple(self.links) if link.is_lost)
 
     def depth(self, queue: str) -> int | None:
         with self._channel() as channel:
@@ -109,8 +106,8 @@ class RabbitBroker:
         return removed
 
     def close(self) -> None:
-        for opened in list(self._opened):
-            opened.close()
+        for link in tuple(self.links):
+            link.close()
 
     def shuffled(self) -> list[pika.ConnectionParameters]:
         return random.sample(self._nodes, len(self._nodes))
@@ -247,25 +244,33 @@ def _text(name: str | bytes | None) -> str:
 class _Link:
     """One connection, kept up by one I/O thread until it is closed.
 
-    `opened(channel)` runs on the I/O thread whenever a new channel is there. Whatever closes the
-    channel (a queue deleted, a missing exchange) closes the connection too, and the next one
-    declares the topology anew: one way back from every trouble.
+    `opened(channel)` runs on the I/O thread whenever a new channel is there, `closed()` when the link
+    has been closed from our side. Whatever closes the channel (a queue deleted, a missing exchange)
+    closes the connection too, and the next one declares the topology anew: one way back from every
+    trouble.
     """
 
-    def __init__(self, broker: RabbitBroker, name: str, opened: Callable[[Any], None]) -> None:
+    def __init__(
+        self, broker: RabbitBroker, name: str, opened: Callable[[Any], None], closed: Callable[[], None]
+    ) -> None:
         self.name = name
         self._broker = broker
         self._opened = opened
+        self._closed = closed
+        self._began = monotonic()
         self._connection: SelectConnection | None = None
         self._channel: Any = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
+        broker.links.add(self)
         self._thread.start()
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is to have a channel, and has none just now."""
-        return not self._closing.is_set() and (self._channel is None or not self._channel.is_open)
+        """Whether it is to have a channel, and has lost it, or got none for longer than that takes."""
+        if self._closing.is_set() or (self._channel is not None and self._channel.is_open):
+            return False
+        return self._channel is not None or monotonic() - self._began > _OPENING
 
     def call(self, work: Callable[[], None]) -> None:
         """Run `work` on the I/O thread; nothing happens while there is no connection."""
@@ -278,6 +283,8 @@ class _Link:
         self.call(self._disconnect)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=15)
+        self._broker.links.discard(self)
+        self._closed()
 
     def _run(self) -> None:
         failures = 0
@@ -353,7 +360,7 @@ class RabbitPublisher:
         self._topology = broker.topology
         self._window = Window()
         self._channel: Any = None
-        self.link = _Link(broker, "publisher", self._opened)
+        self.link = _Link(broker, "publisher", self._opened, self._window.give_up)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
         fits = [can_be_sent(message, self._topology) for message in messages]
@@ -366,7 +373,6 @@ class RabbitPublisher:
 
     def close(self) -> None:
         self.link.close()
-        self._window.give_up()
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
@@ -417,7 +423,7 @@ class RabbitConsumer:
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
-        self.link = _Link(broker, queue or "watch", self._opened)
+        self.link = _Link(broker, queue or "watch", self._opened, self._closed)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         taken: list[Delivery] = []
@@ -444,6 +450,8 @@ class RabbitConsumer:
 
     def close(self) -> None:
         self.link.close()
+
+    def _closed(self) -> None:
         self._epoch = 0  # what has arrived and was not taken is the broker's again
 
     def _opened(self, channel: Any) -> None:

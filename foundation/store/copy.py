@@ -1,6 +1,6 @@
 """Moving a service's rows from one database to another, of whatever kinds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 
@@ -23,8 +23,10 @@ def copy(source: Store, target: Store, told: Callable[[str, int], None]) -> dict
     none. Nobody can write to `source` meanwhile. Returns how many rows each table had; `told` hears the
     table and its count while that grows. Raises Refused if `target` has rows."""
     counts: dict[str, int] = {}
+    tables = tables_of(target)
     with source.transaction() as old, target.transaction() as new:
-        for table in tables_of(target):
+        _keep_writers_out(old, tables)
+        for table in tables:
             _require_empty(new, table)
             counts[table.name] = 0
             for rows in _batches(old, table):
@@ -33,6 +35,12 @@ def copy(source: Store, target: Store, told: Callable[[str, int], None]) -> dict
                 told(table.name, counts[table.name])
             _go_on_counting(new, table)
     return counts
+
+
+def _keep_writers_out(connection: Connection, tables: Sequence[Table]) -> None:
+    """Until the transaction ends. SQLite's has done so when it began."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"LOCK TABLE {', '.join(table.name for table in tables)} IN SHARE MODE"))
 
 
 def _require_empty(connection: Connection, table: Table) -> None:

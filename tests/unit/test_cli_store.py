@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
+from foundation.errors import StoreUnreachable
 from foundation.store import Store, outbox
-from foundation.store.copy import tables_of
+from foundation.store.copy import copy, tables_of
 from foundation.store.outbox import Pending
 from schemas.values import CauseKind
 from services.installer.installs import installs
+from services.mailer.__main__ import MIGRATIONS
 from tests.cli import Ran, settings_file, sitecrew
 from tests.house import House, failure
 
@@ -87,6 +89,27 @@ def test_a_database_that_has_rows_is_not_written_to(house: House, elsewhere: str
     assert ran.exit_code == 6
     assert "name an empty database" in ran.stderr
     assert content(elsewhere) == before
+
+
+def test_nobody_writes_to_the_source_meanwhile(
+    house: House, elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(f"sqlite:///{house.directory}/mailer.db", elsewhere)
+    monkeypatch.setattr("foundation.store.engine._BUSY_SECONDS", 0.1)
+    target = Store(f"sqlite:///{tmp_path}/target.db")
+    target.migrate([MIGRATIONS])
+    others: list[str] = []
+
+    def write(table: str, _count: int) -> None:
+        others.append(table)
+        with pytest.raises(StoreUnreachable), late.transaction() as connection:
+            outbox.add(connection, [Pending("events", "x", "m2", "t", "", "", b"")], house.clock.now())
+
+    source, late = Store(elsewhere), Store(elsewhere)
+    copy(source, target, write)
+    assert others
+    for store in (source, late, target):
+        store.close()
 
 
 def test_if_one_row_can_not_be_copied_none_is(house: House, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
