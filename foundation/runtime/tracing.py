@@ -12,12 +12,31 @@ from typing import Any
 import structlog
 
 from schemas.envelope import Event
+from schemas.values import Model
 
 try:
     from opentelemetry import propagate, trace
     from opentelemetry.trace import ProxyTracerProvider, SpanKind
 except ImportError:  # the extra is not installed
     trace = None  # type: ignore[assignment]
+
+
+class Trace(Model):
+    """What of a trace is handed on: kept in the rows of what an event led to, for when there is no event."""
+
+    traceparent: str | None = None
+    """W3C Trace Context, section 3.2."""
+    tracestate: str | None = None
+    """W3C Trace Context, section 3.3."""
+
+
+Origin = Event[Any] | Trace
+"""What leads to an event: another one, or the trace of it."""
+
+
+def trace_of(event: Event[Any]) -> Trace:
+    """The trace of the current span, if there is one, else the event's own."""
+    return Trace(**carried(event))
 
 
 def begun(event: Event[Any]) -> Event[Any]:
@@ -57,8 +76,8 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
     return tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes)
 
 
-def carried(cause: Event[Any] | None) -> dict[str, str]:
-    """The trace attributes of what an event leads to: those of the current span, else its own."""
+def carried(cause: Origin | None) -> dict[str, str]:
+    """The trace attributes of what a cause leads to: those of the current span, else its own."""
     if trace is not None and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)

@@ -13,6 +13,7 @@ from foundation.broker import Delivery, codec
 from foundation.broker.topology import PARKING
 from foundation.runtime import tracing
 from foundation.runtime.clock import Now
+from foundation.runtime.tracing import Origin
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
 from schemas import catalogue
@@ -51,9 +52,9 @@ class Tx:
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
 
-    def emit(self, data: Model, subject: str | None, cause: Event[Any] | None = None) -> Event[Any]:
+    def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
         """Publish an event or command to the exchange of its type. `subject` is the order's id;
-        `cause` is the event that led to it, whose trace goes on."""
+        `cause` is the event that led to it, or the trace of that: it goes on."""
         event = self._event(data, subject, cause)
         entry = catalogue.by_model(type(data))
         self.said.append(_pending(event, entry.exchange, entry.routing_key))
@@ -66,7 +67,13 @@ class Tx:
         self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
     def wake(
-        self, data: Model, queue: str, subject: str | None, cause: Event[Any] | None = None, *, suspect: bool = False
+        self,
+        data: Model,
+        queue: str,
+        subject: str | None,
+        cause: Origin | None = None,
+        *,
+        suspect: bool = False,
     ) -> None:
         """Put an event into one queue now, for that queue's service only."""
         self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
@@ -103,7 +110,7 @@ class Tx:
             )
         )
 
-    def _event(self, data: Model, subject: str | None, cause: Event[Any] | None) -> Event[Any]:
+    def _event(self, data: Model, subject: str | None, cause: Origin | None) -> Event[Any]:
         trace = tracing.carried(cause)
         return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **trace)
 

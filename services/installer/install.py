@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 import structlog
 
@@ -19,6 +18,7 @@ from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings
+from foundation.runtime.tracing import Origin, trace_of
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
 from schemas.envelope import Event
@@ -82,7 +82,7 @@ class Installing:
     def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:
         """The install if it is new."""
         site_type, due_at = event.data.site.site_type, event.data.due_at
-        install = moves.stage(tx, event.data, self.overdue_at(site_type, due_at))
+        install = moves.stage(tx, event.data, self.overdue_at(site_type, due_at), trace_of(event))
         for older in moves.supersede(tx, install) if install else ():
             tx.emit(_superseded(older, event.data.install_id), older.order_id, event)
         return install
@@ -123,7 +123,7 @@ class Installing:
             with ledger.transaction() as tx:
                 moves.renew(tx, held, self._lease)
 
-    def stage_again(self, tx: Tx, install: Install, cause: Event[Any] | None = None) -> None:
+    def stage_again(self, tx: Tx, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
         staged = install.staged.model_copy(
             update={"attempt": install.attempt, "due_at": install.due_at, "cause": install.cause}
@@ -145,7 +145,7 @@ class Installing:
         site = self._settings.sites.get(site_type)
         return INSTALLER_DUE if site is None or site.stage else INSTALLER_NOW
 
-    def attempt_failed(self, tx: Tx, install: Install, cause: Cause, event: Event[Any] | None = None) -> None:
+    def attempt_failed(self, tx: Tx, install: Install, cause: Cause, event: Origin) -> None:
         """Another attempt after a pause if the cause passes by itself; else failed for good."""
         own = self._settings.installer
         limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
 
+from foundation.runtime.tracing import Trace
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import metadata
@@ -43,6 +44,7 @@ installs = Table(
     Column("completed", Kept(InstallCompleted)),
     Column("mail_state", String(16), nullable=False),
     Column("mail_cause", Kept(Cause)),
+    Column("trace", Kept(Trace), nullable=False),
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
@@ -71,6 +73,8 @@ class Install:
     completed: InstallCompleted | None
     mail_state: str
     mail_cause: Cause | None
+    trace: Trace
+    """Of the event that staged it."""
     staged_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -131,6 +135,7 @@ def install_of(row: Any) -> Install:
         completed=row["completed"],
         mail_state=row["mail_state"],
         mail_cause=row["mail_cause"],
+        trace=row["trace"],
         staged_at=row["staged_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 
+from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
 from foundation.store.insert import insert_new
 from schemas.installs import InstallCompleted, InstallStaged
@@ -52,7 +53,7 @@ _REPLACED = (
 """A newer install has taken its place: its letter is sent no more."""
 
 
-def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime) -> Install | None:
+def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime, trace: Trace) -> Install | None:
     """Note a new install; None if it is known."""
     row = {
         "install_id": staged.install_id,
@@ -68,6 +69,7 @@ def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime) -> Install | None
         "fence": 0,
         "staged": staged,
         "mail_state": "",
+        "trace": trace,
         "staged_at": tx.now,
     }
     if not insert_new(tx.connection, installs, row):

@@ -31,14 +31,14 @@ class Reconciler:
         with ledger.transaction() as tx:
             for install in moves.lost(tx):
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
-                self._installing.attempt_failed(tx, install, _WORKER_LOST)
+                self._installing.attempt_failed(tx, install, _WORKER_LOST, install.trace)
             for install in moves.overdue(tx, self._installing.after_next_batch(tx.now)):
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
-                self._installing.stage_again(tx, install)
+                self._installing.stage_again(tx, install, install.trace)
             for install in moves.unmailed(tx):
                 if install.completed:
                     _log.warning("install.completed_again", install_id=install.install_id)
-                    tx.emit(install.completed, install.order_id)
+                    tx.emit(install.completed, install.order_id, install.trace)
 
     def mails(self) -> Handlers:
         """The mailer's answers, kept in the install's row: its letter's outcome is part of its story."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
 
+from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
@@ -39,7 +40,7 @@ mails = Table(
     Column("order_id", String(64), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
     Column("recipient", String(320), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("attempts_before", Integer, nullable=False),
     Column("resends", Integer, nullable=False),
@@ -48,6 +49,7 @@ mails = Table(
     Column("message_id", String(255)),
     Column("cause", Kept(Cause)),
     Column("completed", Kept(InstallCompleted), nullable=False),
+    Column("trace", Kept(Trace), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("sent_at", Utc),
     Index("ix_mails_wake_at", "wake_at"),
@@ -73,6 +75,8 @@ class Mail:
     lease_until: datetime | None
     wake_at: datetime | None
     completed: InstallCompleted
+    trace: Trace
+    """Of the event that asked for it."""
     created_at: datetime
     message_id: str | None
     sent_at: datetime | None
@@ -91,7 +95,7 @@ class Mail:
         return self.state == State.SUPPRESSED or (due_at is not None and due_at > now + _EARLY)
 
 
-def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
+def enter(tx: Tx, completed: InstallCompleted, state: State, trace: Trace) -> Mail | None:
     """Note a new letter; None if this install has one."""
     row: dict[str, Any] = {
         "install_id": completed.install_id,
@@ -104,6 +108,7 @@ def enter(tx: Tx, completed: InstallCompleted, state: State) -> Mail | None:
         "resends": 0,
         "wake_at": tx.now + _LEASE if state == State.WAITING else None,
         "completed": completed,
+        "trace": trace,
         "created_at": tx.now,
     }
     if not insert_new(tx.connection, mails, row):
@@ -241,6 +246,7 @@ def _mail(row: Any) -> Mail:
         lease_until=row["lease_until"],
         wake_at=row["wake_at"],
         completed=row["completed"],
+        trace=row["trace"],
         created_at=row["created_at"],
         message_id=row["message_id"],
         sent_at=row["sent_at"],

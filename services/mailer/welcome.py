@@ -15,6 +15,7 @@ from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
 from foundation.runtime.settings import Settings, Site
+from foundation.runtime.tracing import trace_of
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
 from schemas.envelope import Event
@@ -54,7 +55,7 @@ class Welcoming:
         completed = event.data
         site = self._settings.sites.get(completed.site.site_type)
         wanted = site is None or site.welcome_email
-        entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED)
+        entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED, trace_of(event))
         mail = entered or mails.find(tx, completed.install_id)
         if mail is None or mail.rests(tx.now):
             return Done()  # what sends it, or will, is told by its row: see `wake_stale`
@@ -90,7 +91,7 @@ class Welcoming:
         with ledger.transaction() as tx:
             for mail in mails.stale(tx):
                 lost = mail.state == State.SENDING
-                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, suspect=lost)
+                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace, suspect=lost)
 
     def renew_leases(self, ledger: Ledger) -> None:
         """Tell the table that we are still at work on what we have claimed, however slow the mail server."""

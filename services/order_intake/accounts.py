@@ -26,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
@@ -47,7 +48,7 @@ orders = Table(
     metadata,
     Column("order_id", String(64), primary_key=True),
     Column("digest", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),
     Column("customer", Kept(Customer), nullable=False),
@@ -65,6 +66,7 @@ orders = Table(
     Column("cancel_reason", String(200)),
     Column("announcements", Integer, nullable=False),
     Column("announce_at", Utc),
+    Column("trace", Kept(Trace), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     UniqueConstraint("server", "username"),
@@ -104,6 +106,8 @@ class Order:
     has_site: bool
     """Whether an install of the order was completed."""
     cancel_reason: str | None
+    trace: Trace
+    """Of the event that ordered the newest install."""
 
     @property
     def tries_now(self) -> int:
@@ -122,11 +126,11 @@ def find(tx: Tx, order_id: str) -> Order | None:
     return _order(row) if row else None
 
 
-def accept(tx: Tx, placed: OrderPlaced, title: str, server: str) -> Order | None:
+def accept(tx: Tx, placed: OrderPlaced, title: str, server: str, trace: Trace) -> Order | None:
     """Write a new order down, with a username that nobody has, and claim it. None if the order is
     known already."""
     for number in range(100):
-        row = _new_row(tx, placed, title, server, candidate(placed.domain, placed.order_id, number))
+        row = _new_row(tx, placed, title, server, candidate(placed.domain, placed.order_id, number), trace)
         if insert_new(tx.connection, orders, row):
             return _order(row)
         if find(tx, placed.order_id):
@@ -191,11 +195,11 @@ def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
     return _move(tx, order, state, cancel_reason=reason, **announced)
 
 
-def next_generation(tx: Tx, order: Order, title: str, begins_at: datetime) -> Order | None:
+def next_generation(tx: Tx, order: Order, title: str, begins_at: datetime, trace: Trace) -> Order | None:
     """The order's next install is staged, to begin then; None if another was faster."""
     generation = order.generation + 1
     fresh = {"install_state": "", "cancel_reason": None, **_announced(begins_at, 0)}
-    return _move(tx, order, order.state, generation=generation, title=title, **fresh)
+    return _move(tx, order, order.state, generation=generation, title=title, trace=trace, **fresh)
 
 
 def announced_again(tx: Tx, order: Order, begins_at: datetime, number: int) -> None:
@@ -275,7 +279,7 @@ def candidate(domain: str, order_id: str, number: int) -> str:
     return stem + ending
 
 
-def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str) -> dict[str, Any]:
+def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str, trace: Trace) -> dict[str, Any]:
     return {
         "order_id": placed.order_id,
         "digest": digest(placed),
@@ -295,6 +299,7 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
         "has_site": False,
         "cancel_reason": None,
         "announcements": 0,
+        "trace": trace,
         **_leased(tx.now),
         "created_at": tx.now,
         "updated_at": tx.now,
@@ -347,4 +352,5 @@ def _order(row: Any) -> Order:
         install_state=row["install_state"],
         has_site=row["has_site"],
         cancel_reason=row["cancel_reason"],
+        trace=row["trace"],
     )

@@ -13,6 +13,7 @@ from foundation.hosting import AccountRequest, Server
 from foundation.runtime.claims import Claims
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings, Site
+from foundation.runtime.tracing import Origin, trace_of
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
 from schemas.accounts import AccountCreated, AccountFailed
@@ -72,12 +73,14 @@ class Intake:
         if errors and accounts.find(tx, placed.order_id) is None:
             return rejections.reject(tx, event, "invalid_order", errors)
         # What is sold now decides about new orders, not about those that we have.
-        order = None if errors else self._accept(tx, placed)
+        order = None if errors else self._accept(tx, event)
         return self._create(order, event) if order else self._place_again(tx, event)
 
-    def _accept(self, tx: Tx, placed: OrderPlaced) -> Order | None:
+    def _accept(self, tx: Tx, event: Event[OrderPlaced]) -> Order | None:
+        placed = event.data
         title = placed.blog_name or self._settings.sites[placed.site_type].blog_name
-        return accounts.accept(tx, placed, title, placed.server or self._settings.default_server)
+        server = placed.server or self._settings.default_server
+        return accounts.accept(tx, placed, title, server, trace_of(event))
 
     def _place_again(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
         order = accounts.find(tx, event.data.order_id)
@@ -186,7 +189,7 @@ class Intake:
             return Park(rejections.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}"))
         due_at = self._due_at(order, tx.now)
         begins_at = self._settings.begins_at(order.site_type, due_at)
-        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, begins_at)
+        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, begins_at, trace_of(event))
         if renewed:
             self._stage(tx, renewed, due_at, event)
         return Done()
@@ -206,9 +209,9 @@ class Intake:
             self._cancel_install(tx, cancelled, event)
         return Done()
 
-    def _cancel_install(self, tx: Tx, order: Order, event: Event[Any] | None) -> None:
+    def _cancel_install(self, tx: Tx, order: Order, cause: Origin) -> None:
         install = install_id(order.order_id, order.generation)
-        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, event)
+        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, cause)
 
     def hear(
         self,
@@ -227,7 +230,7 @@ class Intake:
         with ledger.transaction() as tx:
             for order, number in accounts.silent(tx):
                 if order.state == OrderState.ACCEPTED:
-                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, suspect=True)
+                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
                     _log.warning("order.woken", order_id=order.order_id)
                     continue
                 accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
@@ -237,10 +240,10 @@ class Intake:
 
     def _announce(self, tx: Tx, order: Order) -> None:
         if order.cancel_reason is None:
-            self._stage(tx, order, tx.now, None)
+            self._stage(tx, order, tx.now, order.trace)
         else:  # the installer cancels only what it knows
-            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id)
-            self._cancel_install(tx, order, None)
+            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id, order.trace)
+            self._cancel_install(tx, order, order.trace)
 
     def _knows(self, order: Order) -> bool:
         """Whether the order's server and site type are still configured; one that is not must not keep
@@ -253,10 +256,10 @@ class Intake:
     def _due_at(self, order: Order, now: datetime) -> datetime:
         return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
 
-    def _stage(self, tx: Tx, order: Order, due_at: datetime, event: Event[Any] | None) -> None:
+    def _stage(self, tx: Tx, order: Order, due_at: datetime, cause: Origin) -> None:
         """Tell those who watch at once, and wake the installer when it is time."""
         site = self._settings.sites[order.site_type]
-        staged = tx.emit(self._staged(order, site, due_at), order.order_id, event)
+        staged = tx.emit(self._staged(order, site, due_at), order.order_id, cause)
         tx.deliver(staged, INSTALLER_DUE if site.stage else INSTALLER_NOW, due_at)
 
     def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:

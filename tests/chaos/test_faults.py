@@ -24,6 +24,7 @@ from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDE
 from foundation.errors import StoreUnreachable
 from foundation.runtime import service as service_module
 from foundation.runtime.worker import Worker
+from schemas.envelope import Event
 from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
@@ -32,6 +33,7 @@ from tests.brokers import until
 from tests.house import Gate, House, Killed, Service, failure
 
 PATIENCE = 20.0
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 AT_ONCE = {"wordpress": {"stage": False}}
 EFFECTS = {
     "intake": ("account.created", INTAKE_ORDERS),
@@ -140,12 +142,13 @@ def run_until_killed(house: House, killed: threading.Event) -> None:
         turn_until(house, killed.is_set)
 
 
-def said_once(house: House, *types: str) -> None:
-    """However often an event was published, it is one: its copies have its id."""
+def said_once(house: House, *types: str) -> list[Event[Any]]:
+    """However often an event was published, it is one: its copies have its id. All that was said."""
     events = house.events()
     for type in types:
         ids = {event.id for event in events if event.type == f"sitecrew.{type}.v1"}
         assert len(ids) == 1, (type, ids)
+    return events
 
 
 # 1-4: a process ends
@@ -159,11 +162,12 @@ def said_once(house: House, *types: str) -> None:
 def test_a_service_that_is_killed_takes_up_its_work_where_it_lay(house: House, name: str, point: str) -> None:
     killer = Killer(house, name)
     killer.wait_at(point)
-    house.order()
+    house.order(traceparent=TRACE)
     run_until_killed(house, killer.struck)
     house.restart(killer.service)
     house.until(house.mailed)
-    said_once(house, "account.created", "install.completed", "mail.sent")
+    events = said_once(house, "account.created", "install.completed", "mail.sent")
+    assert {event.traceparent for event in events} == {TRACE}
     assert len(house.server.accounts) == 1
     assert house.server.calls <= 1 + (name == "intake")
     assert len(house.installer.installed) <= 1 + (name == "installing")

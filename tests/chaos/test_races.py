@@ -17,6 +17,7 @@ from foundation.broker.topology import INSTALLER_NOW
 from foundation.runtime.relay import Relay
 from foundation.runtime.sealing import Sealer, generate_keys
 from foundation.runtime.settings import Settings
+from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Worker
 from foundation.store import Store
@@ -155,7 +156,7 @@ def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Rep
     commands = Commands(installing, lambda: None)
     with ours.transaction() as tx:
         for number in range(count):
-            moves.stage(tx, staged(number), START)
+            moves.stage(tx, staged(number), START, Trace())
     results = races(
         count,
         lambda number: replicas.handle(ours, installing.start, staged(number)),
@@ -195,7 +196,7 @@ def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replic
     ours, theirs = replicas.ledger(), replicas.ledger()
     with ours.transaction() as tx:
         for number in range(60):
-            moves.stage(tx, staged(number), START)
+            moves.stage(tx, staged(number), START, Trace())
     races(
         60,
         lambda number: replicas.handle(ours, replicas.installing().start, staged(number)),
@@ -210,7 +211,7 @@ def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Repl
     ledgers = [replicas.ledger() for _ in range(4)]
     with ledgers[0].transaction() as tx:
         for number in range(30):
-            install = moves.stage(tx, staged(number), START)
+            install = moves.stage(tx, staged(number), START, Trace())
             assert install is not None
             if trouble != "overdue":
                 install = moves.claim(tx, install, "somebody", timedelta(seconds=15))
@@ -233,7 +234,9 @@ def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> 
 
     def claim(number: int, ledger: Ledger) -> object:
         with ledger.transaction() as tx:
-            mail = mails.enter(tx, completed(number), mails.State.WAITING) or mails.find(tx, f"order-{number}-g1")
+            mail = mails.enter(tx, completed(number), mails.State.WAITING, Trace()) or mails.find(
+                tx, f"order-{number}-g1"
+            )
             assert mail is not None
             return mails.claim(tx, mail) if mail.state == mails.State.WAITING else None
 
@@ -418,7 +421,7 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
     house = House(tmp_path)
     with house.installing.ledger.transaction() as tx:
-        moves.stage(tx, staged(1), START)
+        moves.stage(tx, staged(1), START, Trace())
     due = codec.envelope(staged(1), id="due", source="/test", subject="order-1")
     acts = []
     for _ in range(2):

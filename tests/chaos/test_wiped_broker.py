@@ -3,6 +3,7 @@ once written down comes to its end all the same, and each thing once."""
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,19 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def traced(directory: Path, **settings: Any) -> House:
+    """A house whose orders have a trace, which must not end with the broker."""
+    house = House(directory, **settings)
+    vars(house)["order"] = partial(house.order, traceparent=TRACE)
+    return house
+
+
 @pytest.fixture
 def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+    return traced(tmp_path)
 
 
 def once(house: House) -> None:
@@ -33,8 +44,10 @@ def once(house: House) -> None:
     assert [job.install_id for job in house.installer.installed] == ["order-1-g1"]
     assert len(house.smtp.sent) == 1
     assert house.parked() == []
-    said = house.said()
-    assert {"account.created", "install.completed", "mail.sent"} <= set(said)
+    events = house.events()
+    said = {event.type.removeprefix("sitecrew.").removesuffix(".v1") for event in events}
+    assert {"account.created", "install.completed", "mail.sent"} <= said
+    assert {event.traceparent for event in events} == {TRACE}
 
 
 # At each point of an order's life
@@ -102,7 +115,7 @@ def test_when_it_is_staged_and_waits_for_its_time(house: House) -> None:
 
 
 def test_while_it_is_being_installed(tmp_path: Path) -> None:
-    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house = traced(tmp_path, sites={"wordpress": {"stage": False}})
     house.installer.meanwhile = gate = Gate()
     house.order()
     house.turn_until(gate.reached.is_set)
@@ -113,7 +126,7 @@ def test_while_it_is_being_installed(tmp_path: Path) -> None:
 
 
 def test_after_the_installer_was_killed_in_the_middle(tmp_path: Path) -> None:
-    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house = traced(tmp_path, sites={"wordpress": {"stage": False}})
     gate = Gate()
     house.installer.meanwhile = lambda job: gate(job) if job.fence == 1 else None
     house.order()

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("completed", sa.Text),
         sa.Column("mail_state", sa.String(16), nullable=False),
         sa.Column("mail_cause", sa.Text),
+        sa.Column("trace", sa.Text, nullable=False),
         sa.Column("staged_at", Utc, nullable=False),
         sa.Column("started_at", Utc),
         sa.Column("finished_at", Utc),

@@ -27,11 +27,13 @@ def upgrade() -> None:
         sa.Column("message_id", sa.String(255)),
         sa.Column("cause", sa.Text),
         sa.Column("completed", sa.Text, nullable=False),
+        sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("sent_at", Utc),
         sa.PrimaryKeyConstraint("install_id", name="pk_mails"),
     )
     op.create_index("ix_mails_order_id", "mails", ["order_id"])
+    op.create_index("ix_mails_state", "mails", ["state"])
     op.create_index("ix_mails_wake_at", "mails", ["wake_at"])
 
 

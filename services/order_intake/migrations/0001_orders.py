@@ -34,11 +34,13 @@ def upgrade() -> None:
         sa.Column("cancel_reason", sa.String(200)),
         sa.Column("announcements", sa.Integer, nullable=False),
         sa.Column("announce_at", Utc),
+        sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_orders"),
         sa.UniqueConstraint("server", "username", name="uq_orders_server_username"),
     )
+    op.create_index("ix_orders_state", "orders", ["state"])
     op.create_index("ix_orders_announce_at", "orders", ["announce_at"])
 
 
