@@ -50,6 +50,8 @@ class Plan:
     """A broker that is there already; None: a private one."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings by dotted name that differ from those of a stack on one machine."""
+    patience: float = 30.0
+    """Seconds within which the services must work."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         crew = opened.enter_context(Crew())
         ready = _Ready(on_line)
         services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
-        ready.wait(crew)
+        ready.wait(crew, plan.patience)
         say(f"the services {', '.join(SERVICES)} run")
         yield Running(plan, config, broker_url, mailbox, crew, services, database)
         say("stopping")
@@ -124,9 +126,9 @@ class _Ready:
                 self._all.set()
         self._on_line(service, line)
 
-    def wait(self, crew: Crew) -> None:
-        """Raises SitecrewError if a service ends, or takes longer than half a minute."""
-        ends = monotonic() + 30
+    def wait(self, crew: Crew, patience: float) -> None:
+        """Raises SitecrewError if a service ends, or takes longer than so many seconds."""
+        ends = monotonic() + patience
         while not self._all.wait(0.1):
             ended = crew.first_ended(seconds=0)
             if ended or monotonic() > ends:

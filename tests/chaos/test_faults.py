@@ -745,6 +745,7 @@ def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun
     for number in range(1, 11):
         house.order(number)
     turn_until(house, lambda: len(worker._acting) == 10)
+    until(lambda: sum(hand.turn.running() for hand in worker._acting.values()) == 4, PATIENCE)
     stopping = threading.Thread(target=worker.drain, args=(consumer,))
     stopping.start()
     until(lambda: len(worker._acting) == 4, PATIENCE)

@@ -23,11 +23,13 @@ from schemas.values import Cause, CauseKind
 from tests.brokers import Brokers, Node, add_vhosts, eventually, gather, until
 from tests.house import Clock
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=3))
 SECONDS = 60.0
 """How long to wait for what must come back."""
+BOOT = 150.0
+"""How long a node may take that starts with all the queues of the tests before."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def confirm(publisher: Publisher, messages: Sequence[Message]) -> None:
     kept = list(messages)
 
     def is_confirmed() -> bool:
-        outcomes = publisher.publish(kept, SECONDS)
+        outcomes = publisher.publish(kept, BOOT)
         assert Outcome.UNKNOWN not in outcomes
         kept[:] = [message for message, outcome in zip(kept, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
         return not kept
@@ -104,10 +106,12 @@ def test_connections_closed_in_the_middle_of_publishing_lose_nothing(
 
     with ThreadPoolExecutor(1) as pool:
         publishing = pool.submit(publish)
-        until(lambda: bool(broker.depth(INTAKE_ORDERS)), SECONDS)
-        for _ in range(2):
-            cut_connections(broker, breakable_node)
-        stop.set()
+        try:
+            until(lambda: bool(broker.depth(INTAKE_ORDERS)), SECONDS)
+            for _ in range(2):
+                cut_connections(broker, breakable_node)
+        finally:
+            stop.set()
         outcomes = publishing.result(SECONDS)
     assert set(outcomes) == {Outcome.CONFIRMED}
     consume_until(broker, names(len(outcomes)))
@@ -287,7 +291,7 @@ def test_a_killed_node_loses_nothing_and_publisher_and_consumer_go_on(
         breakable_node.kill()
         meanwhile = pool.submit(confirm, publisher, [order(number) for number in range(5000, 5100)])
         breakable_node.start()
-        meanwhile.result(SECONDS)
+        meanwhile.result(BOOT)
     missing = names(5100)
 
     def come() -> bool:
@@ -313,7 +317,7 @@ def test_who_starts_before_the_broker_waits_for_it(broker: RabbitBroker, breakab
             consumer = early.consumer(INTAKE_ORDERS, 10)
             publishing = pool.submit(confirm, early.publisher(), [order(1)])
             breakable_node.start()
-            publishing.result(SECONDS)
+            publishing.result(BOOT)
         assert gather(consumer, 1, SECONDS)[0].message_id == "m1"
     finally:
         early.close()

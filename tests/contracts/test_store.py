@@ -381,6 +381,10 @@ def migrate(url: str) -> None:
 
 
 def test_four_replicas_may_migrate_at_once(url: str) -> None:
+    first = Store(url)
+    with first.transaction():
+        """SQLite lets one at a time turn a new file into one with a WAL, and the others fail at once."""
+    first.close()
     with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(migrate, [url] * 4))
     store = Store(url)

@@ -140,7 +140,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         ports = {f"sitecrew-{line['service']}": line["port"] for line in said if line["event"] == "health.listening"}
         plugin = rabbit.plugin_ports["rabbitmq_prometheus"]
         url = _prometheus_server(directory, {**ports, "rabbitmq": plugin}, opened)
-        api = opened.enter_context(httpx.Client(base_url=url, trust_env=False))
+        api = opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=SECONDS))
         seen = Observed(stack, ports, api)
         until(lambda: seen.finds("sum(up) == 4"), SECONDS)
         for record in [rule["record"] for rule in rules() if "record" in rule]:
@@ -192,7 +192,8 @@ def _is_ready(url: str) -> bool | None:
 def test_what_services_tell_is_in_good_form(observed: Observed) -> None:
     assert set(observed.ports) == {"sitecrew-order-intake", "sitecrew-installer", "sitecrew-mailer"}
     for port in observed.ports.values():
-        promtool("check", "metrics", given=httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=SECONDS)
+        promtool("check", "metrics", given=told.text)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=[rule.get("alert") or rule["record"] for rule in rules()])

@@ -42,7 +42,7 @@ def require_recipe() -> Path:
     return DOKUWIKI
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition; fail if it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -187,7 +187,7 @@ class TestWeb:
         with PhpWeb(tmp_path, "127.0.0.1", free_port(), router, log=tmp_path / "php.log") as web:
             page = urllib.request.urlopen(f"http://127.0.0.1:{web.port}/~alex/", timeout=5).read()
             assert page == b"page /~alex/"
-            assert len(left_behind(tmp_path)) > 4
+            assert soon(lambda: len(left_behind(tmp_path)) > 4)
         assert nothing_left(tmp_path)
 
     def test_a_port_in_use_is_refused(self, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def company(vhosts: Iterator[str], tmp_path_factory: pytest.TempPathFactory, sto
             opened.callback(stop, start(made, service, directory / f"{service}.log"))
         for service in ("order-intake", "installer", "mailer"):
             log = directory / f"{service}.log"
-            until(lambda log=log: '"service.started"' in log.read_text(), SECONDS)  # type: ignore[misc]
+            until(lambda log=log: '"service.started"' in log.read_text(), 3 * SECONDS)  # type: ignore[misc]
         yield made
     require_contract(line for log in directory.glob("*.log") for line in log.read_text().splitlines())
 

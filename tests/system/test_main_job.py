@@ -42,7 +42,7 @@ def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores
     settings = {
         "timer.every": "*/2 * * * * *",
         "installer.retry_first_seconds": 3,
-        "installer.lease_seconds": 3,
+        "installer.lease_seconds": 10,
         "mailer.smtp.timeout_seconds": 5,
         "sites.dokuwiki.installer": "archive",
         "sites.dokuwiki.recipe": str(DOKUWIKI),
@@ -59,7 +59,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores
     settings = {
         "timer.every": NEVER,
         "sites.static.stage": False,
-        "sites.wordpress.settle_seconds": 2,
+        "sites.wordpress.settle_seconds": 5,  # by then a batch has ended that a test before had called for
         **stores.settings(),
     }
     with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=next(vhosts), settings=settings)) as stack:
@@ -78,10 +78,12 @@ class TestTicking:
         done = threading.Event()
         looking = threading.Thread(target=_note_processes, args=(seen, done))
         looking.start()
-        order = crew.order()
-        crew.until("mail.sent", order)
-        done.set()
-        looking.join()
+        try:
+            order = crew.order()
+            crew.until("mail.sent", order)
+        finally:
+            done.set()
+            looking.join()
         canary = read_credentials(crew.letters(order)[0]).password.encode()
         places = [crew.running.plan.directory, *([stores.server.directory] if stores.server else [])]
         kept = [path for place in places for path in place.rglob("*") if path.is_file()]
@@ -99,10 +101,12 @@ class TestTicking:
         done = threading.Event()
         asking = threading.Thread(target=_ask, args=(url, answers, done))
         asking.start()
-        crew.publish(OrderReinstallRequested(order_id=order))
-        crew.until("mail.sent", order, count=2)
-        done.set()
-        asking.join()
+        try:
+            crew.publish(OrderReinstallRequested(order_id=order))
+            crew.until("mail.sent", order, count=2)
+        finally:
+            done.set()
+            asking.join()
         assert set(answers) == {200}
         assert len(crew.letters(order)) == 2
         assert crew.logs_in(order)

@@ -52,7 +52,7 @@ def api(managed_node: Node) -> Iterator[httpx.Client]:
     managed_node.ctl("await_startup")
     admin = urlsplit(managed_node.amqp_url)
     url = f"http://127.0.0.1:{managed_node.plugin_ports[MANAGEMENT]}/api"
-    with httpx.Client(base_url=url, auth=(admin.username or "", admin.password or "")) as api:
+    with httpx.Client(base_url=url, auth=(admin.username or "", admin.password or ""), timeout=60) as api:
         yield api
 
 
