@@ -20,7 +20,7 @@ from tests.brokers import Brokers, Clock, eventually, gather, until
 
 UNIT = timedelta(milliseconds=50)
 TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=4))
-SECONDS = 20.0
+SECONDS = 60.0
 """How long to wait for what must come."""
 
 
