@@ -61,6 +61,9 @@ from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
 from services.order_intake.intake import Intake
 from services.order_intake.rejections import refuse
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+"""A trace that a producer began."""
+
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
@@ -80,6 +83,11 @@ def new_database(*migrations: Path) -> bytes:
 
 
 _letters = cache(Letters)
+
+
+def kind(type: str) -> str:
+    """An event's type as the tests call it: `install.completed`."""
+    return type.removeprefix("sitecrew.").removesuffix(".v1")
 
 
 def failure(code: str, kind: CauseKind = CauseKind.TRANSIENT) -> Failed:
@@ -335,6 +343,12 @@ class House:
         self.batch.drain(consumer)
         self.settle()
 
+    def lie_still(self, steps: int, seconds: float) -> None:
+        """Let the time go by in steps, with the reconcilers, and without a batch."""
+        for _ in range(steps):
+            self.advance(seconds)
+            self.reconcile()
+
     def reconcile(self) -> None:
         self.look_around()
         self.settle()
@@ -393,7 +407,7 @@ class House:
         return [codec.decode(delivery.body) for delivery in heard]
 
     def said(self) -> list[str]:
-        return [event.type.removeprefix("sitecrew.").removesuffix(".v1") for event in self.events()]
+        return [kind(event.type) for event in self.events()]
 
     def parked(self) -> list[Delivery]:
         return self.broker.browse(PARKING, 1000)

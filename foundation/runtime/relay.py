@@ -134,11 +134,12 @@ class Relay:
 
     def _complain(self, kept: Sequence[tuple[Pending, Outcome]]) -> None:
         """One line for all that are alike: while a broker is away there may be thousands."""
-        counts = Counter((row.exchange, row.type, outcome) for row, outcome in kept)
-        last = {(row.exchange, row.type, outcome): row.message_id for row, outcome in kept}
-        for (exchange, type, outcome), count in counts.items():
-            names = {"exchange": exchange, "type": type, "message_id": last[exchange, type, outcome]}
-            _log.error("outbox.kept", outcome=outcome, messages=count, **names)
+        alike: dict[tuple[Outcome, str, str], list[str]] = {}
+        for row, outcome in kept:
+            alike.setdefault((outcome, row.type, row.exchange), []).append(row.message_id)
+        for (outcome, type, exchange), ids in alike.items():
+            names = {"type": type, "exchange": exchange, "message_id": ids[-1]}
+            _log.error("outbox.kept", outcome=outcome, messages=len(ids), **names)
 
     def _furnish(self) -> None:
         """Somebody has deleted a queue: the rows find it there when they are tried again."""

@@ -224,10 +224,14 @@ class Settings(BaseSettings):
     default_server: str = Field("local", description="server of orders that name none")
     log: Log = Log()
 
+    def stages(self, site_type: str) -> bool:
+        """Whether installs of this type wait for the timer's batch. So do those of a type that is gone from here."""
+        site = self.sites.get(site_type)
+        return site is None or site.stage
+
     def begins_at(self, site_type: str, due_at: datetime) -> datetime:
         """When an install that is due then is to begin: with the next batch, or at once if its type is not staged."""
-        site = self.sites.get(site_type)
-        return self.timer.first_tick(due_at) if site is None or site.stage else due_at
+        return self.timer.first_tick(due_at) if self.stages(site_type) else due_at
 
     @field_validator("sites")
     @classmethod

@@ -67,13 +67,7 @@ class Tx:
         self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
     def wake(
-        self,
-        data: Model,
-        queue: str,
-        subject: str | None,
-        cause: Origin | None = None,
-        *,
-        suspect: bool = False,
+        self, data: Model, queue: str, subject: str | None, cause: Origin | None = None, *, suspect: bool = False
     ) -> None:
         """Put an event into one queue now, for that queue's service only."""
         self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)

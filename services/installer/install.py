@@ -89,7 +89,9 @@ class Installing:
 
     def start(self, tx: Tx, event: Event[InstallStaged]) -> Settled | Act:
         """Claim the install. The row is the truth, the message only the wake-up."""
-        install = self._noted(tx, event) or installs.find(tx.connection, event.data.install_id)
+        # Known, as a rule, by the news of it; if not, another replica may be faster to note it than we are.
+        name = event.data.install_id
+        install = installs.find(tx.connection, name) or self._noted(tx, event) or installs.find(tx.connection, name)
         if install is None or install.state not in (State.STAGED, State.INSTALLING):
             return Done()
         if install.state == State.INSTALLING:
@@ -142,8 +144,7 @@ class Installing:
 
     def lane(self, site_type: str) -> str:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
-        site = self._settings.sites.get(site_type)
-        return INSTALLER_DUE if site is None or site.stage else INSTALLER_NOW
+        return INSTALLER_DUE if self._settings.stages(site_type) else INSTALLER_NOW
 
     def attempt_failed(self, tx: Tx, install: Install, cause: Cause, event: Origin) -> None:
         """Another attempt after a pause if the cause passes by itself; else failed for good."""

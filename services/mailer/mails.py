@@ -87,6 +87,10 @@ class Mail:
         """How often it was claimed since it was to be sent, or sent again."""
         return self.attempt - self.attempts_before
 
+    @property
+    def is_on_its_way(self) -> bool:
+        return self.state in (State.WAITING, State.SENDING)
+
     def rests(self, now: datetime) -> bool:
         """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
         if self.state == State.SENDING:
@@ -184,7 +188,7 @@ def counts(connection: Connection) -> dict[State, int]:
 
 def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
     """sent | failed | suppressed -> waiting, due now; None for one that is on its way, or is outdated."""
-    if mail.state in (State.WAITING, State.SENDING):
+    if mail.is_on_its_way:
         return None
     customer = mail.completed.customer.model_copy(update={"email": recipient} if recipient else {})
     return _move(

@@ -9,7 +9,7 @@ from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.mails import MailResend
 from services.mailer import mails
-from services.mailer.mails import Mail, State
+from services.mailer.mails import Mail
 
 _log = structlog.get_logger(__name__)
 
@@ -35,8 +35,8 @@ def _refuse(tx: Tx, event: Event[MailResend], mail: Mail | None) -> Settled:
     if mail is None:
         remedy = "see `sitecrew installs show` for what it waits for"
         return refuse(tx, event, None, "it has no letter, or is not installed", remedy)
-    if mail.state not in (State.WAITING, State.SENDING):
-        remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
-        return refuse(tx, event, mail.completed.order_id, "a newer install of the order has a letter", remedy)
-    remedy = "wait: it is sent, or fails, by itself"
-    return refuse(tx, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)
+    if mail.is_on_its_way:
+        remedy = "wait: it is sent, or fails, by itself"
+        return refuse(tx, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)
+    remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
+    return refuse(tx, event, mail.completed.order_id, "a newer install of the order has a letter", remedy)

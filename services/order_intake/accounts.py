@@ -141,14 +141,16 @@ def accept(tx: Tx, placed: OrderPlaced, title: str, server: str, trace: Trace) -
 def take_over(tx: Tx, order: Order) -> Order | None:
     """Claim an order whose worker was lost, or that failed; None if another was faster."""
     before = order.tries if order.state == OrderState.FAILED else order.tries_before
-    changes = {"tries": order.tries + 1, "tries_before": before, "cause": None, **_leased(tx.now)}
+    changes = {"tries": order.tries + 1, "tries_before": before, "cause": None, **_leased_until(tx.now + _LEASE)}
     return _move(tx, order, OrderState.ACCEPTED, **changes)
 
 
 def renew(tx: Tx, held: dict[str, int]) -> None:
     """Extend the leases of orders whose accounts are being created, given with their tries."""
     ours = or_(*[(orders.c.order_id == id) & (orders.c.tries == tries) for id, tries in held.items()])
-    tx.execute(update(orders).where(orders.c.state == OrderState.ACCEPTED, ours).values(**_leased(tx.now)))
+    tx.execute(
+        update(orders).where(orders.c.state == OrderState.ACCEPTED, ours).values(**_leased_until(tx.now + _LEASE))
+    )
 
 
 def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
@@ -168,23 +170,15 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
         order,
         OrderState.ACCEPTED,
         cause=cause,
-        lease_until=tx.now,
-        announce_at=tx.now + _PATIENCE,
         username=username,
+        **_leased_until(tx.now),
     )
 
 
 def given_back(tx: Tx, order: Order) -> Order | None:
     """Left for another worker at once; the claim was no try."""
     before = order.tries_before + 1
-    return _move(
-        tx,
-        order,
-        OrderState.ACCEPTED,
-        tries_before=before,
-        lease_until=tx.now,
-        announce_at=tx.now + _PATIENCE,
-    )
+    return _move(tx, order, OrderState.ACCEPTED, tries_before=before, **_leased_until(tx.now))
 
 
 def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
@@ -300,7 +294,7 @@ def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str
         "cancel_reason": None,
         "announcements": 0,
         "trace": trace,
-        **_leased(tx.now),
+        **_leased_until(tx.now + _LEASE),
         "created_at": tx.now,
         "updated_at": tx.now,
     }
@@ -312,8 +306,9 @@ def _announced(begins_at: datetime, number: int) -> dict[str, Any]:
     return {"announcements": number + 1, "announce_at": again_at}
 
 
-def _leased(now: datetime) -> dict[str, Any]:
-    return {"lease_until": now + _LEASE, "announce_at": now + _LEASE + _PATIENCE}
+def _leased_until(end: datetime) -> dict[str, Any]:
+    """A claim that ends then, and when to wake the order if nobody has taken it by itself."""
+    return {"lease_until": end, "announce_at": end + _PATIENCE}
 
 
 _AS_WE_SAW_IT = update(orders).where(

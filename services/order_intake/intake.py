@@ -260,7 +260,7 @@ class Intake:
         """Tell those who watch at once, and wake the installer when it is time."""
         site = self._settings.sites[order.site_type]
         staged = tx.emit(self._staged(order, site, due_at), order.order_id, cause)
-        tx.deliver(staged, INSTALLER_DUE if site.stage else INSTALLER_NOW, due_at)
+        tx.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
 
     def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:
         if order.account is None:

@@ -30,10 +30,9 @@ from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
 from tests.brokers import until
-from tests.house import Gate, House, Killed, Service, failure
+from tests.house import TRACE, Gate, House, Killed, Service, failure
 
 PATIENCE = 20.0
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 AT_ONCE = {"wordpress": {"stage": False}}
 EFFECTS = {
     "intake": ("account.created", INTAKE_ORDERS),

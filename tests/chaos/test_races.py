@@ -39,7 +39,7 @@ from services.order_intake import accounts
 from services.order_intake.__main__ import MIGRATIONS as INTAKE
 from services.order_intake.accounts import OrderState
 from services.order_intake.intake import Intake
-from tests.house import START, FakeServer, Gate, House, Service, failure, new_database
+from tests.house import START, FakeServer, Gate, House, Service, failure, kind, new_database
 
 PATIENCE = 20.0
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
@@ -81,7 +81,7 @@ class Replicas:
             return handler(tx, event)
 
     def counted(self) -> Counter[str]:
-        return Counter(pending.type.removeprefix("sitecrew.").removesuffix(".v1") for pending in self.said)
+        return Counter(kind(pending.type) for pending in self.said)
 
     def close(self) -> None:
         for store in self._stores:
@@ -234,9 +234,8 @@ def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> 
 
     def claim(number: int, ledger: Ledger) -> object:
         with ledger.transaction() as tx:
-            mail = mails.enter(tx, completed(number), mails.State.WAITING, Trace()) or mails.find(
-                tx, f"order-{number}-g1"
-            )
+            entered = mails.enter(tx, completed(number), mails.State.WAITING, Trace())
+            mail = entered or mails.find(tx, f"order-{number}-g1")
             assert mail is not None
             return mails.claim(tx, mail) if mail.state == mails.State.WAITING else None
 

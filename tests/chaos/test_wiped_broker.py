@@ -14,16 +14,13 @@ from schemas.installs import InstallCancel, InstallRetry
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
-from tests.house import Gate, House, Service, failure
+from tests.house import TRACE, Gate, House, Service, failure, kind
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     with capture_logs():
         yield
-
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def traced(directory: Path, **settings: Any) -> House:
@@ -45,8 +42,7 @@ def once(house: House) -> None:
     assert len(house.smtp.sent) == 1
     assert house.parked() == []
     events = house.events()
-    said = {event.type.removeprefix("sitecrew.").removesuffix(".v1") for event in events}
-    assert {"account.created", "install.completed", "mail.sent"} <= said
+    assert {"account.created", "install.completed", "mail.sent"} <= {kind(event.type) for event in events}
     assert {event.traceparent for event in events} == {TRACE}
 
 

@@ -12,7 +12,7 @@ from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejecte
 from schemas.values import CauseKind
 from services.installer.installs import State
 from services.order_intake.intake import MAX_TRIES
-from tests.house import Gate, House, failure
+from tests.house import TRACE, Gate, House, failure
 
 
 @pytest.fixture
@@ -82,12 +82,9 @@ def test_an_install_is_not_due_before_its_account_has_settled(tmp_path: Path) ->
 def test_an_install_that_waits_for_its_nightly_batch_is_not_taken_to_be_lost(tmp_path: Path) -> None:
     house = House(tmp_path, timer={"every": "0 3 * * *"})
     house.order()
-    for _ in range(15 * 6 + 1):  # from noon until after three
-        house.advance(600)
-        house.reconcile()
+    house.lie_still(15 * 6 + 1, seconds=600)  # from noon until after three
     assert house.said() == ["account.created", "install.staged"]
-    house.advance(3600)
-    house.reconcile()
+    house.lie_still(1, seconds=3600)
     assert house.said() == ["install.staged"] * 2, "but now: order intake and the installer both miss it"
 
 
@@ -354,9 +351,7 @@ def test_a_letter_that_a_reinstall_has_outdated_is_not_sent_after_the_newer_one(
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
     house.tick()
-    for _ in range(20):
-        house.advance(600)
-        house.reconcile()
+    house.lie_still(20, seconds=600)
     assert [message["Message-ID"] for message in house.smtp.sent] == ["<welcome.order-1-g2@hosting.example>"]
     assert house.said().count("install.completed") == 2, "nor is it asked for any more"
     command = house.publish(MailResend(install_id="order-1-g1"))
@@ -427,13 +422,12 @@ def test_run_now_calls_the_timer(house: House) -> None:
 
 
 def test_the_trace_of_the_producer_goes_all_the_way_to_the_letter(house: House) -> None:
-    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     event = house.order()
-    house.publish(event.data.model_copy(update={"order_id": "traced"}), "traced", traceparent=trace)
+    house.publish(event.data.model_copy(update={"order_id": "traced"}), "traced", traceparent=TRACE)
     house.settle()
     house.tick()
     traced = [event for event in house.events() if event.subject == "traced"]
-    assert [event.traceparent for event in traced] == [trace] * len(traced)
+    assert [event.traceparent for event in traced] == [TRACE] * len(traced)
     assert traced[-1].type == "sitecrew.mail.sent.v1"
 
 
@@ -537,9 +531,7 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.settings = before.model_copy(update={"sites": {"static": before.sites["static"]}})
     house.restart(house.intake)
     house.advance(11)
-    for _ in range(10):
-        house.advance(600)
-        house.reconcile()
+    house.lie_still(10, seconds=600)
     assert house.said() == ["account.failed"]
     (parked,) = house.parked()
     assert parked.headers["reason-code"] == "not_configured"
