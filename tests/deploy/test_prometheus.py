@@ -223,4 +223,4 @@ def test_a_healthy_system_is_quiet_and_what_goes_wrong_is_told_by_its_own_alert(
     eventually(lambda: observed.alerts("pending"), {"SitecrewParkingNotEmpty"}, SECONDS)
     told = [text for alert in observed.ask("alerts")["alerts"] for text in alert["annotations"].values()]
     assert [text for text in told if "error" in text or "<no value>" in text] == []
-    assert "About 1 more than a quarter of an hour ago wait for staff." in told
+    assert "At least 1 within a quarter of an hour. They wait for staff." in told
