@@ -1,14 +1,11 @@
 """Running a service: open what it needs, run its loops, stop them in the right order."""
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -26,6 +23,7 @@ from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
 from foundation.runtime.settings import Settings
+from foundation.runtime.signals import stop_on_signals
 from foundation.runtime.tx import Ledger
 from foundation.runtime.worker import Handlers, Refusal, Worker
 from foundation.store import Store, inbox, outbox
@@ -144,7 +142,7 @@ def serve(
     """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
     once. Returns the exit code: 1 if a loop broke."""
     logs.configure(name, settings.log.level)
-    stop, working = _stop_on_signals(), threading.Event()
+    stop, working = stop_on_signals(), threading.Event()
     metrics, pulse = Metrics(name), Pulse()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
     with _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
@@ -240,16 +238,3 @@ def _until_reached(attempt: Callable[[], object], stop: threading.Event) -> bool
         else:
             return True
     return False
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return stop

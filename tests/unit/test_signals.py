@@ -1,0 +1,70 @@
+"""A process that is told to stop, whichever of its threads takes the signal."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house import PATIENCE
+
+PROGRAM = """
+import threading
+from foundation.runtime.signals import stop_on_signals
+
+stop, for_ever = stop_on_signals(), threading.Event()
+
+def work():
+    stop.wait()
+    print("told", flush=True)
+    {then}
+
+working = threading.Thread(target=work)
+working.start()
+print(threading.main_thread().native_id, working.native_id, flush=True)
+working.join()
+"""
+
+Child = subprocess.Popen[str]
+
+
+def run(then: str) -> Child:
+    return subprocess.Popen([sys.executable, "-c", PROGRAM.format(then=then)], stdout=subprocess.PIPE, text=True)
+
+
+def line(child: Child) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+@pytest.fixture
+def obedient() -> Iterator[Child]:
+    with run("pass") as child:
+        yield child
+        child.kill()
+
+
+@pytest.fixture
+def busy() -> Iterator[Child]:
+    with run("for_ever.wait()") as child:
+        yield child
+        child.kill()
+
+
+@pytest.mark.parametrize("thread", ["main", "working"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_any_thread_stops_the_process(obedient: Child, thread: str, number: int) -> None:
+    threads = dict(zip(("main", "working"), map(int, line(obedient).split()), strict=True))
+    os.kill(threads[thread], number)  # Linux begins its choice of a thread with the one that is named
+    assert line(obedient) == "told"
+    assert obedient.wait(PATIENCE) == 0
+
+
+def test_a_second_signal_ends_the_process_at_once(busy: Child) -> None:
+    line(busy)
+    busy.terminate()
+    assert line(busy) == "told"
+    busy.terminate()
+    assert busy.wait(PATIENCE) == 128 + signal.SIGTERM
