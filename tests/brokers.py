@@ -88,7 +88,7 @@ def node(directory: Path, *plugins: str) -> Iterator[Node]:
 def _made(directory: Path, plugins: tuple[str, ...]) -> RabbitContainer | PrivateRabbit:
     image = IMAGE or (_USUAL if available(_USUAL) else None)
     try:
-        return RabbitContainer(image) if image else PrivateRabbit(directory, plugins=plugins, patience=90)
+        return RabbitContainer(image) if image else PrivateRabbit(directory, plugins=plugins, patience=150)
     except ConfigurationError as missing:
         raise NoBroker(f"no TEST_AMQP_URL; {missing}") from None
 

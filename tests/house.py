@@ -66,6 +66,9 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
+PATIENCE = 60.0
+"""Seconds to wait for what must come, on a machine that may be busy."""
+
 
 class Killed(BaseException):
     """The process ends here. Raised in an act, it leaves the act without any outcome, as a kill does."""
@@ -308,7 +311,7 @@ class House:
 
     def settle(self) -> None:
         """Until nothing moves any more at this moment."""
-        deadline = monotonic() + 20
+        deadline = monotonic() + PATIENCE
         while True:
             moved = sum(service.turn() for service in self.services)
             if not moved and all(service.idle for service in self.services):
@@ -317,7 +320,7 @@ class House:
 
     def turn_until(self, reached: Callable[[], Any]) -> None:
         """Let everything move until something is so, which may be in the middle of an act."""
-        deadline = monotonic() + 20
+        deadline = monotonic() + PATIENCE
         while not reached():
             assert monotonic() < deadline, "it does not come to that"
             for service in self.services:
@@ -337,7 +340,7 @@ class House:
     def tick(self) -> None:
         """One batch of the timer, and all that follows from it."""
         consumer = self.broker.consumer(INSTALLER_DUE, 4)
-        deadline = monotonic() + 20
+        deadline = monotonic() + PATIENCE
         while self.batch.turn(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
             assert monotonic() < deadline, "the batch does not come to an end"
         self.batch.drain(consumer)
@@ -441,4 +444,4 @@ class Gate:
 
     def __call__(self, _job: Job) -> None:
         self.reached.set()
-        assert self.opened.wait(20), "nobody opened the gate"
+        assert self.opened.wait(PATIENCE), "nobody opened the gate"

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import compress
-from queue import Empty, SimpleQueue
+from queue import Empty
+from queue import Queue as Waiting
 from time import monotonic
 from typing import Any
 
@@ -418,7 +419,8 @@ class RabbitConsumer:
         self._queue = queue
         self._prefetch = prefetch
         self._watched = watched
-        self._arrived: SimpleQueue[Delivery | None] = SimpleQueue()
+        # Not a SimpleQueue: where another thread is quicker, its get may outlast every timeout (CPython 3.11).
+        self._arrived: Waiting[Delivery | None] = Waiting()
         self._woken = False
         self._unsettled: dict[int, None] = {}
         self._epoch = 0

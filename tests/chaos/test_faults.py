@@ -30,9 +30,8 @@ from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
 from tests.brokers import until
-from tests.house import TRACE, Gate, House, Killed, Service, failure
+from tests.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
 
-PATIENCE = 20.0
 AT_ONCE = {"wordpress": {"stage": False}}
 EFFECTS = {
     "intake": ("account.created", INTAKE_ORDERS),

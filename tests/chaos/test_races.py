@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ from structlog.testing import capture_logs
 
 from foundation.broker import codec
 from foundation.broker.topology import INSTALLER_NOW
+from foundation.errors import StoreUnreachable
 from foundation.runtime.relay import Relay
 from foundation.runtime.sealing import Sealer, generate_keys
 from foundation.runtime.settings import Settings
@@ -39,9 +41,8 @@ from services.order_intake import accounts
 from services.order_intake.__main__ import MIGRATIONS as INTAKE
 from services.order_intake.accounts import OrderState
 from services.order_intake.intake import Intake
-from tests.house import START, FakeServer, Gate, House, Service, failure, kind, new_database
+from tests.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
 
-PATIENCE = 20.0
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
 ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
 
@@ -339,7 +340,8 @@ class Crowd:
 
     def _reconcile(self, ledger: Ledger) -> None:
         while not self.stop.wait(0.01):
-            self.house.reconciler.recover(ledger)
+            with suppress(StoreUnreachable):
+                self.house.reconciler.recover(ledger)
 
     def _installing(self) -> Installing:
         house = self.house

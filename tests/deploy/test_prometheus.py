@@ -151,7 +151,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 
 def _rabbit(directory: Path) -> PrivateRabbit:
     try:
-        return PrivateRabbit(directory, plugins=("rabbitmq_prometheus",), patience=90)
+        return PrivateRabbit(directory, plugins=("rabbitmq_prometheus",), patience=150)
     except ConfigurationError as missing:
         _without(missing)
 

@@ -24,9 +24,8 @@ from schemas.envelope import Event
 from schemas.orders import OrderCancelled
 from services.installer import batch as batch_module
 from services.installer.batch import Batches
-from tests.house import Clock, new_database
+from tests.house import PATIENCE, Clock, new_database
 
-PATIENCE = 20.0
 CONCURRENCY = 2
 
 
@@ -112,27 +111,19 @@ def test_what_comes_while_a_batch_works_is_part_of_it(station: Station) -> None:
     assert station.done == [*"abcd"]
 
 
-def test_when_the_time_is_up_what_is_begun_is_finished_and_the_rest_waits_for_the_next_tick(station: Station) -> None:
-    begun = threading.Semaphore(0)
-    go = threading.Event()
+def test_when_the_time_is_up_what_is_begun_is_finished_and_the_rest_waits_for_the_next_tick(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time_is_up, drain = threading.Event(), station.worker.drain
 
-    def act() -> None:
-        begun.release()
-        assert go.wait(PATIENCE)
+    def draining(consumer: Consumer) -> None:
+        time_is_up.set()
+        drain(consumer)
 
-    def open_the_gate() -> None:
-        for _ in range(CONCURRENCY):
-            assert begun.acquire(timeout=PATIENCE)
-        until(lambda: monotonic() - began > 0.2)
-        go.set()
-
-    station.acting(act)
+    monkeypatch.setattr(station.worker, "drain", draining)
+    station.acting(lambda: time_is_up.wait(PATIENCE))
     station.put(*"abcde")
-    began = monotonic()
-    helper = threading.Thread(target=open_the_gate)
-    helper.start()
-    station.batches(budget_seconds=0.1).run_once(station.stop)
-    helper.join(PATIENCE)
+    station.batches(budget_seconds=1).run_once(station.stop)
     assert len(station.done) == CONCURRENCY
     assert station.depth() == 3
     assert station.pulse.silences() == {}, "between ticks there is no loop that seems to stand still"

@@ -51,7 +51,8 @@ def ask(broker: Patient, pulse: Pulse, metrics: Metrics) -> Iterator[Ask]:
     server = HealthServer("127.0.0.1:0", "x.listen", pulse.require_beating, probes, metrics.registry)
     with ExitStack() as opened:
         opened.callback(server.close)
-        client = opened.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False))
+        url = f"http://127.0.0.1:{server.port}"
+        client = opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
         yield client.get
 
 
@@ -133,7 +134,7 @@ def test_who_hangs_up_before_the_answer_leaves_no_traceback_between_the_log_line
         caller.sendall(b"GET /metr")
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     ask("/livez")  # was taken after the other one
-    until(lambda: not any("process_request" in thread.name for thread in threading.enumerate()), 10)
+    until(lambda: not any("process_request" in thread.name for thread in threading.enumerate()), 60)
     assert capsys.readouterr().err == ""
 
 

@@ -22,9 +22,8 @@ from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
 from schemas.accounts import AccountFailed
 from schemas.values import Cause, CauseKind
-from tests.house import Clock, new_database
+from tests.house import PATIENCE, Clock, new_database
 
-PATIENCE = 20.0
 LADDER = Ladder(levels=6)
 """It reaches 63 seconds."""
 CAUSE = Cause(code="on_purpose", kind=CauseKind.TRANSIENT, detail="on purpose", remedy="none")

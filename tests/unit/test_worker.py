@@ -29,9 +29,8 @@ from schemas.envelope import Event
 from schemas.installs import CommandRefused
 from schemas.orders import OrderCancelled
 from schemas.values import Cause, CauseKind
-from tests.house import Clock, Killed, failure, new_database
+from tests.house import PATIENCE, Clock, Killed, failure, new_database
 
-PATIENCE = 20.0
 CAUSE = Cause(code="on_purpose", kind=CauseKind.TRANSIENT, detail="on purpose", remedy="none")
 
 
@@ -126,6 +125,9 @@ class Lane:
         ends = monotonic() + PATIENCE
         while not reached():
             assert monotonic() < ends, "it does not come to that"
+
+    def turn_until(self, reached: Callable[[], object]) -> None:
+        self.until(lambda: (self.turn(), reached())[1])
 
     def kill(self) -> None:
         """Whatever was not settled is the broker's again, and somebody starts the service anew."""
@@ -533,8 +535,7 @@ def test_what_was_handed_out_before_is_handled_alone_after_its_neighbours(lane: 
     lane.kill()
     acting = lane.hold()
     lane.send(*"efgh")
-    lane.until(lambda: lane.turn() and acting.at_work)
-    lane.until(lambda: acting.at_work >= {*"efgh"})
+    lane.turn_until(lambda: acting.at_work >= {*"efgh"})
     acting.go.set()
     lane.rest()
     assert sorted(acting.recorded) == [*"abcdefgh"]
@@ -565,10 +566,9 @@ def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane, monk
     lane.kill()
     hanging = lane.hold()
     lane.send("b")
-    lane.until(lambda: lane.turn() and hanging.at_work == {"b"})
+    lane.turn_until(lambda: hanging.at_work == {"b"})
     monkeypatch.setattr(worker_module, "_HANGING", 0.0)
-    lane.until(lambda: lane.turn() or hanging.at_work == {"a", "b"})
-    lane.until(lambda: hanging.at_work == {"a", "b"})
+    lane.turn_until(lambda: hanging.at_work == {"a", "b"})
     assert acting.recorded == []
 
 
@@ -678,6 +678,7 @@ def test_draining_waits_for_the_database_rather_than_forget_what_was_done(lane: 
     acting = lane.hold()
     lane.send("a")
     lane.turn()
+    lane.until(lambda: acting.at_work)
     acting.go.set()
     with store_fails(lane.store):
         lane.worker.drain(lane.consumer)
