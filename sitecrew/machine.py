@@ -50,7 +50,7 @@ class Plan:
     """A broker that is there already; None: a private one."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings by dotted name that differ from those of a stack on one machine."""
-    patience: float = 30.0
+    patience: float = 90.0
     """Seconds within which the services must work."""
 
 

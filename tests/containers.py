@@ -29,7 +29,7 @@ def available(image: str) -> bool:
         client = docker.from_env(timeout=60)
         try:
             return bool(client.images.list(name=image) or client.images.pull(image))
-        except docker.errors.DockerException:
+        except (docker.errors.DockerException, OSError):
             return False
         finally:
             client.close()

@@ -43,7 +43,7 @@ class Postgres:
 
     def start(self) -> None:
         self._child.start()
-        self._child.ready(self._answers, 30, "read its log")
+        self._child.ready(self._answers, 90, "read its log")
 
     def kill(self) -> None:
         """As a power failure would."""
@@ -82,7 +82,7 @@ def running(programs: Path) -> Iterator[Postgres]:
         yield server
     finally:
         server.kill()
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)  # a child of the server may still end
 
 
 @dataclass(frozen=True)

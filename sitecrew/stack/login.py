@@ -11,7 +11,7 @@ from foundation.errors import NotFound
 from sitecrew.stack.mailbox import read_message
 
 _DASHBOARD = ('id="wpwrap"', 'id="adminmenu"')
-_SECONDS = 15.0
+_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class PrivateMariaDB:
     the socket. Raises `ConfigurationError` if MariaDB is not installed, or if our user id has no name.
     """
 
-    def __init__(self, directory: Path, *, patience: float = 30.0) -> None:
+    def __init__(self, directory: Path, *, patience: float = 90.0) -> None:
         self.directory = directory.resolve()
         self.admin_user = _our_name()
         self.version = ""

@@ -8,7 +8,7 @@ from foundation.errors import ConfigurationError
 from sitecrew.stack.ports import accepts, require_free
 from sitecrew.stack.processes import PATH, Child, Command
 
-_PATIENCE = 10.0  # seconds
+_PATIENCE = 60.0  # seconds
 _WORKERS = 4  # with one, a page that asks its own site for something would wait for itself
 
 

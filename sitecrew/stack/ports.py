@@ -5,16 +5,19 @@ import socket
 
 from foundation.errors import Refused
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port that nobody listens on at 127.0.0.1 just now.
+    """A port that nobody listens on at 127.0.0.1 just now, and none that was given before.
 
     Taken from below the range that outgoing connections are given (32768 and up): from that range a client that
     keeps trying to reach a stopped server can be given the server's own port, and then the server cannot come back.
     """
     while True:
         port = random.randint(20000, 32000)
-        if not port_taken("127.0.0.1", port):
+        if port not in _given and not port_taken("127.0.0.1", port):
+            _given.add(port)
             return port
 
 

@@ -48,7 +48,7 @@ class PrivateRabbit:
         port: int | None = None,
         plugins: tuple[str, ...] = (),
         settings: Mapping[str, str] | None = None,
-        patience: float = 60.0,
+        patience: float = 90.0,
     ) -> None:
         self.directory = directory.resolve()
         self.port = port or free_port()

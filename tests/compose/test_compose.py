@@ -107,14 +107,17 @@ class Placed:
 
     def __init__(self, broker: RabbitBroker, count: int) -> None:
         self.ids = [f"composed-{next(_numbers)}" for _ in range(count)]
-        self.events: list[Event[Any]] = []
+        self.events: dict[str, Event[Any]] = {}
+        """Each once, by its id: a service that dies before it knows that the broker has an event sends it again."""
         self._watcher = broker.watch("events", "#")
         outcomes = broker.publisher().publish([_order(id) for id in self.ids])
         assert set(outcomes) == {"confirmed"}
 
     def said(self, name: str) -> list[Event[Any]]:
-        self.events += [codec.decode(delivery.body) for delivery in self._watcher.take(1000, 0.2)]
-        return [e for e in self.events if e.type == f"sitecrew.{name}.v1" and e.subject in self.ids]
+        for delivery in self._watcher.take(1000, 0.2):
+            event = codec.decode(delivery.body)
+            self.events[event.id] = event
+        return [e for e in self.events.values() if e.type == f"sitecrew.{name}.v1" and e.subject in self.ids]
 
     def wait_for(self, name: str, count: int | None = None) -> None:
         until(lambda: len(self.said(name)) >= (count or len(self.ids)), SECONDS)
@@ -132,11 +135,9 @@ def test_four_installers_share_forty_orders_and_each_gets_one_of_everything(
 ) -> None:
     placed = Placed(broker, ORDERS)
     placed.wait_for("mail.sent")
-    workers = Counter(event.data.worker for event in placed.said("install.started"))
-    assert len(workers) == 4
-    assert sum(workers.values()) == ORDERS
+    assert len({event.data.worker for event in placed.said("install.started")}) == 4
     for url in {event.data.site.url for event in placed.said("install.completed")}:
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=SECONDS).status_code == 200
     _audit(composed, broker, placed)
 
 
@@ -154,7 +155,8 @@ def test_a_rolling_restart_of_the_installers_loses_nothing_and_does_nothing_twic
 def test_prometheus_finds_every_replica_and_the_broker(composed: Composed) -> None:
     def up() -> dict[str, int]:
         query = {"query": "sum by (job) (up)"}
-        answer = httpx.get(f"http://127.0.0.1:{composed.prometheus}/api/v1/query", params=query, trust_env=False)
+        url = f"http://127.0.0.1:{composed.prometheus}/api/v1/query"
+        answer = httpx.get(url, params=query, trust_env=False, timeout=SECONDS)
         return {found["metric"]["job"]: int(found["value"][1]) for found in answer.json()["data"]["result"]}
 
     wanted = {"sitecrew-order-intake": 1, "sitecrew-installer": 4, "sitecrew-mailer": 1, "rabbitmq": 1}

@@ -16,6 +16,8 @@ import pytest
 
 import sitecrew.stack.web
 from foundation.hosting.databases import MariaDatabases
+from sitecrew.stack.mariadb import greeting
+from sitecrew.stack.ports import free_port
 
 DOKUWIKI = Path(__file__).parent.parent.parent / "var/recipes/dokuwiki/dokuwiki.toml"
 """Where script/bootstrap has it made."""
@@ -79,7 +81,7 @@ class Daemon:
         """End it and its children; no error if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @contextlib.contextmanager
@@ -89,7 +91,7 @@ def mariadb() -> Iterator[tuple[MariaDatabases, Daemon]]:
     with scratch() as directory:
         daemon = _mariadb_daemon(directory)
         try:
-            eventually((directory / "sock").exists)
+            eventually(lambda: greeting(directory / "sock") is not None)
             yield MariaDatabases(user="root", socket=directory / "sock"), daemon
         finally:
             daemon.stop()
@@ -123,7 +125,7 @@ def php_web(root: Path) -> Iterator[str]:
 
 def _php_daemon(root: Path) -> tuple[Daemon, str]:
     for _ in range(20):
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         process = subprocess.Popen(
             ["php", "-d", "display_errors=stderr", "-S", address, "-t", str(root), str(_ROUTER)],
             env={**os.environ, "PHP_CLI_SERVER_WORKERS": "4"},
@@ -137,12 +139,6 @@ def _php_daemon(root: Path) -> tuple[Daemon, str]:
         if process.poll() is None:
             return daemon, address
     raise AssertionError("no free port")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _accepts(address: str) -> bool:

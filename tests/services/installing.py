@@ -50,7 +50,7 @@ def new_job(server: LocalServer, *, own_domain: bool = False, title: str = 'A & 
         title=title,
         admin_email="ann@example.org",
         seal=partial(seal, bytes(KEY.public_key)),
-        deadline=datetime.now(UTC) + timedelta(seconds=60),
+        deadline=datetime.now(UTC) + timedelta(seconds=600),
     )
 
 
@@ -99,7 +99,7 @@ def killed_at(name: str, installer: SiteInstaller, job: Job, server: LocalServer
     """Install in a process of its own, which dies by SIGKILL where the step begins."""
     process = multiprocessing.get_context("spawn").Process(target=_doomed, args=(name, installer, job, server))
     process.start()
-    process.join(60)
+    process.join(200)
     assert process.exitcode == -signal.SIGKILL
 
 

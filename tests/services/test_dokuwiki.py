@@ -180,9 +180,9 @@ def test_a_step_that_hangs_is_stopped_with_all_its_children(
     hangs = f"""run = ["sh", "-c", "{script}"]\n"""
     installer = changed('php = ["{{ recipe }}/administrator.php"]\n', hangs)
     recipe = installer.recipe.read_text()
-    installer.recipe.write_text(recipe.replace("seconds = 30", "seconds = 1"))
+    installer.recipe.write_text(recipe.replace("seconds = 30", "seconds = 5"))
     job = new_job(web_host)
-    with pytest.raises(Failed, match="timeout: step 'administrator' was stopped after 1 s") as failure:
+    with pytest.raises(Failed, match="timeout: step 'administrator' was stopped after 5 s") as failure:
         installer.install(job, web_host, quietly)
     assert failure.value.cause.kind is CauseKind.TRANSIENT
     eventually(lambda: ended(int((tmp_path / "pid").read_text())))

@@ -73,7 +73,7 @@ def furnish(home: Path) -> None:
 
 def ask(server: LocalServer, path: str, host: str = "", method: str = "GET") -> httpx.Response:
     """The path goes out as it is: httpx would tidy up its dots."""
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         request = client.build_request(method, f"http://{server.web_address}/", headers={"Host": host or "ann.example"})
         request.extensions["target"] = path.encode()
         return client.send(request)

@@ -36,7 +36,7 @@ def letter(recipient: str = "alex@customer.example", text: str = "Hello\n") -> E
 
 
 def plain(mailbox: Mailbox) -> Smtp:
-    return Smtp(mailbox.host, mailbox.port, "none", timeout=5.0, helo="sitecrew.example")
+    return Smtp(mailbox.host, mailbox.port, "none", timeout=60.0, helo="sitecrew.example")
 
 
 def failure(attempt: Callable[[], object]) -> Cause:
@@ -109,7 +109,7 @@ def test_threads_may_share_one_sender(mailbox: Mailbox) -> None:
     threads = [threading.Thread(target=smtp.send, args=(letter(f"c{n}@customer.example"),)) for n in range(8)]
     for thread in threads:
         thread.start()
-    assert len(mailbox.wait_for(8)) == 8
+    assert len(mailbox.wait_for(8, timeout=60)) == 8
     for thread in threads:
         thread.join()
 
@@ -229,7 +229,7 @@ def secure(tmp_path: Path, localhost: tuple[ssl.SSLContext, Path]) -> Iterator[S
         "authenticator": authenticate,
     }
     with Mailbox(tmp_path / "mail", options=options) as opened:
-        yield Smtp("localhost", opened.port, "starttls", "sitecrew", PASSWORD, timeout=5.0, ca_file=pem)
+        yield Smtp("localhost", opened.port, "starttls", "sitecrew", PASSWORD, timeout=60.0, ca_file=pem)
 
 
 def test_a_letter_goes_out_encrypted_and_logged_in(secure: Smtp, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_letter_goes_out_encrypted_and_logged_in(secure: Smtp, tmp_path: Path)
 def test_a_letter_goes_out_over_tls_from_the_first_byte(tmp_path: Path, localhost: tuple[ssl.SSLContext, Path]) -> None:
     context, pem = localhost
     with Mailbox(tmp_path, tls=context) as opened:
-        Smtp("localhost", opened.port, "tls", timeout=5.0, ca_file=pem).send(letter())
+        Smtp("localhost", opened.port, "tls", timeout=60.0, ca_file=pem).send(letter())
         assert len(opened.messages()) == 1
 
 
@@ -327,7 +327,7 @@ def test_a_check_fails_as_sending_would(secure: Smtp) -> None:
 def scripted(greeting: str, answers: Mapping[str, str]) -> Iterator[Smtp]:
     """A server that greets once and answers by the first word of each line; without an answer it hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(10.0)
+        listener.settimeout(60.0)
 
         def converse() -> None:
             connection, _ = listener.accept()
@@ -341,7 +341,7 @@ def scripted(greeting: str, answers: Mapping[str, str]) -> Iterator[Smtp]:
 
         thread = threading.Thread(target=converse)
         thread.start()
-        yield Smtp("127.0.0.1", listener.getsockname()[1], "none", timeout=5.0, helo="sitecrew.example")
+        yield Smtp("127.0.0.1", listener.getsockname()[1], "none", timeout=60.0, helo="sitecrew.example")
         thread.join()
 
 

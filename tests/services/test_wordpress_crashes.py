@@ -96,7 +96,7 @@ def test_two_workers_at_once_leave_one_site_that_opens(web_host: LocalServer, wo
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(200)
     assert failures in ([], ["superseded"])
     assert opens(web_host, sites[2])
     assert len(databases_of(web_host, job)) == 1
@@ -129,7 +129,7 @@ def test_a_php_that_hangs_is_stopped_with_all_its_children(
     hangs = only_at("install.php", f"sleep 1000 & echo $! > {tmp_path}/pid; wait")
     job = new_job(web_host)
     with pytest.raises(Failed, match="timeout") as failure:
-        replace(wordpress, php=shim(tmp_path, hangs), php_seconds=1).install(job, web_host, quietly)
+        replace(wordpress, php=shim(tmp_path, hangs), php_seconds=5).install(job, web_host, quietly)
     assert failure.value.cause.kind is CauseKind.TRANSIENT
     eventually(lambda: ended(int((tmp_path / "pid").read_text())))
     assert_untouched(web_host, job)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,11 +30,8 @@ from tests.brokers import Brokers, eventually, gather, until
 from tests.postgres import Stores
 from tests.system.watching import require_contract
 
-# One worker starts the services once. With a given broker, conftest.py has put all its tests into one group.
-pytestmark = pytest.mark.timeout(120)
-
 UNIT_MS, LEVELS = 100, 18
-SECONDS = 30.0
+SECONDS = 60.0
 """How long to wait for what must come."""
 
 PATIENT = ("--timeout", "60")
@@ -219,9 +217,10 @@ def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None
     assert (ran.exit_code, ran.stdout) == (0, "first\n")
     told = [json.loads(line)["state"] for line in ran.stderr.splitlines()]
     assert told == ["account created", "staged", "installing", "installed", "mailed"]
+    eventually(lambda: company.install("first")["mail"]["state"], "sent", SECONDS)
     install = company.install("first")
-    assert (install["state"], install["mail"]["state"]) == ("installed", "sent")
-    assert httpx.get(install["url"]).status_code == 200
+    assert install["state"] == "installed"
+    assert httpx.get(install["url"], timeout=SECONDS).status_code == 200
     assert company.letters_to("first") == 1
 
 
@@ -274,7 +273,7 @@ def test_a_reinstall_is_followed_as_a_generation_of_its_own(company: Company) ->
     ran = company.sitecrew("order", "reinstall", "again", "--blog-name", "Second try", "--wait", "--json")
     (life,) = ran.json
     assert (ran.exit_code, life["state"], life["install_id"]) == (0, "mailed", "again-g2")
-    assert "Second try" in httpx.get(life["url"]).text
+    assert "Second try" in httpx.get(life["url"], timeout=SECONDS).text
     assert company.letters_to("again") == 2
 
 
@@ -283,7 +282,7 @@ def test_a_pending_install_is_cancelled_and_then_neither_cancelled_nor_retried_a
     until(lambda: company.sitecrew("installs", "show", "pending").exit_code == 0, SECONDS)
     listed = company.sitecrew("installs", "list", "--state", "pending", "--order", "pending")
     assert "staged" in listed.stdout
-    assert "in 60m" in listed.stdout
+    assert re.search(r" in (60|5\d)m ", listed.stdout)
     ran = company.sitecrew("installs", "cancel", "pending", "--reason", "by mistake", *PATIENT)
     assert (ran.exit_code, ran.stdout) == (0, "pending-g1  cancelled  by mistake\n")
     for verb in ("cancel", "retry"):

@@ -87,7 +87,7 @@ def test_an_order_is_installed_as_it_was_sent_and_its_letter_arrives(shop: Shop,
     assert ran == Ran(0, f"Order {order[0]} is placed: the broker has it.\n", "")
     completed = crew.until("install.completed", order[0]).data
     assert (completed.customer.name, completed.customer.email, completed.site.title) == order[3:]
-    assert httpx.get(completed.site.url).status_code == 200
+    assert httpx.get(completed.site.url, timeout=60).status_code == 200
     crew.until("mail.sent", order[0])
     assert len(crew.letters(order[0])) == 1
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -127,7 +127,7 @@ def watched(plan: Plan) -> Iterator[Watched]:
     written is held against the contract of log lines."""
     stop = Flag()
     lines: list[str] = []
-    with stack(replace(plan, patience=90), ignore_news, lambda _name, line: lines.append(line)) as running:
+    with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
         settings = load(running.config)
         broker = broker_of(settings, "test")
         guard = Thread(target=running.supervise, args=(stop, ignore_news))
