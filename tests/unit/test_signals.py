@@ -27,11 +27,23 @@ print(threading.main_thread().native_id, working.native_id, flush=True)
 working.join()
 """
 
+STARTING = """
+import threading
+import sitecrew.__main__
+
+def start(prog_name):
+    print("starting", flush=True)
+    threading.Event().wait()
+
+sitecrew.__main__.app = start
+sitecrew.__main__.main()
+"""
+
 Child = subprocess.Popen[str]
 
 
-def run(then: str) -> Child:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM.format(then=then)], stdout=subprocess.PIPE, text=True)
+def run(program: str) -> Child:
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
 
 def line(child: Child) -> str:
@@ -41,14 +53,14 @@ def line(child: Child) -> str:
 
 @pytest.fixture
 def obedient() -> Iterator[Child]:
-    with run("pass") as child:
+    with run(PROGRAM.format(then="pass")) as child:
         yield child
         child.kill()
 
 
 @pytest.fixture
 def busy() -> Iterator[Child]:
-    with run("for_ever.wait()") as child:
+    with run(PROGRAM.format(then="for_ever.wait()")) as child:
         yield child
         child.kill()
 
@@ -68,3 +80,14 @@ def test_a_second_signal_ends_the_process_at_once(busy: Child) -> None:
     assert line(busy) == "told"
     busy.terminate()
     assert busy.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+def test_one_that_only_starts_ends_at_once_and_by_a_handler_of_its_own() -> None:
+    """Without a handler, the first process of a container would not end: 143, and not -15."""
+    with run(STARTING) as child:
+        try:
+            assert line(child) == "starting"
+            child.terminate()
+            assert child.wait(PATIENCE) == 128 + signal.SIGTERM
+        finally:
+            child.kill()
