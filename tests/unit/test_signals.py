@@ -30,12 +30,13 @@ working.join()
 STARTING = """
 import threading
 import sitecrew.__main__
+import sitecrew.cli.root
 
 def start(prog_name):
     print("starting", flush=True)
     threading.Event().wait()
 
-sitecrew.__main__.app = start
+sitecrew.cli.root.app = start
 sitecrew.__main__.main()
 """
 
