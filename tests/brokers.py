@@ -42,6 +42,8 @@ IMAGE = os.environ.get("TEST_RABBITMQ_IMAGE")
 _USUAL = "rabbitmq:4-management"
 MANAGEMENT = "rabbitmq_management"
 """The plugin with RabbitMQ's HTTP API."""
+BOOT = 150.0
+"""Seconds that a node may take that starts with all the queues of the tests before."""
 _VHOSTS = 60
 """Virtual hosts for each worker; a hundred are made in less than two seconds."""
 
@@ -88,7 +90,7 @@ def node(directory: Path, *plugins: str) -> Iterator[Node]:
 def _made(directory: Path, plugins: tuple[str, ...]) -> RabbitContainer | PrivateRabbit:
     image = IMAGE or (_USUAL if available(_USUAL) else None)
     try:
-        return RabbitContainer(image) if image else PrivateRabbit(directory, plugins=plugins, patience=150)
+        return RabbitContainer(image) if image else PrivateRabbit(directory, plugins=plugins, patience=BOOT)
     except ConfigurationError as missing:
         raise NoBroker(f"no TEST_AMQP_URL; {missing}") from None
 

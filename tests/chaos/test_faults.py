@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -127,17 +126,9 @@ class Killer:
         vars(self.service.relay._publisher)["publish"] = publish
 
 
-def turn_until(house: House, reached: Callable[[], bool]) -> None:
-    ends = monotonic() + PATIENCE
-    while not reached():
-        assert monotonic() < ends, "it does not come to that"
-        for service in house.services:
-            service.turn()
-
-
 def run_until_killed(house: House, killed: threading.Event) -> None:
     with suppress(Killed):
-        turn_until(house, killed.is_set)
+        house.turn_until(killed.is_set)
 
 
 def said_once(house: House, *types: str) -> list[Event[Any]]:
@@ -516,9 +507,9 @@ def test_an_older_generation_is_never_put_over_a_newer_one(house: House) -> None
     house.installer.meanwhile = gate = Gate()
     house.installer.failures = [failure("db_down")]
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    turn_until(house, lambda: house.is_in(State.STAGED, "order-1-g2"))
+    house.turn_until(lambda: house.is_in(State.STAGED, "order-1-g2"))
     gate.opened.set()
     house.until(lambda: house.is_in(State.INSTALLED, "order-1-g2"))
     house.until(lambda: house.is_in(State.CANCELLED), minutes=120)
@@ -676,7 +667,7 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
 
     house.welcoming._deliver = slow
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     for _ in range(60):
         house.welcoming.renew_leases(house.mailer.ledger)
         house.look_around()
@@ -742,7 +733,7 @@ def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun
     worker, consumer = service.lanes[0]
     for number in range(1, 11):
         house.order(number)
-    turn_until(house, lambda: len(worker._acting) == 10)
+    house.turn_until(lambda: len(worker._acting) == 10)
     until(lambda: sum(hand.turn.running() for hand in worker._acting.values()) == 4, PATIENCE)
     stopping = threading.Thread(target=worker.drain, args=(consumer,))
     stopping.start()

@@ -373,14 +373,6 @@ def test_eight_installers_two_relays_and_two_reconcilers_share_a_store(tmp_path:
 # Fencing
 
 
-def turn_until(house: House, reached: Callable[[], bool]) -> None:
-    ends = monotonic() + PATIENCE
-    while not reached():
-        assert monotonic() < ends, "it does not come to that"
-        for service in house.services:
-            service.turn()
-
-
 def freeze(house: House) -> Service:
     """The installer's process stands still, and another one takes its place."""
     frozen = house.installing
@@ -403,14 +395,14 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 
     house.installer.meanwhile = wait
     house.order()
-    turn_until(house, gates[0].reached.is_set)
+    house.turn_until(gates[0].reached.is_set)
     frozen = freeze(house)
     house.pass_time(16)
     house.look_around()
-    turn_until(house, gates[1].reached.is_set)
+    house.turn_until(gates[1].reached.is_set)
     gates[0].opened.set()
     house.services.append(frozen)
-    turn_until(house, lambda: frozen.idle)
+    house.turn_until(lambda: frozen.idle)
     assert house.is_in(State.INSTALLING), "its end was nothing to the second"
     gates[1].opened.set()
     house.settle()
@@ -453,13 +445,13 @@ def test_a_mailer_that_lost_its_letter_cannot_say_that_it_was_sent(tmp_path: Pat
 
     house.welcoming._deliver = deliver
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.mailer.lanes[0][1].close()
     frozen, house.mailer = house.mailer, house.open_mailer()
     house.services = [house.intake, house.installing, house.mailer]
     house.pass_time(300)
     house.look_around()
-    turn_until(house, house.mailed)
+    house.turn_until(house.mailed)
     assert len(house.smtp.sent) == 1
     house.services.append(frozen)
     gate.opened.set()
@@ -479,10 +471,10 @@ def test_an_order_intake_that_lost_its_order_cannot_stage_its_install_again(tmp_
 
     vars(house.server)["create_account"] = create
     house.order()
-    turn_until(house, gate.reached.is_set)
+    house.turn_until(gate.reached.is_set)
     house.pass_time(60)
     house.order(id="a copy")
-    turn_until(house, house.mailed)
+    house.turn_until(house.mailed)
     gate.opened.set()
     house.settle()
     said = house.said()

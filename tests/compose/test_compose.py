@@ -135,7 +135,9 @@ def test_four_installers_share_forty_orders_and_each_gets_one_of_everything(
 ) -> None:
     placed = Placed(broker, ORDERS)
     placed.wait_for("mail.sent")
-    assert len({event.data.worker for event in placed.said("install.started")}) == 4
+    started = placed.said("install.started")
+    assert len({event.data.worker for event in started}) == 4
+    assert len({event.data.install_id for event in started}) == ORDERS
     for url in {event.data.site.url for event in placed.said("install.completed")}:
         assert httpx.get(url, trust_env=False, timeout=SECONDS).status_code == 200
     _audit(composed, broker, placed)

@@ -21,7 +21,7 @@ from sitecrew.machine import Plan
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.processes import PATH, Child, Command
 from sitecrew.stack.rabbitmq import PrivateRabbit
-from tests.brokers import eventually, until
+from tests.brokers import BOOT, eventually, until
 from tests.system.watching import Watched, watched
 
 ROOT = Path(__file__).parent.parent.parent
@@ -153,7 +153,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 
 def _rabbit(directory: Path) -> PrivateRabbit:
     try:
-        return PrivateRabbit(directory, plugins=("rabbitmq_prometheus",), patience=150)
+        return PrivateRabbit(directory, plugins=("rabbitmq_prometheus",), patience=BOOT)
     except ConfigurationError as missing:
         _without(missing)
 

@@ -27,6 +27,7 @@ from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.ports import free_port, port_taken
 from sitecrew.stack.processes import PATH, Child, Command
 from sitecrew.stack.rabbitmq import PrivateRabbit
+from tests.brokers import BOOT
 
 PROJECT = Path(__file__).parents[2]
 
@@ -98,7 +99,7 @@ def shell(directory: Path, script: str, name: str = "child") -> Command:
 @pytest.fixture(scope="module")
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRabbit]:
     require("rabbitmq-server")
-    with PrivateRabbit(tmp_path_factory.mktemp("broker"), patience=150) as rabbit:
+    with PrivateRabbit(tmp_path_factory.mktemp("broker"), patience=BOOT) as rabbit:
         yield rabbit
 
 
@@ -124,6 +125,7 @@ class TestBroker:
             rabbit.ctl("delete_vhost", "nowhere")
 
     def test_nobody_else_gets_its_directory(self, rabbit: PrivateRabbit, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(claim, "_PATIENCE", 0)
         with pytest.raises(Refused, match="Another run still uses"):
             PrivateRabbit(rabbit.directory).start()
         assert rabbitmq.greeting(rabbit.port) == rabbit.version

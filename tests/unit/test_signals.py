@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -43,8 +44,13 @@ sitecrew.__main__.main()
 Child = subprocess.Popen[str]
 
 
-def run(program: str) -> Child:
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+@contextmanager
+def running(program: str) -> Iterator[Child]:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def line(child: Child) -> str:
@@ -52,43 +58,28 @@ def line(child: Child) -> str:
     return child.stdout.readline().strip()
 
 
-@pytest.fixture
-def obedient() -> Iterator[Child]:
-    with run(PROGRAM.format(then="pass")) as child:
-        yield child
-        child.kill()
-
-
-@pytest.fixture
-def busy() -> Iterator[Child]:
-    with run(PROGRAM.format(then="for_ever.wait()")) as child:
-        yield child
-        child.kill()
-
-
 @pytest.mark.parametrize("thread", ["main", "working"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_any_thread_stops_the_process(obedient: Child, thread: str, number: int) -> None:
-    threads = dict(zip(("main", "working"), map(int, line(obedient).split()), strict=True))
-    os.kill(threads[thread], number)  # Linux begins its choice of a thread with the one that is named
-    assert line(obedient) == "told"
-    assert obedient.wait(PATIENCE) == 0
+def test_a_signal_to_any_thread_stops_the_process(thread: str, number: int) -> None:
+    with running(PROGRAM.format(then="pass")) as child:
+        threads = dict(zip(("main", "working"), map(int, line(child).split()), strict=True))
+        os.kill(threads[thread], number)  # Linux begins its choice of a thread with the one that is named
+        assert line(child) == "told"
+        assert child.wait(PATIENCE) == 0
 
 
-def test_a_second_signal_ends_the_process_at_once(busy: Child) -> None:
-    line(busy)
-    busy.terminate()
-    assert line(busy) == "told"
-    busy.terminate()
-    assert busy.wait(PATIENCE) == 128 + signal.SIGTERM
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    with running(PROGRAM.format(then="for_ever.wait()")) as child:
+        line(child)
+        child.terminate()
+        assert line(child) == "told"
+        child.terminate()
+        assert child.wait(PATIENCE) == 128 + signal.SIGTERM
 
 
 def test_one_that_only_starts_ends_at_once_and_by_a_handler_of_its_own() -> None:
     """Without a handler, the first process of a container would not end: 143, and not -15."""
-    with run(STARTING) as child:
-        try:
-            assert line(child) == "starting"
-            child.terminate()
-            assert child.wait(PATIENCE) == 128 + signal.SIGTERM
-        finally:
-            child.kill()
+    with running(STARTING) as child:
+        assert line(child) == "starting"
+        child.terminate()
+        assert child.wait(PATIENCE) == 128 + signal.SIGTERM

@@ -127,7 +127,11 @@ class Lane:
             assert monotonic() < ends, "it does not come to that"
 
     def turn_until(self, reached: Callable[[], object]) -> None:
-        self.until(lambda: (self.turn(), reached())[1])
+        def turned() -> object:
+            self.turn()
+            return reached()
+
+        self.until(turned)
 
     def kill(self) -> None:
         """Whatever was not settled is the broker's again, and somebody starts the service anew."""
