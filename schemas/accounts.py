@@ -1,6 +1,6 @@
 """Hosting accounts, as order intake reports them."""
 
-from schemas.values import AccountRef, Cause, Model, OrderId, SiteType
+from schemas.values import AccountRef, Cause, Line, Model, OrderId, SiteType
 
 
 class AccountCreated(Model):
@@ -16,3 +16,5 @@ class AccountFailed(Model):
 
     order_id: OrderId
     cause: Cause
+    next: Line | None = None
+    """What happens next, for people."""

@@ -21,7 +21,19 @@ from schemas.installs import (
     TimerRunNow,
 )
 from schemas.mails import MailFailed, MailResend, MailSent
-from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.orders import (
+    OrderAmend,
+    OrderAmended,
+    OrderCancel,
+    OrderCancelled,
+    OrderKnown,
+    OrderPlaced,
+    OrderReinstall,
+    OrderReinstallRequested,
+    OrderRejected,
+    OrderWithdrawn,
+)
+from schemas.services import ServiceDescribe, ServiceDescribed
 from schemas.values import Model
 
 PREFIX = "sitecrew."
@@ -54,6 +66,12 @@ CATALOGUE = (
     EventType("sitecrew.order.reinstall_requested.v1", OrderReinstallRequested, "orders"),
     EventType("sitecrew.order.cancelled.v1", OrderCancelled, "orders"),
     EventType("sitecrew.order.rejected.v1", OrderRejected, "events"),
+    EventType("sitecrew.order.known.v1", OrderKnown, "events"),
+    EventType("sitecrew.order.amended.v1", OrderAmended, "events"),
+    EventType("sitecrew.order.withdrawn.v1", OrderWithdrawn, "events"),
+    EventType("sitecrew.order.cancel.v1", OrderCancel, "commands"),
+    EventType("sitecrew.order.reinstall.v1", OrderReinstall, "commands"),
+    EventType("sitecrew.order.amend.v1", OrderAmend, "commands"),
     EventType("sitecrew.account.created.v1", AccountCreated, "events"),
     EventType("sitecrew.account.failed.v1", AccountFailed, "events"),
     EventType("sitecrew.install.staged.v1", InstallStaged, "events"),
@@ -68,6 +86,8 @@ CATALOGUE = (
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
     EventType("sitecrew.mail.sent.v1", MailSent, "events"),
     EventType("sitecrew.mail.failed.v1", MailFailed, "events"),
+    EventType("sitecrew.service.describe.v1", ServiceDescribe, "commands"),
+    EventType("sitecrew.service.described.v1", ServiceDescribed, "events"),
 )
 
 _BY_NAME = {entry.name: entry for entry in CATALOGUE}

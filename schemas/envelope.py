@@ -54,6 +54,11 @@ class Event(Model, Generic[DataT_co]):
     """W3C Trace Context, carried on from what caused this event."""
     tracestate: Annotated[str, Field(max_length=512)] | None = None
     """Likewise."""
+    authtype: _Attribute | None = None
+    """Who caused this, by kind: `user`, `service_account`, `system`, ... (CloudEvents' Auth Context extension). A
+    claim of the sender, carried on to what the event leads to."""
+    authid: _Attribute | None = None
+    """Who caused this, by name: a login name, a token's name."""
     data: DataT_co
 
     @property

@@ -12,10 +12,13 @@ from schemas.values import (
     Generation,
     InstallId,
     Line,
+    Locale,
     Model,
     OrderId,
+    Permalinks,
     SealedSecret,
     SiteType,
+    TimeZone,
 )
 
 Attempt = Annotated[int, Field(ge=1, le=10_000, description="1 for the first try of an install.")]
@@ -37,12 +40,20 @@ class SiteSpec(Model):
     """Where it will answer; ends with a slash."""
     title: Line
     """What the site calls itself."""
+    locale: Locale | None = None
+    """The language of the site and of its letters; the application's own if not given."""
+    timezone: TimeZone | None = None
+    """The site's time zone; the application's own if not given."""
+    permalinks: Permalinks | None = None
+    """The structure of the addresses of its pages; the application's own if not given."""
 
 
 class InstallStaged(InstallRef):
     """An install waits for its time: at once after the order, or again after a failed attempt."""
 
     attempt: Attempt = 1
+    max_attempts: Attempt | None = None
+    """How many attempts there will be at most."""
     due_at: Moment
     """Not before this time, RFC 3339."""
     site: SiteSpec
@@ -56,6 +67,8 @@ class InstallStarted(InstallRef):
     """A worker took the install."""
 
     attempt: Attempt
+    max_attempts: Attempt | None = None
+    """How many attempts there will be at most."""
     worker: str
     """Which one, for people to find its log."""
 
@@ -91,7 +104,11 @@ class InstallFailed(InstallRef):
     """The install failed for good; staff can retry it."""
 
     attempt: Attempt
+    max_attempts: Attempt | None = None
+    """How many attempts there were to be at most."""
     cause: Cause
+    next: Line | None = None
+    """What happens next, for people."""
 
 
 class InstallCancelled(InstallRef):
@@ -120,10 +137,12 @@ class TimerRunNow(Model):
 
 
 class CommandRefused(Model):
-    """A command was understood and not carried out; by the installer, or by the mailer for letters."""
+    """A command was understood and not carried out, by the service that it is for."""
 
     command_id: str
     """The `id` of the command's event."""
     install_id: InstallId | None = None
     """The install that the command spoke of, if it did."""
+    order_id: OrderId | None = None
+    """The order that the command spoke of, if it did."""
     cause: Cause

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.installs import InstallRef
-from schemas.values import Cause, Email, InstallId, Model
+from schemas.installs import Attempt, InstallRef
+from schemas.values import Cause, Email, InstallId, Line, Model
 
 
 class MailSent(InstallRef):
@@ -25,6 +25,10 @@ class MailFailed(InstallRef):
     recipient: Email
     """Where it was to go."""
     cause: Cause
+    max_attempts: Attempt | None = None
+    """How many attempts there were to be at most."""
+    next: Line | None = None
+    """What happens next, for people."""
 
 
 class MailResend(Model):

@@ -4,7 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.values import Cause, Customer, Domain, Line, Model, OrderId, SiteType
+from schemas.envelope import Moment
+from schemas.values import (
+    Cause,
+    Customer,
+    Domain,
+    Email,
+    InstallId,
+    Line,
+    Locale,
+    Model,
+    OrderId,
+    Permalinks,
+    SiteType,
+    TimeZone,
+)
 
 
 class OrderPlaced(Model):
@@ -22,6 +36,12 @@ class OrderPlaced(Model):
     """Where to put the account; the configured default server if not given."""
     blog_name: Line | None = None
     """The site's title; the site type's default if not given."""
+    locale: Locale | None = None
+    """The language of the site and of the welcome letter; the site type's default if not given."""
+    timezone: TimeZone | None = None
+    """The site's time zone; the site type's default if not given."""
+    permalinks: Permalinks | None = None
+    """The structure of the addresses of the site's pages; the site type's default if not given."""
 
 
 class OrderReinstallRequested(Model):
@@ -38,6 +58,67 @@ class OrderCancelled(Model):
     order_id: OrderId
     reason: Line | None = None
     """Shown beside the install that it cancels."""
+
+
+class OrderCancel(Model):
+    """Command: as `order.cancelled`, by staff, whoever placed the order. Answered by `order.withdrawn` or
+    `command.refused`."""
+
+    order_id: OrderId
+    reason: Line = "cancelled by staff"
+    """Shown beside the order and its install."""
+
+
+class OrderReinstall(Model):
+    """Command: as `order.reinstall_requested`, by staff, whoever placed the order. Answered by `install.staged` or
+    `command.refused`."""
+
+    order_id: OrderId
+    blog_name: Line | None = None
+    """The new site's title; the order's own if not given."""
+
+
+class OrderAmend(Model):
+    """Command: correct the customer's name or e-mail address. Later installs and letters use what is given here.
+    Answered by `order.amended` or `command.refused`."""
+
+    order_id: OrderId
+    name: Line | None = None
+    """The customer's name; unchanged if not given."""
+    email: Email | None = None
+    """Where letters go; unchanged if not given."""
+
+
+class OrderKnown(Model):
+    """An order came again, unchanged: nothing was done. Tells how far it is."""
+
+    order_id: OrderId
+    event_id: str
+    """The `id` of the event that brought it again."""
+    state: Line
+    """`accepted`, `created`, `failed` or `cancelled`."""
+    placed_at: Moment
+    """When it came first."""
+    install_id: InstallId | None = None
+    """Its newest install, if there is one."""
+    install_state: Line | None = None
+    """What was last heard of that install: `staged`, `started`, `installed`, `failed` or `cancelled`."""
+
+
+class OrderWithdrawn(Model):
+    """An order was taken back: what of it is not yet installed will not be."""
+
+    order_id: OrderId
+    reason: Line
+    """As given by whoever took it back."""
+
+
+class OrderAmended(Model):
+    """The customer's name or e-mail address was corrected."""
+
+    order_id: OrderId
+    customer: Customer
+    """As it is now."""
 
 
 class FieldError(Model):

@@ -50,6 +50,18 @@ def _one_line(value: str) -> str:
     return value
 
 
+_LOCALE = re.compile(r"([a-z]{2,3})(?:[_-]([a-z]{2}))?(?:[_-]([a-z0-9]{4,8}))?", re.IGNORECASE)
+"""Language, country, variant: what WordPress's language packs are named by (`de_DE`, `de_DE_formal`)."""
+
+
+def _locale(value: str) -> str:
+    found = _LOCALE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("is not a locale; send it like 'de_DE'")
+    language, country, variant = found.groups()
+    return "_".join(filter(None, (language.lower(), country and country.upper(), variant and variant.lower())))
+
+
 @lru_cache(maxsize=4096)
 def _email(value: str) -> str:
     """Remembered, because the same address comes by with every event of its order, and it is looked at closely."""
@@ -92,6 +104,24 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Email = Annotated[str, AfterValidator(_email), WithJsonSchema({"type": "string", "maxLength": 254})]
 """An address that mail can be sent to, in any script (RFC 6531). JSON Schema's format `email` would forbid those
 beyond ASCII, and many validators do not know its `idn-email`."""
+
+Locale = Annotated[
+    str,
+    AfterValidator(_locale),
+    Field(description="A language, and perhaps a country: `de`, `de_DE`. BCP 47's dash (`de-DE`) is read, too."),
+]
+
+TimeZone = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$", max_length=64),
+    Field(description="A name of the IANA time zone database: `Europe/Berlin`, `UTC`."),
+]
+
+Permalinks = Annotated[
+    str,
+    StringConstraints(pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
+    Field(description="The structure of the addresses of a site's pages, as WordPress writes it: `/%postname%/`."),
+]
 
 Generation = Annotated[
     int, Field(ge=1, le=999_999, description="1 for an order's first install; each re-install adds one.")

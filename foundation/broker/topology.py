@@ -15,6 +15,7 @@ PARKING, UNROUTED = "parking", "unrouted"
 
 INTAKE_ORDERS = "intake.orders"
 INTAKE_INSTALLS = "intake.installs"
+INTAKE_COMMANDS = "intake.commands"
 INSTALLER_STAGED = "installer.staged"
 INSTALLER_COMMANDS = "installer.commands"
 INSTALLER_DUE = "installer.due"
@@ -104,13 +105,14 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
     (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
+    (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"),)),
-    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"))),
+    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
     (MAILER_INSTALLS, ((EVENTS, "install.completed.*"),)),
-    (MAILER_COMMANDS, ((COMMANDS, "mail.#"),)),
+    (MAILER_COMMANDS, ((COMMANDS, "mail.#"), (COMMANDS, "service.#"))),
 )
 
 

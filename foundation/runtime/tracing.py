@@ -22,12 +22,16 @@ except ImportError:  # the extra is not installed
 
 
 class Trace(Model):
-    """What of a trace is handed on: kept in the rows of what an event led to, for when there is no event."""
+    """What an event hands on to those that it leads to: kept in their rows, for when there is no event."""
 
     traceparent: str | None = None
     """W3C Trace Context, section 3.2."""
     tracestate: str | None = None
     """W3C Trace Context, section 3.3."""
+    authtype: str | None = None
+    """CloudEvents' Auth Context extension: who caused it, by kind."""
+    authid: str | None = None
+    """Likewise, by name."""
 
 
 Origin = Event[Any] | Trace
@@ -77,10 +81,11 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
 
 
 def carried(cause: Origin | None) -> dict[str, str]:
-    """The trace attributes of what a cause leads to: those of the current span, else its own."""
+    """The attributes that a cause hands on: who caused it, and the trace of the current span, else its own."""
+    own = {name: value for name in Trace.model_fields if (value := getattr(cause, name, None))}
     if trace is not None and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
-        return {name: carrier[name] for name in ("traceparent", "tracestate") if name in carrier}
-    own = {"traceparent": cause.traceparent, "tracestate": cause.tracestate} if cause else {}
-    return {name: value for name, value in own.items() if value}
+        own = {name: value for name, value in own.items() if name in ("authtype", "authid")}
+        own |= {name: carrier[name] for name in ("traceparent", "tracestate") if name in carrier}
+    return own

@@ -25,7 +25,20 @@ from schemas.installs import (
     TimerRunNow,
 )
 from schemas.mails import MailFailed, MailResend, MailSent
-from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
+from schemas.orders import (
+    FieldError,
+    OrderAmend,
+    OrderAmended,
+    OrderCancel,
+    OrderCancelled,
+    OrderKnown,
+    OrderPlaced,
+    OrderReinstall,
+    OrderReinstallRequested,
+    OrderRejected,
+    OrderWithdrawn,
+)
+from schemas.services import ServiceDescribe, ServiceDescribed
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, Customer, Model, install_id
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,6 +61,12 @@ SAID: tuple[Model, ...] = (
         cause=CAUSE,
         errors=(FieldError(field="data.domain", message="is not a host name"),),
     ),
+    OrderKnown(order_id="order-1", event_id="2", state="created", placed_at=NOON),
+    OrderAmended(order_id="order-1", customer=ANN),
+    OrderWithdrawn(order_id="order-1", reason="changed their mind"),
+    OrderCancel(order_id="order-1"),
+    OrderReinstall(order_id="order-1", blog_name="Shop"),
+    OrderAmend(order_id="order-1", email="ann@example.net"),
     AccountCreated(order_id="order-1", site_type="wordpress", account=ACCOUNT),
     AccountFailed(order_id="order-1", cause=CAUSE),
     InstallStaged(**REF, attempt=3, due_at=NOON, site=SITE, account=ACCOUNT, customer=ANN, cause=CAUSE),
@@ -72,6 +91,8 @@ SAID: tuple[Model, ...] = (
     CommandRefused(command_id="1", cause=CAUSE),
     MailSent(**REF, recipient="ann@example.org", message_id="<1@example.org>"),
     MailFailed(**REF, recipient="ann@example.org", cause=CAUSE),
+    ServiceDescribe(),
+    ServiceDescribed(service="mailer", instance="host/1", version="0.1.0", started_at=NOON),
 )
 
 

@@ -16,6 +16,7 @@ TOPOLOGY = table.sitecrew(Ladder())
 WORK = {
     table.INTAKE_ORDERS,
     table.INTAKE_INSTALLS,
+    table.INTAKE_COMMANDS,
     table.INSTALLER_STAGED,
     table.INSTALLER_COMMANDS,
     table.MAILER_COMMANDS,
@@ -129,6 +130,12 @@ def test_what_is_parked_reaches_parking_whatever_its_key() -> None:
         ("events", "mail.failed.v1", {table.INSTALLER_MAILS}),
         ("commands", "install.cancel.v1", {table.INSTALLER_COMMANDS}),
         ("commands", "timer.run_now.v1", {table.INSTALLER_COMMANDS}),
+        ("commands", "order.cancel.v1", {table.INTAKE_COMMANDS}),
+        (
+            "commands",
+            "service.describe.v1",
+            {table.INTAKE_COMMANDS, table.INSTALLER_COMMANDS, table.MAILER_COMMANDS},
+        ),
         ("commands", "mail.resend.v1", {table.MAILER_COMMANDS}),
     ],
 )
