@@ -1,22 +1,9 @@
 """Why a hosting server cannot do what it is asked, and what an operator does about it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
-from foundation.errors import Failed
+from foundation.causes import Causes, Meaning
 from schemas.values import CauseKind
 
-
-@dataclass(frozen=True)
-class Meaning:
-    """What a cause's code stands for, whatever the occasion."""
-
-    kind: CauseKind
-    remedy: str
-
-
-HOSTING: Mapping[str, Meaning] = MappingProxyType(
+HOSTING = Causes(
     {
         "username_taken": Meaning(
             CauseKind.CONFLICT,
@@ -71,8 +58,4 @@ HOSTING: Mapping[str, Meaning] = MappingProxyType(
 )
 """Every cause that this package raises, by its code."""
 
-
-def failed(code: str, detail: str) -> Failed:
-    """The error for a code of `HOSTING`; `detail` says what happened this time, without secrets."""
-    meaning = HOSTING[code]
-    return Failed.because(code, meaning.kind, detail, meaning.remedy)
+failed = HOSTING.failed

@@ -1,15 +1,12 @@
 """Why a site could not be installed, and what an operator does about it: the one table."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from foundation.errors import Failed
-from foundation.hosting.causes import HOSTING, Meaning
+from foundation.causes import Causes, Meaning
+from foundation.hosting.causes import HOSTING
 from schemas.values import CauseKind
 
-CAUSES: Mapping[str, Meaning] = MappingProxyType(
+CAUSES = Causes(
+    HOSTING,
     {
-        **HOSTING,
         "account_missing": Meaning(
             CauseKind.CONFLICT,
             "The account's directories are gone from this server. Restore them, or place the order again.",
@@ -94,12 +91,8 @@ CAUSES: Mapping[str, Meaning] = MappingProxyType(
             "Ask the address in the detail with that Host header and read the web server's error log."
             " The site that was there before is in place again.",
         ),
-    }
+    },
 )
 """Every cause that a site installer raises, by its code."""
 
-
-def failed(code: str, detail: str) -> Failed:
-    """The error for a code of `CAUSES`; `detail` says what happened this time, without secrets."""
-    meaning = CAUSES[code]
-    return Failed.because(code, meaning.kind, detail, meaning.remedy)
+failed = CAUSES.failed

@@ -1,0 +1,45 @@
+"""Tables of causes: what can go wrong, by a stable code, and what a person does about it.
+
+Each room that fails has one table. A remedy says what to mend; whether the work is tried again follows from its
+state, and is said by whoever shows that. docs/causes.md is made from these tables.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from foundation.errors import Failed
+from schemas.values import Cause, CauseKind
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a cause's code stands for, whatever the occasion."""
+
+    kind: CauseKind
+    remedy: str
+
+
+class Causes(Mapping[str, Meaning]):
+    """One table, by code. Later tables of the arguments add to earlier ones."""
+
+    def __init__(self, *tables: Mapping[str, Meaning]) -> None:
+        self._meanings = {code: meaning for table in tables for code, meaning in table.items()}
+
+    def __getitem__(self, code: str) -> Meaning:
+        return self._meanings[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._meanings)
+
+    def __len__(self) -> int:
+        return len(self._meanings)
+
+    def cause(self, code: str, detail: str) -> Cause:
+        """The cause for a code; `detail` says what happened this time, without secrets, and is cut to 1 000
+        characters. Raises KeyError for a code that is not in the table."""
+        meaning = self[code]
+        return Cause(code=code, kind=meaning.kind, detail=detail[:1000], remedy=meaning.remedy[:500])
+
+    def failed(self, code: str, detail: str) -> Failed:
+        """The error for a code, likewise."""
+        return Failed(self.cause(code, detail))
