@@ -34,6 +34,7 @@ from schemas.values import Cause, CauseKind
 from services.installer import installs, moves
 from services.installer.installs import Install, State
 from services.installer.sites import InstalledSite, Job, SiteInstaller
+from services.installer.sites.mailbox import with_ascii_domain
 
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
@@ -198,7 +199,7 @@ class Installing:
             domain=staged.account.domain,
             url=staged.site.url,
             title=staged.site.title,
-            admin_email=staged.customer.email,
+            admin_email=with_ascii_domain(staged.customer.email),
             seal=self._sealer.seal,
             deadline=self._now() + timedelta(seconds=self._settings.installer.timeout_seconds),
         )

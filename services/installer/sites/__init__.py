@@ -31,6 +31,8 @@ class Job:
     """Where the site will answer; ends with a slash."""
     title: str
     admin_email: str
+    """The customer's mailbox, its domain in ASCII. An application that can't store it as it is ends the install
+    with `email_unsupported`: whoever reads the administrator's mail can take over the site."""
     seal: Callable[[str], str]
     """Seals a secret to the mailer at once; the clear text is then forgotten."""
     deadline: datetime

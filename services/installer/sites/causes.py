@@ -68,6 +68,16 @@ CAUSES = Causes(
             CauseKind.CONFIGURATION,
             "Fetch the archive again from where the application is published, and compare the checksum given there.",
         ),
+        "email_unsupported": Meaning(
+            CauseKind.PERMANENT,
+            "The application can't store the customer's address as it is, and would write to somebody else's mailbox."
+            " Ask the customer for an address in plain ASCII, and place the order again with it.",
+        ),
+        "value_unsupported": Meaning(
+            CauseKind.PERMANENT,
+            "The application can't store the value named in the detail as it was ordered. Place the order again with"
+            " another one.",
+        ),
         "program_missing": Meaning(
             CauseKind.CONFIGURATION,
             "Install the program named in the detail on this machine, or correct the recipe's step, then retry.",

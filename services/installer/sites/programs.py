@@ -44,11 +44,20 @@ class Ran:
 
     def why(self, code: str, what: str, secrets: Iterable[str]) -> Failed:
         """The error for a program that failed: the database's if its answer names an error number of MariaDB's
-        (`{"ok": false, "errno": 1045, "error": "..."}`), else `code`."""
+        (`{"ok": false, "errno": 1045, "error": "..."}`), an unfit value's if it names a field of the order
+        (`{"ok": false, "field": "email"}`), else `code`."""
         match self.answer():
+            case {"ok": False, "field": str(field)}:
+                return unsupported(field, what)
             case {"ok": False, "errno": int(errno), "error": str(error)} if errno:
                 return failure(errno, without(secrets, error), what)
         return failed(code, f"{what}: {self.complaint(secrets)}")
+
+
+def unsupported(field: str, what: str) -> Failed:
+    """The error for a value of the order that an application can't store as it is."""
+    code = "email_unsupported" if field == "email" else "value_unsupported"
+    return failed(code, f"{what} can't store the ordered {field} as it is")
 
 
 def without(secrets: Iterable[str], text: str) -> str:

@@ -19,6 +19,11 @@ require __DIR__ . '/quiet.php';
 require ABSPATH . 'wp-load.php';
 require ABSPATH . 'wp-admin/includes/upgrade.php';
 
+/* WordPress cuts letters that it doesn't know out of an address, which leaves another person's mailbox. */
+if (sanitize_email($sitecrew['email']) !== $sitecrew['email'] || !is_email($sitecrew['email'])) {
+    sitecrew_refuse('email');
+}
+
 wp_install($sitecrew['title'], $sitecrew['username'], $sitecrew['email'], true, '', $sitecrew['password']);
 
 /* The first page views are our verification's: this lock keeps them from starting cron, which would ask outside. */
@@ -35,17 +40,32 @@ wp_cache_flush();
 $sitecrew_user = get_user_by('login', $sitecrew['username']);
 $sitecrew_tables = $wpdb->get_col('SHOW TABLES');
 $sitecrew_plain = fn ($text) => html_entity_decode((string) $text, ENT_QUOTES | ENT_HTML5, 'UTF-8');
+/* What was ordered, and what WordPress has stored of it: by field, read from the database. */
+$sitecrew_stored = [
+    'email' => [
+        [$sitecrew['email'], $sitecrew_user ? $sitecrew_user->user_email : null],
+        [$sitecrew['email'], get_option('admin_email')],
+    ],
+    'title' => [[$sitecrew_plain($sitecrew['title']), $sitecrew_plain(get_option('blogname'))]],
+    'username' => [[$sitecrew['username'], $sitecrew_user ? $sitecrew_user->user_login : null]],
+    'address' => [[$sitecrew['url'], get_option('home')], [$sitecrew['url'], get_option('siteurl')]],
+];
 $sitecrew_checks = [
     'the blog is installed' => is_blog_installed(),
     'every table exists' => !array_diff($wpdb->tables(), $sitecrew_tables),
-    'home is the ordered address' => get_option('home') === $sitecrew['url'],
-    'siteurl is the ordered address' => get_option('siteurl') === $sitecrew['url'],
-    'the title is the ordered one' => $sitecrew_plain(get_option('blogname')) === $sitecrew_plain($sitecrew['title']),
     'the user exists' => $sitecrew_user instanceof WP_User,
     'the user is an administrator' => $sitecrew_user && in_array('administrator', $sitecrew_user->roles, true),
+    'search engines may see it' => get_option('blog_public') === '1',
     'the password opens' => $sitecrew_user
         && wp_check_password($sitecrew['password'], $sitecrew_user->user_pass, $sitecrew_user->ID),
 ];
+foreach ($sitecrew_stored as $sitecrew_field => $sitecrew_pairs) {
+    foreach ($sitecrew_pairs as [$sitecrew_ordered, $sitecrew_found]) {
+        if ($sitecrew_found !== $sitecrew_ordered) {
+            sitecrew_refuse($sitecrew_field);
+        }
+    }
+}
 foreach ($sitecrew_checks as $sitecrew_promise => $sitecrew_kept) {
     if (!$sitecrew_kept) {
         sitecrew_give_up("not so after wp_install: $sitecrew_promise");

@@ -45,6 +45,13 @@ function sitecrew_give_up($detail)
     exit(1);
 }
 
+/* A value of the order that WordPress can't store as it is: never in another form, which could be another person's. */
+function sitecrew_refuse($field)
+{
+    sitecrew_say(['ok' => false, 'field' => $field]);
+    exit(1);
+}
+
 function sitecrew_say(array $answer)
 {
     echo "\n", json_encode($answer, JSON_INVALID_UTF8_SUBSTITUTE), "\n";
