@@ -15,7 +15,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
-import httpx
+import httpx2
 from rich.console import Console
 
 from foundation.broker import Message, codec
@@ -186,11 +186,11 @@ def _find_letters(mailbox: Mailbox, lives: list[Life]) -> None:
 
 
 def _check_home_page(life: Life) -> None:
-    page = httpx.get(life.completed.site.url, timeout=30, follow_redirects=True)
+    page = httpx2.get(life.completed.site.url, timeout=30, follow_redirects=True)
     title = str(life.completed.site.title)
     # WordPress beautifies quotes and dashes on its pages, so letters and digits decide.
     shown, wanted = (_letters(text) for text in (unescape(page.text), title))
-    if page.status_code != httpx.codes.OK or wanted not in shown:
+    if page.status_code != httpx2.codes.OK or wanted not in shown:
         raise SitecrewError(f"{life.completed.site.url} answers {page.status_code} without its title {title!r}")
 
 

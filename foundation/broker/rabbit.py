@@ -23,6 +23,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
+from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
 from foundation.broker.limits import can_be_sent
 from foundation.broker.topology import Exchange, Queue, Topology
@@ -150,7 +151,7 @@ class RabbitBroker:
             yield connection.channel()
 
     def _unreachable(self, reason: str) -> BrokerUnreachable:
-        nodes = ", ".join(f"{node.host}:{node.port}" for node in self._nodes)
+        nodes = ", ".join(str(HostPort(node.host, node.port)) for node in self._nodes)
         return BrokerUnreachable(f"RabbitMQ at {nodes} can't be used: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
 
 
@@ -311,7 +312,8 @@ class _Link:
             ended.append(error)
         if not self._closing.is_set():
             reason = _why(ended[0]) if ended else "ended"
-            _log.warning("broker.disconnected", connection=self.name, node=f"{node.host}:{node.port}", reason=reason)
+            place = str(HostPort(node.host, node.port))
+            _log.warning("broker.disconnected", connection=self.name, node=place, reason=reason)
         return monotonic() - began > _USEFUL
 
     def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foundation.addresses import url_of
 from foundation.hosting import Account, AccountRequest, Databases, linux
 from foundation.hosting.causes import failed
 from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory, write_marker
 
-_HTTP = 80
 _SPACE = 1024 * 1024  # bytes an account takes at most, before any site
 _INODES = 16
 _ABANDONED = 3600.0  # seconds after which a home under construction has certainly lost its builder
@@ -38,7 +38,7 @@ class LocalServer:
     root: Path
     address: str
     web_address: str
-    public_port: int = _HTTP
+    public_port: int = 80
     """The port in generated URLs; 80 is left out of them."""
     control_panel_url: str | None = None
     databases: Databases | None = None
@@ -68,11 +68,11 @@ class LocalServer:
 
     def temporary_url(self, username: str) -> str:
         """`http://<address>[:port]/~<username>/`."""
-        return f"http://{self.address}{self._port}/~{username}/"
+        return url_of("http", self.address, self.public_port, f"/~{username}/")
 
     def domain_url(self, domain: str) -> str:
         """`http://<domain>[:port]/`."""
-        return f"http://{domain}{self._port}/"
+        return url_of("http", domain, self.public_port)
 
     def check(self) -> None:
         """See `Server`. Raises `Failed`: server_root_missing, disk_full, disk_denied, server_denied."""
@@ -86,10 +86,6 @@ class LocalServer:
         require_room(self.root, _SPACE, _INODES)
         if self.linux_users:
             linux.check_tools(self.web_group)
-
-    @property
-    def _port(self) -> str:
-        return "" if self.public_port == _HTTP else f":{self.public_port}"
 
     def _refuse_taken(self, request: AccountRequest) -> None:
         self._refuse_taken_domain(request)

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from foundation.addresses import HostPort
 from foundation.errors import ConfigurationError, SitecrewError
 
 STALLED = 300.0
@@ -78,11 +79,10 @@ class HealthServer:
     def __init__(
         self, address: str, setting: str, live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegistry
     ) -> None:
-        host, _, port = address.rpartition(":")
         answering = _answering(live, ready, metrics)
         try:
-            self._server = _Server((host.strip("[]"), int(port)), answering)
-        except (OSError, ValueError, OverflowError) as error:
+            self._server = _Server(HostPort.parse(address), answering)
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "write it like 127.0.0.1:9411"
             raise ConfigurationError(
                 f"{setting} = {address!r} can't be listened at: {reason}. Another replica here needs an address of its "
@@ -99,6 +99,10 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def __init__(self, place: HostPort, answering: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = place.family
+        super().__init__(place, answering)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Who hangs up before our answer is no news. The server would print a traceback, which is no log line."""

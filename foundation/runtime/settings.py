@@ -28,6 +28,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from foundation.addresses import HostPort, bare
 from foundation.errors import ConfigurationError
 from foundation.runtime.clock import utc_now
 from schemas.values import Line, SiteType
@@ -51,8 +52,16 @@ Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
 Count = Annotated[int, Field(ge=1)]
 
 
-Listen = Annotated[str, Field(pattern=r"^(|.+:\d{1,5})$")]
-"""host:port; port 0 is any free one."""
+def _host_port(text: str) -> str:
+    return str(HostPort.parse(text))
+
+
+Address = Annotated[str, AfterValidator(_host_port)]
+"""host:port; an IPv6 address in brackets."""
+Listen = Annotated[str, AfterValidator(lambda text: text and _host_port(text))]
+"""An `Address` whose port 0 is any free one, or empty."""
+Host = Annotated[str, AfterValidator(bare)]
+"""A host without a port; an IPv6 address without brackets, whether or not it was written with them."""
 
 
 class Section(BaseModel):
@@ -114,7 +123,7 @@ class Timer(Section):
 
 
 class Smtp(Section):
-    host: str = Field("localhost", description="the SMTP server")
+    host: Host = Field("localhost", description="the SMTP server")
     port: int = Field(25, ge=1, le=65535, description="its port")
     security: Literal["none", "starttls", "tls"] = Field("none", description="encryption")
     username: str | None = Field(None, description="login, if it wants one")
@@ -168,7 +177,7 @@ class Databases(Section):
     """The MariaDB server that a hosting server's sites use."""
 
     socket: Path | None = Field(None, description="its Unix socket; takes precedence over host")
-    host: str = Field("127.0.0.1", description="its host")
+    host: Host = Field("127.0.0.1", description="its host")
     port: int = Field(3306, ge=1, le=65535, description="its port")
     username: str = Field("root", description="a user that may create databases and users")
     password: SecretStr = Field(SecretStr(""), description="that user's password")
@@ -180,8 +189,8 @@ class HostingServer(Section):
     driver: PluginName = Field("local", description="how it is spoken to: local, or a plug-in's")
     options: Options = Field(default_factory=dict, description="a plug-in's own settings for this server")
     root: Path = Field(Path("/srv/hosting"), description="driver local: where the accounts live")
-    address: str = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
-    web_address: str = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
+    address: Host = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
+    web_address: Address = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
     public_port: int = Field(80, ge=1, le=65535, description="port in the sites' addresses")
     control_panel_url: str | None = Field(None, description="where customers log in to their account")
     linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")

@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
+from foundation.addresses import HostPort
 from foundation.errors import Failed
 from schemas.values import CauseKind
 
@@ -109,7 +110,7 @@ class Smtp:
                 _expect(client.noop())
             encrypted = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
             login = f", takes the login of {self.username}" if self.username is not None else ""
-            return f"{self.host}:{self.port} answers ({encrypted or 'not encrypted'}){login}"
+            return f"{HostPort(self.host, self.port)} answers ({encrypted or 'not encrypted'}){login}"
 
     @contextmanager
     def _session(self) -> Iterator[smtplib.SMTP]:
@@ -147,7 +148,7 @@ class Smtp:
     @contextmanager
     def _trying(self, step: str, secrets: Sequence[str] = ()) -> Iterator[None]:
         """Turns whatever goes wrong in this step into the cause it stands for."""
-        place = f"{self.host}:{self.port}, asked to {step},"
+        place = f"{HostPort(self.host, self.port)}, asked to {step},"
         try:
             yield
         except smtplib.SMTPResponseException as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
@@ -118,8 +118,8 @@ def _server(settings: Settings, name: str) -> str:
 
 def _web(name: str, address: str) -> str:
     try:
-        answer = httpx.get(f"http://{address}/", timeout=_PATIENCE, trust_env=False)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        answer = httpx2.get(f"http://{address}/", timeout=_PATIENCE, trust_env=False)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise Failed.because(
             "web_unreachable",
             CauseKind.TRANSIENT,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
 
-import httpx
+import httpx2
 
 from foundation.errors import NotFound
 from sitecrew.stack.mailbox import read_message
@@ -40,9 +40,9 @@ def wordpress_login(login_url: str, site_url: str, credentials: Credentials, *, 
 
     A wrong password answers 200 like a right one: only the final address and the page itself tell. `connect_to`
     is a `host:port` to connect to in place of the URL's own, which stays in the Host header (and, with https, in
-    the certificate's check). Raises httpx.HTTPError if the site cannot be talked to.
+    the certificate's check). Raises httpx2.HTTPError if the site cannot be talked to.
     """
-    dashboard = httpx.URL(urljoin(f"{site_url.rstrip('/')}/", "wp-admin/"))
+    dashboard = httpx2.URL(urljoin(f"{site_url.rstrip('/')}/", "wp-admin/"))
     form = {
         "log": credentials.username,
         "pwd": credentials.password,
@@ -51,8 +51,8 @@ def wordpress_login(login_url: str, site_url: str, credentials: Credentials, *, 
         "testcookie": "1",
     }
     with (
-        httpx.HTTPTransport() as direct,
-        httpx.Client(transport=_by_way_of(connect_to, direct), follow_redirects=True, timeout=_SECONDS) as browser,
+        httpx2.HTTPTransport() as direct,
+        httpx2.Client(transport=_by_way_of(connect_to, direct), follow_redirects=True, timeout=_SECONDS) as browser,
     ):
         browser.get(login_url)  # brings the cookie without which WordPress takes no login
         page = browser.post(login_url, data=form)
@@ -64,14 +64,14 @@ def _first(lines: Iterable[str], label: str) -> str | None:
     return next((line.rstrip("\r").removeprefix(label) for line in lines if line.startswith(label)), None)
 
 
-def _by_way_of(connect_to: str | None, direct: httpx.HTTPTransport) -> httpx.BaseTransport:
+def _by_way_of(connect_to: str | None, direct: httpx2.HTTPTransport) -> httpx2.BaseTransport:
     """Below redirects and cookies, so that those still see the site's own name."""
     if connect_to is None:
         return direct
-    place = httpx.URL(f"//{connect_to}")
+    place = httpx2.URL(f"//{connect_to}")
 
-    def send(request: httpx.Request) -> httpx.Response:
-        elsewhere = httpx.Request(
+    def send(request: httpx2.Request) -> httpx2.Response:
+        elsewhere = httpx2.Request(
             request.method,
             request.url.copy_with(host=place.host, port=place.port),
             headers=request.headers,
@@ -80,4 +80,5 @@ def _by_way_of(connect_to: str | None, direct: httpx.HTTPTransport) -> httpx.Bas
         )
         return direct.handle_request(elsewhere)
 
-    return httpx.MockTransport(send)  # "mock" by name only: it is httpx's way to put a function in a transport's place
+    # "mock" by name only: it is httpx2's way to put a function in a transport's place
+    return httpx2.MockTransport(send)

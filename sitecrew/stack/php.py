@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
+from foundation.addresses import HostPort
 from foundation.errors import ConfigurationError
 from sitecrew.stack.ports import accepts, require_free
 from sitecrew.stack.processes import PATH, Child, Command
@@ -24,7 +25,7 @@ class PhpWeb:
             Command(
                 name="php",
                 argv=(
-                    *(_php(), "-S", f"{host}:{port}", "-t", str(root)),
+                    *(_php(), "-S", str(HostPort(host, port)), "-t", str(root)),
                     *("-d", "display_errors=0", "-d", "log_errors=1", "-d", "expose_php=0"),
                     str(router),
                 ),

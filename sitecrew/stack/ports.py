@@ -3,6 +3,7 @@
 import random
 import socket
 
+from foundation.addresses import HostPort
 from foundation.errors import Refused
 
 _given: set[int] = set()
@@ -35,8 +36,8 @@ def port_taken(host: str, port: int) -> bool:
 def require_free(host: str, port: int, what: str) -> None:
     """Raises `Refused` if the port is taken: an answer from there would be mistaken for that of our own server."""
     if port_taken(host, port):
-        message = f"{what} cannot listen on {host}:{port}, another program does: stop that one or choose another port."
-        raise Refused(message)
+        place = HostPort(host, port)
+        raise Refused(f"{what} cannot listen on {place}, another program does: stop that one or choose another port.")
 
 
 def accepts(host: str, port: int) -> bool:

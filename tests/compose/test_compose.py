@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.broker import Message, codec
@@ -139,7 +139,7 @@ def test_four_installers_share_forty_orders_and_each_gets_one_of_everything(
     assert len({event.data.worker for event in started}) == 4
     assert len({event.data.install_id for event in started}) == ORDERS
     for url in {event.data.site.url for event in placed.said("install.completed")}:
-        assert httpx.get(url, trust_env=False, timeout=SECONDS).status_code == 200
+        assert httpx2.get(url, trust_env=False, timeout=SECONDS).status_code == 200
     _audit(composed, broker, placed)
 
 
@@ -158,7 +158,7 @@ def test_prometheus_finds_every_replica_and_the_broker(composed: Composed) -> No
     def up() -> dict[str, int]:
         query = {"query": "sum by (job) (up)"}
         url = f"http://127.0.0.1:{composed.prometheus}/api/v1/query"
-        answer = httpx.get(url, params=query, trust_env=False, timeout=SECONDS)
+        answer = httpx2.get(url, params=query, trust_env=False, timeout=SECONDS)
         return {found["metric"]["job"]: int(found["value"][1]) for found in answer.json()["data"]["result"]}
 
     wanted = {"sitecrew-order-intake": 1, "sitecrew-installer": 4, "sitecrew-mailer": 1, "rabbitmq": 1}

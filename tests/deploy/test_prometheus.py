@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import httpx
+import httpx2
 import pytest
 import yaml
 
@@ -110,7 +110,7 @@ class Observed:
 
     stack: Watched
     ports: dict[str, int]
-    api: httpx.Client
+    api: httpx2.Client
 
     def ask(self, what: str, **parameters: Any) -> Any:
         answer = self.api.get(f"/api/v1/{what}", params=parameters).json()
@@ -142,7 +142,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         ports = {f"sitecrew-{line['service']}": line["port"] for line in said if line["event"] == "health.listening"}
         plugin = rabbit.plugin_ports["rabbitmq_prometheus"]
         url = _prometheus_server(directory, {**ports, "rabbitmq": plugin}, opened)
-        api = opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=SECONDS))
+        api = opened.enter_context(httpx2.Client(base_url=url, trust_env=False, timeout=SECONDS))
         seen = Observed(stack, ports, api)
         until(lambda: seen.finds("sum(up) == 4"), SECONDS)
         for record in [rule["record"] for rule in rules() if "record" in rule]:
@@ -186,15 +186,15 @@ def _prometheus_server(directory: Path, targets: dict[str, int], opened: ExitSta
 
 def _is_ready(url: str) -> bool | None:
     try:
-        return httpx.get(f"{url}/-/ready", trust_env=False).is_success or None
-    except httpx.HTTPError:
+        return httpx2.get(f"{url}/-/ready", trust_env=False).is_success or None
+    except httpx2.HTTPError:
         return None
 
 
 def test_what_services_tell_is_in_good_form(observed: Observed) -> None:
     assert set(observed.ports) == {"sitecrew-order-intake", "sitecrew-installer", "sitecrew-mailer"}
     for port in observed.ports.values():
-        told = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=SECONDS)
+        told = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=SECONDS)
         promtool("check", "metrics", given=told.text)
 
 

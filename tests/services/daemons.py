@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import sitecrew.stack.web
+from foundation.addresses import HostPort
 from foundation.hosting.databases import MariaDatabases
 from sitecrew.stack.mariadb import greeting
 from sitecrew.stack.ports import free_port
@@ -142,7 +143,6 @@ def _php_daemon(root: Path) -> tuple[Daemon, str]:
 
 
 def _accepts(address: str) -> bool:
-    host, _, port = address.partition(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+    with contextlib.suppress(OSError), socket.create_connection(HostPort.parse(address), 1):
         return True
     return False

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx2
 from nacl.encoding import Base64Encoder
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
+from foundation.addresses import HostPort
 from foundation.hosting import AccountRequest
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
@@ -28,9 +29,9 @@ KEY = PrivateKey.generate()
 
 def local_server(root: Path, web_address: str, databases: MariaDatabases | None) -> LocalServer:
     """The hosting server whose accounts are under `root`."""
-    host, _, port = web_address.partition(":")
+    host, port = HostPort.parse(web_address)
     return LocalServer(
-        name="one", root=root, address=host, web_address=web_address, public_port=int(port), databases=databases
+        name="one", root=root, address=host, web_address=web_address, public_port=port, databases=databases
     )
 
 
@@ -112,15 +113,16 @@ def leftovers(server: LocalServer, username: str) -> list[str]:
     return sorted(path.name for path in server.home(username).iterdir() if path.name not in {"www", "private"})
 
 
-def browser(web_address: str) -> httpx.Client:
+def browser(web_address: str) -> httpx2.Client:
     """A browser for which every name leads to `web_address`, as if DNS were ready."""
-    wire = httpx.HTTPTransport()
+    wire = httpx2.HTTPTransport()
 
-    def send(request: httpx.Request) -> httpx.Response:
+    def send(request: httpx2.Request) -> httpx2.Response:
         url = request.url.copy_with(netloc=web_address.encode())
-        return wire.handle_request(httpx.Request(request.method, url, headers=request.headers, content=request.content))
+        sent = httpx2.Request(request.method, url, headers=request.headers, content=request.content)
+        return wire.handle_request(sent)
 
-    return httpx.Client(transport=httpx.MockTransport(send), follow_redirects=True, timeout=30)
+    return httpx2.Client(transport=httpx2.MockTransport(send), follow_redirects=True, timeout=30)
 
 
 def logs_in(web_address: str, login_url: str | None, username: str | None, password: str) -> bool:

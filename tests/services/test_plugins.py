@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.errors import ConfigurationError, Failed
@@ -100,7 +100,7 @@ def test_an_installer_and_a_server_of_a_package_work_like_ours(shelf: tuple[Path
     )
     site = installer.install(job, server, quietly)
     assert (site.application, site.url) == ("Hello", job.url)
-    assert httpx.get(site.url, timeout=60).text == "<h1>Good morning</h1>"
+    assert httpx2.get(site.url, timeout=60).text == "<h1>Good morning</h1>"
     assert installer.install(job, server, quietly).adopted
 
 

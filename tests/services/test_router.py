@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.hosting import AccountRequest
@@ -71,9 +71,9 @@ def furnish(home: Path) -> None:
     (www / "etc").symlink_to("/etc")
 
 
-def ask(server: LocalServer, path: str, host: str = "", method: str = "GET") -> httpx.Response:
-    """The path goes out as it is: httpx would tidy up its dots."""
-    with httpx.Client(trust_env=False, timeout=60) as client:
+def ask(server: LocalServer, path: str, host: str = "", method: str = "GET") -> httpx2.Response:
+    """The path goes out as it is: httpx2 would tidy up its dots."""
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         request = client.build_request(method, f"http://{server.web_address}/", headers={"Host": host or "ann.example"})
         request.extensions["target"] = path.encode()
         return client.send(request)

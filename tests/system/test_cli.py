@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.broker import Message
@@ -220,7 +220,7 @@ def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None
     eventually(lambda: company.install("first")["mail"]["state"], "sent", SECONDS)
     install = company.install("first")
     assert install["state"] == "installed"
-    assert httpx.get(install["url"], timeout=SECONDS).status_code == 200
+    assert httpx2.get(install["url"], timeout=SECONDS).status_code == 200
     assert company.letters_to("first") == 1
 
 
@@ -273,7 +273,7 @@ def test_a_reinstall_is_followed_as_a_generation_of_its_own(company: Company) ->
     ran = company.sitecrew("order", "reinstall", "again", "--blog-name", "Second try", "--wait", "--json")
     (life,) = ran.json
     assert (ran.exit_code, life["state"], life["install_id"]) == (0, "mailed", "again-g2")
-    assert "Second try" in httpx.get(life["url"], timeout=SECONDS).text
+    assert "Second try" in httpx2.get(life["url"], timeout=SECONDS).text
     assert company.letters_to("again") == 2
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.broker import Delivery
@@ -122,7 +122,7 @@ class TestTicking:
         login_url = completed.login.login_url
         assert completed.application == "DokuWiki"
         assert login_url in read_message(letter).get_body(("plain",)).get_content()  # type: ignore[union-attr]
-        assert logs_in_to_dokuwiki(httpx.URL(login_url).netloc.decode(), login_url, told.username, told.password)
+        assert logs_in_to_dokuwiki(httpx2.URL(login_url).netloc.decode(), login_url, told.username, told.password)
         assert all(told.password.encode() not in body for body in crew.bodies)
 
     def test_the_same_order_three_times_is_one_of_everything(self, crew: Watched) -> None:
@@ -240,7 +240,7 @@ def _content(path: Path) -> bytes:
 
 
 def _ask(url: str, answers: list[int], done: threading.Event) -> None:
-    with httpx.Client(timeout=30) as client:
+    with httpx2.Client(timeout=30) as client:
         while not done.wait(0.02):
             answers.append(client.get(url).status_code)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker
@@ -47,17 +47,17 @@ def _tools() -> None:
 
 
 @pytest.fixture(scope="module")
-def api(managed_node: Node) -> Iterator[httpx.Client]:
+def api(managed_node: Node) -> Iterator[httpx2.Client]:
     """RabbitMQ's HTTP API, as the broker's own administrator."""
     managed_node.ctl("await_startup")
     admin = urlsplit(managed_node.amqp_url)
     url = f"http://127.0.0.1:{managed_node.plugin_ports[MANAGEMENT]}/api"
-    with httpx.Client(base_url=url, auth=(admin.username or "", admin.password or ""), timeout=60) as api:
+    with httpx2.Client(base_url=url, auth=(admin.username or "", admin.password or ""), timeout=60) as api:
         yield api
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, managed_node: Node, api: httpx.Client) -> Shop:
+def shop(tmp_path_factory: pytest.TempPathFactory, managed_node: Node, api: httpx2.Client) -> Shop:
     """With the users that the document tells to make."""
     for user in ("shop", "shop-news"):
         _put(api, f"/users/{user}", password=PASSWORD, tags="")
@@ -87,7 +87,7 @@ def test_an_order_is_installed_as_it_was_sent_and_its_letter_arrives(shop: Shop,
     assert ran == Ran(0, f"Order {order[0]} is placed: the broker has it.\n", "")
     completed = crew.until("install.completed", order[0]).data
     assert (completed.customer.name, completed.customer.email, completed.site.title) == order[3:]
-    assert httpx.get(completed.site.url, timeout=60).status_code == 200
+    assert httpx2.get(completed.site.url, timeout=60).status_code == 200
     crew.until("mail.sent", order[0])
     assert len(crew.letters(order[0])) == 1
 
@@ -162,7 +162,7 @@ def test_an_invalid_order_is_parked_and_its_rejection_names_the_field(shop: Shop
 
 
 @pytest.fixture(scope="module")
-def refusing(shop: Shop, api: httpx.Client) -> Shop:
+def refusing(shop: Shop, api: httpx2.Client) -> Shop:
     """With virtual hosts where an order can't be placed, each for another reason."""
     for vhost, write in {"bare": "^orders$", "closed": "^$", "unbound": "^orders$", "full": "^orders$"}.items():
         _put(api, f"/vhosts/{vhost}")
@@ -264,5 +264,5 @@ def test_who_listens_as_the_document_says_hears_what_becomes_of_an_order(shop: S
     assert told == {f"sitecrew.{news}.v1" for news in ("account.created", "install.completed", "mail.sent")}
 
 
-def _put(api: httpx.Client, path: str, **body: Any) -> None:
+def _put(api: httpx2.Client, path: str, **body: Any) -> None:
     api.put(path, json=body).raise_for_status()

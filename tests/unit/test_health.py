@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from foundation.errors import ConfigurationError, SitecrewError, StoreUnreachable
@@ -16,7 +16,7 @@ from foundation.runtime.health import HealthServer, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from tests.brokers import until
 
-Ask = Callable[[str], httpx.Response]
+Ask = Callable[[str], httpx2.Response]
 
 
 class Patient:
@@ -52,7 +52,7 @@ def ask(broker: Patient, pulse: Pulse, metrics: Metrics) -> Iterator[Ask]:
     with ExitStack() as opened:
         opened.callback(server.close)
         url = f"http://127.0.0.1:{server.port}"
-        client = opened.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+        client = opened.enter_context(httpx2.Client(base_url=url, trust_env=False, timeout=60))
         yield client.get
 
 
@@ -147,6 +147,14 @@ def test_any_other_path_says_which_there_are(ask: Ask) -> None:
 def test_an_address_that_can_not_be_listened_at_is_told_with_its_setting(address: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^mailer\.listen = "):
         HealthServer(address, "mailer.listen", lambda: None, {}, Metrics().registry)
+
+
+def test_an_ipv6_address_is_listened_at() -> None:
+    server = HealthServer("[::1]:0", "mailer.listen", lambda: None, {}, Metrics().registry)
+    try:
+        assert httpx2.get(f"http://[::1]:{server.port}/livez", trust_env=False, timeout=60).status_code == 200
+    finally:
+        server.close()
 
 
 def test_an_address_that_is_in_use_is_told_with_what_to_do() -> None:

@@ -142,7 +142,7 @@ def test_tracebacks_of_libraries_show_no_local_variable_either(lines: Lines) -> 
     try:
         _look_for("canary-" + "password")
     except LookupError:
-        logging.getLogger("httpx").exception("it broke")
+        logging.getLogger("httpx2").exception("it broke")
     assert lines.only()["said"] == "it broke"
     assert lines.only()["exception"][0]["exc_type"] == "LookupError"
     assert "canary-password" not in lines.getvalue()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from wsgiref.simple_server import make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-import httpx
+import httpx2
 import pytest
 from aiosmtpd.smtp import Envelope
 from hypothesis import given, settings
@@ -244,5 +244,5 @@ def test_a_site_that_does_not_answer_is_an_error() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # bound and not listening: refuses, and nobody else can take the port
         nobody = f"127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises(httpx2.HTTPError):
             wordpress_login("http://s.example/login", "http://s.example/", Credentials("a", "b"), connect_to=nobody)

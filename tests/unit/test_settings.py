@@ -34,6 +34,27 @@ def refusal(path: Path | None = None) -> str:
     return str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("'::1'", "[::1]:80"), ("'http://127.0.0.1:80'", "leave out the scheme"), ("'web1'", "such as")],
+)
+def test_an_address_that_is_not_host_and_port_is_refused_at_once(tmp_path: Path, text: str, advice: str) -> None:
+    said = refusal(written(tmp_path, f"[servers.local]\nweb_address = {text}\n"))
+    assert "servers.local.web_address" in said
+    assert advice in said
+
+
+def test_an_ipv6_address_may_stand_in_brackets_wherever_a_host_is_named(tmp_path: Path) -> None:
+    text = "[servers.one]\naddress = '[2001:db8::7]'\nweb_address = '[::1]:80'\n"
+    settings = load(
+        written(tmp_path, text + "[servers.one.databases]\nhost = '[::1]'\n[mailer.smtp]\nhost = '[::1]'\n")
+    )
+    one = settings.servers["one"]
+    assert one.databases is not None
+    assert (one.address, one.web_address, one.databases.host) == ("2001:db8::7", "[::1]:80", "::1")
+    assert settings.mailer.smtp.host == "::1"
+
+
 # Where they come from
 
 

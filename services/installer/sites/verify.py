@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from services.installer.sites.causes import failed
 
@@ -25,7 +25,7 @@ class Page:
     """Texts that the answer must contain."""
     unwanted: tuple[str, ...] = ()
     """Texts that it must not contain."""
-    status: int = httpx.codes.OK
+    status: int = httpx2.codes.OK
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def verify(web_address: str, pages: tuple[Page, ...], deadline: datetime) -> Non
 
     Raises `Failed` (verify_failed) unless each answers with its status, what is wanted, and nothing unwanted.
     """
-    with httpx.Client(trust_env=False, follow_redirects=False) as client:
+    with httpx2.Client(trust_env=False, follow_redirects=False) as client:
         for page in pages:
             _verify(client, web_address, page, deadline)
 
@@ -54,16 +54,16 @@ def _plain(text: str) -> str:
     return " ".join(html.unescape(text).split()).casefold()
 
 
-def _verify(client: httpx.Client, web_address: str, page: Page, deadline: datetime) -> None:
+def _verify(client: httpx2.Client, web_address: str, page: Page, deadline: datetime) -> None:
     parts = urlsplit(page.url)
     query = f"?{parts.query}" if parts.query else ""
     address = f"http://{web_address}{parts.path or '/'}{query}"
     asked = f"{address} with Host: {parts.netloc}"
     try:
         answer = _patiently(client, address, parts.netloc, deadline)
-    except httpx.TimeoutException:
+    except httpx2.TimeoutException:
         raise failed("verify_failed", f"{asked} did not answer in time") from None
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise failed("verify_failed", f"{asked} did not answer: {type(error).__name__}: {error}") from None
     if answer.status != page.status:
         towards = f" towards {answer.location}" if answer.location else ""
@@ -76,19 +76,19 @@ def _verify(client: httpx.Client, web_address: str, page: Page, deadline: dateti
             raise failed("verify_failed", f"{asked} answered {answer.status} with the text {text!r}, a sign of failure")
 
 
-def _patiently(client: httpx.Client, address: str, host: str, deadline: datetime) -> _Answer:
+def _patiently(client: httpx2.Client, address: str, host: str, deadline: datetime) -> _Answer:
     """The answer, after further tries while there is no connection; the deadline bounds everything."""
     give_up = time.monotonic() + min(_PATIENCE, _seconds_until(deadline))
     while True:
         try:
             return _ask(client, address, host, deadline)
-        except (httpx.NetworkError, httpx.RemoteProtocolError):
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
             if time.monotonic() >= give_up:
                 raise
             time.sleep(_PAUSE)
 
 
-def _ask(client: httpx.Client, address: str, host: str, deadline: datetime) -> _Answer:
+def _ask(client: httpx2.Client, address: str, host: str, deadline: datetime) -> _Answer:
     timeout = max(0.1, min(_TIMEOUT, _seconds_until(deadline)))
     latest = time.monotonic() + timeout
     body = bytearray()
@@ -97,7 +97,7 @@ def _ask(client: httpx.Client, address: str, host: str, deadline: datetime) -> _
             body += piece
             # A server that drips a byte a second never runs into a read timeout.
             if time.monotonic() > latest:
-                raise httpx.ReadTimeout("the answer did not end in time")
+                raise httpx2.ReadTimeout("the answer did not end in time")
             if len(body) > _LARGEST:
                 break
         text = body.decode(response.encoding or "utf-8", errors="replace")

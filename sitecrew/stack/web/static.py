@@ -5,6 +5,7 @@
 """
 
 import re
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,8 @@ from pathlib import Path
 from socket import socket
 from socketserver import BaseServer
 from urllib.parse import unquote, urlsplit
+
+from foundation.addresses import HostPort
 
 _USER = re.compile(r"~([a-z][a-z0-9]{2,15})")
 _HOST = re.compile(r"[a-z0-9][a-z0-9.-]*")
@@ -21,7 +24,7 @@ _NOWHERE = "/dev/null/nothing"
 
 def serve(root: Path, host: str, port: int) -> ThreadingHTTPServer:
     """A server bound to `host:port` (0: any free one) for the hosting root; the caller runs `serve_forever`."""
-    return ThreadingHTTPServer((host, port), partial(_Handler, root=root))
+    return _Server(HostPort(host, port), partial(_Handler, root=root))
 
 
 def locate(root: Path, host: str, path: str) -> Path | None:
@@ -68,3 +71,11 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def log_error(self, *_: object) -> None:
         """As quiet as `log_request`."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Bound to an address of either family."""
+
+    def __init__(self, place: HostPort, handler: Callable[..., _Handler]) -> None:
+        self.address_family = place.family
+        super().__init__(place, handler)

@@ -1,0 +1,60 @@
+"""Hosts and ports as text. Joined and taken apart here and nowhere else, so that addresses of every family work."""
+
+import socket
+from typing import NamedTuple
+
+SCHEME_PORTS = {"http": 80, "https": 443}
+
+
+class HostPort(NamedTuple):
+    """A host, without brackets, and a port. As text, and so in settings and messages, an IPv6 address has brackets."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPort":
+        """From `host:port`. Raises ValueError that says how to write it."""
+        host, colon, port = text.strip().rpartition(":")
+        bracketed = host.startswith("[") and host.endswith("]")
+        if "/" in text:
+            raise ValueError("is not host:port: leave out the scheme and the path, as in 192.0.2.7:80")
+        if ":" in text and not bracketed and _is_ipv6(text.strip("[]")):
+            raise ValueError(f"needs a port, and brackets around the address: [{text.strip('[]')}]:80")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 0xFFFF:
+            raise ValueError("is not host:port, such as web1.example:80, 192.0.2.7:80 or [2001:db8::7]:80")
+        if bracketed != (":" in host) or not bare(host):
+            raise ValueError("is not host:port: only an IPv6 address has colons, and it has brackets: [2001:db8::7]:80")
+        return cls(bare(host), int(port))
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of a socket that listens there."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    def __str__(self) -> str:
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands before a colon: an IPv6 address in brackets."""
+    return f"[{bare(host)}]" if ":" in host else host
+
+
+def bare(host: str) -> str:
+    """A host as connecting takes it: an IPv6 address without the brackets that some write around it."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def url_of(scheme: str, host: str, port: int, path: str = "/") -> str:
+    """A URL; the scheme's own port is left out, as browsers and applications leave it out."""
+    place = bracketed(host) if port == SCHEME_PORTS.get(scheme) else str(HostPort(bare(host), port))
+    return f"{scheme}://{place}{path}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
+    except OSError:
+        return False
+    return True
