@@ -45,6 +45,11 @@ class Delivery:
     tag: int
     epoch: int
     """Which life of the channel it came on; a settlement on a later one is dropped."""
+    exchange: str = ""
+    """To which it was published, or dead-lettered last. See `sender`."""
+    routing_key: str = ""
+    user_id: str = ""
+    """The broker's user who published it, if he said so: the broker vouches for it."""
 
     @property
     def name(self) -> str:
@@ -112,7 +117,7 @@ class Broker(Protocol):
         nothing."""
 
     def publisher(self) -> Publisher:
-        """A publisher on a connection of its own."""
+        """A publisher on a connection of its own. What it publishes bears the `user_id` of the connection."""
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
         """A consumer on a connection of its own: a memory alarm that blocks publishers leaves it be."""

@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from foundation.broker import Delivery
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
 from foundation.errors import SitecrewError
 from schemas import catalogue
 from schemas.envelope import Event
@@ -38,6 +40,23 @@ class Malformed(SitecrewError):
 def encode(event: Event[Any]) -> bytes:
     """An event as CloudEvents structured JSON; what is not set is left out."""
     return event.model_dump_json(exclude_none=True).encode()
+
+
+def read(delivery: Delivery) -> Event[Any]:
+    """The event that was delivered. Raises `Malformed`, also if it came by an exchange or with a routing key that is
+    not its type's: the broker's permissions are about those, and would otherwise mean nothing."""
+    event = decode(delivery.body, delivery.content_type, delivery.headers)
+    entry = catalogue.by_model(type(event.data))
+    if delivery.exchange not in (ORDERS, EVENTS, COMMANDS):
+        return event
+    for field, code, came, right in (
+        ("exchange", "wrong_exchange", delivery.exchange, entry.exchange),
+        ("routing_key", "routing_key_mismatch", delivery.routing_key, entry.routing_key),
+    ):
+        if came != right:
+            detail = f"is '{came[:80]}'; '{entry.name}' is published with '{right}'"
+            raise Malformed(code, field, detail, event.model_dump(mode="json", exclude_none=True))
+    return event
 
 
 def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:

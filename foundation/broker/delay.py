@@ -55,6 +55,12 @@ class Ladder:
         return "*." * (self.levels - 1 - number) + "0.#"
 
 
+def is_detour(exchange: str) -> bool:
+    """Whether what comes by it was put there by Sitecrew: the ladder, or the nameless exchange straight to a queue.
+    Nobody else has the right to write to them."""
+    return exchange in ("", DELIVER) or exchange.startswith("delay.")
+
+
 def destination(queue: str) -> str:
     """A queue's name as the last word of a routing key, which must carry no dots."""
     return queue.replace(".", "-")

@@ -215,15 +215,13 @@ def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Deliver
         method, properties, body = channel.basic_get(queue)
         if method is None:
             return
-        yield _delivery(queue, method.delivery_tag, properties, body, method.redelivered, epoch=0)
+        yield _delivery(queue, method, properties, body, epoch=0)
 
 
-def _delivery(
-    queue: str, tag: int, properties: pika.BasicProperties, body: bytes, redelivered: bool, epoch: int
-) -> Delivery:
+def _delivery(queue: str, method: Any, properties: pika.BasicProperties, body: bytes, epoch: int) -> Delivery:
     headers = {_text(name): value for name, value in (properties.headers or {}).items()}
     # The broker's own count comes with the second delivery; before, such a header is the sender's.
-    count = headers.get("x-delivery-count", 1) if redelivered else 0
+    count = headers.get("x-delivery-count", 1) if method.redelivered else 0
     return Delivery(
         queue=queue,
         body=body,
@@ -232,8 +230,11 @@ def _delivery(
         type=_text(properties.type),
         headers=headers,
         redeliveries=count if isinstance(count, int) else 1,
-        tag=tag,
+        tag=method.delivery_tag,
         epoch=epoch,
+        exchange=_text(method.exchange),
+        routing_key=_text(method.routing_key),
+        user_id=_text(properties.user_id),
     )
 
 
@@ -363,6 +364,8 @@ class RabbitPublisher:
         self._topology = broker.topology
         self._window = Window()
         self._channel: Any = None
+        self._vouched = True
+        """Whether the broker knows us by the name that we log in with."""
         self.link = _Link(broker, "publisher", self._opened, self._window.give_up)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
@@ -379,6 +382,7 @@ class RabbitPublisher:
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
+        channel.add_on_close_callback(self._channel_closed)
         channel.confirm_delivery(self._answered, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Any) -> None:
@@ -386,10 +390,16 @@ class RabbitPublisher:
         self._channel = channel
         self._pump()
 
+    def _channel_closed(self, _channel: object, reason: BaseException) -> None:
+        # Where users come from a token or a certificate, the broker may have another name for us.
+        if isinstance(reason, ChannelClosedByBroker) and "user_id property" in reason.reply_text:
+            self._vouched = False
+
     def _pump(self) -> None:
         channel = self._channel
         if channel is None or not channel.is_open:
             return
+        user_id = getattr(channel.connection.params.credentials, "username", None) if self._vouched else None
         for message in self._window.take():
             properties = pika.BasicProperties(
                 content_type=message.content_type,
@@ -398,6 +408,7 @@ class RabbitPublisher:
                 message_id=message.message_id or None,
                 correlation_id=message.correlation_id or None,
                 type=message.type or None,
+                user_id=user_id,
             )
             channel.basic_publish(message.exchange, message.routing_key, message.body, properties, message.mandatory)
 
@@ -487,7 +498,7 @@ class RabbitConsumer:
     def _received(self, epoch: int, _channel: object, method: Any, properties: Any, body: bytes) -> None:
         if self._watched is None:
             self._unsettled[method.delivery_tag] = None
-        self._arrived.put(_delivery(self._queue, method.delivery_tag, properties, body, method.redelivered, epoch))
+        self._arrived.put(_delivery(self._queue, method, properties, body, epoch))
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         tags = {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}

@@ -10,6 +10,7 @@ import uuid_utils
 from sqlalchemy import Connection, CursorResult, Executable
 
 from foundation.broker import Delivery, codec
+from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
 from foundation.broker.topology import PARKING
 from foundation.runtime import tracing
 from foundation.runtime.clock import Now
@@ -47,6 +48,8 @@ class Tx:
     source: str
     """The CloudEvents source of what is emitted: `/sitecrew/<service>`."""
     now: datetime
+    sender: Sender = OURSELVES
+    """Who sent what is being handled: a producer, staff, another service, or this one to itself."""
     said: list[Pending] = field(default_factory=list)
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
@@ -60,10 +63,12 @@ class Tx:
         self.said.append(_pending(event, entry.exchange, entry.routing_key))
         return event
 
-    def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
+    def deliver(
+        self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False, sender: Sender = OURSELVES
+    ) -> None:
         """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker
         was lost, will be handled alone."""
-        headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
+        headers = {**sender.headers, **({_SUSPECT: 1} if suspect else {})}
         self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
     def wake(
@@ -73,10 +78,11 @@ class Tx:
         self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
 
     def again(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
-        """Deliver what was delivered once more, later. Its headers are not inherited: brokers before
-        4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one until it
-        has been acted on and its worker lives."""
-        self.deliver(event, delivery.queue, at, suspect=is_suspect(delivery) and not acted)
+        """Deliver what was delivered once more, later, as sent by whoever first sent it. Its headers are not
+        inherited: brokers before 4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one
+        until it has been acted on and its worker lives."""
+        suspect = is_suspect(delivery) and not acted
+        self.deliver(event, delivery.queue, at, suspect=suspect, sender=sender_of(delivery))
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
         """Set aside what can't be handled, with the reason, for people to look at."""
@@ -100,7 +106,11 @@ class Tx:
                 correlation_id="",
                 content_type=_short(delivery.content_type),
                 body=delivery.body,
-                headers={**_inherited(delivery), **{name: value for name, value in reason.items() if value}},
+                headers={
+                    **_inherited(delivery),
+                    **sender_of(delivery).headers,
+                    **{name: value for name, value in reason.items() if value},
+                },
             )
         )
 
@@ -140,7 +150,8 @@ def _inherited(delivery: Delivery) -> dict[str, str | int]:
     room = _INHERITED
     for name in sorted(delivery.headers, key=lambda name: (not name.startswith(codec.BINARY_PREFIXES), name)):
         value = delivery.headers[name]
-        if isinstance(value, str | int) and not name.startswith("x-") and len(name.encode()) <= _SHORT:
+        ours = name.startswith("x-") or is_note(name)
+        if isinstance(value, str | int) and not ours and len(name.encode()) <= _SHORT:
             room -= len(name.encode()) + (len(value.encode()) if isinstance(value, str) else 8)
             if room >= 0:
                 kept[name] = value

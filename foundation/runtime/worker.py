@@ -24,6 +24,7 @@ import structlog
 
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
+from foundation.broker.sender import sender_of
 from foundation.errors import Failed, StoreUnreachable
 from foundation.runtime import tracing
 from foundation.runtime.health import Pulse
@@ -240,7 +241,7 @@ class Worker:
 
     def _piece(self, delivery: Delivery) -> _Piece:
         try:
-            event = tracing.begun(codec.decode(delivery.body, delivery.content_type, delivery.headers))
+            event = tracing.begun(codec.read(delivery))
             handler = self._handler(event)
         except Malformed as problem:
             return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True, since=monotonic())
@@ -302,6 +303,7 @@ class Worker:
 
     def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
         with tracing.handling(piece.event, self.queue, "claim" if piece.fresh else "record"):
+            tx.sender = sender_of(piece.delivery)
             result = piece.step(tx)
             match result:
                 case Retry() if piece.event:

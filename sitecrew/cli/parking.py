@@ -5,7 +5,7 @@ broker parks what was handed out too often without being settled, and says so in
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Event as Pause
 from time import monotonic
@@ -14,6 +14,7 @@ from typing import Any
 from foundation.broker import Broker, Delivery, Message, Outcome
 from foundation.broker.codec import BINARY_PREFIXES
 from foundation.broker.delay import DELIVER, Ladder, destination
+from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
 from foundation.broker.topology import UNROUTED, sitecrew
 from sitecrew.cli import bodies, moments
 
@@ -43,6 +44,8 @@ class Parked:
     sent_by: str = ""
     message_id: str = ""
     """Its id before it was parked."""
+    sender: Sender = OURSELVES
+    """Who first sent it."""
 
     @property
     def name(self) -> str:
@@ -70,7 +73,10 @@ class Parked:
 
 def read(delivery: Delivery) -> Parked:
     """What a message in the parking queue says of itself."""
-    return _by_service(delivery) if "parked-from" in delivery.headers else _by_broker(delivery)
+    # A sender may write any header, so ours are believed only where the broker has not put its own: what a service
+    # parks inherits none of them.
+    by_broker = isinstance(delivery.headers.get("x-death"), list) or "x-first-death-queue" in delivery.headers
+    return _by_service(delivery) if "parked-from" in delivery.headers and not by_broker else _by_broker(delivery)
 
 
 def _by_service(delivery: Delivery) -> Parked:
@@ -86,6 +92,7 @@ def _by_service(delivery: Delivery) -> Parked:
         field=headers.get("field", ""),
         sent_by=headers.get("sent-by", ""),
         message_id=headers.get("original-message-id", ""),
+        sender=noted(delivery),
     )
 
 
@@ -111,6 +118,7 @@ def _by_broker(delivery: Delivery) -> Parked:
         reason=reason,
         remedy=remedy,
         message_id=delivery.message_id,
+        sender=sender_of(replace(delivery, exchange=str(death.get("exchange", delivery.exchange)))),
     )
 
 
@@ -123,8 +131,8 @@ def _last_death(headers: Mapping[str, object]) -> dict[str, Any]:
     if at_work or found:
         return (at_work or found)[0]  # the broker puts the newest first
     for which in ("last", "first"):
-        if queue := headers.get(f"x-{which}-death-queue"):
-            return {"queue": str(queue), "reason": str(headers.get(f"x-{which}-death-reason", ""))}
+        if f"x-{which}-death-queue" in headers:
+            return {name: str(headers.get(f"x-{which}-death-{name}", "")) for name in ("queue", "reason", "exchange")}
     return {}
 
 
@@ -167,6 +175,7 @@ def _original(parked: Parked) -> Message:
         for name, value in delivery.headers.items()
         if name.startswith(BINARY_PREFIXES) and isinstance(value, str | int)
     }
+    headers |= parked.sender.headers
     return Message(
         exchange=DELIVER,
         routing_key=destination(parked.came_from),

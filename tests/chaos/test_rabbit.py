@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pika
 import pytest
 
 from foundation.broker import Broker, Delivery, Message, Outcome, Publisher, codec
@@ -263,6 +264,25 @@ def test_names_that_are_not_utf_8_can_be_read_and_sent_on(broker: RabbitBroker) 
         codec.decode(delivery.body, delivery.content_type, delivery.headers)
     onward = Message("", INSTALLER_DUE, delivery.body, message_id=delivery.message_id, type=delivery.type)
     assert broker.publisher().publish([onward], SECONDS) == [Outcome.CONFIRMED]
+
+
+def test_a_broker_that_knows_us_by_another_name_costs_a_channel_and_no_message(broker: RabbitBroker) -> None:
+    """Its users may come from a token or a certificate: then the name in our URL says nothing."""
+    for node in broker._nodes:
+        node.credentials = ByToken(node.credentials)
+    confirm(broker.publisher(), [order(number) for number in range(50)])
+    arrived = gather(broker.consumer(INTAKE_ORDERS, 100), 50, SECONDS)
+    assert {delivery.message_id for delivery in arrived} == names(50)
+    assert {delivery.user_id for delivery in arrived} == {""}
+
+
+class ByToken(pika.PlainCredentials):  # type: ignore[misc]  # pika is untyped
+    def __init__(self, known: Any) -> None:
+        super().__init__("somebody", known.password)
+        self._known = known
+
+    def response_for(self, start: Any) -> Any:
+        return self._known.response_for(start)
 
 
 # The node

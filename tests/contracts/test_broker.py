@@ -13,7 +13,7 @@ import pytest
 
 from foundation.broker import Broker, Consumer, Delivery, Message, Outcome
 from foundation.broker import topology as table
-from foundation.broker.delay import DELIVER, Ladder, destination
+from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED, Topology
 from foundation.errors import ConfigurationError
@@ -34,6 +34,8 @@ class Ground:
     now: Callable[[], datetime]
     let_pass: Callable[[timedelta], None]
     """Turn a virtual clock; a real one turns by itself."""
+    user: str
+    """As whom we publish."""
 
 
 def in_memory(topology: Topology) -> Ground:
@@ -44,11 +46,13 @@ def in_memory(topology: Topology) -> Ground:
         clock.advance(time)
         broker.expire()
 
-    return Ground(broker, topology.ladder, clock, let_pass)
+    return Ground(broker, topology.ladder, clock, let_pass, "guest")
 
 
 def on_rabbitmq(brokers: Brokers, topology: Topology) -> Ground:
-    return Ground(brokers.broker(topology), topology.ladder, lambda: datetime.now(UTC), lambda _: None)
+    url = brokers.url()
+    user = url.partition("//")[2].partition(":")[0]
+    return Ground(brokers.broker(topology, url), topology.ladder, lambda: datetime.now(UTC), lambda _: None, user)
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])
@@ -129,6 +133,18 @@ def test_what_arrives_is_what_was_sent(broker: Broker) -> None:
     assert (delivery.message_id, delivery.type) == ("018f-1", "sitecrew.order.placed.v1")
     assert dict(delivery.headers) == dict(sent.headers)
     assert delivery.redeliveries == 0
+
+
+def test_what_arrives_says_by_which_exchange_with_which_key_and_whose_it_is(ground: Ground) -> None:
+    send(ground.broker, [order(1), delayed(ground, 1, INTAKE_ORDERS, "later")])
+    first, second = (delivery for _, delivery in arrivals(ground, ground.broker.consumer(INTAKE_ORDERS, 10), 2))
+    assert (first.exchange, first.routing_key, first.user_id) == (ORDERS, "order.placed.v1", ground.user)
+    assert is_detour(second.exchange)
+    assert (second.routing_key.endswith(destination(INTAKE_ORDERS)), second.user_id) == (True, ground.user)
+    send(ground.broker, [Message("", INSTALLER_DUE, b"straight")])
+    eventually(lambda: ground.broker.depth(INSTALLER_DUE), 1, SECONDS)
+    (seen,) = ground.broker.browse(INSTALLER_DUE, 1)
+    assert (seen.exchange, seen.routing_key, seen.user_id) == ("", INSTALLER_DUE, ground.user)
 
 
 def test_nothing_to_publish_needs_no_answer(broker: Broker) -> None:
@@ -351,6 +367,9 @@ def test_what_is_handed_out_too_often_is_parked_with_the_reason(
     assert (parked.message_id, parked.headers["order"]) == ("m1", "one")
     assert parked.headers["x-first-death-queue"] == INTAKE_ORDERS
     assert parked.headers["x-first-death-reason"] == "delivery_limit"
+    assert parked.headers["x-first-death-exchange"] == ORDERS
+    assert (parked.exchange, parked.user_id) == (PARKING, seen[0].user_id)
+    assert parked.user_id
     assert broker.depth(INTAKE_ORDERS) == 0
 
 

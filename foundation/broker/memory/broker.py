@@ -43,10 +43,10 @@ class MemoryBroker:
         missing += [f"queue {q.name}" for q in self.topology.queues if q.name not in self._lines]
         return [f"{item} is missing; `sitecrew topology declare` makes it" for item in missing]
 
-    def publisher(self) -> Publisher:
+    def publisher(self, user_id: str = "guest") -> Publisher:
         """Declares the topology if it is not there, as RabbitMQ's does on its way back from trouble."""
         self.declare()
-        return MemoryPublisher(self)
+        return MemoryPublisher(self, user_id)
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
         """Declares the topology like a publisher; of a queue that is not in it nothing ever comes."""
@@ -103,14 +103,14 @@ class MemoryBroker:
             self.changed.wait(seconds - until)
         self.expire()
 
-    def accept(self, message: Message) -> Outcome:
-        """Take one message from a publisher."""
+    def accept(self, message: Message, user_id: str) -> Outcome:
+        """Take one message from a publisher, who is this user."""
         with self.changed:
             self.expire()
             if not can_be_sent(message, self.topology):
                 return Outcome.REFUSED
             sent = replace(message, headers={name: _sent(value) for name, value in message.headers.items()})
-            routed = self._put(sent, self._now())
+            routed = self._put(sent, user_id, self._now())
             return Outcome.CONFIRMED if routed or not message.mandatory else Outcome.UNROUTABLE
 
     def attach(self, consumer: "MemoryConsumer", line: Line) -> None:
@@ -146,12 +146,13 @@ class MemoryBroker:
         for held in dead if exchange is not None else ():
             death = {"exchange": held.message.exchange, "queue": line.queue.name, "reason": reason}
             first = {f"x-first-death-{name}": value for name, value in death.items()}
-            self._put(replace(held.message, exchange=str(exchange), headers={**first, **held.message.headers}), moment)
+            moved = replace(held.message, exchange=str(exchange), headers={**first, **held.message.headers})
+            self._put(moved, held.user_id, moment)
 
-    def _put(self, message: Message, moment: datetime) -> bool:
+    def _put(self, message: Message, user_id: str, moment: datetime) -> bool:
         queues = [name for name in self._routes.queues(message.exchange, message.routing_key) if name in self._lines]
         for name in queues:
-            self._lines[name].join(Held(message, next(self._places), moment))
+            self._lines[name].join(Held(message, next(self._places), moment, user_id))
         if queues:
             self.changed.notify_all()
         return bool(queues)
@@ -160,14 +161,15 @@ class MemoryBroker:
 class MemoryPublisher:
     """Publishes at once: every outcome is known on return."""
 
-    def __init__(self, broker: MemoryBroker) -> None:
+    def __init__(self, broker: MemoryBroker, user_id: str) -> None:
         self._broker = broker
+        self._user_id = user_id
         self._closed = False
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
         if self._closed:
             return [Outcome.UNKNOWN] * len(messages)
-        return [self._broker.accept(message) for message in messages]
+        return [self._broker.accept(message, self._user_id) for message in messages]
 
     def close(self) -> None:
         self._closed = True

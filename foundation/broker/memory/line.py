@@ -19,6 +19,7 @@ class Held:
     place: int
     """Its place in the order of arrival, which it gets back when it returns."""
     since: datetime
+    user_id: str = ""
     redeliveries: int = 0
 
     def delivery(self, queue: str, tag: int, epoch: int) -> Delivery:
@@ -34,6 +35,9 @@ class Held:
             redeliveries=self.redeliveries,
             tag=tag,
             epoch=epoch,
+            exchange=self.message.exchange,
+            routing_key=self.message.routing_key,
+            user_id=self.user_id,
         )
 
 
