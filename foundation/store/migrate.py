@@ -2,12 +2,8 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
 HERE = Path(__file__).parent / "migrations"
@@ -16,6 +12,8 @@ _LOCK = 0x73697465  # any number, the same in every replica
 
 def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
     """Upgrade to the newest revision of every folder, in one transaction that replicas take in turn."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and whoever only reads does without
+
     with engine.begin() as connection:
         _take_turn(connection)
         command.upgrade(_config(connection, folders), "heads")
@@ -23,6 +21,10 @@ def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
 
 def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
     """Whether the database is at the newest revision of every folder, and at none that is unknown here."""
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - likewise
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     with engine.connect() as connection:
         script = ScriptDirectory.from_config(_config(connection, folders))
         current = MigrationContext.configure(connection).get_current_heads()
@@ -41,7 +43,9 @@ def _take_turn(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
-def _config(connection: Connection, folders: Sequence[Path]) -> Config:
+def _config(connection: Connection, folders: Sequence[Path]) -> Any:
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(HERE))
     config.set_main_option("path_separator", "newline")

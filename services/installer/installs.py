@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
@@ -13,14 +12,9 @@ from foundation.store.counts import by_state
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted, InstallRef, InstallStaged
 from schemas.values import Cause
+from services.installer import states
 
-
-class State(StrEnum):
-    STAGED = "staged"
-    INSTALLING = "installing"
-    INSTALLED = "installed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+State = states.State
 
 
 installs = Table(

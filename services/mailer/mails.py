@@ -10,7 +10,6 @@ A letter is claimed (`sending`) before it is sent, with a lease and a fencing nu
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
@@ -23,14 +22,9 @@ from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted
 from schemas.values import Cause
+from services.mailer import states
 
-
-class State(StrEnum):
-    WAITING = "waiting"
-    SENDING = "sending"
-    SENT = "sent"
-    FAILED = "failed"
-    SUPPRESSED = "suppressed"
+State = states.State
 
 
 mails = Table(

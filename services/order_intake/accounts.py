@@ -6,7 +6,6 @@ cancelled -> created (the cancel came too late: the site is there)
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -34,13 +33,9 @@ from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, Customer
+from services.order_intake import states
 
-
-class OrderState(StrEnum):
-    ACCEPTED = "accepted"
-    CREATED = "created"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+OrderState = states.OrderState
 
 
 orders = Table(

@@ -3,18 +3,16 @@
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
-from pydantic import BaseModel, Secret, SecretStr
 
-from foundation.runtime.settings import known, origins
-from sitecrew.cli import screen, session
 from sitecrew.cli.help import examples, noun
-from sitecrew.cli.tables import Table
 
-app = noun()
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+app = noun("sitecrew config show", "sitecrew config show --defaults > sitecrew.toml")
 
 _DEFAULT = "default"
 _NAMES = {"sites.*": "sites.wordpress", "servers.*": "servers.local"}
@@ -34,6 +32,10 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show every setting, its value, and where that comes from."""
+    from foundation.runtime.settings import origins
+    from sitecrew.cli import screen, session
+    from sitecrew.cli.tables import Table
+
     if defaults and json:
         raise typer.BadParameter("choose one of --defaults and --json", ctx=ctx)
     if defaults:
@@ -48,8 +50,10 @@ def show(
     Table(("SETTING", "VALUE", "FROM"), rows).show()
 
 
-def flat(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:
     """Every setting by its dotted name, as it may be shown."""
+    from pydantic import BaseModel
+
     for name in type(section).model_fields:
         value = getattr(section, name)
         named = isinstance(value, Mapping)
@@ -63,6 +67,8 @@ def flat(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
 
 def skeleton() -> str:
     """A settings file in which every setting stands commented out, with its default and its meaning."""
+    from foundation.runtime.settings import known
+
     folders: dict[str, list[str]] = {"": []}
     for path, info in known().items():
         folder, _, name = path.rpartition(".")
@@ -83,6 +89,8 @@ def _header(folder: str) -> list[str]:
 
 def _shown(value: Any) -> Any:
     """A value without what is secret. Of a secret address, an SQLite file is none."""
+    from pydantic import Secret, SecretStr
+
     if isinstance(value, Secret):
         return "[redacted]"
     if isinstance(value, SecretStr):
@@ -99,6 +107,9 @@ def _text(value: Any) -> str:
 
 def _toml(value: Any) -> str:
     """A JSON string, number or boolean is one of TOML as well."""
+    import orjson
+    from pydantic import SecretStr
+
     plain = value.get_secret_value() if isinstance(value, SecretStr) else value
     if plain is None:
         return '""  # not set'

@@ -3,15 +3,14 @@
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
-from foundation.errors import ConfigurationError
-from sitecrew.cli import screen, session
-from sitecrew.cli.checks import Finding, all_of, examine, worst
 from sitecrew.cli.help import examples, noun
+
+if TYPE_CHECKING:
+    from sitecrew.cli.checks import Finding
 
 app = noun()
 
@@ -23,6 +22,9 @@ def doctor(
     ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 ) -> None:
     """Check settings, keys, broker, stores, servers, site installers, SMTP, templates."""
+    from sitecrew.cli import screen
+    from sitecrew.cli.checks import worst
+
     findings = []
     for finding in _findings(ctx):
         findings.append(finding)
@@ -37,7 +39,11 @@ def doctor(
         raise typer.Exit(code)
 
 
-def _findings(ctx: typer.Context) -> Iterator[Finding]:
+def _findings(ctx: typer.Context) -> "Iterator[Finding]":
+    from foundation.errors import ConfigurationError
+    from sitecrew.cli import screen, session
+    from sitecrew.cli.checks import Finding, all_of, examine
+
     try:
         settings = session.settings_of(ctx)
     except ConfigurationError as error:
@@ -51,8 +57,12 @@ def _findings(ctx: typer.Context) -> Iterator[Finding]:
             yield finding
 
 
-def _show(finding: Finding) -> None:
+def _show(finding: "Finding") -> None:
     """One line; on a terminal, as many as the sentence needs."""
+    from rich.text import Text
+
+    from sitecrew.cli import screen
+
     result = ("ok    ", "green") if finding.ok else ("FAILED", "bold red")
     sentence = finding.detail + (f". What to do: {finding.remedy}" if finding.remedy else "")
     room = max(screen.width() - _INDENT, 30) if screen.on_terminal() else len(sentence) + 1

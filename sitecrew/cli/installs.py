@@ -2,24 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Connection
 
 from foundation.broker.topology import EVENTS
-from foundation.errors import NotFound
-from foundation.runtime.clock import utc_now
-from foundation.runtime.settings import Settings
-from schemas.installs import InstallCancel, InstallRetry, TimerRunNow
-from services.installer import installs as table
-from services.installer.installs import Install, State
-from sitecrew.cli import commands, install_rows, moments, screen, sending, session, stream
+from services.installer.states import State
 from sitecrew.cli.help import examples, known, noun
-from sitecrew.cli.order_files import validated
-from sitecrew.cli.tables import pairs
 
-app = noun()
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from foundation.runtime.settings import Settings
+    from services.installer.installs import Install
+
+app = noun("sitecrew installs list", "sitecrew installs show 1042", "sitecrew installs retry 1042-g1")
 
 _ALIASES = {
     "pending": [State.STAGED, State.INSTALLING],
@@ -52,7 +49,10 @@ def list_installs(
     json: _Json = False,
 ) -> None:
     """Show pending and failed installs, when they are due, and causes."""
-    settings, states, now = session.settings_of(ctx), _states(ctx, state), utc_now()
+    from services.installer import installs as table
+    from sitecrew.cli import install_rows, moments, screen, session
+
+    settings, states, now = session.settings_of(ctx), _states(ctx, state), session.now()
     # What is over only grows, and is looked at from its end; what is still to be done, from its beginning.
     newest_first = bool({State.INSTALLED, State.CANCELLED} & set(states))
     with session.reading_installs(settings) as connection:
@@ -79,13 +79,16 @@ def show(
     json: _Json = False,
 ) -> None:
     """Show all that is known of one install."""
+    from sitecrew.cli import install_rows, screen, session
+    from sitecrew.cli.tables import pairs
+
     settings = session.settings_of(ctx)
     with session.reading_installs(settings) as connection:
         found = _found(connection, install)
     if json:
         screen.document(install_rows.record(found, settings))
     else:
-        pairs(install_rows.page(found, settings, utc_now()))
+        pairs(install_rows.page(found, settings, session.now()))
 
 
 @app.command(epilog=examples("sitecrew installs cancel 1042-g1 --reason 'ordered by mistake'"))
@@ -97,6 +100,10 @@ def cancel(
     json: _Json = False,
 ) -> None:
     """Take pending or failed installs back, so that they are not run."""
+    from schemas.installs import InstallCancel
+    from sitecrew.cli import commands, session
+    from sitecrew.cli.order_files import validated
+
     if not ids:
         raise typer.BadParameter("name the installs to cancel", ctx=ctx)
     settings = session.settings_of(ctx)
@@ -116,6 +123,9 @@ def retry(
     json: _Json = False,
 ) -> None:
     """Run failed installs again from the first attempt, staged ones now."""
+    from schemas.installs import InstallRetry
+    from sitecrew.cli import commands, screen, session
+
     if bool(ids) == all_failed:
         raise typer.BadParameter("name the installs to retry, or give --all-failed", ctx=ctx)
     settings = session.settings_of(ctx)
@@ -131,6 +141,8 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
 ) -> None:
     """Show what happens to installs and letters as it happens."""
+    from sitecrew.cli import screen, session, stream
+
     with session.ready_broker(session.settings_of(ctx)) as broker:
         watching = broker.watch(EVENTS, *stream.PATTERNS)
         screen.note("watching; Ctrl-C ends it")
@@ -140,6 +152,9 @@ def watch(
 @app.command("run-now", epilog=examples("sitecrew installs run-now"))
 def run_now(ctx: typer.Context, json: _Json = False) -> None:
     """Start a batch now, without waiting for the timer's tick."""
+    from schemas.installs import TimerRunNow
+    from sitecrew.cli import screen, sending, session
+
     event = sending.event(TimerRunNow(), None)
     with session.ready_broker(session.settings_of(ctx)) as broker:
         sending.require_confirmed(sending.publish(broker, [sending.message(event)]))
@@ -154,8 +169,11 @@ def _states(ctx: typer.Context, wanted: str) -> list[State]:
     return [state for state in State if state in chosen]
 
 
-def _found(connection: Connection, name: str) -> Install:
+def _found(connection: "Connection", name: str) -> "Install":
     """The install of this id, or the latest of the order of this id. Raises NotFound."""
+    from foundation.errors import NotFound
+    from services.installer import installs as table
+
     found = table.find(connection, name)
     of_order = [] if found else table.listing(connection, [], name, limit=10_000)
     latest = found or max(of_order, key=lambda install: install.generation, default=None)
@@ -164,14 +182,21 @@ def _found(connection: Connection, name: str) -> Install:
     return latest
 
 
-def _install_ids(settings: Settings, names: Sequence[str]) -> list[str]:
+def _install_ids(settings: "Settings", names: Sequence[str]) -> list[str]:
     """Install ids as they are, and the latest installs of orders. Only for those is the store needed."""
+    from schemas.installs import InstallRetry
+    from sitecrew.cli import session
+    from sitecrew.cli.order_files import validated
+
     if all(re.fullmatch(r".+-g[0-9]+", name) for name in names):
         return [validated(InstallRetry, {"install_id": name}).install_id for name in names]
     with session.reading_installs(settings) as connection:
         return [_found(connection, name).install_id for name in names]
 
 
-def _failed(settings: Settings) -> list[str]:
+def _failed(settings: "Settings") -> list[str]:
+    from services.installer import installs as table
+    from sitecrew.cli import session
+
     with session.reading_installs(settings) as connection:
         return [install.install_id for install in table.listing(connection, [State.FAILED], None, limit=100_000)]

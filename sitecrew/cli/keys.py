@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from foundation.errors import Refused
-from foundation.runtime.sealing import generate_keys
-from sitecrew.cli import screen
 from sitecrew.cli.help import examples, noun
 
-app = noun()
+app = noun("sitecrew keys generate --private-file mailer.key")
 
 
 @app.command(
@@ -29,6 +26,10 @@ def generate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Make a new key pair: seals passwords on their way to the mailer."""
+    from foundation.errors import Refused
+    from foundation.runtime.sealing import generate_keys
+    from sitecrew.cli import screen
+
     if public_file and not private_file:
         raise typer.BadParameter("--public-file needs --private-file", ctx=ctx)
     public, private = generate_keys()
@@ -51,6 +52,8 @@ def generate(
 
 
 def _print_both(public: str, private: str, *, json: bool) -> None:
+    from sitecrew.cli import screen
+
     screen.warn("this shows the private key. Keep it where only the mailer reads it; --private-file does that.")
     if json:
         screen.document({"public": public, "private": private})
@@ -59,6 +62,8 @@ def _print_both(public: str, private: str, *, json: bool) -> None:
 
 
 def _write_new(path: Path, key: str, mode: int) -> None:
+    from foundation.errors import Refused
+
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:

@@ -3,23 +3,21 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from sqlalchemy import Connection
 
-from foundation.errors import NotFound
-from foundation.runtime.settings import Settings
-from schemas.mails import MailResend
-from services.mailer import mails
-from services.mailer.letters import Letters, Welcome, sample
-from services.mailer.mails import Mail, State
-from sitecrew.cli import commands, screen, session
+from services.mailer.states import State
 from sitecrew.cli.help import examples, known, noun
-from sitecrew.cli.order_files import validated
-from sitecrew.cli.tables import Table
 
-app = noun()
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from foundation.runtime.settings import Settings
+    from services.mailer.letters import Welcome
+    from services.mailer.mails import Mail
+
+app = noun("sitecrew letter list", "sitecrew letter resend 1042")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -45,6 +43,10 @@ def list_letters(
     json: _Json = False,
 ) -> None:
     """Show letters that wait or have failed, with causes and remedies."""
+    from services.mailer import mails
+    from sitecrew.cli import screen, session
+    from sitecrew.cli.tables import Table
+
     names = known(ctx, [name.strip() for name in state.split(",")], list(State), "--state")
     with session.reading_letters(session.settings_of(ctx)) as connection:
         found = mails.listing(connection, [State(name) for name in names], limit)
@@ -75,6 +77,11 @@ def resend(
     json: _Json = False,
 ) -> None:
     """Send welcome letters again, those that failed or got lost."""
+    from schemas.mails import MailResend
+    from services.mailer import mails
+    from sitecrew.cli import commands, screen, session
+    from sitecrew.cli.order_files import validated
+
     if bool(ids) == all_failed:
         raise typer.BadParameter("name the installs, or give --all-failed", ctx=ctx)
     if to and len(ids or ()) != 1:
@@ -90,21 +97,24 @@ def resend(
     commands.carry_out(settings, wanted, timeout, by="mailer", json=json)
 
 
-def _found(connection: Connection, name: str) -> Mail:
+def _found(connection: "Connection", name: str) -> "Mail":
+    from foundation.errors import NotFound
+    from services.mailer import mails
+
     mail = mails.latest(connection, name)
     if mail is None:
         raise NotFound(f"there is no letter for {name}: see `sitecrew installs show {name}` for what it waits for")
     return mail
 
 
-def _row(mail: Mail) -> tuple[str, ...]:
+def _row(mail: "Mail") -> tuple[str, ...]:
     cause = mail.cause
     told = (f"{cause.code}: {cause.detail}", cause.remedy) if cause else ("", "")
     recipient = mail.completed.customer.email
     return (mail.install_id, recipient, mail.state, str(mail.attempts_now), str(mail.resends or "-"), *told)
 
 
-def _record(mail: Mail) -> dict[str, Any]:
+def _record(mail: "Mail") -> dict[str, Any]:
     """As JSON shows it; what is sealed is left out."""
     completed, cause = mail.completed, mail.cause
     return {
@@ -137,6 +147,9 @@ def preview(
     json: _Json = False,
 ) -> None:
     """Show the letter to an invented customer, from your templates."""
+    from services.mailer.letters import Letters
+    from sitecrew.cli import screen, session
+
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
     if len(forms) + json > 1:
         raise typer.BadParameter("choose one of --text, --html, --eml and --json", ctx=ctx)
@@ -157,8 +170,11 @@ def preview(
         screen.raw(f"Subject: {message['subject']}\n\n{contents[Form.TEXT]}")
 
 
-def _sample(settings: Settings, site_type: str) -> Welcome:
+def _sample(settings: "Settings", site_type: str) -> "Welcome":
     """The sample, with what the settings say of this type of site."""
+    from foundation.errors import NotFound
+    from services.mailer.letters import sample
+
     site = settings.sites.get(site_type)
     if site is None:
         raise NotFound(f"there is no site type {site_type}; the settings have {', '.join(settings.sites)}")

@@ -1,20 +1,19 @@
 """`sitecrew order`: what a producer would send, sent by hand."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foundation.broker import Outcome
 from foundation.broker.topology import EVENTS
-from foundation.runtime.settings import Settings
-from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
-from sitecrew.cli import screen, sending, session
 from sitecrew.cli.help import examples, noun
-from sitecrew.cli.lives import Follower, Life, exit_code
-from sitecrew.cli.order_files import Order, checked, read, validated
 
-app = noun()
+if TYPE_CHECKING:
+    from foundation.runtime.settings import Settings
+    from sitecrew.cli.lives import Life
+    from sitecrew.cli.order_files import Order
+
+app = noun("sitecrew order place order.json --wait", "sitecrew order cancel 1042")
 
 _OPTIONS = {
     "order_id": "--order-id",
@@ -60,6 +59,10 @@ def place(
     json: _Json = False,
 ) -> None:
     """Check orders, publish them, and print their ids."""
+    from schemas.orders import OrderPlaced
+    from sitecrew.cli import sending, session
+    from sitecrew.cli.order_files import Order, checked, read, validated
+
     customer = _given(name=name, email=email)
     options = _given(order_id=order_id, domain=domain, site_type=site_type, blog_name=blog_name, server=server)
     if (file is None) == (not options and not customer):
@@ -84,6 +87,10 @@ def reinstall(
     json: _Json = False,
 ) -> None:
     """Install an order's site anew, empty; the old content goes."""
+    from schemas.orders import OrderReinstallRequested
+    from sitecrew.cli import sending, session
+    from sitecrew.cli.order_files import Order, validated
+
     data = validated(OrderReinstallRequested, {"order_id": order_id, "blog_name": blog_name}, _OPTIONS)
     order = Order(sending.event(data, data.order_id))
     _send(session.settings_of(ctx), [order], wait=wait, timeout=timeout, json=json)
@@ -97,12 +104,20 @@ def cancel(
     json: _Json = False,
 ) -> None:
     """Do not install what is not yet installed; the account stays."""
+    from schemas.orders import OrderCancelled
+    from sitecrew.cli import sending, session
+    from sitecrew.cli.order_files import Order, validated
+
     data = validated(OrderCancelled, {"order_id": order_id, "reason": reason}, _OPTIONS)
     order = Order(sending.event(data, data.order_id))
     _send(session.settings_of(ctx), [order], wait=False, timeout=0, json=json)
 
 
-def _send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: float, json: bool) -> None:
+def _send(settings: "Settings", orders: "Sequence[Order]", *, wait: bool, timeout: float, json: bool) -> None:
+    from foundation.broker import Outcome
+    from sitecrew.cli import screen, sending, session
+    from sitecrew.cli.lives import Follower, Life
+
     messages = [sending.message(order.event, order.body) for order in orders]
     with session.ready_broker(settings) as broker:
         watching = broker.watch(EVENTS, "order.rejected.#", "account.#", "install.#", "mail.#") if wait else None
@@ -122,8 +137,11 @@ def _send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: f
         _finish(lives, timeout)
 
 
-def _finish(lives: Sequence[Life], timeout: float) -> None:
+def _finish(lives: "Sequence[Life]", timeout: float) -> None:
     """Say what is still open, and exit as the orders fared."""
+    from sitecrew.cli import screen
+    from sitecrew.cli.lives import exit_code
+
     if waiting := [life.order_id for life in lives if not life.ended]:
         named = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
         screen.error(

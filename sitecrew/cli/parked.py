@@ -3,21 +3,19 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foundation.broker import Broker, Outcome
 from foundation.broker.topology import PARKING, UNROUTED
-from foundation.errors import NotFound, Refused
-from foundation.runtime.clock import utc_now
-from sitecrew.cli import bodies, moments, parking, screen, session
 from sitecrew.cli.help import examples, noun
-from sitecrew.cli.parking import Parked
-from sitecrew.cli.sending import require_confirmed
-from sitecrew.cli.tables import Table, pairs
 
-app = noun()
+if TYPE_CHECKING:
+    from foundation.broker import Broker
+    from sitecrew.cli.parking import Parked
+    from sitecrew.cli.tables import Table
+
+app = noun("sitecrew parked list", "sitecrew parked requeue --all")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Queue = Annotated[str, typer.Option(metavar="NAME", help=f"{PARKING}, or {UNROUTED}: what no queue took.")]
@@ -33,6 +31,8 @@ def list_parked(
     json: _Json = False,
 ) -> None:
     """Show what is parked: since when, from where, why, what to do."""
+    from sitecrew.cli import screen
+
     with _looking(ctx, queue) as (broker, depth):
         found = _browse(broker, queue, limit)
     if json:
@@ -51,6 +51,9 @@ def show(
     json: _Json = False,
 ) -> None:
     """Show one message with its headers and body, secrets masked."""
+    from sitecrew.cli import bodies, moments, screen, session
+    from sitecrew.cli.tables import pairs
+
     with _looking(ctx, queue) as (broker, depth):
         parked = next(iter(_named(_browse(broker, queue, depth), [name], queue)))
     body = bodies.shown(parked.delivery.body)
@@ -58,7 +61,7 @@ def show(
     if json:
         screen.document({**record, "body": {"kind": body.kind, "text": body.text, "cut": body.cut}})
         return
-    now = utc_now()
+    now = session.now()
     headers = [(f"header {key}", str(value)) for key, value in record["headers"].items() if key not in _OURS]
     told = [(label, record[key] or "") for key, label in _LABELS.items()]
     pairs([("id", parked.name), ("parked", moments.both(parked.at, now)), *told, *headers])
@@ -101,6 +104,11 @@ def requeue(
     ctx: typer.Context, ids: _Ids = None, every: _All = False, queue: _Queue = PARKING, json: _Json = False
 ) -> None:
     """Put messages back into the queues they came from, losing none."""
+    from foundation.broker import Outcome
+    from foundation.errors import Refused
+    from sitecrew.cli import parking, screen
+    from sitecrew.cli.sending import require_confirmed
+
     _one_of(ctx, ids, every)
     with _looking(ctx, queue) as (broker, depth):
         chosen = _chosen(broker, queue, depth, ids)
@@ -132,6 +140,8 @@ def purge(
     json: _Json = False,
 ) -> None:
     """Delete messages for good."""
+    from sitecrew.cli import parking, screen
+
     _one_of(ctx, ids, every)
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("there is no terminal to ask on; --yes purges without asking", ctx=ctx)
@@ -150,8 +160,11 @@ def purge(
 
 
 @contextmanager
-def _looking(ctx: typer.Context, queue: str) -> Iterator[tuple[Broker, int]]:
+def _looking(ctx: typer.Context, queue: str) -> "Iterator[tuple[Broker, int]]":
     """The broker, and how many messages wait in the queue. Raises NotFound if there is none."""
+    from foundation.errors import NotFound
+    from sitecrew.cli import screen, session
+
     if queue not in (PARKING, UNROUTED):
         raise typer.BadParameter(f"--queue {queue} is neither {PARKING} nor {UNROUTED}", ctx=ctx)
     with session.broker(session.settings_of(ctx)) as broker:
@@ -162,17 +175,21 @@ def _looking(ctx: typer.Context, queue: str) -> Iterator[tuple[Broker, int]]:
         yield broker, depth
 
 
-def _browse(broker: Broker, queue: str, limit: int) -> list[Parked]:
+def _browse(broker: "Broker", queue: str, limit: int) -> "list[Parked]":
+    from sitecrew.cli import parking, screen
+
     with screen.working(f"looking into {queue}"):
         return [parking.read(delivery) for delivery in broker.browse(queue, limit)]
 
 
-def _chosen(broker: Broker, queue: str, depth: int, ids: Sequence[str] | None) -> list[Parked]:
+def _chosen(broker: "Broker", queue: str, depth: int, ids: Sequence[str] | None) -> "list[Parked]":
     found = _browse(broker, queue, depth)
     return _named(found, ids, queue) if ids else found
 
 
-def _named(found: Sequence[Parked], ids: Sequence[str], queue: str) -> list[Parked]:
+def _named(found: "Sequence[Parked]", ids: Sequence[str], queue: str) -> "list[Parked]":
+    from foundation.errors import NotFound
+
     names = {parked.name for parked in found}
     if missing := [name for name in ids if name not in names]:
         raise NotFound(f"there is no message {', '.join(missing)} in {queue}; see `sitecrew parked list`")
@@ -184,8 +201,11 @@ def _one_of(ctx: typer.Context, ids: Sequence[str] | None, every: bool) -> None:
         raise typer.BadParameter("name the messages, or give --all", ctx=ctx)
 
 
-def _table(found: Sequence[Parked]) -> Table:
-    now = utc_now()
+def _table(found: "Sequence[Parked]") -> "Table":
+    from sitecrew.cli import moments, session
+    from sitecrew.cli.tables import Table
+
+    now = session.now()
     rows = [
         (
             parked.name,

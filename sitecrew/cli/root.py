@@ -1,18 +1,18 @@
 """The root of the command: which nouns there are, what all of them share, what an error becomes.
 
-A noun's module is imported when it is called for. Most need the broker's or the database's library,
-which takes longer to import than `sitecrew --help` may take.
+A noun's module is imported when it is called for, and what its commands need when they run: the
+libraries of broker and database take longer to import than help, or completion, may take.
 """
 
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
-from sitecrew.cli.help import examples
+from sitecrew.cli import everywhere
+from sitecrew.cli.help import Command, Noun, examples
 
 NOUNS = {
     "up": "Run everything on this machine, broker included.",
@@ -32,17 +32,25 @@ VERBS = ("up", "run", "doctor")
 """Those that are commands themselves."""
 
 
-class Root(TyperGroup):
+class Root(Noun):
     """Loads nouns when they are called, and is the one place where errors become exit codes."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.params += everywhere.options(hidden=False)
         for name, line in NOUNS.items():
-            self.add_command(TyperCommand(name, help=line))  # all that the list of commands needs
+            self.add_command(Command(name, help=line))  # all that the list of commands needs
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else command, rest
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        try:
+            code = super().main(*arguments, **{**more, "standalone_mode": False})
+        except (typer.TyperException, typer.Abort) as error:
+            code = _usage(error)
+        sys.exit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -58,13 +66,36 @@ def load(name: str) -> Any:
     module = import_module(f"sitecrew.cli.{name}")
     command = typer.main.get_command(module.app) if name in VERBS else typer.main.get_group(module.app)
     command.name, command.help = name, NOUNS[name]
+    _add_options(command)
     return command
+
+
+def _add_options(command: Any) -> None:
+    command.params += everywhere.options(hidden=True)
+    for inner in command.commands.values() if isinstance(command, TyperGroup) else ():
+        _add_options(inner)
+
+
+def _usage(error: Exception) -> int:
+    """What is wrong with the line itself, in the one style of all errors."""
+    context: Any = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(str(error.format_message()), err=True)  # type: ignore[attr-defined]  # it has one
+        return 2
+    from sitecrew.cli import screen
+
+    if isinstance(error, typer.Abort):
+        screen.error("stopped: nothing was changed")
+        return 1
+    message = str(error.format_message()).removeprefix("Invalid value: ")  # type: ignore[attr-defined]  # likewise
+    screen.error(message, f"see `{context.command_path} --help`" if context else "")
+    return getattr(error, "exit_code", 2)
 
 
 def _told(error: Exception) -> int:
     """Tell a person of an error that was to be expected; its exit code. Raises any other."""
-    from foundation.errors import Failed, SitecrewError  # noqa: PLC0415 - pydantic, which --help does without
-    from sitecrew.cli import screen  # noqa: PLC0415 - rich, the same
+    from foundation.errors import Failed, SitecrewError
+    from sitecrew.cli import screen
 
     match error:
         case Failed():
@@ -80,7 +111,7 @@ def _told(error: Exception) -> int:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import, and for this alone
+        from importlib.metadata import version
 
         typer.echo(f"sitecrew {version('sitecrew')}")
         raise typer.Exit
@@ -98,17 +129,8 @@ app = typer.Typer(
 
 @app.callback()
 def sitecrew(
-    ctx: typer.Context,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="PATH", help="Settings file; ./sitecrew.toml or /etc/sitecrew/sitecrew.toml."),
-    ] = None,
-    version: Annotated[  # noqa: ARG001 - its callback has acted
+    version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Staged provisioning for web hosts: the account at once, the site in the background, then the letter."""
-    from foundation.runtime import logs  # noqa: PLC0415 - not for --help
-
-    logs.configure("cli", "warning", sys.stderr)
-    ctx.obj = config

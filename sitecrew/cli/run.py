@@ -22,7 +22,7 @@ class Service(StrEnum):
 @app.command(epilog=examples("sitecrew run installer", "sitecrew --config /etc/sitecrew/sitecrew.toml run mailer"))
 def run(ctx: typer.Context, service: Annotated[Service, typer.Argument(help="Which of them.")]) -> None:
     """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun."""
-    from sitecrew.cli import session  # noqa: PLC0415 - not for --help
+    from sitecrew.cli import session
 
     settings = session.settings_of(ctx)
     # Only the service that is wanted: each brings libraries that the others do without.

@@ -19,6 +19,19 @@ Style = str
 """As rich names them: `red`, `bold`, `dim`."""
 
 
+_quiet = False
+_COLOURLESS = {console: console.no_color for console in (_OUT, _ERR)}
+"""As the environment wants it (NO_COLOR)."""
+
+
+def configure(*, quiet: bool, colourless: bool) -> None:
+    """As the command line wants it: without progress and hints, without colours."""
+    global _quiet  # noqa: PLW0603 - one process is one command line
+    _quiet = quiet
+    for console, unwanted in _COLOURLESS.items():
+        console.no_color = colourless or unwanted
+
+
 def on_terminal() -> bool:
     """Whether stdout is read by a person."""
     return sys.stdout.isatty()
@@ -58,7 +71,8 @@ def line(value: Any) -> None:
 
 def note(text: str) -> None:
     """A word beside the data, for people."""
-    _say(Text(printable(text), style="dim"))
+    if not _quiet:
+        _say(Text(printable(text), style="dim"))
 
 
 def warn(text: str) -> None:
@@ -75,6 +89,8 @@ def error(message: str, remedy: str = "") -> None:
 
 def news(text: str, style: Style = "", **record: Any) -> None:
     """Progress: a line of text on a terminal, of JSON elsewhere."""
+    if _quiet:
+        return
     if _ERR.is_terminal:
         _say(Text(printable(text), style=style))
     else:
@@ -84,7 +100,7 @@ def news(text: str, style: Style = "", **record: Any) -> None:
 @contextmanager
 def working(text: str) -> Iterator[Callable[[str], None]]:
     """Show on a terminal that something takes its time; call what is yielded to say how it goes on."""
-    if not _ERR.is_terminal:
+    if _quiet or not _ERR.is_terminal:
         yield lambda _: None
         return
     with _ERR.status(Text(printable(text), style="dim")) as status:

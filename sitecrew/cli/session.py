@@ -2,19 +2,28 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
 from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import INTAKE_ORDERS
 from foundation.errors import StoreUnreachable
-from foundation.runtime.service import broker_of
+from foundation.runtime.clock import utc_now
 from foundation.runtime.settings import Settings, load
 from foundation.store import Store
 from sitecrew.cli import screen
+
+if TYPE_CHECKING:
+    from foundation.broker.rabbit import RabbitBroker
+
+
+def now() -> datetime:
+    """The time that commands count from."""
+    return utc_now()
 
 
 def settings_of(ctx: typer.Context) -> Settings:
@@ -22,8 +31,17 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load(ctx.obj)
 
 
+def broker_of(settings: Settings, name: str) -> "RabbitBroker":
+    """The broker that the settings name; opens no connection yet."""
+    from foundation.runtime.service import (
+        broker_of as opened,
+    )  # pika and tracing, which a look into a store does without
+
+    return opened(settings, name)
+
+
 @contextmanager
-def broker(settings: Settings) -> Iterator[RabbitBroker]:
+def broker(settings: Settings) -> "Iterator[RabbitBroker]":
     """The broker that the settings name; contacted when it is asked for something."""
     opened = broker_of(settings, "sitecrew cli")
     try:
@@ -33,7 +51,7 @@ def broker(settings: Settings) -> Iterator[RabbitBroker]:
 
 
 @contextmanager
-def ready_broker(settings: Settings) -> Iterator[RabbitBroker]:
+def ready_broker(settings: Settings) -> "Iterator[RabbitBroker]":
     """The broker, reached, and with the topology on it: one on which no service has run yet gets it.
     Raises BrokerUnreachable at once, where a publisher would go on trying."""
     with broker(settings) as opened:

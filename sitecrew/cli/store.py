@@ -1,21 +1,17 @@
 """`sitecrew store`: the services' databases, brought up to date and moved."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
-from foundation.errors import NotFound, StoreUnreachable
-from foundation.store import Store
-from foundation.store.copy import copy as copy_rows
-from foundation.store.copy import tables_of
-from sitecrew.cli import screen, session
 from sitecrew.cli.help import examples, known, noun
-from sitecrew.cli.stores import FOLDERS, url_of
+from sitecrew.cli.run import Service
 
-app = noun()
+if TYPE_CHECKING:
+    from foundation.store import Store
+
+app = noun("sitecrew store migrate", "sitecrew store copy --help")
 
 _OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
 """By which table a service's database is known."""
@@ -26,12 +22,16 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew store migrate --create", "sitecrew store migrate installer"))
 def migrate(
     ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(FOLDERS)}.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(Service)}.")] = None,
     create: Annotated[bool, typer.Option("--create", help="Create them first where they are missing.")] = False,
     json: _Json = False,
 ) -> None:
     """Bring databases up to date (a service does so at its start)."""
-    wanted = known(ctx, services or list(FOLDERS), FOLDERS)
+    from foundation.store import Store
+    from sitecrew.cli import screen, session
+    from sitecrew.cli.stores import FOLDERS, url_of
+
+    wanted = known(ctx, services or list(Service), list(Service))
     settings = session.settings_of(ctx)
     places = {}
     for name in wanted:
@@ -60,6 +60,11 @@ def copy(
     json: _Json = False,
 ) -> None:
     """Copy a service's database into another, all rows or none."""
+    from foundation.store import Store
+    from foundation.store.copy import copy as copy_rows
+    from sitecrew.cli import screen
+    from sitecrew.cli.stores import FOLDERS
+
     _warn_of_passwords(source, target)
     old, new = Store.existing(source), Store(target)
     try:
@@ -79,19 +84,29 @@ def copy(
     screen.note(f"set {service.replace('-', '_')}.store_url to the new address, and start the service again")
 
 
-def _service_of(store: Store) -> str:
+def _service_of(store: "Store") -> str:
+    from foundation.errors import NotFound
+    from foundation.store.copy import tables_of
+
     found = [_OWNED[table.name] for table in tables_of(store) if table.name in _OWNED]
     if len(found) != 1:
         raise NotFound(f"{store.place} is the database of {len(found) or 'none'} of our services: see --from")
     return found[0]
 
 
-def _require_newest(store: Store, folder: Path) -> None:
+def _require_newest(store: "Store", folder: Path) -> None:
+    from foundation.errors import StoreUnreachable
+
     if not store.is_migrated([folder]):
         raise StoreUnreachable(f"{store.place} is not of this version: start its service once with it, and stop it")
 
 
 def _warn_of_passwords(*urls: str) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from sitecrew.cli import screen
+
     for url in urls:
         try:
             if make_url(url).password:

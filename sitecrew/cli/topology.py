@@ -5,13 +5,10 @@ from typing import Annotated
 
 import typer
 
-from foundation.broker.delay import Ladder
 from foundation.broker.topology import Queue, Topology, sitecrew
-from sitecrew.cli import moments, screen, session
 from sitecrew.cli.help import examples, noun
-from sitecrew.cli.tables import Table
 
-app = noun()
+app = noun("sitecrew topology check", "sitecrew topology declare")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -19,6 +16,8 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew topology declare"))
 def declare(ctx: typer.Context) -> None:
     """Make the exchanges, queues and bindings that are missing."""
+    from sitecrew.cli import screen, session
+
     with session.broker(session.settings_of(ctx)) as broker, screen.working("declaring"):
         broker.declare()
         table = broker.topology
@@ -29,6 +28,9 @@ def declare(ctx: typer.Context) -> None:
 @app.command(epilog=examples("sitecrew topology show", "sitecrew topology show --json | jq '.queues[].name'"))
 def show(ctx: typer.Context, json: _Json = False) -> None:
     """Show what these settings want on the broker; asks none."""
+    from foundation.broker.delay import Ladder
+    from sitecrew.cli import screen, session
+
     delay = session.settings_of(ctx).delay
     table = sitecrew(Ladder(delay.unit_ms, delay.levels))
     if json:
@@ -40,6 +42,8 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
 def check(ctx: typer.Context, json: _Json = False) -> None:
     """Compare the broker with what is wanted; exit code 1 if it differs."""
+    from sitecrew.cli import screen, session
+
     with session.broker(session.settings_of(ctx)) as broker, screen.working("comparing"):
         differences = broker.differences()
     if json:
@@ -55,6 +59,9 @@ _PARTS = ("exchanges", "queues", "bindings")
 
 
 def _show(table: Topology) -> None:
+    from sitecrew.cli import screen
+    from sitecrew.cli.tables import Table
+
     exchanges = [(item.name, item.kind, item.arguments.get("alternate-exchange", "-")) for item in table.exchanges]
     Table(("EXCHANGE", "KIND", "WHAT NOBODY TAKES"), exchanges).show()
     screen.out()
@@ -67,6 +74,8 @@ def _show(table: Topology) -> None:
 
 
 def _queue(queue: Queue) -> tuple[str, str, str]:
+    from sitecrew.cli import moments
+
     wanted = queue.arguments
     lifetime = moments.span(int(wanted["x-message-ttl"]) / 1000) if "x-message-ttl" in wanted else ""
     handed_out = f"{wanted['x-delivery-limit']} deliveries" if "x-delivery-limit" in wanted else ""

@@ -26,6 +26,6 @@ def up(
     every: Annotated[str | None, typer.Option(metavar="CRON", help="When batches start.")] = None,
 ) -> None:
     """Run broker, database, web server, mail catcher and the services until Ctrl-C."""
-    from sitecrew.up import up as run_up  # noqa: PLC0415 - not for --help
+    from sitecrew.up import up as run_up
 
     run_up(directory=directory, sites=tuple(site or ("wordpress", "static")), settle=settle, every=every)

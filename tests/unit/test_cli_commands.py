@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, NotFound, Refused, SitecrewError
+from foundation.runtime import sealing
 from schemas.values import CauseKind
-from sitecrew.cli import keys, root
+from sitecrew.cli import root
 from tests.cli import settings_file, sitecrew
 
 
@@ -107,7 +108,7 @@ def test_expected_errors_become_a_message_and_an_exit_code(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(keys, "generate_keys", fail)
+    monkeypatch.setattr(sealing, "generate_keys", fail)
     ran = sitecrew("keys", "generate")
     assert (ran.exit_code, ran.stdout) == (code, "")
     assert ran.stderr.startswith("error: ")
@@ -120,7 +121,7 @@ def test_an_error_that_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyP
     def fail() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(keys, "generate_keys", fail)
+    monkeypatch.setattr(sealing, "generate_keys", fail)
     with pytest.raises(ZeroDivisionError):
         sitecrew("keys", "generate")
 
@@ -129,7 +130,7 @@ def test_an_error_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     def fail() -> None:
         raise SitecrewError("\x1b[2Jall is well\r[red]")
 
-    monkeypatch.setattr(keys, "generate_keys", fail)
+    monkeypatch.setattr(sealing, "generate_keys", fail)
     assert sitecrew("keys", "generate").stderr == "error: \\x1b[2Jall is well\\r[red]\n"
 
 
@@ -208,5 +209,5 @@ def test_typers_own_ways_out_stay_what_they_are(monkeypatch: pytest.MonkeyPatch)
     def leave() -> None:
         raise typer.Exit(7)
 
-    monkeypatch.setattr(keys, "generate_keys", leave)
+    monkeypatch.setattr(sealing, "generate_keys", leave)
     assert sitecrew("keys", "generate").exit_code == 7

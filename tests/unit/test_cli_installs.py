@@ -10,7 +10,7 @@ import pytest
 
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import installs, screen, sending, session
+from sitecrew.cli import screen, sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure
@@ -21,7 +21,7 @@ Command = Callable[..., Ran]
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     made = House(tmp_path, installer={"max_attempts": 1})
-    monkeypatch.setattr(installs, "utc_now", made.clock.now)
+    monkeypatch.setattr(session, "now", made.clock.now)
     with made.behind_commands(monkeypatch, session):
         yield made
 

@@ -12,7 +12,7 @@ from schemas.catalogue import CATALOGUE, EventType
 from schemas.files import RELEASED
 from schemas.orders import OrderPlaced
 from schemas.values import Model
-from sitecrew.cli import schema
+from sitecrew.cli import contract
 from tests.cli import sitecrew
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ EATEN = EventType("sitecrew.order.eaten.v2", Eaten, "events")
 
 
 def test_every_type_has_a_schema_that_names_it() -> None:
-    contents = schema.contents()
+    contents = contract.contents()
     for entry in CATALOGUE:
         document = json.loads(contents[f"{entry.routing_key}.json"])
         assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -101,8 +101,8 @@ def test_the_check_names_what_differs_and_what_to_run() -> None:
 
 
 def test_the_repository_has_what_the_models_say_and_keeps_what_was_released() -> None:
-    assert schema.differences(ROOT / "schemas" / "export") == []
-    assert schema.unkept() == []
+    assert contract.differences(ROOT / "schemas" / "export") == []
+    assert contract.unkept() == []
 
 
 # The gate
@@ -118,7 +118,7 @@ class Changed(OrderPlaced):
 def _broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalogue with a field more that every order needs."""
     broken = tuple(replace(entry, model=Changed) if entry.model is OrderPlaced else entry for entry in CATALOGUE)
-    monkeypatch.setattr(schema, "CATALOGUE", broken)
+    monkeypatch.setattr(contract, "CATALOGUE", broken)
 
 
 REASON = (
@@ -145,7 +145,7 @@ def test_a_contract_that_breaks_the_released_one_is_not_released() -> None:
 
 
 def test_a_release_promises_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(schema, "RELEASED", tmp_path / "released.json")
+    monkeypatch.setattr(contract, "RELEASED", tmp_path / "released.json")
     sitecrew("schema", "export", "out")
     ran = sitecrew("schema", "check", "out")
     assert ran.exit_code == 1
@@ -153,10 +153,10 @@ def test_a_release_promises_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "sitecrew schema release" in ran.stdout
     assert sitecrew("schema", "release").exit_code == 0
     assert sitecrew("schema", "check", "out").exit_code == 0
-    assert set(schema.promised()["types"]) == {entry.name for entry in CATALOGUE}
+    assert set(contract.promised()["types"]) == {entry.name for entry in CATALOGUE}
 
 
 def test_a_version_must_release_its_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "version", lambda _: "9.0.0")
-    [reason] = schema.unkept()
+    monkeypatch.setattr(contract, "version", lambda _: "9.0.0")
+    [reason] = contract.unkept()
     assert reason.startswith("released.json: nothing is promised for 9.0.0 yet, only for ")

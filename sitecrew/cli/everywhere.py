@@ -1,0 +1,85 @@
+"""The options that are taken anywhere on the line: before the noun, after it, and after the command."""
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+QUIET, COLOURLESS, UNASKED = "sitecrew.quiet", "sitecrew.no_color", "sitecrew.no_input"
+"""Where a context keeps what was said; all contexts of one line share it."""
+HINT = "Anywhere on the line: --config PATH, -q, --no-color, --no-input (see `sitecrew --help`)."
+
+
+def _config(ctx: typer.Context, value: Path | None) -> None:
+    if value is not None:
+        ctx.obj = value
+
+
+def _quiet(ctx: typer.Context, value: bool) -> None:
+    ctx.meta[QUIET] = value or ctx.meta.get(QUIET, False)
+
+
+def _no_color(ctx: typer.Context, value: bool) -> None:
+    ctx.meta[COLOURLESS] = value or ctx.meta.get(COLOURLESS, False)
+
+
+def _no_input(ctx: typer.Context, value: bool) -> None:
+    ctx.meta[UNASKED] = value or ctx.meta.get(UNASKED, False)
+
+
+def _declared(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="PATH",
+            help="Settings file; else $SITECREW_CONFIG, ./sitecrew.toml or /etc/sitecrew/sitecrew.toml.",
+            callback=_config,
+            expose_value=False,
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="No progress and no hints, only data and errors.", callback=_quiet, expose_value=False
+        ),
+    ] = False,
+    no_color: Annotated[
+        bool,
+        typer.Option("--no-color", help="No colours, as with $NO_COLOR.", callback=_no_color, expose_value=False),
+    ] = False,
+    no_input: Annotated[
+        bool,
+        typer.Option(
+            "--no-input", help="Never ask: what would be asked is an error.", callback=_no_input, expose_value=False
+        ),
+    ] = False,
+) -> None:
+    """What is declared once is given to every command."""
+
+
+@cache
+def options(*, hidden: bool) -> list[Any]:
+    """The options as parameters of a command; hidden where the root's help shows them."""
+    app = typer.Typer(add_completion=False)
+    app.command()(_declared)
+    found = [param for param in typer.main.get_command(app).params if param.name != "help"]
+    for param in found:
+        param.hidden = hidden  # type: ignore[attr-defined]  # all of them are options
+    return list(found)
+
+
+def obey(ctx: Any) -> None:
+    """Set up logs and screen as the line says; called before a command does its work."""
+    from foundation.runtime import logs
+    from sitecrew.cli import screen
+
+    logs.configure("cli", "warning", sys.stderr)
+    screen.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
+
+
+def may_ask(ctx: typer.Context) -> bool:
+    """Whether a person is there to answer."""
+    return sys.stdin.isatty() and not ctx.meta.get(UNASKED, False)
