@@ -21,14 +21,17 @@ import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import SelectConnection
-from pika.exceptions import AMQPError, ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
+from foundation.broker.address import nodes_of, options_of
 from foundation.broker.limits import can_be_sent
+from foundation.broker.reasons import reason_of
+from foundation.broker.tls import Tls, context_of
 from foundation.broker.topology import Exchange, Queue, Topology
 from foundation.broker.window import Window
-from foundation.errors import BrokerUnreachable, ConfigurationError
+from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError
 
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
@@ -37,18 +40,31 @@ _USEFUL = 5.0
 _OPENING = 5.0
 """Seconds in which a first connection is not missed yet: a batch opens one at every tick."""
 _NOT_FOUND = 404
-_UNANSWERED = (AMQPError, OSError)
+_IN_USE_ALREADY = 406
+_HEARTBEAT, _BLOCKED = 30, 300
+"""Seconds. After so long without a sign of life, or blocked by an alarm, a connection is given up."""
+_PATIENCE = 15.0
 
 _log = structlog.get_logger(__name__)
 _epochs = itertools.count(1)
 
 
 class RabbitBroker:
-    """RabbitMQ by its URLs: `amqp://` or `amqps://`, several for the nodes of a cluster."""
+    """RabbitMQ by its URLs: `amqp://` or `amqps://`, several for the nodes of a cluster (in one text, commas
+    separate them). A node that does not answer within `patience` seconds is passed over."""
 
-    def __init__(self, urls: Sequence[str], topology: Topology, name: str = "sitecrew") -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        topology: Topology,
+        name: str = "sitecrew",
+        *,
+        patience: float = _PATIENCE,
+        tls: Tls | None = None,
+    ) -> None:
         self.topology = topology
-        self._nodes = [_parameters(url, name) for url in urls]
+        self._patience = patience
+        self._nodes = [_parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
         self.links: set[_Link] = set()
         """Those of what was opened through this broker and is not closed."""
 
@@ -74,9 +90,9 @@ class RabbitBroker:
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
         consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
-        if not consumer.ready.wait(15):
+        if not consumer.ready.wait(self._patience):
             consumer.close()
-            raise self._unreachable("it did not answer within 15 seconds")
+            raise self._unreachable(f"no answer within {self._patience:g} s")
         return consumer
 
     def disconnected(self) -> list[str]:
@@ -119,31 +135,40 @@ class RabbitBroker:
         try:
             _declare(connection.channel(), self.topology)
         finally:
-            if connection.is_open:
-                connection.close()
+            _hang_up(connection)
 
     @contextmanager
     def _connection(self) -> Iterator[pika.BlockingConnection]:
-        connection, reason = None, ""
-        for node in self.shuffled():
-            try:
-                connection = pika.BlockingConnection(node)
-                break
-            except (ProbableAuthenticationError, ProbableAccessDeniedError):
-                reason = "it refused the user, the password or the virtual host"
-            except _UNANSWERED as error:
-                reason = reason or _why(error)
-        if connection is None:
-            raise self._unreachable(reason)
+        """Whatever comes out of pika while it is used means that RabbitMQ is away: its exceptions have no
+        common family (those of its connector are neither AMQPError nor OSError), and a peer that speaks
+        nonsense brings out others still."""
+        connection = self._connected()
         try:
             yield connection
+        except SitecrewError:
+            raise
         except ChannelClosedByBroker as closed:
-            raise ConfigurationError(f"RabbitMQ says: {closed.reply_text}. See `sitecrew topology check`") from None
-        except _UNANSWERED as error:
-            raise self._unreachable(_why(error)) from None
+            raise ConfigurationError(f"RabbitMQ says: {_refusal(closed)}. See `sitecrew topology check`") from None
+        except Exception as error:  # noqa: BLE001
+            raise self._unreachable(self.why(error)) from None
         finally:
-            if connection.is_open:
-                connection.close()
+            _hang_up(connection)
+
+    def _connected(self) -> pika.BlockingConnection:
+        """A connection to the first node that takes us."""
+        reasons: list[str] = []
+        for node in self.shuffled():
+            try:
+                return pika.BlockingConnection(node)
+            except Exception as error:  # noqa: BLE001  # see above
+                reasons.append(self.why(error))
+        raise self._unreachable("; ".join(dict.fromkeys(reasons)))
+
+    def why(self, error: BaseException) -> str:
+        """What went wrong with a connection, in words."""
+        if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
+            return "it refused the user, the password or the virtual host"
+        return reason_of(error, self._patience)
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
@@ -155,28 +180,54 @@ class RabbitBroker:
         return BrokerUnreachable(f"RabbitMQ at {nodes} can't be used: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
 
 
-def _parameters(url: str, name: str) -> pika.URLParameters:
-    no_address = ConfigurationError("amqp_url is no AMQP address; write it like amqp://user:password@host:5672/")
-    if not url.strip().startswith(("amqp://", "amqps://")):  # pika takes other schemes too, and none
-        raise no_address
+def _parameters(url: str, name: str, patience: float, tls: Tls) -> pika.URLParameters:
+    """What the address says after its `?` wins over what we would choose."""
+    said = options_of(url)
+    if unknown := [option for option in said if not hasattr(pika.URLParameters, f"_set_url_{option}")]:
+        raise ConfigurationError(
+            f"amqp_url: {unknown[0]!r} after the ? is unknown; heartbeat and blocked_connection_timeout, in seconds, "
+            "are known. For TLS there are the settings amqp_tls.*"
+        )
     try:
-        parameters = pika.URLParameters(url.strip())
-    except (ValueError, TypeError, AttributeError, LookupError):
-        raise no_address from None
-    parameters.heartbeat = 30
-    parameters.blocked_connection_timeout = 300
-    parameters.socket_timeout = 10
-    parameters.connection_attempts = 1
+        parameters = pika.URLParameters(url)
+    except (ValueError, TypeError, AttributeError, LookupError, SyntaxError):
+        raise ConfigurationError("amqp_url: what it says after the ? can't be read") from None
+    chosen = {
+        "heartbeat": _HEARTBEAT,
+        "blocked_connection_timeout": _BLOCKED,
+        "socket_timeout": patience,
+        "stack_timeout": patience,
+        "connection_attempts": 1,
+    }
+    for option, value in chosen.items():
+        if option not in said:
+            setattr(parameters, option, value)
     parameters.client_properties = {"connection_name": name}
+    _secure(parameters, tls, own_way="ssl_options" in said)
     return parameters
 
 
-def _why(error: BaseException) -> str:
-    """pika puts the reason of a failed attempt inside the last of its exceptions, or says nothing."""
-    inner = getattr(error, "exceptions", None) or error.args or ()
-    reason = inner[-1] if inner else error
-    reason = getattr(reason, "exception", reason)
-    return str(reason) or type(error).__name__
+def _secure(parameters: pika.URLParameters, tls: Tls, *, own_way: bool) -> None:
+    if parameters.ssl_options is None and tls.is_wanted:
+        raise ConfigurationError("amqp_tls is set, but amqp_url begins with amqp://: write amqps://, usually port 5671")
+    if parameters.ssl_options is not None and not own_way:
+        parameters.ssl_options = pika.SSLOptions(context_of(tls), tls.server_name or parameters.host)
+
+
+def _refusal(closed: ChannelClosedByBroker) -> str:
+    """The broker's words. Where something of the same name is there and different, it may be another application's."""
+    if closed.reply_code == _IN_USE_ALREADY and "inequivalent" in closed.reply_text:
+        return (
+            f"{closed.reply_text}. If that is another application's, give Sitecrew a virtual host of its own: "
+            "rabbitmqctl add_vhost sitecrew, set_permissions, and /sitecrew at the end of amqp_url"
+        )
+    return str(closed.reply_text)
+
+
+def _hang_up(connection: pika.BlockingConnection) -> None:
+    with suppress(Exception):  # it is of no use any more, whatever it says
+        if connection.is_open:
+            connection.close()
 
 
 def _declare(channel: BlockingChannel, topology: Topology) -> None:
@@ -205,7 +256,7 @@ def _difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> 
     except ChannelClosedByBroker as closed:
         if closed.reply_code == _NOT_FOUND:
             return f"{kind} {item.name} is missing; `sitecrew topology declare` makes it"
-        return f"{kind} {item.name} differs: {closed.reply_text}"
+        return f"{kind} {item.name} differs: {_refusal(closed)}"
     return None
 
 
@@ -312,7 +363,7 @@ class _Link:
         except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
             ended.append(error)
         if not self._closing.is_set():
-            reason = _why(ended[0]) if ended else "ended"
+            reason = self._broker.why(ended[0]) if ended else "ended"
             place = str(HostPort(node.host, node.port))
             _log.warning("broker.disconnected", connection=self.name, node=place, reason=reason)
         return monotonic() - began > _USEFUL

@@ -129,7 +129,13 @@ class Service:
 def broker_of(settings: Settings, name: str) -> RabbitBroker:
     """The broker that the settings name; opens no connection yet."""
     ladder = Ladder(settings.delay.unit_ms, settings.delay.levels)
-    return RabbitBroker(settings.amqp_url.get_secret_value().split(","), sitecrew(ladder), name)
+    return RabbitBroker(
+        [settings.amqp_url.get_secret_value()],
+        sitecrew(ladder),
+        name,
+        patience=settings.amqp_timeout_seconds,
+        tls=settings.amqp_tls.files(),
+    )
 
 
 def serve(

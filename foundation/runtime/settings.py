@@ -29,6 +29,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from foundation.addresses import HostPort, bare
+from foundation.broker.address import fault_of
+from foundation.broker.tls import Tls
 from foundation.errors import ConfigurationError
 from foundation.runtime.clock import utc_now
 from schemas.values import Line, SiteType
@@ -207,6 +209,19 @@ class HostingServer(Section):
         return self
 
 
+class AmqpTls(Section):
+    """For amqps://. The broker's certificate and name are always verified."""
+
+    ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; none: the system's CAs")
+    certificate: Path | None = Field(None, description="our own certificate, if the broker wants one, PEM")
+    key: Path | None = Field(None, description="its private key, PEM; none: it is in the certificate's file")
+    server_name: str = Field("", description="name in the broker's certificate; empty: the host in amqp_url")
+
+    def files(self) -> Tls:
+        """As the broker takes them."""
+        return Tls(self.ca_file, self.certificate, self.key, self.server_name)
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe lines to write")
 
@@ -222,6 +237,10 @@ class Settings(BaseSettings):
         SecretStr("amqp://guest:guest@localhost:5672/"),
         description="RabbitMQ, amqp:// or amqps://; several nodes of a cluster separated by commas",
     )
+    amqp_timeout_seconds: float = Field(
+        15, gt=0, le=3600, description="a node that does not answer for so long is passed over"
+    )
+    amqp_tls: AmqpTls = AmqpTls()
     delay: Delay = Delay()
     keys: Keys = Keys()
     order_intake: OrderIntake = OrderIntake()
@@ -241,6 +260,13 @@ class Settings(BaseSettings):
     def begins_at(self, site_type: str, due_at: datetime) -> datetime:
         """When an install that is due then is to begin: with the next batch, or at once if its type is not staged."""
         return self.timer.first_tick(due_at) if self.stages(site_type) else due_at
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _addresses(cls, url: SecretStr) -> SecretStr:
+        if fault := fault_of(url.get_secret_value()):
+            raise ValueError(fault)
+        return url
 
     @field_validator("sites")
     @classmethod

@@ -378,6 +378,6 @@ def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost/", "amqp://user:hunter2@host:port/"])
 def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="amqp_url is no AMQP address") as caught:
+    with pytest.raises(ConfigurationError, match=r"amqp_url is (not a valid AMQP URL|empty)") as caught:
         RabbitBroker([url], TOPOLOGY)
     assert "hunter2" not in str(caught.value)

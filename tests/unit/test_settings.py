@@ -108,11 +108,12 @@ def test_the_first_file_that_is_there_counts(tmp_path: Path, monkeypatch: pytest
     "name", ["MAILER__SMTP__PASSWORD", "KEYS__PRIVATE", "SERVERS__WEB1__DATABASES__PASSWORD", "AMQP_URL"]
 )
 def test_a_secret_may_be_in_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(f"SITECREW_{name}_FILE", str(written(tmp_path, f"{CANARY}\n", "secret")))
+    secret = f"amqp://{CANARY}" if name == "AMQP_URL" else CANARY
+    monkeypatch.setenv(f"SITECREW_{name}_FILE", str(written(tmp_path, f"{secret}\n", "secret")))
     value: object = load()
     for part in name.lower().split("__"):
         value = value[part] if isinstance(value, dict) else getattr(value, part)
-    assert value.get_secret_value() == CANARY  # type: ignore[attr-defined]  # it has become a SecretStr
+    assert value.get_secret_value() == secret  # type: ignore[attr-defined]  # it has become a SecretStr
     assert origins() == {name.lower().replace("__", "."): f"SITECREW_{name}_FILE"}
     assert list(variables()) == [f"SITECREW_{name}_FILE"]
 
@@ -262,7 +263,7 @@ def test_no_secret_is_in_what_can_be_printed(monkeypatch: pytest.MonkeyPatch) ->
     assert len(secrets) >= 7
     for name in secrets:
         path = name.replace("*", "local").upper().replace(".", "__")
-        monkeypatch.setenv(f"SITECREW_{path}", CANARY)
+        monkeypatch.setenv(f"SITECREW_{path}", f"amqp://{CANARY}" if path == "AMQP_URL" else CANARY)
     settings = load()
     assert settings.keys.private.get_secret_value() == CANARY
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):

@@ -1,0 +1,63 @@
+"""Why a connection to RabbitMQ failed, in words. pika wraps what happened in exceptions of its own, several deep;
+they are told apart by their names here, because only one module knows pika."""
+
+import ssl
+from collections.abc import Iterator
+
+_WRONG_NAME = {62, 64}
+_EXPIRED = 10
+"""OpenSSL's X509_V_ERR codes (x509_vfy.h): host name mismatch, IP address mismatch; expired."""
+
+_ALERTS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "CERTIFICATE_EXPIRED")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF", "EOF occurred", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+
+_BY_NAME = {
+    "AMQPHeartbeatTimeout": "it fell silent (no heartbeats)",
+    "ConnectionBlockedTimeout": "an alarm (memory or disk) has blocked it for too long",
+    "IncompatibleProtocolError": (
+        "it hung up instead of speaking AMQP 0-9-1. Is it RabbitMQ, and is it meant to speak TLS (amqps://, port 5671)?"
+    ),
+}
+"""What the exceptions of pika mean that have no words of their own, or misleading ones."""
+
+
+def reason_of(error: BaseException, patience: float) -> str:
+    """What a person is told; `patience` is how many seconds an answer was waited for."""
+    chain = list(_inside(error))
+    for inner in chain:
+        if told := _of_tls(inner):
+            return told
+    names = {type(inner).__name__ for inner in chain} | {kind.__name__ for kind in type(chain[-1]).__mro__}
+    unnamed = f"its host name has no address ({_words(chain[-1])})"
+    known = _BY_NAME | {"gaierror": unnamed, "UnicodeError": unnamed}
+    silent = dict.fromkeys(("AMQPConnectorStackTimeout", "TimeoutError"), f"no answer within {patience:g} s")
+    return next((told for name, told in (silent | known).items() if name in names), _words(chain[-1]))
+
+
+def _inside(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those that it wraps, outermost first."""
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        wrapped = [*(getattr(error, "exceptions", None) or ()), getattr(error, "exception", None), *error.args]
+        error = next((inner for inner in reversed(wrapped) if isinstance(inner, BaseException)), error)
+
+
+def _of_tls(error: BaseException) -> str:
+    words = str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _WRONG_NAME:
+            return f"its certificate has another name ({error.verify_message}): check the host, or amqp_tls.server_name"
+        if error.verify_code == _EXPIRED:
+            return "its certificate has expired"
+        return f"its certificate is not trusted ({error.verify_message}): set amqp_tls.ca_file to its CA's certificate"
+    if any(alert in words.upper().replace(" ", "_") for alert in _ALERTS) and "ALERT" in words.upper():
+        return "it refuses our certificate: check amqp_tls.certificate and amqp_tls.key"
+    if isinstance(error, ssl.SSLError) and any(sign in words for sign in _NO_TLS):
+        return "it does not speak TLS at this port; amqps:// is usually at 5671, amqp:// at 5672"
+    return f"TLS failed ({_words(error)})" if isinstance(error, ssl.SSLError) else ""
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
