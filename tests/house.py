@@ -107,6 +107,8 @@ class FakeServer:
     control_panel_url: str | None = "https://panel.example/"
     databases: Databases | None = None
     accounts: dict[str, AccountRequest] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+    """Which account each leads to."""
     failures: list[BaseException] = field(default_factory=list)
     calls: int = 0
 
@@ -118,7 +120,14 @@ class FakeServer:
         if known and known.marker != request.marker:
             raise failure("username_taken", CauseKind.CONFLICT)
         self.accounts[request.username] = request
+        holder = self.domains.setdefault(request.domain, request.username)
+        if holder != request.username:
+            raise failure("domain_taken", CauseKind.CONFLICT)
         return Account(request.username, request.domain, adopted=known is not None)
+
+    def release_domain(self, username: str, domain: str) -> None:
+        if self.domains.get(domain) == username:
+            del self.domains[domain]
 
     def home(self, username: str) -> Path:
         raise NotImplementedError

@@ -88,6 +88,11 @@ class Server(Protocol):
         """Create the account, or adopt it if it bears the request's marker (its password is then
         set anew). Raises `Failed` with `username_taken` (conflict) if it is somebody else's."""
 
+    def release_domain(self, username: str, domain: str) -> None:
+        """The account gives the domain back, because its order never became a site: another account can have it. The
+        account itself stays. No error if the domain leads to another account, or there is no such account. A driver
+        of a plug-in may lack this method; then the domain stays taken."""
+
     def home(self, username: str) -> Path:
         """The account's home directory. The document root is `www` in it."""
 

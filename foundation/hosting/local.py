@@ -4,30 +4,28 @@
     <root>/accounts/<username>/www/       2750   the document root
     <root>/accounts/<username>/private/   0700   ours: markers, never the customer's
     <root>/vhosts/<domain>                -> ../accounts/<username>/www
+    <root>/.names.lock                    held while a name is given or taken back
 
 The links are relative, so a web server that sees the root elsewhere (a container) can follow them.
 Usernames and domains have been checked by `schemas.values` before they come here.
 """
 
 import errno
+import fcntl
 import os
-import secrets
-import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from foundation.addresses import url_of
 from foundation.hosting import Account, AccountRequest, Databases, linux
 from foundation.hosting.causes import failed
-from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory, write_marker
+from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory
+from foundation.hosting.drafts import discard_abandoned, drafted
 
 _SPACE = 1024 * 1024  # bytes an account takes at most, before any site
 _INODES = 16
-_ABANDONED = 3600.0  # seconds after which a home under construction has certainly lost its builder
 
 
 @dataclass(kw_only=True)
@@ -53,14 +51,18 @@ class LocalServer:
         self.check()
         with disk_errors(f"account {request.username}"):
             self._refuse_taken(request)
-            with self._domain_claimed(request):
-                adopted = self._take_home(request)
-            self._link(request)
+            adopted = self._take_home(request)
             if self.linux_users:
                 home = self.home(request.username)
                 linux.ensure_user(request.username, home, request.password)
                 linux.hand_over(home / "www", request.username, self.web_group)
         return Account(username=request.username, domain=request.domain, adopted=adopted)
+
+    def release_domain(self, username: str, domain: str) -> None:
+        """See `Server`. Raises `Failed`: disk_denied."""
+        with disk_errors(f"domain {domain}"), self._names_locked():
+            if self._target(domain) == _www(username):
+                (self.root / "vhosts" / domain).unlink(missing_ok=True)
 
     def home(self, username: str) -> Path:
         """See `Server`; the directory need not exist yet."""
@@ -95,66 +97,59 @@ class LocalServer:
         if self.linux_users:
             linux.refuse_taken(request.username, home)
 
-    def _refuse_taken_domain(self, request: AccountRequest) -> bool:
-        """True if the domain is this account's already, False if it is free; `Failed` if it is another's."""
-        link = self.root / "vhosts" / request.domain
+    def _refuse_taken_domain(self, request: AccountRequest) -> None:
+        target = self._target(request.domain)
+        if target not in (None, _www(request.username)):
+            raise failed("domain_taken", f"{request.domain} leads to {target}")
+
+    def _target(self, domain: str) -> str | None:
+        """Where the domain leads. None if it is free: a link to an account that is gone leads nowhere."""
+        link = self.root / "vhosts" / domain
         try:
             target = str(link.readlink())
         except FileNotFoundError:
-            return False
+            return None
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            target = "something that is no link"
-        if target != _www(request.username):
-            raise failed("domain_taken", f"{request.domain} leads to {target}")
-        return True
+            return "something that is no link"
+        home = Path(os.path.normpath(link.parent / target)).parent
+        gone = home.parent == self.root / "accounts" and not os.path.lexists(home)
+        return None if gone else target
 
-    def _link(self, request: AccountRequest) -> bool:
-        """Lead the domain to the account's document root; True if that was not so before."""
-        try:
-            (self.root / "vhosts" / request.domain).symlink_to(_www(request.username))
-        except FileExistsError:
-            self._refuse_taken_domain(request)
-            return False
-        return True
+    def _link(self, request: AccountRequest) -> None:
+        """Lead the domain to the account's document root."""
+        link = self.root / "vhosts" / request.domain
+        if self._target(request.domain) is None:
+            link.unlink(missing_ok=True)
+            link.symlink_to(_www(request.username))
 
     @contextmanager
-    def _domain_claimed(self, request: AccountRequest) -> Iterator[None]:
-        """Hold the domain while the home is made: of two orders for one domain, the later finds the
-        link and has created nothing. Without the home, a link made here is taken away again."""
-        claimed_here = self._link(request)
+    def _names_locked(self) -> Iterator[None]:
+        """Alone with the names of this server, whoever else makes accounts on it. The lock ends with the process."""
+        handle = os.open(self.root / ".names.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-        except BaseException:
-            # Whoever won the username in the meantime may have it for the same domain: then the link is theirs.
-            if claimed_here and _marker(self.home(request.username)).get("domain") != request.domain:
-                (self.root / "vhosts" / request.domain).unlink(missing_ok=True)
-            raise
+        finally:
+            os.close(handle)
 
     def _take_home(self, request: AccountRequest) -> bool:
-        """Make the home, or find that an earlier run of this order did (True).
+        """Make the home, or find that an earlier run of this order did (True), and lead the domain there.
 
-        The home gets its name, whole and with the marker in it, by one rename. So a crash at any
-        point leaves no home without a marker, and a rename onto somebody's home fails.
+        The home gets its name, whole and with the marker in it, by one rename. So a crash at any point leaves no
+        home without a marker; and a link without a home is one whose account was removed.
         """
         home = self.home(request.username)
-        if os.path.lexists(home):
+        discard_abandoned(home.parent)
+        with drafted(home, {"marker": request.marker, "domain": request.domain}) as draft, self._names_locked():
             self._refuse_taken(request)
-            return True
-        _discard_abandoned(home)
-        draft = _build(home, request)
-        try:
-            draft.rename(home)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-            self._refuse_taken(request)
-            return True
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            adopted = os.path.lexists(home)
+            if not adopted:
+                draft.rename(home)
+            self._link(request)
         sync_directory(home.parent)
-        return False
+        return adopted
 
 
 def _ensure_directory(path: Path) -> None:
@@ -170,27 +165,3 @@ def _www(username: str) -> str:
 
 def _marker(home: Path) -> dict[str, object]:
     return read_marker(home / "private" / "account.json") or {}
-
-
-def _build(home: Path, request: AccountRequest) -> Path:
-    """A complete home under a passing name beside its place."""
-    draft = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
-    try:
-        for path, mode in ((draft, 0o711), (draft / "www", 0o2750), (draft / "private", 0o700)):
-            path.mkdir()
-            path.chmod(mode)
-        created_at = datetime.now(UTC).isoformat(timespec="seconds")
-        content = {"marker": request.marker, "domain": request.domain, "created_at": created_at}
-        write_marker(draft / "private" / "account.json", content)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    return draft
-
-
-def _discard_abandoned(home: Path) -> None:
-    for draft in home.parent.glob(f".{home.name}.*"):
-        # One that vanishes while we look has a builder, who has just finished.
-        with suppress(FileNotFoundError):
-            if draft.stat().st_mtime < time.time() - _ABANDONED:
-                shutil.rmtree(draft, ignore_errors=True)

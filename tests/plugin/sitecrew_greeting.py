@@ -64,6 +64,9 @@ class Shelf:
         owner.write_text(request.marker)
         return Account(request.username, request.domain, adopted)
 
+    def release_domain(self, username: str, domain: str) -> None:
+        """It keeps no domains."""
+
     def home(self, username: str) -> Path:
         return self._options.folder / "accounts" / username
 

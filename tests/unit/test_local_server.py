@@ -5,6 +5,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import threading
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from foundation.errors import Failed
-from foundation.hosting import Account, AccountRequest, Server, disk
+from foundation.hosting import Account, AccountRequest, Server, disk, drafts
 from foundation.hosting.local import LocalServer
 from schemas.values import CauseKind
 
@@ -140,14 +141,96 @@ def dying(function: object, which: int) -> object:
     return call
 
 
-def test_homes_that_a_crash_left_half_built_are_cleared_away_later(server: LocalServer) -> None:
+def killed_while_it_builds(server: LocalServer) -> int:
+    """Another process begins an account for `zoe` and is killed in the middle of it; its process id."""
+    ready, started = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with drafts.drafted(server.home("zoe"), {"marker": "order-9"}):
+            os.write(started, b"x")
+            signal.pause()
+    os.read(ready, 1)
+    for end in (ready, started):
+        os.close(end)
+    return child
+
+
+def drafts_in(server: LocalServer) -> list[str]:
+    return [path.name for path in (server.root / "accounts").iterdir() if path.name.startswith(".")]
+
+
+def aged(server: LocalServer, seconds: float) -> None:
+    for name in drafts_in(server):
+        os.utime(server.root / "accounts" / name, (time.time() - seconds,) * 2)
+
+
+def test_what_a_killed_run_left_half_built_is_cleared_away_by_the_next_account_whoever_it_is_for(
+    server: LocalServer,
+) -> None:
     server.check()
-    old, young = (server.root / "accounts" / f".ann.{name}" for name in ("old", "young"))
-    for draft in (old, young):
-        (draft / "www").mkdir(parents=True)
-    os.utime(old, (time.time() - 7200,) * 2)
+    child = killed_while_it_builds(server)
+    aged(server, 7200)
     server.create_account(REQUEST)
-    assert (old.exists(), young.exists()) == (False, True)
+    assert len(drafts_in(server)) == 1, "its builder lives, however slow it is"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    server.create_account(replace(REQUEST, username="bob", marker="order-2", domain="other.example"))
+    assert drafts_in(server) == []
+
+
+def test_a_home_that_has_just_been_begun_is_left_to_its_builder(server: LocalServer) -> None:
+    server.check()
+    (server.root / "accounts" / ".zoe.young" / "www").mkdir(parents=True)
+    server.create_account(REQUEST)
+    assert drafts_in(server) == [".zoe.young"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_domain_whose_account_was_removed_is_free(server: LocalServer, absolute: bool) -> None:
+    server.create_account(REQUEST)
+    link = server.root / "vhosts" / "shop.example"
+    if absolute:
+        link.unlink()
+        link.symlink_to(server.home("ann") / "www")
+    shutil.rmtree(server.home("ann"))
+    server.create_account(replace(REQUEST, username="bob", marker="order-2"))
+    assert link.resolve() == server.home("bob") / "www"
+
+
+def test_a_link_of_the_operators_own_is_never_taken_to_be_free(server: LocalServer) -> None:
+    server.check()
+    (server.root / "vhosts" / "shop.example").symlink_to("/a/disk/that/is/not/mounted/just/now")
+    with pytest.raises(Failed, match="domain_taken"):
+        server.create_account(REQUEST)
+
+
+def test_a_document_root_that_is_gone_for_a_moment_does_not_free_its_domain(server: LocalServer) -> None:
+    server.create_account(REQUEST)
+    (server.home("ann") / "www").rename(server.home("ann") / "www-on-its-way")
+    with pytest.raises(Failed, match="domain_taken"):
+        server.create_account(replace(REQUEST, username="bob", marker="order-2"))
+
+
+def test_an_account_gives_its_domain_back_and_stays(server: LocalServer) -> None:
+    server.create_account(REQUEST)
+    for _ in range(2):
+        server.release_domain("ann", "shop.example")
+    assert server.home("ann").is_dir()
+    server.create_account(replace(REQUEST, username="bob", marker="order-2"))
+    server.release_domain("ann", "shop.example")
+    assert (server.root / "vhosts" / "shop.example").resolve() == server.home("bob") / "www"
+
+
+def test_of_those_who_take_a_domain_and_those_who_give_it_back_at_once_one_has_it(server: LocalServer) -> None:
+    server.create_account(REQUEST)
+    requests = [replace(REQUEST, marker=f"order-{n}", username=f"bob{n}") for n in range(6)]
+    giving = threading.Thread(target=lambda: [server.release_domain("ann", "shop.example") for _ in range(50)])
+    giving.start()
+    outcomes = at_once(server, requests)
+    giving.join(20)
+    owner = (server.root / "vhosts" / "shop.example").resolve().parent.name
+    made = {request.username for request in requests if isinstance(outcomes[request.marker], Account)}
+    assert made <= {owner}, "an account that was made has its domain"
 
 
 def test_of_many_orders_for_one_username_at_once_exactly_one_gets_it(server: LocalServer) -> None:
