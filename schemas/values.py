@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -12,36 +12,36 @@ from pydantic import (
     Field,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
     validate_email,
 )
 
+from schemas.names import host_name
+
 
 class Model(BaseModel):
-    """A frozen value. Unknown fields are ignored (a newer minor version may send them), and a
-    validation error never repeats the value that was sent: it could be a secret. The docstrings of
-    the class and its fields are the descriptions in the exported documents."""
+    """A frozen value. Unknown fields are ignored (a newer minor version may send them), and optional ones that are
+    empty: null, or a text without letters. A validation error never repeats the value that was sent: it could be a
+    secret. The docstrings of the class and its fields are the descriptions in the exported documents."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, given: Any) -> Any:
+        """Forms, spreadsheets and PHP send "" where nothing was filled in."""
+        if isinstance(given, dict) and any(map(_is_empty, given.values())):
+            fields = cls.model_fields
+            return {
+                name: value
+                for name, value in given.items()
+                if name not in fields or fields[name].is_required() or not _is_empty(value)
+            }
+        return given
 
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 
-
-_DEVIATIONS = re.compile("[\u00df\u03c2\u200c\u200d]")
-"""Letters that the two standards for international names (IDNA 2003 and 2008) turn into different names."""
-
-
-def _domain(value: str) -> str:
-    if _DEVIATIONS.search(value):
-        raise ValueError("has a letter that registries disagree about; send the name in ASCII, like 'xn--...'")
-    try:
-        name = value.strip().rstrip(".").encode("idna").decode().lower()
-    except UnicodeError:
-        raise ValueError("is not a host name; send it like 'shop.example'") from None
-    labels = name.split(".")
-    if len(name) > 253 or len(labels) < 2 or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError("is not a host name; send it like 'shop.example'")
-    return name
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _one_line(value: str) -> str:
@@ -65,7 +65,9 @@ def _locale(value: str) -> str:
 @lru_cache(maxsize=4096)
 def _email(value: str) -> str:
     """Remembered, because the same address comes by with every event of its order, and it is looked at closely."""
-    return validate_email(value)[1]
+    address = validate_email(value)[1]
+    host_name(value.strip().rstrip("> ").rpartition("@")[2])
+    return address
 
 
 OrderId = Annotated[
@@ -82,7 +84,7 @@ InstallId = Annotated[
 
 Domain = Annotated[
     str,
-    AfterValidator(_domain),
+    AfterValidator(host_name),
     Field(description="A host name in lower-case ASCII; an internationalised one is converted (IDNA)."),
 ]
 

@@ -224,7 +224,12 @@ def test_an_account_gives_its_domain_back_and_stays(server: LocalServer) -> None
 def test_of_those_who_take_a_domain_and_those_who_give_it_back_at_once_one_has_it(server: LocalServer) -> None:
     server.create_account(REQUEST)
     requests = [replace(REQUEST, marker=f"order-{n}", username=f"bob{n}") for n in range(6)]
-    giving = threading.Thread(target=lambda: [server.release_domain("ann", "shop.example") for _ in range(50)])
+
+    def give_back() -> None:
+        for _ in range(50):
+            server.release_domain("ann", "shop.example")
+
+    giving = threading.Thread(target=give_back)
     giving.start()
     outcomes = at_once(server, requests)
     giving.join(20)
