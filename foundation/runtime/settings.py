@@ -1,18 +1,15 @@
-"""Every setting, in one frozen object that is built at start. The only module that reads the
-environment.
+"""Every setting, in one frozen object that is built at start.
 
 Sources, the first that names a setting wins: environment `SITECREW_...` (`__` nests;
 `..._FILE` reads a secret from a file), then `sitecrew.toml`, then the defaults here.
 docs/settings.md lists them all; a test keeps it complete.
 """
 
-import difflib
-import os
-import tomllib
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
@@ -23,47 +20,81 @@ from pydantic import (
     Secret,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
 
 from foundation.addresses import HostPort, bare
 from foundation.broker.address import fault_of
 from foundation.broker.tls import Tls
 from foundation.errors import ConfigurationError
+from foundation.runtime import sources
 from foundation.runtime.clock import utc_now
+from foundation.runtime.problems import explained
+from foundation.runtime.sources import CONFIG_VARIABLE, PREFIX
 from schemas.values import Line, SiteType
 
-PREFIX = "SITECREW_"
-CONFIG_VARIABLE = "SITECREW_CONFIG"
-CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
+__all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "known", "load", "origins", "variables"]
 
 
 def _cron(expression: str) -> str:
     try:
         CronSim(expression, utc_now())
     except CronSimError as error:
-        raise ValueError(f"is no cron expression ({error}); every five minutes is '*/5 * * * *'") from None
+        raise ValueError(f"is not a valid cron expression ({error}); every five minutes is '*/5 * * * *'") from None
     return expression
-
-
-Cron = Annotated[str, AfterValidator(_cron)]
-Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
-"""At most three years: what cannot be added to a date would fail when it is first used."""
-Count = Annotated[int, Field(ge=1)]
 
 
 def _host_port(text: str) -> str:
     return str(HostPort.parse(text))
 
 
+def _listen(text: str) -> str:
+    """`off` and nothing are the same."""
+    return "" if text.strip().lower() in {"", "off"} else _host_port(text)
+
+
+def _plugin_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError("must be a plug-in's name: up to 64 letters, digits, dots, underscores and dashes")
+    return name
+
+
+def _broker_url(secret: SecretStr) -> SecretStr:
+    """Only what kind of address it is; the broker's module reads it exactly."""
+    for url in secret.get_secret_value().split(","):
+        if not re.match(r"amqps?://[^/]", url.strip()):
+            raise ValueError("must begin with amqp:// or amqps:// and name a host (a comma separates several nodes)")
+    return secret
+
+
+def _database_url(secret: SecretStr) -> SecretStr:
+    if not re.match(r"(sqlite(\+pysqlite)?|postgres(ql)?(\+psycopg)?)://", secret.get_secret_value()):
+        raise ValueError("must begin with sqlite:/// or postgresql://; other databases are not supported")
+    return secret
+
+
+def _web_url(url: str) -> str:
+    if not re.match(r"https?://[^/\s]+", url):
+        raise ValueError("must be an address that begins with https:// or http://")
+    return url
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
+"""At most three years: what cannot be added to a date would fail when it is first used."""
+Count = Annotated[int, Field(ge=1)]
 Address = Annotated[str, AfterValidator(_host_port)]
 """host:port; an IPv6 address in brackets."""
-Listen = Annotated[str, AfterValidator(lambda text: text and _host_port(text))]
+Listen = Annotated[str, AfterValidator(_listen), sources.KEEPS_EMPTY]
 """An `Address` whose port 0 is any free one, or empty."""
 Host = Annotated[str, AfterValidator(bare)]
 """A host without a port; an IPv6 address without brackets, whether or not it was written with them."""
+BrokerUrl = Annotated[SecretStr, AfterValidator(_broker_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
 class Section(BaseModel):
@@ -87,17 +118,17 @@ class Keys(Section):
 
 
 class OrderIntake(Section):
-    store_url: SecretStr = Field(
+    store_url: DatabaseUrl = Field(
         SecretStr("sqlite:///var/order_intake.db"), description="database of orders and accounts"
     )
-    listen: Listen = Field("127.0.0.1:9411", description="where health and metrics are asked for; empty: nowhere")
+    listen: Listen = Field("127.0.0.1:9411", description="where health and metrics are asked for; off: nowhere")
     capacity: Count = Field(200, description="orders in hand at a time")
     threads: Count = Field(8, description="accounts created at a time")
 
 
 class Installer(Section):
-    store_url: SecretStr = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
-    listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; empty: nowhere")
+    store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
+    listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; off: nowhere")
     concurrency: Count = Field(4, description="installs at a time in one replica")
     max_attempts: Count = Field(6, description="attempts before an install fails for good")
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
@@ -134,8 +165,8 @@ class Smtp(Section):
 
 
 class Mailer(Section):
-    store_url: SecretStr = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
-    listen: Listen = Field("127.0.0.1:9413", description="where health and metrics are asked for; empty: nowhere")
+    store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
+    listen: Listen = Field("127.0.0.1:9413", description="where health and metrics are asked for; off: nowhere")
     smtp: Smtp = Smtp()
     sender: str = Field("Your hosting team <welcome@localhost>", description="From line of the letters")
     brand: str = Field("Your hosting team", description="name of the hosting company in the letters")
@@ -151,7 +182,7 @@ class Mailer(Section):
 Options = dict[str, Secret[Any]]
 """Settings of a plug-in, which its own model checks. Nobody else knows which are secret, so all are taken for it."""
 
-PluginName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+PluginName = Annotated[str, AfterValidator(_plugin_name)]
 
 
 class Site(Section):
@@ -194,7 +225,7 @@ class HostingServer(Section):
     address: Host = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
     web_address: Address = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
     public_port: int = Field(80, ge=1, le=65535, description="port in the sites' addresses")
-    control_panel_url: str | None = Field(None, description="where customers log in to their account")
+    control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
     linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")
 
@@ -226,14 +257,10 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe lines to write")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """Everything that can be set."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
-    )
-
-    amqp_url: SecretStr = Field(
+    amqp_url: BrokerUrl = Field(
         SecretStr("amqp://guest:guest@localhost:5672/"),
         description="RabbitMQ, amqp:// or amqps://; several nodes of a cluster separated by commas",
     )
@@ -249,7 +276,11 @@ class Settings(BaseSettings):
     mailer: Mailer = Mailer()
     sites: dict[SiteType, Site] = Field(default_factory=dict, validate_default=True)
     servers: dict[str, HostingServer] = Field(default_factory=dict, validate_default=True)
-    default_server: str = Field("local", description="server of orders that name none")
+    default_server: str = Field(
+        "local",
+        validate_default=True,
+        description="server of orders that name none; where only one is set up, it is that one",
+    )
     log: Log = Log()
 
     def stages(self, site_type: str) -> bool:
@@ -278,78 +309,55 @@ class Settings(BaseSettings):
     def _at_least_one_server(cls, servers: dict[str, HostingServer]) -> dict[str, HostingServer]:
         return servers or {"local": HostingServer()}
 
+    @model_validator(mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        if isinstance(env_settings, EnvSettingsSource):
-            env_settings.env_vars = _with_files(env_settings.env_vars)
-        return env_settings, init_settings
+    def _the_only_server(cls, given: Any) -> Any:
+        servers = given.get("servers") if isinstance(given, Mapping) else None
+        if isinstance(servers, Mapping) and len(servers) == 1:
+            return {"default_server": next(iter(servers)), **given}
+        return given
+
+    @field_validator("default_server")
+    @classmethod
+    def _default_server_is_there(cls, name: str, known: ValidationInfo) -> str:
+        servers = known.data.get("servers", {name})
+        if name not in servers:
+            raise ValueError(f"must be one of the servers that are set up: {', '.join(sorted(servers))}")
+        return name
 
 
 def load(path: Path | None = None) -> Settings:
-    """Read the settings. Raises ConfigurationError that names the setting and what to do."""
-    place = _place(path)
-    document = _document(place) if place else {}
-    _refuse_unknown_variables()
+    """Read the settings. Raises ConfigurationError that names each wrong setting, where it stands and what to do."""
+    names = known()
+    found = sources.read(path, names)
     try:
-        return Settings(**document)
+        settings = Settings.model_validate(found.merged())
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, place)) from None
+        raise ConfigurationError(explained(found, names, error)) from None
+    if found.unknown or found.problems:
+        raise ConfigurationError(explained(found, names, None))
+    return settings
 
 
 def origins(path: Path | None = None) -> dict[str, str]:
     """Where each setting that is given comes from, by its dotted name: a variable's name, or the file.
     What is not in it has its default."""
-    place = _place(path)
-    found = dict.fromkeys(_leaves(_document(place), ""), str(place)) if place else {}
-    for name in os.environ:
-        if name.startswith(PREFIX) and name != CONFIG_VARIABLE:
-            setting = name if _setting_of(name) else name.removesuffix("_FILE")
-            found[setting.removeprefix(PREFIX).lower().replace("__", ".")] = name
-    return found
+    found = sources.read(path, known())
+    given = dict.fromkeys(sources.leaves(found.document), str(found.place))
+    return given | {variable.setting: variable.name for variable in found.variables}
 
 
 def variables() -> dict[str, str]:
-    """The settings that the environment gives, as it gives them: for handing on to child processes."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name != CONFIG_VARIABLE}
+    """The settings that the environment gives, as it gives them."""
+    return sources.own_variables()
 
 
-def known() -> dict[str, Any]:
+def known() -> dict[str, FieldInfo]:
     """Every setting by its dotted name; `*` stands for the name of a site type or server."""
     return dict(_walk(Settings, ""))
 
 
-def _place(path: Path | None) -> Path | None:
-    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    if named and not named.is_file():
-        raise ConfigurationError(f"there is no settings file {named}")
-    return named or next((place for place in CONFIG_PLACES if place.is_file()), None)
-
-
-def _document(place: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(place.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{place} is not TOML: {error}") from None
-    except OSError as error:
-        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
-
-
-def _leaves(document: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for name, value in document.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
-def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
+def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in model.model_fields.items():
         inner: Any = info.annotation
         path = f"{prefix}{name}"
@@ -364,52 +372,3 @@ def _walk(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _is_section(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)
-
-
-def _with_files(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    found = dict(variables)
-    for name, place in variables.items():
-        setting = name.removesuffix("_file")
-        if name.startswith(PREFIX.lower()) and setting != name and _setting_of(setting) and place:
-            del found[name]
-            try:
-                found[setting] = Path(place).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", "it is no text")
-                raise ConfigurationError(f"{name.upper()} names a file that can't be read: {reason}") from None
-    return found
-
-
-def _setting_of(variable: str) -> str | None:
-    """The dotted setting that a variable stands for."""
-    words = variable.lower().removeprefix(PREFIX.lower()).split("__")
-    for path in known():
-        parts = path.split(".")
-        if len(parts) == len(words) and all(p in ("*", w) for p, w in zip(parts, words, strict=True)):
-            return path
-    return None
-
-
-def _refuse_unknown_variables() -> None:
-    for name in os.environ:
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE:
-            continue
-        if not _setting_of(name) and not _setting_of(name.removesuffix("_FILE")):
-            names = [PREFIX + path.replace(".", "__").upper() for path in known()]
-            raise ConfigurationError(f"{name} is no setting{_nearest(name, names)}")
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else "; `sitecrew config show` lists them"
-
-
-def _explain(error: ValidationError, place: Path | None) -> str:
-    lines = []
-    for item in error.errors(include_url=False):
-        path = ".".join(map(str, item["loc"]))
-        if item["type"] == "extra_forbidden":
-            lines.append(f"{path} is no setting{_nearest(path, list(known()))}")
-        else:
-            lines.append(f"{path}: {item['msg']}")
-    return f"settings ({place or 'environment'}): " + "; ".join(lines)

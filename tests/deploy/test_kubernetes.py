@@ -166,7 +166,8 @@ def content_of(volume: Document) -> dict[str, str]:
     if "configMap" in volume:
         return dict(only("ConfigMap", volume["configMap"]["name"])["data"])
     secrets = [only("Secret", source["secret"]["name"]) for source in volume.get("projected", {}).get("sources", ())]
-    return {key: "canary" for secret in secrets for key in secret["data"]}
+    kinds = {"amqp-url": "amqp://canary", "store-url": "postgresql://canary"}
+    return {key: kinds.get(key, "canary") for secret in secrets for key in secret["data"]}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -179,7 +180,8 @@ def test_a_service_finds_settings_that_it_understands(service: str, settings_of:
     assert (
         container["livenessProbe"]["httpGet"]["port"] == container["readinessProbe"]["httpGet"]["port"] == port["name"]
     )
-    assert settings.amqp_url.get_secret_value() == own.store_url.get_secret_value() == "canary"
+    assert settings.amqp_url.get_secret_value() == "amqp://canary"
+    assert own.store_url.get_secret_value() == "postgresql://canary"
     assert settings.keys.private.get_secret_value() == ("canary" if service == "mailer" else "")
 
 

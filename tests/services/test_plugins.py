@@ -106,7 +106,7 @@ def test_an_installer_and_a_server_of_a_package_work_like_ours(shelf: tuple[Path
 
 @pytest.mark.usefixtures("greeting")
 def test_ours_and_a_packages_stand_side_by_side(tmp_path: Path) -> None:
-    own = settings(tmp_path, sites__page__installer="static", servers__two__root=str(tmp_path))
+    own = settings(tmp_path, sites__page__installer="static", servers__two__root=str(tmp_path), default_server="one")
     assert set(installers_of(own)) == {"wordpress", "static", "hello", "page"}
     assert [type(server).__name__ for server in servers_of(own).values()] == ["Shelf", "LocalServer"]
 

@@ -87,7 +87,7 @@ def test_a_settings_file_that_is_not_there_is_wrong_configuration(tmp_path: Path
 def test_a_wrong_setting_is_named_with_its_neighbour(tmp_path: Path) -> None:
     ran = sitecrew("--config", settings_file(tmp_path, timer__evry="* * * * *"), "config", "show")
     assert ran.exit_code == 2
-    assert "timer.evry is no setting; did you mean timer.every?" in ran.stderr
+    assert "unknown setting timer.evry; did you mean timer.every?" in ran.stderr
 
 
 @pytest.mark.parametrize(

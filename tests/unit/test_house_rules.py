@@ -100,7 +100,7 @@ def test_structlog_is_configured_in_one_place() -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     # Child processes of a stack get a whole environment of their own making.
     readers = [name_of(path) for path in modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()]
-    assert readers == ["foundation.runtime.settings"]
+    assert readers == ["foundation.runtime.sources"]
 
 
 def test_importing_any_module_opens_nothing() -> None:

@@ -1,0 +1,260 @@
+"""Where settings come from: the environment and one file. The only module that reads the environment.
+
+Empty means not given, wherever it stands: `${X:-}` in a compose file, an empty secret file, `name = ""` in the file.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from foundation.errors import ConfigurationError
+
+PREFIX = "SITECREW_"
+CONFIG_VARIABLE = "SITECREW_CONFIG"
+CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
+NO_SETTINGS = frozenset({CONFIG_VARIABLE, "SITECREW_ACTOR", "SITECREW_IMAGE"})
+"""Variables under our prefix that somebody else reads: the command, compose.yaml."""
+
+KEEPS_EMPTY = "empty has a meaning of its own"
+"""In a setting's metadata: `""` in the file is a value. In a variable it is not: there, `off` says the same."""
+
+_SERVICE_LINK = re.compile(
+    r"SITECREW_([A-Z0-9_]+?_)??(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes sets in every pod for each Service whose name begins with ours, and Docker for a link."""
+
+Known = Mapping[str, FieldInfo]
+"""Every setting by its dotted name; `*` stands for a name that is chosen by whoever writes the settings."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A setting that the environment gives."""
+
+    name: str
+    setting: str
+    """Its dotted name, with the names of servers and site types as the file spells them."""
+    value: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that is given. `problems` are lines for people about what could not be taken."""
+
+    place: Path | None
+    document: Mapping[str, Any] = field(repr=False)
+    text: str = field(repr=False)
+    variables: Sequence[Variable]
+    unknown: Sequence[str]
+    problems: Sequence[str]
+
+    def merged(self) -> dict[str, Any]:
+        """What the file says, and over it what the environment says."""
+        tree = _copied(self.document)
+        for variable in self.variables:
+            *folders, last = variable.setting.split(".")
+            node = tree
+            for folder in folders:
+                node = node.setdefault(folder, {})
+                if not isinstance(node, dict):
+                    break  # the file has a value where a table must be, which is told
+            else:
+                node[last] = variable.value
+        return tree
+
+
+def read(path: Path | None, known: Known) -> Sources:
+    """What is given now. Raises ConfigurationError if the file can't be used at all."""
+    place = settings_file(path)
+    text = _settings_text(place) if place else ""
+    document = _given(_parsed(text, place), known) if place else {}
+    variables, unknown, problems = _variables(known, document)
+    return Sources(place, document, text, variables, unknown, problems)
+
+
+def settings_file(path: Path | None = None) -> Path | None:
+    """The settings file: the one that is named, else the first that is there. Raises ConfigurationError."""
+    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    if named is None:
+        return next((place for place in CONFIG_PLACES if _is_there(place)), None)
+    if not _is_there(named):
+        who = "" if path else f" ({CONFIG_VARIABLE} names it)"
+        raise ConfigurationError(f"there is no settings file {named}{who}")
+    return named
+
+
+def own_variables() -> dict[str, str]:
+    """The environment's variables under our prefix that are meant for settings, as they are."""
+    ours = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+    return {
+        name: value
+        for name, value in ours.items()
+        if name not in NO_SETTINGS and value.strip() and not _is_service_link(name, value)
+    }
+
+
+def setting_of(name: str, known: Known) -> str | None:
+    """The setting that a variable stands for, by the name under which it is known: `servers.*.root`."""
+    words = name.lower().removeprefix(PREFIX.lower()).split("__")
+    for path in known:
+        parts = path.split(".")
+        if len(parts) == len(words) and all(p in ("*", w) for p, w in zip(parts, words, strict=True)):
+            return path
+    return None
+
+
+def variable_of(setting: str) -> str:
+    """The variable that gives a setting."""
+    return PREFIX + setting.replace(".", "__").upper()
+
+
+def readable_text(path: Path) -> str:
+    """A text file, with or without a byte order mark. Raises OSError, or ValueError in words that follow its name."""
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:200]:
+        raise ValueError("is UTF-16, or not text at all; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"has a character in line {line} that is not UTF-8; save it as UTF-8") from None
+
+
+def leaves(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of all values."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.is_file()
+    except OSError as error:
+        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    link = _SERVICE_LINK.fullmatch(name)
+    return link is not None and (link[2] != "PORT" or "://" in value)
+
+
+def _settings_text(place: Path) -> str:
+    try:
+        return readable_text(place)
+    except ValueError as error:
+        raise ConfigurationError(f"{place} {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
+
+
+def _parsed(text: str, place: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{place} is not valid TOML: {error}") from None
+
+
+def _given(document: Mapping[str, Any], known: Known, prefix: str = "") -> dict[str, Any]:
+    """The file's values without those that are empty, and tidied."""
+    kept = {}
+    for name, value in document.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, dict):
+            kept[name] = _given(value, known, f"{path}.")
+            continue
+        info = known.get(setting_of(path.replace(".", "__"), known) or "")
+        if info is None or value != "" or KEEPS_EMPTY in info.metadata:
+            kept[name] = _tidied(value, info)
+    return kept
+
+
+def _tidied(value: Any, info: FieldInfo | None) -> Any:
+    """A choice in any case, a list as one string: `a, b`, or JSON."""
+    if info is None or not isinstance(value, str):
+        return value
+    kind = get_origin(info.annotation)
+    if kind is Literal and all(isinstance(choice, str) for choice in get_args(info.annotation)):
+        return value.strip().lower()
+    if kind in (list, tuple, set, frozenset):
+        return _listed(value)
+    return value
+
+
+def _listed(text: str) -> Any:
+    if text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text  # which is no list, and told
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _variables(known: Known, document: Mapping[str, Any]) -> tuple[list[Variable], list[str], list[str]]:
+    found: dict[str, Variable] = {}
+    unknown, problems = [], []
+    for name, text in sorted(own_variables().items()):
+        bare = name[: -len("_FILE")] if name.upper().endswith("_FILE") else name
+        by_file = bare != name and setting_of(bare, known) is not None
+        variable = bare if by_file else name
+        pattern = setting_of(variable, known)
+        if pattern is None:
+            unknown.append(name)
+            continue
+        try:
+            value = _value(_from_file(text) if by_file else text, pattern, known[pattern])
+        except (ValueError, OSError) as error:
+            reason = str(error) if isinstance(error, ValueError) else f"can't be read: {error.strerror}"
+            problems.append(f"{name} names a file that {reason}")
+            continue
+        setting = _spelled(variable, pattern, document)
+        if value == "":
+            continue
+        if setting in found:
+            problems.append(f"{found[setting].name} and {name} give the same setting; keep one of them")
+        found[setting] = Variable(name, setting, value)
+    return list(found.values()), unknown, problems
+
+
+def _from_file(place: str) -> str:
+    return readable_text(Path(place.strip()))
+
+
+def _value(text: str, pattern: str, info: FieldInfo) -> Any:
+    """What a variable says. Environment files leave quotes and line ends where they are; in a secret, spaces and
+    quotes may be part of it."""
+    text = text.strip("\r\n")
+    if "Secret" in str(info.annotation) and not pattern.endswith("_url"):
+        return text if text.strip() else ""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1].strip()
+    return _tidied(text, info) if text else ""
+
+
+def _spelled(variable: str, pattern: str, document: Mapping[str, Any]) -> str:
+    """The setting of a variable. Variables know no case and no dashes, names of servers and site types do."""
+    node: Any = document
+    words = []
+    for word, part in zip(variable.lower().removeprefix(PREFIX.lower()).split("__"), pattern.split("."), strict=True):
+        names = node if part == "*" and isinstance(node, Mapping) else ()
+        words.append(next((name for name in names if _plain(name) == _plain(word)), word))
+        node = node.get(words[-1]) if isinstance(node, Mapping) else None
+    return ".".join(words)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _copied(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _copied(value) if isinstance(value, dict) else value for name, value in document.items()}
