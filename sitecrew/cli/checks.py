@@ -72,9 +72,10 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
 
 
 def worst(findings: Sequence[Finding]) -> int:
-    """The exit code: 3 if the broker is not well, else 4 for a store, else 1 for anything."""
+    """The exit code: 2 if the settings are wrong, else 3 if the broker is not well, 4 for a store, 1 for anything."""
     codes = {finding.code for finding in findings}
-    return next((code for code in (BrokerUnreachable.exit_code, StoreUnreachable.exit_code, 1) if code in codes), 0)
+    ranked = (ConfigurationError.exit_code, BrokerUnreachable.exit_code, StoreUnreachable.exit_code, 1)
+    return next((code for code in ranked if code in codes), 0)
 
 
 def _keys(settings: Settings) -> str:

@@ -47,7 +47,7 @@ def _findings(ctx: typer.Context) -> "Iterator[Finding]":
     try:
         settings = session.settings_of(ctx)
     except ConfigurationError as error:
-        yield Finding("settings", False, str(error), "correct it; `sitecrew config show --defaults` lists all", 1)
+        yield Finding("settings", False, str(error), "correct it; `sitecrew config show --defaults` lists all", ConfigurationError.exit_code)
         return
     yield Finding("settings", True, "are read")
     with session.broker(settings) as broker:

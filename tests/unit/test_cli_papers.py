@@ -161,7 +161,7 @@ def test_no_secret_of_the_settings_is_ever_shown(tmp_path: Path, arguments: tupl
 
 def test_a_secret_setting_that_is_wrong_is_not_repeated(tmp_path: Path) -> None:
     ran = sitecrew("--config", settings_file(tmp_path, amqp_url=[CANARY], keys__private=[CANARY]), "doctor")
-    assert ran.exit_code == 1
+    assert ran.exit_code == 2
     assert "amqp_url" in ran.stdout
     assert CANARY not in ran.stdout + ran.stderr
 
