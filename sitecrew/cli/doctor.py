@@ -47,7 +47,8 @@ def _findings(ctx: typer.Context) -> "Iterator[Finding]":
     try:
         settings = session.settings_of(ctx)
     except ConfigurationError as error:
-        yield Finding("settings", False, str(error), "correct it; `sitecrew config show --defaults` lists all", ConfigurationError.exit_code)
+        remedy = "correct it; `sitecrew config show --defaults` lists all"
+        yield Finding("settings", False, str(error), remedy, error.exit_code)
         return
     yield Finding("settings", True, "are read")
     with session.broker(settings) as broker:
