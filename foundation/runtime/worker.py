@@ -24,6 +24,7 @@ import structlog
 
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
+from foundation.broker.delay import is_detour
 from foundation.broker.sender import sender_of
 from foundation.errors import Failed, StoreUnreachable
 from foundation.runtime import tracing
@@ -31,6 +32,7 @@ from foundation.runtime.health import Pulse
 from foundation.runtime.metrics import Metrics
 from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
+from foundation.store.inbox import NOTHING, Fingerprint
 from schemas.envelope import Event
 from schemas.values import Cause, CauseKind, Model
 
@@ -95,6 +97,7 @@ class _Piece:
     fresh: bool
     since: float
     """When the delivery was taken (monotonic)."""
+    fingerprint: Fingerprint = NOTHING
 
     @property
     def identity(self) -> inbox.Identity | None:
@@ -233,10 +236,13 @@ class Worker:
         """Without copies of what is being acted on: those are settled with the first."""
         left = []
         for piece in pieces:
-            if piece.fresh and piece.identity in self._acting:
-                self._acting[piece.identity].deliveries.append(piece.delivery)
-            else:
+            hand = self._acting.get(piece.identity) if piece.fresh else None
+            if hand is None:
                 left.append(piece)
+            elif hand.piece.fingerprint.agrees(piece.fingerprint):
+                hand.deliveries.append(piece.delivery)
+            else:
+                left.append(self._impostor(piece))
         return left
 
     def _piece(self, delivery: Delivery) -> _Piece:
@@ -245,7 +251,17 @@ class Worker:
             handler = self._handler(event)
         except Malformed as problem:
             return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True, since=monotonic())
-        return _Piece(delivery, event, _then(handler, event), fresh=True, since=monotonic())
+        return _Piece(
+            delivery, event, _then(handler, event), fresh=True, since=monotonic(), fingerprint=_taken(delivery, event)
+        )
+
+    def _impostor(self, piece: _Piece) -> _Piece:
+        """Another event under the name of one that is dealt with: it is refused, and must not pass for a duplicate."""
+        event = piece.event
+        document = event.model_dump(mode="json", exclude_none=True) if event else {}
+        detail = "is that of another event of this source, with other content or from another user"
+        step = _then(self._refuse, piece.delivery, Malformed("id_conflict", "id", detail, document))
+        return replace(piece, event=None, step=step)
 
     def _handler(self, event: Event[Any]) -> Handler:
         handler = self._handlers.get(type(event.data))
@@ -258,7 +274,9 @@ class Worker:
         remedy = f"correct {problem.field} at the sender" + (f" ({sender})" if sender else "") + " and publish it again"
         cause = Cause(code=problem.code, kind=CauseKind.PERMANENT, detail=str(problem)[:1000], remedy=remedy[:500])
         tx.park(delivery, cause, problem.field, sender)
-        if self._refused:
+        # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
+        # sent it again, corrected, under this name.
+        if self._refused and not (problem.code == "id_conflict" and is_detour(delivery.exchange)):
             self._refused(tx, problem)
         _log.warning("message.parked", code=cause.code, reason=cause.detail, sent_by=sender)
         return Done()
@@ -286,17 +304,20 @@ class Worker:
 
     def _together(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
         results: list[tuple[_Piece, Settled | Act]] = []
-        settled: dict[bool, list[inbox.Identity]] = {True: [], False: []}
+        settled: dict[bool, dict[inbox.Identity, Fingerprint]] = {True: {}, False: {}}
         with self._ledger.transaction() as tx:
             known = inbox.seen(tx.connection, self.queue, [p.identity for p in pieces if p.fresh and p.identity])
-            for piece in pieces:
-                duplicate = piece.fresh and piece.identity in known
+            for taken in pieces:
+                piece, duplicate = taken, False
+                if taken.fresh and taken.identity in known:
+                    duplicate = known[taken.identity].agrees(taken.fingerprint)
+                    piece = taken if duplicate else self._impostor(taken)
                 result = _DUPLICATE if duplicate else self._step(tx, piece)
                 results.append((piece, result))
                 if piece.identity and not duplicate:
-                    known.add(piece.identity)
+                    known[piece.identity] = piece.fingerprint
                     if isinstance(result, Done):
-                        settled[piece.fresh].append(piece.identity)
+                        settled[piece.fresh][piece.identity] = piece.fingerprint
             inbox.remember(tx.connection, self.queue, settled[True], tx.now)
             inbox.remember_acted(tx.connection, self.queue, settled[False], tx.now)
         return results
@@ -364,6 +385,12 @@ def _acted(act: Act) -> Callable[[Tx], Settled | Act]:
     except Exception as error:  # noqa: BLE001  # becomes a cause like any other
         _log.exception("act.unexpected")
         return _then(act.fail, _unexpected(error))
+
+
+def _taken(delivery: Delivery, event: Event[Any]) -> Fingerprint:
+    sender = sender_of(delivery)
+    # Our own services may log in as somebody else tomorrow, and say again what they said.
+    return Fingerprint(codec.digest(event), sender.user_id if sender.is_producer else "")
 
 
 def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx], Settled | Act]:

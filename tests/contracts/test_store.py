@@ -2,7 +2,7 @@
 
 import multiprocessing
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import Store, engine, inbox, outbox
+from foundation.store.inbox import Fingerprint
 from foundation.store.insert import insert_new
 from foundation.store.outbox import Pending
 from foundation.store.types import metadata
@@ -74,6 +75,10 @@ def add(store: Store, count: int, until: datetime = NOON) -> list[int]:
         return [row.id for row in outbox.add(connection, [message(number) for number in range(count)], until)]
 
 
+def events(identities: Sequence[inbox.Identity]) -> dict[inbox.Identity, Fingerprint]:
+    return dict.fromkeys(identities, Fingerprint("digest"))
+
+
 def backlog(store: Store) -> int:
     with store.reading() as connection:
         return outbox.backlog(connection)
@@ -91,14 +96,14 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     def begin_and_fail() -> None:
         with store.transaction() as connection:
             outbox.add(connection, [message(1)], NOON)
-            inbox.remember(connection, "installer", [("/shop", "1")], NOON)
+            inbox.remember(connection, "installer", events([("/shop", "1")]), NOON)
             raise LookupError
 
     with pytest.raises(LookupError):
         begin_and_fail()
     with store.reading() as connection:
         assert outbox.backlog(connection) == 0
-        assert inbox.seen(connection, "installer", [("/shop", "1")]) == set()
+        assert set(inbox.seen(connection, "installer", [("/shop", "1")])) == set()
 
 
 def test_a_savepoint_undoes_one_message_and_not_its_neighbours(store: Store) -> None:
@@ -188,8 +193,8 @@ def test_nothing_to_write_writes_nothing(store: Store) -> None:
         assert outbox.add(connection, [], NOON) == []
         outbox.remove(connection, [])
         outbox.hold(connection, [], LATER)
-        inbox.remember(connection, "installer", [], NOON)
-        assert inbox.seen(connection, "installer", []) == set()
+        inbox.remember(connection, "installer", events([]), NOON)
+        assert set(inbox.seen(connection, "installer", [])) == set()
     assert backlog(store) == 0
 
 
@@ -271,40 +276,52 @@ def test_a_relay_passes_over_what_another_is_just_claiming(store: Store, impatie
 def test_an_event_is_remembered_by_source_and_id_for_each_consumer(store: Store) -> None:
     both = [("/shop", "1"), ("/shop", "2")]
     with store.transaction() as connection:
-        inbox.remember(connection, "installer.due", both, NOON)
+        inbox.remember(connection, "installer.due", events(both), NOON)
         wanted = [*both, ("/shop", "3"), ("/other", "1")]
-        assert inbox.seen(connection, "installer.due", wanted) == set(both)
-        assert inbox.seen(connection, "mailer.installs", wanted) == set()
+        assert set(inbox.seen(connection, "installer.due", wanted)) == set(both)
+        assert set(inbox.seen(connection, "mailer.installs", wanted)) == set()
+
+
+def test_an_event_is_remembered_with_what_tells_it_from_another_of_its_name(store: Store) -> None:
+    first, second = Fingerprint("digest", "shop"), Fingerprint("other")
+    with store.transaction() as connection:
+        inbox.remember(connection, "intake", {("/shop", "1"): first}, NOON)
+        inbox.remember_acted(connection, "intake", {("/shop", "1"): second, ("/shop", "2"): second}, NOON)
+        wanted = [("/shop", "1"), ("/shop", "2")]
+        assert inbox.seen(connection, "intake", wanted) == dict(zip(wanted, (first, second), strict=True))
 
 
 def test_a_thousand_events_are_looked_up_at_once(store: Store) -> None:
     identities = [("/shop", str(number)) for number in range(1000)]
     with store.transaction() as connection:
-        inbox.remember(connection, "intake", identities[::2], NOON)
-        assert inbox.seen(connection, "intake", identities) == set(identities[::2])
+        inbox.remember(connection, "intake", events(identities[::2]), NOON)
+        assert set(inbox.seen(connection, "intake", identities)) == set(identities[::2])
 
 
 def test_an_event_cannot_be_remembered_twice(store: Store) -> None:
     with store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "1")], NOON)
+        inbox.remember(connection, "intake", events([("/shop", "1")]), NOON)
     with pytest.raises(IntegrityError), store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "2"), ("/shop", "1")], NOON)
+        inbox.remember(connection, "intake", events([("/shop", "2"), ("/shop", "1")]), NOON)
     with store.transaction() as connection:
-        assert inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")]) == {("/shop", "1")}
+        assert set(inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")])) == {("/shop", "1")}
 
 
 def test_what_another_replica_has_noted_meanwhile_does_not_undo_the_record_of_an_act(store: Store) -> None:
     with store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "1")], NOON)
+        inbox.remember(connection, "intake", events([("/shop", "1")]), NOON)
     with store.transaction() as connection:
-        inbox.remember_acted(connection, "intake", [("/shop", "1"), ("/shop", "2")], LATER)
-        inbox.remember_acted(connection, "intake", [], LATER)
-        assert inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")]) == {("/shop", "1"), ("/shop", "2")}
+        inbox.remember_acted(connection, "intake", events([("/shop", "1"), ("/shop", "2")]), LATER)
+        inbox.remember_acted(connection, "intake", events([]), LATER)
+        assert set(inbox.seen(connection, "intake", [("/shop", "1"), ("/shop", "2")])) == {
+            ("/shop", "1"),
+            ("/shop", "2"),
+        }
         assert inbox.forget_before(connection, LATER) == 1
 
 
 def test_a_row_is_new_only_once(store: Store) -> None:
-    row = {"consumer": "intake", "source": "/shop", "id": "1", "received_at": NOON}
+    row = {"consumer": "intake", "source": "/shop", "id": "1", "digest": "", "user_id": "", "received_at": NOON}
     with store.transaction() as connection:
         assert insert_new(connection, inbox.inbox, row)
         assert not insert_new(connection, inbox.inbox, {**row, "received_at": LATER})
@@ -319,7 +336,7 @@ def test_of_two_replicas_that_remember_the_same_event_one_is_told(store: Store) 
         start.wait(10)
         try:
             with replica.transaction() as connection:
-                inbox.remember(connection, "intake", [("/shop", "1")], NOON)
+                inbox.remember(connection, "intake", events([("/shop", "1")]), NOON)
         except IntegrityError:
             return False
         finally:
@@ -332,10 +349,10 @@ def test_of_two_replicas_that_remember_the_same_event_one_is_told(store: Store) 
 
 def test_the_inbox_forgets_what_is_old(store: Store) -> None:
     with store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "old")], NOON)
-        inbox.remember(connection, "intake", [("/shop", "new")], LATER)
+        inbox.remember(connection, "intake", events([("/shop", "old")]), NOON)
+        inbox.remember(connection, "intake", events([("/shop", "new")]), LATER)
         assert inbox.forget_before(connection, LATER) == 1
-        assert inbox.seen(connection, "intake", [("/shop", "old"), ("/shop", "new")]) == {("/shop", "new")}
+        assert set(inbox.seen(connection, "intake", [("/shop", "old"), ("/shop", "new")])) == {("/shop", "new")}
 
 
 # Migrations
@@ -525,9 +542,9 @@ def test_what_is_no_address_is_a_configuration_error_that_shows_how_it_is_writte
 
 def test_an_errors_text_holds_no_values(store: Store) -> None:
     with store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "s3cret")], NOON)
+        inbox.remember(connection, "intake", events([("/shop", "s3cret")]), NOON)
     with pytest.raises(IntegrityError) as caught, store.transaction() as connection:
-        inbox.remember(connection, "intake", [("/shop", "s3cret")], NOON)
+        inbox.remember(connection, "intake", events([("/shop", "s3cret")]), NOON)
     assert "parameters hidden" in str(caught.value)
 
 

@@ -61,7 +61,7 @@ def later(lane: Lane, seconds: float = 60) -> None:
     lane.rest()
 
 
-def requeue(lane: Lane) -> None:
+def requeue(lane: Lane | House) -> None:
     """As staff do, who have a user of their own."""
     chosen = [parking.read(delivery) for delivery in lane.broker.browse(PARKING, 10)]
     assert [outcome for _, outcome in parking.requeue(lane.broker, PARKING, chosen)] == ["confirmed"] * len(chosen)

@@ -274,7 +274,7 @@ def test_what_a_copy_does_is_undone_if_another_replica_was_faster(lane: Lane, mo
 
 def _blind_once(real: Callable[..., Any]) -> Callable[..., Any]:
     looks = iter(range(1000))
-    return lambda *arguments: real(*arguments) if next(looks) else set()
+    return lambda *arguments: real(*arguments) if next(looks) else {}
 
 
 # What one message may cost the others
@@ -334,10 +334,12 @@ def test_one_that_is_no_event_among_ten_costs_the_others_nothing(lane: Lane) -> 
 def test_what_the_inbox_cannot_even_be_asked_for_is_parked(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database may take some text for an error; the message must not be lost for it."""
 
-    def chokes(_connection: Connection, _consumer: str, identities: list[inbox_module.Identity]) -> set[object]:
+    def chokes(
+        _connection: Connection, _consumer: str, identities: list[inbox_module.Identity]
+    ) -> dict[object, object]:
         if identities:
             raise ValueError("text fields cannot contain this")
-        return set()
+        return {}
 
     monkeypatch.setattr(inbox_module, "seen", chokes)
     lane.send("a", id="bad id")

@@ -17,6 +17,8 @@ def upgrade() -> None:
         sa.Column("consumer", sa.String(64), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("received_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("consumer", "source", "id", name="pk_inbox"),
     )
