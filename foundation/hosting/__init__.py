@@ -40,10 +40,13 @@ class Database:
     """One database with a user of its own for one site."""
 
     host: str
-    """`localhost`, `localhost:/path/to.sock` or `host:port`, as PHP's mysqli and WordPress take it."""
+    """`localhost:/path/to.sock`, or a name or address and a port (`192.0.2.7:3306`, `[2001:db8::7]:3306`), as
+    WordPress takes it. Never `localhost` with a port: PHP would look for a socket instead."""
     name: str
     username: str
     password: str = field(repr=False)
+    tls: str = "none"
+    """How the site must connect: `none`; `require`: encrypted; `verify`: and with the certificate checked."""
 
 
 class Databases(Protocol):

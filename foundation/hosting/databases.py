@@ -1,42 +1,24 @@
 """A database and a user of its own for each site, on MariaDB or MySQL."""
 
-import secrets
-import socket
+import ipaddress
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
-import pymysql
-from pymysql.cursors import Cursor
-
+from foundation.addresses import HostPort, bare
 from foundation.errors import Failed
 from foundation.hosting import Database
 from foundation.hosting.causes import failed
+from foundation.hosting.database_connection import Connection, Login, Refused
+from foundation.hosting.database_errors import REFUSED, SECRET, failure, site_failure
+from foundation.passwords import generated
 
-_LOCK_SECONDS = 10  # a user's open transaction would hold up DROP DATABASE for a day by default
+Tls = Literal["auto", "require", "verify"]
 
-_CODES = {
-    "db_down": (1040, 1053, 1205, 1213, 1927, 2002, 2003, 2006, 2012, 2013, 2055),
-    "db_auth": (1045, 1129, 1130, 1203, 1226, 1698, 1862),
-    "db_denied": (1044, 1142, 1143, 1227, 1290, 1370, 1410, 1836),
-    "db_full": (1021, 1041, 1114),
-}
-_BY_NUMBER = {number: code for code, numbers in _CODES.items() for number in numbers}
-_FULL = ("errno: 28", "Errcode: 28", "No space left", "errno: 135", "Errcode: 135")
-
-
-def failure(number: int, message: str, what: str) -> Failed:
-    """The error for one of MariaDB's error numbers; `what` begins the detail.
-
-    The server's words are repeated only for numbers known to quote no statement: a syntax error
-    quotes a piece of it, which could be a password. MariaDB says 1005 with errno 135 when its disk is full.
-    """
-    if any(sign in message for sign in _FULL):
-        return failed("db_full", f"{what}: {number}: {message}")
-    if number in _BY_NUMBER:
-        return failed(_BY_NUMBER[number], f"{what}: {number}: {message}")
-    return failed("db_error", f"{what}: error {number}")
+_LONGEST = 64  # letters in the name of a database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,90 +30,184 @@ class MariaDatabases:
     socket: Path | None = None
     host: str = "localhost"
     port: int = 3306
-    clients: str = ""
-    """The host part of the sites' users: where web servers connect from. Empty: `localhost` by a socket, else any."""
+    user_host: str = ""
+    """The host part of the sites' users, `%` and `_` being wildcards. Empty: the host that this machine is seen as,
+    if the server is on this machine, else any."""
+    tls: Tls = "auto"
+    """`auto`: sites' connections are encrypted if the server demands it, ours if it can. `require`: both are. `verify`:
+    and the server's certificate is checked. A socket is never encrypted."""
+    tls_ca: Path | None = None
+    """Whose certificates we trust with `verify`; None: those whom the machine trusts."""
+    setting: str = "servers.*.databases"
+    """Where the settings name this server, for messages."""
     connect_seconds: int = 5
     read_seconds: int = 20
     """How long the server may take for one statement, or for its greeting."""
 
     def create(self, name: str) -> Database:
-        """See `Databases`. Raises `Failed`: db_down, db_auth, db_denied, db_full, db_error."""
-        password = secrets.token_urlsafe(24)
-        with self._administering(f"create {name}") as cursor:
-            self._drop(cursor, name)
-            cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
-            cursor.execute("CREATE USER %s@%s IDENTIFIED BY %s", (name, self._clients, password))
-            # In a GRANT the database is a pattern, in which a bare `_` would stand for any letter.
-            pattern = name.replace("_", r"\_")
-            cursor.execute(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO %s@%s", (name, self._clients))
-        return Database(host=self._site_host, name=name, username=name, password=password)
+        """See `Databases`. The user has been let in when this returns. Raises `Failed`: db_site_refused if it was not,
+        and any other db_*."""
+        what = self._at(f"create {name}")
+        if len(name) > _LONGEST:
+            raise failed("db_name", f"{what}: the name has more than {_LONGEST} letters")
+        with self._administering(what) as admin:
+            plain = self.socket is not None or self.tls == "auto"
+            database = Database(admin.site_host, name, name, generated(), "none" if plain else self.tls)
+            admin.drop(name)
+            admin.run(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+            admin.let_in(database, self.user_host or admin.clients)
+            try:
+                return self._admitted(admin, database, what)
+            except Failed:
+                admin.drop(name)
+                raise
 
     def drop(self, name: str) -> None:
         """See `Databases`. Raises `Failed` as `create` does."""
-        with self._administering(f"drop {name}") as cursor:
-            self._drop(cursor, name)
+        with self._administering(self._at(f"drop {name}")) as admin:
+            admin.drop(name)
 
     def names(self, prefix: str) -> list[str]:
         """See `Databases`. Raises `Failed` as `create` does."""
-        with self._administering(f"list {prefix}") as cursor:
-            cursor.execute("SELECT schema_name FROM information_schema.schemata ORDER BY schema_name")
-            return [name for (name,) in cursor.fetchall() if name.startswith(prefix)]
+        with self._administering(self._at(f"list the databases {prefix}...")) as admin:
+            found = admin.run("SELECT schema_name FROM information_schema.schemata ORDER BY schema_name")
+            return [str(name) for (name,) in found if str(name).startswith(prefix)]
+
+    def describe(self) -> str:
+        """The server and how it is spoken to, for people. Raises `Failed` as `create` does."""
+        with self._administering(self._at("ask for its version")) as admin:
+            ((version,),) = admin.run("SELECT VERSION()")
+            cipher = admin.run("SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1]
+        readable = self.socket is None and not cipher and not self.on_this_machine
+        advice = f", NOT encrypted: passwords can be read on the way; see {self.setting}.tls" if readable else ""
+        return f"{version} at {self.place}{' (encrypted)' if cipher else ''}{advice}"
 
     @property
-    def _clients(self) -> str:
-        return self.clients or ("localhost" if self.socket else "%")
+    def place(self) -> str:
+        """Where the server is asked."""
+        return str(self.socket) if self.socket else str(HostPort(bare(self.host), self.port))
 
     @property
-    def _site_host(self) -> str:
-        return f"localhost:{self.socket}" if self.socket else f"{self.host}:{self.port}"
+    def named_localhost(self) -> bool:
+        return self.host.casefold().rstrip(".") == "localhost"
 
-    def _drop(self, cursor: Cursor, name: str) -> None:
-        """The user goes first, so nobody comes in by it while the database is going."""
-        cursor.execute("DROP USER IF EXISTS %s@%s", (name, self._clients))
-        cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the server is asked at an address that only this machine has."""
+        with suppress(ValueError):
+            return self.socket is not None or ipaddress.ip_address(bare(self.host)).is_loopback
+        return self.named_localhost
+
+    def _admitted(self, admin: "_Administrator", database: Database, what: str) -> Database:
+        """The database as its own user gets into it, from this machine and as PHP would: in the clear if that is
+        allowed, else encrypted. A server that demands encryption says, as MariaDB does, that the password is wrong."""
+        encrypted = [replace(database, tls="require")] if database.tls == "none" and self.socket is None else []
+        refusals = []
+        for attempt in (database, *encrypted):
+            try:
+                self._connection(attempt.username, attempt.password, attempt.tls, attempt.name).close()
+            except Refused as refused:
+                refusals.append(refused)
+            else:
+                return attempt
+        first = refusals[0]
+        if first.number not in REFUSED:
+            raise site_failure(first.number, first.message, what)
+        if admin.let_in(database, admin.seen_as):
+            return self._admitted(admin, database, what)
+        shadow = admin.anonymous()
+        raise site_failure(first.number, first.message + (f" ({shadow} comes first)" if shadow else ""), what)
+
+    def _connection(self, user: str, password: str, tls: str, database: str | None = None) -> Connection:
+        login = Login(
+            user=user,
+            password=password,
+            socket=self.socket,
+            place=HostPort(bare(self.host), self.port),
+            encryption=self._encryption(tls),
+            connect_seconds=self.connect_seconds,
+            read_seconds=self.read_seconds,
+            database=database,
+        )
+        return Connection(login)
+
+    def _encryption(self, tls: str) -> ssl.SSLContext | bool:
+        if self.socket is not None or tls not in ("require", "verify"):
+            return tls != "none"
+        try:
+            context = ssl.create_default_context(cafile=self.tls_ca)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise failed("db_tls", f"{self.setting}.tls_ca: {self.tls_ca} can't be used: {reason}") from None
+        if tls == "require":
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def _at(self, what: str) -> str:
+        return f"{what} at {self.place} ({self.setting})"
 
     @contextmanager
-    def _administering(self, what: str) -> Iterator[Cursor]:
-        """One short connection for one piece of work; the server's errors become `Failed`."""
-        connection = pymysql.connect(
-            user=self.user,
-            password=self.password,
-            host=self.host,
-            charset="utf8mb4",
-            autocommit=True,
-            read_timeout=self.read_seconds,
-            write_timeout=self.read_seconds,
-            init_command=f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}",
-            defer_connect=True,
-        )
+    def _administering(self, what: str) -> Iterator["_Administrator"]:
+        """One short connection for one piece of work; the server's refusals become `Failed`."""
         try:
-            connection.connect(_dial(self))
-            with connection, connection.cursor() as cursor:
-                yield cursor
-        except OSError as error:
-            raise failure(2002, str(error), what) from None
-        except pymysql.err.MySQLError as error:
-            raise failure(*_number_and_message(error), what) from None
+            with closing(self._connection(self.user, self.password, self.tls)) as connection:
+                yield _Administrator(connection, self)
+        except Refused as refused:
+            raise failure(refused.number, refused.message, what) from None
 
 
-def _number_and_message(error: pymysql.err.MySQLError) -> tuple[int, str]:
-    """pymysql says `(0, "")` when it finds its own connection gone: that is MariaDB's 2013."""
-    match error.args:
-        case (int(number), message) if number:
-            return number, str(message)
-        case _:
-            return 2013, "the connection was lost"
+class _Administrator:
+    """The administrator's connection, and what the server takes us for."""
 
+    def __init__(self, connection: Connection, server: MariaDatabases) -> None:
+        self.run = connection.run
+        self._peer = connection.peer
+        self._server = server
+        ((user,),) = self.run("SELECT USER()")
+        self.seen_as = str(user).rpartition("@")[2]
+        """The host that a connection from this machine comes from, as the server sees it: a name or an address."""
+        self._hosts: dict[str, set[str]] = {}
 
-def _dial(server: MariaDatabases) -> socket.socket:
-    """pymysql could do this itself, but leaves its socket open when nobody answers (1.2)."""
-    if server.socket is None:
-        return socket.create_connection((server.host, server.port), server.connect_seconds)
-    dialled = socket.socket(socket.AF_UNIX)
-    try:
-        dialled.settimeout(server.connect_seconds)
-        dialled.connect(str(server.socket))
-    except BaseException:
-        dialled.close()
-        raise
-    return dialled
+    @property
+    def clients(self) -> str:
+        """Where sites come from by default: if the server is on this machine, they are on it, too."""
+        return self.seen_as if self._server.on_this_machine else "%"
+
+    @property
+    def site_host(self) -> str:
+        """`localhost` would lead PHP to a socket of its own choice, whatever the port: name the address instead."""
+        if self._server.socket is not None:
+            return f"localhost:{self._server.socket}"
+        return str(HostPort(self._peer, self._server.port)) if self._server.named_localhost else self._server.place
+
+    def let_in(self, database: Database, host: str) -> bool:
+        """Let the database's user come from a host; False if it may already."""
+        hosts = self._hosts.setdefault(database.name, set())
+        if host in hosts:
+            return False
+        hosts.add(host)
+        self.run("CREATE USER %s@%s IDENTIFIED BY %s", (database.username, host, database.password))
+        # In a GRANT the database is a pattern, in which a bare `_` would stand for any letter.
+        pattern = database.name.replace("_", r"\_")
+        self.run(f"GRANT ALL PRIVILEGES ON `{pattern}`.* TO %s@%s", (database.username, host))
+        return True
+
+    def drop(self, name: str) -> None:
+        """The user goes first, so nobody comes in by it while the database is going."""
+        for host in sorted(self._known_hosts(name) | {self.clients, self.seen_as, self._server.user_host or "%"}):
+            self.run("DROP USER IF EXISTS %s@%s", (name, host))
+        self.run(f"DROP DATABASE IF EXISTS `{name}`")
+
+    def anonymous(self) -> str:
+        """The anonymous users, whom the server takes for anybody who comes from their host; empty if it has none."""
+        return " and ".join(f"the anonymous user ''@'{host}'" for host in sorted(self._known_hosts("")))
+
+    def _known_hosts(self, user: str) -> set[str]:
+        """From where a user may come; nothing if we may not know that."""
+        try:
+            return {str(host) for (host,) in self.run("SELECT Host FROM mysql.user WHERE User = %s", (user,))}
+        except Refused as refused:
+            if refused.number not in SECRET:
+                raise
+            return set()

@@ -34,7 +34,7 @@ def server_of(settings: Settings, name: str) -> Server:
         web_address=server.web_address,
         public_port=server.public_port,
         control_panel_url=server.control_panel_url,
-        databases=_databases(server.databases),
+        databases=_databases(name, server.databases),
     )
     return cast("Server", plugins.made(kind, _NEEDED, setting, facts, server.options))
 
@@ -47,12 +47,12 @@ def _local(name: str, server: HostingServer) -> Server:
         web_address=server.web_address,
         public_port=server.public_port,
         control_panel_url=server.control_panel_url,
-        databases=_databases(server.databases),
+        databases=_databases(name, server.databases),
         linux_users=server.linux_users,
     )
 
 
-def _databases(settings: own.Databases | None) -> Databases | None:
+def _databases(name: str, settings: own.Databases | None) -> Databases | None:
     if settings is None:
         return None
     return MariaDatabases(
@@ -61,4 +61,8 @@ def _databases(settings: own.Databases | None) -> Databases | None:
         port=settings.port,
         user=settings.username,
         password=settings.password.get_secret_value(),
+        user_host=settings.user_host,
+        tls=settings.tls,
+        tls_ca=settings.tls_ca,
+        setting=f"servers.{name}.databases",
     )

@@ -205,6 +205,18 @@ class Databases(Section):
     port: int = Field(3306, ge=1, le=65535, description="its port")
     username: str = Field("root", description="a user that may create databases and users")
     password: SecretStr = Field(SecretStr(""), description="that user's password")
+    user_host: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9.:%_/-]*$",
+        description="host part of the sites' users, as in 'shop'@'10.0.0.%'; empty: this machine, as the server sees"
+        " it, if the server is on this machine, else any host",
+    )
+    tls: Literal["auto", "require", "verify"] = Field(
+        "auto",
+        description="auto: sites connect encrypted if the server demands it; require: always; verify: always, and the"
+        " server's certificate is checked",
+    )
+    tls_ca: Path | None = Field(None, description="for verify: file of CA certificates; none: those the machine trusts")
 
 
 class HostingServer(Section):

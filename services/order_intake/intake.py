@@ -1,6 +1,5 @@
 """What order intake does with orders: create the account at once, stage the install."""
 
-import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,6 +9,7 @@ import structlog
 
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.hosting import AccountRequest, Server
+from foundation.passwords import generated
 from foundation.runtime.claims import Claims
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings, Site
@@ -125,7 +125,7 @@ class Intake:
 
     def _create_account(self, order: Order) -> AccountRef:
         server = self._servers[order.server]
-        password = secrets.token_urlsafe(18)
+        password = generated()
         request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password)
         server.create_account(request)
         panel = server.control_panel_url and ControlPanelLogin(

@@ -10,7 +10,8 @@ import pytest
 from foundation.errors import Failed
 from foundation.hosting import Database, Databases
 from foundation.hosting.causes import HOSTING
-from foundation.hosting.databases import MariaDatabases, failure
+from foundation.hosting.database_errors import failure
+from foundation.hosting.databases import MariaDatabases
 from schemas.values import CauseKind
 from tests.services.daemons import mariadb
 

@@ -79,7 +79,7 @@ def test_the_rooms_of_the_foundation_do_not_know_each_other(room: str, unknown: 
     [
         ("pika", "foundation.broker.rabbit"),
         ("smtplib", "services.mailer.smtp"),
-        ("pymysql", "foundation.hosting.databases"),
+        ("pymysql", "foundation.hosting.database_connection"),
     ],
 )
 def test_only_one_module_knows(library: str, room: str) -> None:

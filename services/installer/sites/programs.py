@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.errors import Failed
-from foundation.hosting.databases import failure
+from foundation.hosting.database_errors import site_failure
 from services.installer.sites.causes import failed
 
 Owner = tuple[int, int]
@@ -50,7 +50,7 @@ class Ran:
             case {"ok": False, "field": str(field)}:
                 return unsupported(field, what)
             case {"ok": False, "errno": int(errno), "error": str(error)} if errno:
-                return failure(errno, without(secrets, error), what)
+                return site_failure(errno, without(secrets, error), what)
         return failed(code, f"{what}: {self.complaint(secrets)}")
 
 

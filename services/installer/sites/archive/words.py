@@ -5,7 +5,6 @@ an error, which `sitecrew doctor` finds before any customer does.
 """
 
 import difflib
-import secrets
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from foundation.hosting import Database
+from foundation.passwords import generated
 from services.installer.sites import Job
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Secret
@@ -124,28 +124,29 @@ def words_of(file: Path, recipe: Recipe, names: Mapping[str, str], database: Dat
     plain: dict[str, Any] = {**names, "recipe": str(file.parent)}
     secret = {"secrets": {name: _secret(file, name, one) for name, one in recipe.secrets.items()}}
     if database is not None:
-        plain["database"] = {"host": database.host, "name": database.name, "username": database.username}
+        plain["database"] = {
+            "host": database.host,
+            "name": database.name,
+            "username": database.username,
+            "tls": database.tls,
+        }
         secret["database"] = {"password": database.password}
     if recipe.login is not None:
         username = Words(file, plain, secret).render("login.username", recipe.login.username)
         plain["login"] = {"username": username}
         made = recipe.login.password
-        secret["login"] = {"password": _random(made.length, made.letters)}
+        secret["login"] = {"password": generated(made.length, made.letters)}
     return Words(file, plain, secret)
 
 
 def _secret(file: Path, name: str, secret: Secret) -> str:
     if secret.file is None:
-        return _random(secret.random or 0, _LETTERS)
+        return generated(secret.random or 0, _LETTERS)
     try:
         return (file.parent / secret.file).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise wrong(file, f"secrets.{name}: {file.parent / secret.file} can't be read: {reason}") from None
-
-
-def _random(length: int, letters: str) -> str:
-    return "".join(secrets.choice(letters) for _ in range(length))
 
 
 def _nobody_knows(name: str, names: Mapping[str, Any]) -> str:

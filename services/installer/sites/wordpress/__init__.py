@@ -1,10 +1,10 @@
 """WordPress: staged beside the document root, installed by its own `wp_install`, shown only when it is whole."""
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundation.hosting import Database, Server
+from foundation.passwords import generated
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.life import Built, Plan, Site, databases_of, live
 from services.installer.sites.php import Php
@@ -94,8 +94,8 @@ class WordPress:
     def _fill(self, site: Site, database: Database) -> _Filled:
         """Run `wp_install` with a password that only this method knows, until it is sealed."""
         job = site.job
-        # No letter of token_urlsafe is changed by WordPress, which hashes passwords with slashes added.
-        password = secrets.token_urlsafe(18)
+        # None of its letters is changed by WordPress, which hashes passwords with slashes added.
+        password = generated()
         sealed = job.seal(password)
         order = {
             "path": str(site.stage),

@@ -22,6 +22,12 @@ _ISOLATION = """
 defined('DISABLE_WP_CRON') || define('DISABLE_WP_CRON', true);
 defined('WP_HTTP_BLOCK_EXTERNAL') || define('WP_HTTP_BLOCK_EXTERNAL', true);
 """
+_TLS = {
+    "require": "define('MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_SSL);\n",
+    "verify": "define('MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_VERIFY_SERVER_CERT);\n",
+}
+"""mysqli encrypts without a look at the certificate unless it is told to look."""
+
 _END = """
 $table_prefix = 'wp_';
 
@@ -48,4 +54,4 @@ def _config(database: Database, *, isolated: bool) -> str:
         **{name: secrets.token_urlsafe(48) for name in _SALTS},
     }
     lines = "".join(f"define('{name}', {quoted(value)});\n" for name, value in constants.items())
-    return f"<?php\n{lines}{_ISOLATION if isolated else ''}{_END}"
+    return f"<?php\n{lines}{_TLS.get(database.tls, '')}{_ISOLATION if isolated else ''}{_END}"

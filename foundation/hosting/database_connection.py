@@ -1,0 +1,123 @@
+"""Connections to MariaDB and MySQL: the one place that knows the driver and how its failures look."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from foundation.addresses import HostPort
+
+_LOCK_SECONDS = 10  # a user's open transaction would hold up DROP DATABASE for a day by default
+
+
+class Refused(Exception):
+    """What the server, or the way to it, said: an error number of MariaDB's, and a message."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(number, message)
+        self.number = number
+        self.message = message
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """Who connects to where, and how. By the socket if there is one."""
+
+    user: str
+    password: str = field(repr=False)
+    socket: Path | None
+    place: HostPort
+    encryption: ssl.SSLContext | bool
+    """True: if the server offers it, whatever its certificate; False: never; a context: always, as that says."""
+    connect_seconds: float
+    read_seconds: float
+    """For one statement, or for the greeting."""
+    database: str | None = None
+
+
+class Connection:
+    """An open connection. Raises `Refused` for whatever goes wrong, here and in `run`."""
+
+    def __init__(self, login: Login) -> None:
+        with _driving():
+            self._socket = _dial(login)
+            try:
+                peer = self._socket.getpeername()
+                self._connection = _opened(login, self._socket)
+            except BaseException:
+                self._socket.close()
+                raise
+        self.peer: str = peer[0] if login.socket is None else str(login.socket)
+        """The address of the server."""
+
+    def run(self, statement: str, values: tuple[str, ...] = ()) -> tuple[tuple[object, ...], ...]:
+        """Execute one statement; its rows."""
+        with _driving(), self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return tuple(cursor.fetchall())
+
+    def close(self) -> None:
+        with _driving():
+            self._connection.close()
+
+
+def _opened(login: Login, dialled: socket.socket) -> "pymysql.Connection[Any]":
+    connection = pymysql.connect(
+        user=login.user,
+        password=login.password,
+        database=login.database,
+        host=login.place.host,
+        charset="utf8mb4",
+        autocommit=True,
+        read_timeout=login.read_seconds,
+        write_timeout=login.read_seconds,
+        ssl=login.encryption if isinstance(login.encryption, ssl.SSLContext) else None,
+        ssl_disabled=login.encryption is False,
+        init_command=f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}",
+        defer_connect=True,
+    )
+    connection.connect(dialled)
+    return connection
+
+
+@contextmanager
+def _driving() -> Iterator[None]:
+    """Around every use of the driver: whatever comes out of it then is the server's doing, and must not end a service.
+    At a server that answers nonsense pymysql raises IndexError, struct.error, RuntimeError and others."""
+    try:
+        yield
+    except Exception as error:
+        raise Refused(*_number_and_message(error)) from error
+
+
+def _number_and_message(error: Exception) -> tuple[int, str]:
+    """pymysql says `(0, "")` when it finds its own connection gone: that is MariaDB's 2013. What is none of its errors
+    is a server that can't be used: 2003."""
+    match error:
+        case pymysql.err.MySQLError(args=(int(number), message)) if number:
+            return number, str(message)
+        case pymysql.err.MySQLError():
+            said = [part for part in error.args if isinstance(part, str) and part]
+            return 2013, said[0] if said else "the connection was lost"
+        case OSError():
+            return 2003, str(error)
+    return 2003, f"{type(error).__name__}: {error}"
+
+
+def _dial(login: Login) -> socket.socket:
+    """pymysql could do this itself, but leaves its socket open when nobody answers."""
+    if login.socket is None:
+        return socket.create_connection(login.place, login.connect_seconds)
+    dialled = socket.socket(socket.AF_UNIX)
+    try:
+        dialled.settimeout(login.connect_seconds)
+        dialled.connect(str(login.socket))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled

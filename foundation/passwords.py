@@ -1,0 +1,25 @@
+"""Passwords that Sitecrew makes up. One function for all, so that every one passes the usual policies."""
+
+import secrets
+import string
+
+_SAFE = "-_"
+"""Symbols that no shell, SQL, PHP, URL, mail program or WordPress changes, quotes or takes for the end."""
+
+_CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, string.punctuation)
+_OF_EACH = 2
+
+LETTERS = string.ascii_letters + string.digits + _SAFE
+
+
+def generated(length: int = 24, letters: str = LETTERS) -> str:
+    """A random password of these letters, with at least two of each class that is among them: small, capital, digit,
+    symbol. Policies ask for one, some for two. It begins with a letter or digit where that is possible, so that no
+    program takes it for an option."""
+    present = [found for one in _CLASSES if (found := [letter for letter in letters if letter in one])]
+    wanted = _OF_EACH if length >= 2 * _OF_EACH * len(present) else int(length >= 2 * len(present))
+    first = [letter for letter in letters if letter.isalnum()] or list(letters)
+    while True:
+        made = secrets.choice(first) + "".join(secrets.choice(letters) for _ in range(length - 1))
+        if all(sum(letter in one for letter in made) >= wanted for one in present):
+            return made
