@@ -206,7 +206,7 @@ def test_a_secret_whose_file_cannot_be_read_is_told_by_its_name(tmp_path: Path) 
     [
         ("{{ titel }}", "'titel' is no name that a template of this recipe may use; did you mean 'title'?"),
         ("{{ qqqq }}", "'qqqq' is no name that a template of this recipe may use; there are account, database, domain"),
-        ("{{ database.pasword }}", "there is no 'pasword' in it, but host, name, password, username"),
+        ("{{ database.pasword }}", "there is no 'pasword' in it, but host, name, password, tls, username"),
         ("\n{% if %}", "line 2: "),
         ("{{ title | nofilter }}", "No filter named 'nofilter'"),
         ("{{ 1 / 0 }}", "can't be rendered (ZeroDivisionError)"),
