@@ -17,6 +17,6 @@ def refuse(tx: Tx, event: Event[Any], order_id: str | None, detail: str, remedy:
     """Tell whoever watches that a command about an install is not carried out, why, and what to do."""
     install_id = event.data.install_id
     cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=f"{install_id}: {detail}", remedy=remedy)
-    tx.emit(CommandRefused(command_id=event.id, install_id=install_id, cause=cause), order_id, event)
+    tx.emit(CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause), order_id, event)
     _log.warning("command.refused", install_id=install_id, type=event.type, reason=cause.detail)
     return Done()

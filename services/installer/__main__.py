@@ -47,7 +47,7 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
         service.now,
         service.metrics.tick(),
     )
-    commands = Commands(installing, timer.run_now)
+    commands = Commands(installing, timer.run_now, lambda: timer.upcoming)
     steady = {
         INSTALLER_STAGED: installing.staged(),
         INSTALLER_COMMANDS: commands.handlers(),

@@ -42,6 +42,8 @@ class Batches:
         self._now = now
         self._punctual = tick or Metrics().tick()
         self._called = threading.Event()
+        self.upcoming: datetime | None = None
+        """The tick that is waited for."""
 
     def run_now(self) -> None:
         """Do not wait for the next tick."""
@@ -96,6 +98,7 @@ class Batches:
         """Until the next tick that is still to come, or until called; the tick, if that was it."""
         now = self._now()
         tick = next(CronSim(self._timer.every, now))
+        self.upcoming = tick
         self._punctual.upcoming.set(tick.timestamp())
         pause = (tick - now).total_seconds() + random.uniform(0, self._timer.jitter_seconds)
         if self._called.wait(pause):

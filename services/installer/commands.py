@@ -1,18 +1,21 @@
 """What staff can tell the installer to do."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
+from foundation.runtime.description import Description
 from foundation.runtime.refusal import refuse
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done, Handlers, Retry, Settled
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
-from schemas.values import Cause, CauseKind
+from schemas.services import ServiceDescribe
 from services.installer import installs, moves
+from services.installer.causes import WAITING
 from services.installer.install import Installing
+from services.installer.states import State
 
 _INTAKE = "/sitecrew/order-intake"
 _EARLY = timedelta(days=1)
@@ -23,22 +26,34 @@ _PAUSE = timedelta(seconds=5)
 _log = structlog.get_logger(__name__)
 
 
+def _unknown() -> None:
+    """No timer runs in this process."""
+
+
 class Commands:
     """The control lane: carried out at once, whatever the batches are doing."""
 
-    def __init__(self, installing: Installing, run_now: Callable[[], None]) -> None:
+    def __init__(
+        self, installing: Installing, run_now: Callable[[], None], next_tick: Callable[[], datetime | None] = _unknown
+    ) -> None:
         self._installing = installing
         self._run_now = run_now
+        self._description = Description("installer", lambda: installing.facts(next_tick()))
 
     def handlers(self) -> Handlers:
-        return {InstallCancel: self.cancel, InstallRetry: self.retry, TimerRunNow: self.run_now}
+        return {
+            InstallCancel: self.cancel,
+            InstallRetry: self.retry,
+            TimerRunNow: self.run_now,
+            ServiceDescribe: self._description.answer,
+        }
 
     def cancel(self, tx: Tx, event: Event[InstallCancel]) -> Settled:
         """Race-free: either the cancel or the worker's claim changes the row, never both."""
         install = installs.find(tx.connection, event.data.install_id)
         if install is None and _may_be_early(tx, event):
-            return Retry(tx.now + _PAUSE, _NOT_STAGED)
-        cancelled = install and moves.cancel(tx, install)
+            return Retry(tx.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install"))
+        cancelled = install and moves.cancel(tx, install, event.data.reason, event.authid)
         if cancelled is None:
             return _refuse(tx, event)
         gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
@@ -49,7 +64,10 @@ class Commands:
     def retry(self, tx: Tx, event: Event[InstallRetry]) -> Settled:
         """Again, from the first attempt."""
         install = installs.find(tx.connection, event.data.install_id)
-        staged = install and moves.retry(tx, install, self._installing.overdue_at(install.site_type, tx.now))
+        if install is None:
+            return _refuse(tx, event)
+        overdue_at = self._installing.overdue_at(install.site_type, tx.now)
+        staged = moves.retry(tx, install, overdue_at, event.authid)
         if staged is None:
             return _refuse(tx, event)
         self._installing.stage_again(tx, staged, event)
@@ -65,18 +83,19 @@ def _refuse(tx: Tx, event: Event[InstallCancel] | Event[InstallRetry]) -> Settle
     install = installs.find(tx.connection, event.data.install_id)
     if install is None:
         return refuse(tx, event, None, "there is no such install", "see `sitecrew installs list`")
-    remedy = "an installed site is installed anew with `sitecrew order reinstall`"
-    return refuse(tx, event, install.order_id, f"it is {install.state}", remedy)
+    return refuse(tx, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
+
+
+_REMEDIES = {
+    State.STAGED: "see `sitecrew installs show`: it has changed just now",
+    State.INSTALLING: "wait until it has ended, which `sitecrew installs watch` shows",
+    State.INSTALLED: "an installed site is installed anew with `sitecrew order reinstall`",
+    State.FAILED: "see `sitecrew installs show`: it has changed just now",
+    State.CANCELLED: "a cancelled install stays so; `sitecrew order reinstall` makes a new one",
+}
+"""What to do about a command that the install's state does not allow."""
 
 
 def _may_be_early(tx: Tx, event: Event[InstallCancel]) -> bool:
     """Order intake cancels only what it has staged. Staff may have mistyped, and are told so at once."""
     return event.source == _INTAKE and event.time is not None and abs(tx.now - event.time) < _EARLY
-
-
-_NOT_STAGED = Cause(
-    code="not_staged",
-    kind=CauseKind.TRANSIENT,
-    detail="the cancel of an install came before the news of it",
-    remedy="nothing: it is tried again by itself",
-)

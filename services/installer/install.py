@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
+from typing import Any
 
 import structlog
 
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
-from foundation.errors import Failed
 from foundation.hosting import Server
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
@@ -32,9 +32,12 @@ from schemas.installs import (
 )
 from schemas.values import Cause, CauseKind
 from services.installer import installs, moves
+from services.installer.causes import WAITING
 from services.installer.installs import Install, State
 from services.installer.sites import InstalledSite, Job, SiteInstaller
+from services.installer.sites.causes import failed
 from services.installer.sites.mailbox import with_ascii_domain
+from services.installer.upcoming import after_failure
 
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
@@ -83,7 +86,8 @@ class Installing:
     def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:
         """The install if it is new."""
         site_type, due_at = event.data.site.site_type, event.data.due_at
-        install = moves.stage(tx, event.data, self.overdue_at(site_type, due_at), trace_of(event))
+        staged = event.data.model_copy(update={"max_attempts": self._settings.installer.max_attempts})
+        install = moves.stage(tx, staged, self.overdue_at(site_type, due_at), trace_of(event))
         for older in moves.supersede(tx, install) if install else ():
             tx.emit(_superseded(older, event.data.install_id), older.order_id, event)
         return install
@@ -98,11 +102,12 @@ class Installing:
         if install.state == State.INSTALLING:
             return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
         if install.due_at > tx.now + _EARLY:
-            return Retry(install.due_at, _waits("early", "delivered before it is due"))
-        claimed = moves.claim(tx, install, self._owner, self._lease)
+            return Retry(install.due_at, WAITING.cause("early", "delivered before it is due"))
+        claimed = moves.claim(tx, install, self._owner, self._lease, self._settings.installer.max_attempts)
         if claimed is None:
             return self._give_way(tx, install, event)
-        started = InstallStarted(**claimed.ref.model_dump(), attempt=claimed.attempt, worker=self._owner)
+        tried = {"attempt": claimed.attempt, "max_attempts": claimed.max_attempts}
+        started = InstallStarted(**claimed.ref.model_dump(), **tried, worker=self._owner)
         tx.emit(started, claimed.order_id, event)
         return Act(
             run=partial(self._run, claimed),
@@ -115,8 +120,8 @@ class Installing:
         """To what works in the account just now, or for good to a newer generation of the same order."""
         newer = moves.newer(tx, install)
         if newer is None:
-            return Retry(tx.now + self._lease, _waits("account_busy", "another install works in this account"))
-        if moves.cancel(tx, install):
+            return Retry(tx.now + self._lease, WAITING.cause("account_busy", "another install works in this account"))
+        if moves.cancel(tx, install, f"superseded by {newer}"):
             tx.emit(_superseded(install, newer), install.order_id, event)
         return Done()
 
@@ -129,19 +134,35 @@ class Installing:
     def stage_again(self, tx: Tx, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
         staged = install.staged.model_copy(
-            update={"attempt": install.attempt, "due_at": install.due_at, "cause": install.cause}
+            update={
+                "attempt": install.attempt,
+                "max_attempts": install.max_attempts,
+                "due_at": install.due_at,
+                "cause": install.cause,
+            }
         )
         event = tx.emit(staged, install.order_id, cause)
         suspect = install.cause is not None and install.cause.code in _AT_ONCE
         tx.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
 
+    def facts(self, next_tick: datetime | None) -> Mapping[str, Any]:
+        """By which settings this installer works, for `service.described`."""
+        own = self._settings
+        return {
+            "max_attempts": own.installer.max_attempts,
+            "site_types": tuple(self._installers),
+            "timer": own.timer.every,
+            "timezone": getattr(own.timer, "timezone", "UTC"),
+            "next_tick": next_tick,
+        }
+
     def after_next_batch(self, now: datetime) -> datetime:
         """When a batch should have taken what is due now."""
-        return self._settings.timer.first_tick(now) + moves.OVERDUE
+        return self._settings.timer.first_tick(now) + installs.OVERDUE
 
     def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
         """When an install that is due then should have been taken, if no batch is late."""
-        return self._settings.begins_at(site_type, due_at) + moves.OVERDUE
+        return self._settings.begins_at(site_type, due_at) + installs.OVERDUE
 
     def lane(self, site_type: str) -> str:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
@@ -156,10 +177,9 @@ class Installing:
             if staged := moves.stage_again(tx, install, cause, due_at, self.overdue_at(install.site_type, due_at)):
                 self.stage_again(tx, staged, event)
                 _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
-        elif failed := moves.fail(tx, install, cause):
-            gone = InstallFailed(**failed.ref.model_dump(), attempt=failed.attempt, cause=cause)
-            tx.emit(gone, failed.order_id, event)
-            _log.error("install.failed", **_names(failed), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+        elif over := moves.fail(tx, install, cause, limit):
+            tx.emit(_failed(over, cause), over.order_id, event)
+            _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
 
     def _pause(self, install: Install, cause: Cause) -> timedelta:
         own = self._settings.installer
@@ -180,12 +200,7 @@ class Installing:
         server = self._servers.get(install.server)
         if installer is None or server is None:
             missing = f"site type {install.site_type}" if installer is None else f"server {install.server}"
-            raise Failed.because(
-                "not_configured",
-                CauseKind.CONFIGURATION,
-                f"this installer knows no {missing}",
-                f"configure the {missing} for the installer, then `sitecrew installs retry {install.install_id}`",
-            )
+            raise failed("not_configured", f"this installer knows no {missing}")
         return installer, server
 
     def _job(self, install: Install, server: Server) -> Job:
@@ -249,13 +264,14 @@ def _completed(install: Install, site: InstalledSite, seconds: float) -> Install
     )
 
 
+def _failed(install: Install, cause: Cause) -> InstallFailed:
+    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
+    return InstallFailed(**install.ref.model_dump(), **tried, cause=cause, next=after_failure(install)[:200])
+
+
 def _superseded(install: Install, newer: str) -> InstallCancelled:
     return InstallCancelled(**install.ref.model_dump(), reason=f"superseded by {newer}")
 
 
 def _names(install: Install) -> dict[str, object]:
     return {"order_id": install.order_id, "install_id": install.install_id, "attempt": install.attempt}
-
-
-def _waits(code: str, detail: str) -> Cause:
-    return Cause(code=code, kind=CauseKind.TRANSIENT, detail=detail, remedy="nothing: it is tried again by itself")

@@ -1,7 +1,7 @@
 """Installs: the table, and looking into it. How an install moves through its life is in `moves`."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
@@ -13,8 +13,13 @@ from foundation.store.types import metadata
 from schemas.installs import InstallCompleted, InstallRef, InstallStaged
 from schemas.values import Cause
 from services.installer import states
+from services.installer.history import History
 
 State = states.State
+
+OVERDUE = timedelta(minutes=15)
+"""How long after its batch began a staged install may wait before it is woken once more; also how long after
+its completion nothing may be heard of its letter."""
 
 
 installs = Table(
@@ -28,12 +33,16 @@ installs = Table(
     Column("server", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer),
+    Column("attempts_before", Integer, nullable=False),
     Column("due_at", Utc, nullable=False),
     Column("wake_at", Utc, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_owner", String(128)),
     Column("lease_until", Utc),
     Column("cause", Kept(Cause)),
+    Column("reason", String(200)),
+    Column("history", Kept(History), nullable=False),
     Column("staged", Kept(InstallStaged), nullable=False),
     Column("completed", Kept(InstallCompleted)),
     Column("mail_state", String(16), nullable=False),
@@ -58,11 +67,19 @@ class Install:
     server: str
     state: State
     attempt: int
+    max_attempts: int | None
+    """As the installer had it that last took the install."""
+    attempts_before: int
+    """Those that were made before staff had it tried again."""
     due_at: datetime
+    wake_at: datetime
     fence: int
     lease_owner: str | None
     lease_until: datetime | None
     cause: Cause | None
+    reason: str | None
+    """Why it was cancelled, as whoever did that said."""
+    history: History
     staged: InstallStaged
     completed: InstallCompleted | None
     mail_state: str
@@ -72,6 +89,11 @@ class Install:
     staged_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def begins_at(self) -> datetime:
+        """When the batch begins that takes it, as the installer knew that staged it."""
+        return max(self.due_at, self.wake_at - OVERDUE)
 
     @property
     def ref(self) -> InstallRef:
@@ -120,11 +142,16 @@ def install_of(row: Any) -> Install:
         server=row["server"],
         state=State(row["state"]),
         attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        attempts_before=row["attempts_before"],
         due_at=row["due_at"],
+        wake_at=row["wake_at"],
         fence=row["fence"],
         lease_owner=row["lease_owner"],
         lease_until=row["lease_until"],
         cause=row["cause"],
+        reason=row["reason"],
+        history=row["history"],
         staged=row["staged"],
         completed=row["completed"],
         mail_state=row["mail_state"],

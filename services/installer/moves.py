@@ -19,11 +19,9 @@ from foundation.runtime.tx import Tx
 from foundation.store.insert import insert_new
 from schemas.installs import InstallCompleted, InstallStaged
 from schemas.values import Cause
-from services.installer.installs import Install, State, install_of, installs
+from services.installer.history import Entry, History
+from services.installer.installs import OVERDUE, Install, State, install_of, installs
 
-OVERDUE = timedelta(minutes=15)
-"""How long after its batch began a staged install may wait before it is woken once more; also how long after
-its completion nothing may be heard of its letter."""
 _ASKING = timedelta(days=7)
 """How long the mailer is asked for the letter of an installed site."""
 
@@ -64,6 +62,9 @@ def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime, trace: Trace) -> 
         "server": staged.account.server,
         "state": State.STAGED,
         "attempt": 1,
+        "max_attempts": staged.max_attempts,
+        "attempts_before": 0,
+        "history": History(),
         "due_at": staged.due_at,
         "wake_at": overdue_at,
         "fence": 0,
@@ -86,7 +87,8 @@ def supersede(tx: Tx, newer: Install) -> list[Install]:
         installs.c.generation < newer.generation,
         installs.c.state.in_([State.STAGED, State.FAILED]),
     )
-    change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=tx.now)
+    reason = f"superseded by {newer.install_id}"
+    change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=tx.now, reason=reason)
     return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
 
 
@@ -101,7 +103,7 @@ def newer(tx: Tx, install: Install) -> str | None:
     return tx.execute(newest).scalar_one_or_none()
 
 
-def claim(tx: Tx, install: Install, owner: str, lease: timedelta) -> Install | None:
+def claim(tx: Tx, install: Install, owner: str, lease: timedelta, max_attempts: int | None = None) -> Install | None:
     """staged -> installing. None if somebody else was faster, or works in the same account, or if
     there is a newer generation."""
     if install.state != State.STAGED:
@@ -113,6 +115,7 @@ def claim(tx: Tx, install: Install, owner: str, lease: timedelta) -> Install | N
         State.INSTALLING,
         only=_ALONE,
         fence=install.fence + 1,
+        max_attempts=max_attempts or install.max_attempts,
         lease_owner=owner,
         lease_until=until,
         wake_at=until,
@@ -129,13 +132,16 @@ def renew(tx: Tx, held: dict[str, int], lease: timedelta) -> None:
 
 def complete(tx: Tx, install: Install, completed: InstallCompleted, mail_state: str) -> Install | None:
     """installing -> installed; None for a worker that has lost its install meanwhile."""
-    wake_at = tx.now + OVERDUE
-    return _end(tx, install, State.INSTALLED, completed=completed, cause=None, mail_state=mail_state, wake_at=wake_at)
+    history = _then(tx, install, "installed", attempt=install.attempt)
+    ended = {"completed": completed, "cause": None, "mail_state": mail_state, "wake_at": tx.now + OVERDUE}
+    return _end(tx, install, State.INSTALLED, history=history, **ended)
 
 
-def fail(tx: Tx, install: Install, cause: Cause) -> Install | None:
-    """installing -> failed, for good."""
-    return _end(tx, install, State.FAILED, cause=cause)
+def fail(tx: Tx, install: Install, cause: Cause, max_attempts: int | None = None) -> Install | None:
+    """installing -> failed, for good; after how many attempts at most."""
+    history = _then(tx, install, "failed", attempt=install.attempt, cause=cause)
+    limit = max_attempts or install.max_attempts
+    return _end(tx, install, State.FAILED, cause=cause, max_attempts=limit, history=history)
 
 
 def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdue_at: datetime) -> Install | None:
@@ -146,6 +152,7 @@ def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdu
         State.STAGED,
         attempt=install.attempt + 1,
         cause=cause,
+        history=_then(tx, install, "attempt failed", attempt=install.attempt, cause=cause),
         due_at=due_at,
         wake_at=overdue_at,
         lease_owner=None,
@@ -153,18 +160,30 @@ def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdu
     )
 
 
-def cancel(tx: Tx, install: Install) -> Install | None:
+def cancel(tx: Tx, install: Install, reason: str, by: str | None = None) -> Install | None:
     """staged | failed -> cancelled."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
-    return _move(tx, install, State.CANCELLED, finished_at=tx.now)
+    history = _then(tx, install, "cancelled", by=by, reason=reason)
+    return _move(tx, install, State.CANCELLED, finished_at=tx.now, reason=reason[:200], history=history)
 
 
-def retry(tx: Tx, install: Install, overdue_at: datetime) -> Install | None:
+def retry(tx: Tx, install: Install, overdue_at: datetime, by: str | None = None) -> Install | None:
     """failed | staged -> staged, due now, with all its attempts before it."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
-    return _move(tx, install, State.STAGED, attempt=1, due_at=tx.now, wake_at=overdue_at, finished_at=None)
+    made = install.attempt if install.state == State.FAILED else install.attempt - 1
+    return _move(
+        tx,
+        install,
+        State.STAGED,
+        attempt=1,
+        attempts_before=install.attempts_before + made,
+        due_at=tx.now,
+        wake_at=overdue_at,
+        finished_at=None,
+        history=_then(tx, install, "retried", by=by),
+    )
 
 
 def note_letter(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:
@@ -203,6 +222,10 @@ def _woken(tx: Tx, which: ColumnElement[bool], limit: int, again_at: datetime | 
     )
     change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=again_at or tx.now + OVERDUE)
     return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+
+
+def _then(tx: Tx, install: Install, what: str, **told: Any) -> History:
+    return install.history.then(Entry(at=tx.now, what=what, **told))
 
 
 def _end(tx: Tx, install: Install, state: State, **changes: Any) -> Install | None:

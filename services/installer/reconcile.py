@@ -6,16 +6,9 @@ from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
-from schemas.values import Cause, CauseKind
 from services.installer import moves
+from services.installer.causes import WAITING
 from services.installer.install import Installing
-
-_WORKER_LOST = Cause(
-    code="worker_lost",
-    kind=CauseKind.TRANSIENT,
-    detail="the worker that had this install ended, or lost its connection to the database",
-    remedy="nothing at first: it is tried again by itself; if it repeats, see what ends the installer",
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -30,8 +23,9 @@ class Reconciler:
         """One round; how often is up to the caller. Any number of replicas may do this."""
         with ledger.transaction() as tx:
             for install in moves.lost(tx):
+                lost = WAITING.cause("worker_lost", f"the worker {install.lease_owner} ended, or lost its database")
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
-                self._installing.attempt_failed(tx, install, _WORKER_LOST, install.trace)
+                self._installing.attempt_failed(tx, install, lost, install.trace)
             for install in moves.overdue(tx, self._installing.after_next_batch(tx.now)):
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 self._installing.stage_again(tx, install, install.trace)

@@ -24,7 +24,7 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
     letters = Letters(own.templates, own.sender, own.brand, own.support)
     welcoming = Welcoming(settings, letters, smtp_of(own.smtp).send, opener, service.now)
     worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads)
-    steering = service.worker(MAILER_COMMANDS, commands(), own.capacity)
+    steering = service.worker(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity)
     service.count("letters", "Letters by state", mails.counts)
     return (
         service.consume(worker, own.capacity),

@@ -1,22 +1,27 @@
 """What staff can tell the mailer to do: send a letter again."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
+from foundation.runtime.description import Description
 from foundation.runtime.refusal import refuse
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.mails import MailResend
+from schemas.services import ServiceDescribe
 from services.mailer import mails
 from services.mailer.mails import Mail
 
 _log = structlog.get_logger(__name__)
 
 
-def commands() -> Handlers:
-    """The control lane."""
-    return {MailResend: resend}
+def commands(facts: Mapping[str, Any] | None = None) -> Handlers:
+    """The control lane. `facts` are what the mailer tells of its settings when it is asked."""
+    return {MailResend: resend, ServiceDescribe: Description("mailer", lambda: facts or {}).answer}
 
 
 def resend(tx: Tx, event: Event[MailResend]) -> Settled:

@@ -172,7 +172,7 @@ class Intake:
     def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:
         if accounts.failed(tx, order, cause) is None:
             return Done()
-        tx.emit(AccountFailed(order_id=order.order_id, cause=cause), order.order_id, event)
+        tx.emit(AccountFailed(order_id=order.order_id, cause=cause, next=_mended(order)), order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
@@ -286,6 +286,12 @@ class Intake:
         if placed.server and placed.server not in self._servers:
             errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
         return tuple(errors)
+
+
+def _mended(order: Order) -> str:
+    """What happens next with an order whose account has failed."""
+    again = f"`sitecrew parked requeue --order {order.order_id}`"
+    return f"not tried again until staff does: once it is mended, {again}"
 
 
 def _not_configured(order: Order) -> Cause:

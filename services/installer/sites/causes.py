@@ -94,7 +94,7 @@ CAUSES = Causes(
         ),
         "timeout": Meaning(
             CauseKind.TRANSIENT,
-            "It is tried again by itself. If it happens often, see whether the database or the disk is overloaded.",
+            "See whether the database or the disk is overloaded.",
         ),
         "verify_failed": Meaning(
             CauseKind.TRANSIENT,

@@ -1,0 +1,40 @@
+"""A service's answer to who asks what it is: `service.described`."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from foundation.runtime.clock import utc_now
+from foundation.runtime.tx import Tx
+from foundation.runtime.worker import Done, Settled
+from schemas.envelope import Event
+from schemas.services import ServiceDescribe, ServiceDescribed
+
+
+def _nothing() -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one replica is. `facts` are further fields of the answer, as they are when it is asked."""
+
+    service: str
+    facts: Callable[[], Mapping[str, Any]] = _nothing
+    started_at: datetime = field(default_factory=utc_now)
+
+    def answer(self, tx: Tx, event: Event[ServiceDescribe]) -> Settled:
+        """The handler."""
+        told = ServiceDescribed(
+            service=self.service,
+            instance=f"{socket.gethostname()}/{os.getpid()}",
+            version=version("sitecrew"),
+            started_at=self.started_at,
+            **self.facts(),
+        )
+        tx.emit(told, None, event)
+        return Done()

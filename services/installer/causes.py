@@ -1,0 +1,17 @@
+"""Why an install waits, or has to be taken up again, whatever its type of site."""
+
+from foundation.causes import Causes, Meaning
+from schemas.values import CauseKind
+
+WAITING = Causes(
+    {
+        "worker_lost": Meaning(
+            CauseKind.TRANSIENT,
+            "See in the installer's log what ended the worker at that time: memory, a kill, or a lost database.",
+        ),
+        "early": Meaning(CauseKind.TRANSIENT, "Nothing to do: it was delivered before it is due."),
+        "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install of the account ends first."),
+        "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the news of the install is on its way."),
+    }
+)
+"""Causes of the installer's own, by their codes."""

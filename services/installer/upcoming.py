@@ -1,0 +1,38 @@
+"""What happens next with an install, for people: a matter of its state, never of its cause."""
+
+from services.installer.installs import Install
+from services.installer.states import State
+
+
+def after_failure(install: Install) -> str:
+    """Of an install that has failed."""
+    tries = f"used up its {install.attempt} attempts; " if install.attempt > 1 else ""
+    return f"{tries}not tried again until staff does: once it is mended, `sitecrew installs retry {install.install_id}`"
+
+
+def what_next(install: Install) -> str:
+    """Of any install; empty if nothing is to come."""
+    match install.state:
+        case State.FAILED:
+            return after_failure(install)
+        case State.STAGED if install.attempt > 1 or install.attempts_before:
+            return f"attempt {attempts(install)} by itself, in the batch at {_exact(install)}"
+        case State.STAGED:
+            return f"installed by itself, in the batch at {_exact(install)}"
+        case State.CANCELLED:
+            return f"nothing: it was cancelled; `sitecrew order reinstall {install.order_id}` makes a new install"
+        case State.INSTALLED if install.mail_state == "failed":
+            return f"the letter waits for staff: once it is mended, `sitecrew letter resend {install.install_id}`"
+        case _:
+            return ""
+
+
+def attempts(install: Install) -> str:
+    """`2 of 6`, and how many there were before staff had it tried again."""
+    limit = f" of {install.max_attempts}" if install.max_attempts else ""
+    earlier = f" ({install.attempts_before} before)" if install.attempts_before else ""
+    return f"{install.attempt}{limit}{earlier}"
+
+
+def _exact(install: Install) -> str:
+    return install.begins_at.isoformat(timespec="seconds").replace("+00:00", "Z")
