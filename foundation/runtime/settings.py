@@ -117,6 +117,23 @@ class OrderIntake(Section):
     threads: Count = Field(8, description="accounts created at a time")
 
 
+Limit = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Programs(Section):
+    """What a program that runs for an install may take: PHP, or a recipe's step, as the customer with `linux_users`."""
+
+    address_space_mib: Limit = Field(4096, description="address space of one process, MiB; 0: no limit")
+    file_size_mib: Limit = Field(4096, description="size of one file that it writes, MiB; 0: no limit")
+    processes: Limit = Field(
+        512, description="with linux_users: processes of the customer's user at a time; 0: no limit"
+    )
+    cpu_seconds: Limit = Field(
+        0, description="processor time of one process; 0: as long as the install or the step may take"
+    )
+    output_kib: int = Field(256, ge=1, le=1_000_000, description="what it may print on each of stdout and stderr, KiB")
+
+
 class Installer(Section):
     store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
     listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; off: nowhere")
@@ -131,6 +148,7 @@ class Installer(Section):
     php: str = Field("php", description="PHP's command line")
     wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="WordPress's own files")
     archives: Path = Field(Path("var/archives"), description="folder where applications' archives are unpacked, once")
+    programs: Programs = Programs()
     wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
 
 

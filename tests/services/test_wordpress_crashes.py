@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -103,11 +104,11 @@ def test_two_workers_at_once_leave_one_site_that_opens(web_host: LocalServer, wo
     assert leftovers(web_host, job.username) == []
 
 
-def test_the_php_of_a_killed_worker_that_lives_on_changes_nothing(
+def test_the_php_of_a_killed_worker_ends_with_it_and_changes_nothing(
     web_host: LocalServer, wordpress: WordPress, tmp_path: Path
 ) -> None:
     tells = f"echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid"
-    waits = only_at("install.php", f"{tells}; while [ ! -e {tmp_path}/go ]; do sleep 0.02; done")
+    waits = only_at("install.php", f"{tells}; exec sleep 600")
     job = new_job(web_host)
     slow = replace(wordpress, php=shim(tmp_path, waits))
     worker = multiprocessing.get_context("spawn").Process(target=slow.install, args=(job, web_host, quietly))
@@ -116,7 +117,6 @@ def test_the_php_of_a_killed_worker_that_lives_on_changes_nothing(
     worker.kill()
     worker.join(10)
     site = wordpress.install(claimed_again(job), web_host, quietly)
-    (tmp_path / "go").touch()
     eventually(lambda: ended(int((tmp_path / "pid").read_text())))
     assert opens(web_host, site)
     assert databases_of(web_host, job) == [f"{job.username}_g1f2"]
@@ -127,9 +127,9 @@ def test_a_php_that_hangs_is_stopped_with_all_its_children(
     web_host: LocalServer, tmp_path: Path, wordpress: WordPress
 ) -> None:
     hangs = only_at("install.php", f"sleep 1000 & echo $! > {tmp_path}/pid; wait")
-    job = new_job(web_host)
+    job = replace(new_job(web_host), deadline=datetime.now(UTC) + timedelta(seconds=8))
     with pytest.raises(Failed, match="timeout") as failure:
-        replace(wordpress, php=shim(tmp_path, hangs), php_seconds=5).install(job, web_host, quietly)
+        replace(wordpress, php=shim(tmp_path, hangs)).install(job, web_host, quietly)
     assert failure.value.cause.kind is CauseKind.TRANSIENT
     eventually(lambda: ended(int((tmp_path / "pid").read_text())))
     assert_untouched(web_host, job)

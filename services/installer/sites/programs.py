@@ -2,12 +2,19 @@
 
 import json
 import os
-import signal
+import re
+import selectors
+import socket
 import subprocess
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
 
 from foundation.errors import Failed
 from foundation.hosting.database_errors import site_failure
@@ -18,6 +25,43 @@ Owner = tuple[int, int]
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
+_SUPERVISOR = Path(__file__).with_name("supervise.py")
+_FAREWELL = 10.0  # seconds for the supervisor to end what it runs, and itself
+_BEGINNING, _END = 440, 150  # letters kept of a long complaint
+_PHPS_MESSAGE = re.compile(r"(?:PHP )?(?:Fatal|Parse|Compile|Core|Recoverable fatal) error: .*", re.DOTALL)
+_WARNING = re.compile(r"Warning: +(.*)")
+_STACK = re.compile(r"\s+Stack trace:.*?(?=thrown in|\Z)", re.DOTALL)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may take; 0 is no limit."""
+
+    address_space: int = 4096 << 20
+    """Bytes, of each process."""
+    file_size: int = 4096 << 20
+    """Bytes, of each file."""
+    processes: int = 512
+    """Of the user at a time, whoever started them: so it holds for customers' users only, not for our own."""
+    cpu_seconds: int = 0
+    """Of each process; 0 is as long as the program may take at all."""
+    output: int = 256 << 10
+    """Bytes that may come on each of stdout and stderr."""
+
+    def of(self, owner: Owner | None, seconds: float) -> dict[str, int]:
+        """What the supervisor is to set."""
+        wanted = {
+            "address_space": self.address_space,
+            "file_size": self.file_size,
+            "processes": self.processes if owner is not None else 0,
+            "cpu_seconds": self.cpu_seconds or int(seconds) + 1,
+        }
+        return {"core": 0} | {name: most for name, most in wanted.items() if most}
+
+
+USUAL = Limits()
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -27,26 +71,34 @@ class Ran:
     stdout: str
     stderr: str
 
-    def answer(self) -> dict[str, object] | None:
-        """The JSON object in the last line of stdout; None if there is none. PHP exits 0 on most failures,
-        so the exit code alone says nothing."""
-        lines = self.stdout.rstrip().splitlines()
-        try:
-            content = json.loads(lines[-1]) if lines else None
-        except ValueError:
-            return None
-        return content if isinstance(content, dict) else None
+    def answer(self, marker: str | None = None) -> dict[str, object] | None:
+        """The JSON object behind `marker` in stdout; without one, the last that begins a line. None if there is none.
+
+        Around it there may be anything: PHP's settings can have files run before and after every script. PHP exits
+        with 0 on most failures, so the exit code alone says nothing.
+        """
+        if marker is not None:
+            return _object(self.stdout.rpartition(marker)[2]) if marker in self.stdout else None
+        objects = (_object(line) for line in reversed(self.stdout.splitlines()))
+        return next((found for found in objects if found is not None), None)
 
     def complaint(self, secrets: Iterable[str]) -> str:
-        """The end of what the program said, without the secrets it was given."""
-        said = without(secrets, " ".join(f"{self.stderr}\n{self.stdout}".split()))
-        return f"exit {self.exit_code}: {said[-600:]}"
+        """What the program said, without the secrets it was given: PHP's own message first, without its stack trace;
+        of a long one beginning and end."""
+        said = without(secrets, f"{self.stderr}\n{self.stdout}")
+        if message := _PHPS_MESSAGE.search(said):
+            before = sorted(_WARNING.findall(said[: message.start()]), key=lambda text: "restriction" in text)
+            said = _STACK.sub(" ", message[0]) + (f"; before it: {before[-1]}" if before else "")
+        said = " ".join(said.split())
+        if len(said) > _BEGINNING + _END:
+            said = f"{said[:_BEGINNING]} [...] {said[-_END:]}"
+        return f"exit {self.exit_code}: {said}"
 
-    def why(self, code: str, what: str, secrets: Iterable[str]) -> Failed:
+    def why(self, code: str, what: str, secrets: Iterable[str], marker: str | None = None) -> Failed:
         """The error for a program that failed: the database's if its answer names an error number of MariaDB's
         (`{"ok": false, "errno": 1045, "error": "..."}`), an unfit value's if it names a field of the order
         (`{"ok": false, "field": "email"}`), else `code`."""
-        match self.answer():
+        match self.answer(marker):
             case {"ok": False, "field": str(field)}:
                 return unsupported(field, what)
             case {"ok": False, "errno": int(errno), "error": str(error)} if errno:
@@ -68,6 +120,17 @@ def without(secrets: Iterable[str], text: str) -> str:
     return text
 
 
+def _object(text: str) -> dict[str, object] | None:
+    text = text.lstrip("\ufeff \t")
+    if not text.startswith("{"):
+        return None
+    try:
+        content, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def run(
     command: Sequence[str],
     stdin: str,
@@ -75,46 +138,135 @@ def run(
     seconds: float,
     owner: Owner | None = None,
     directory: Path = Path("/"),
+    limits: Limits = USUAL,
     missing: str = "program_missing",
     what: str | None = None,
 ) -> Ran:
     """Run a command in `directory`, as user and group `owner` (or as ourselves), with nothing but a PATH.
 
-    `what` is how causes call it. Raises `Failed`: the cause `missing` if it cannot be started; timeout, after which
-    it and its children are dead.
+    `what` is how causes call it. Raises `Failed`: the cause `missing` if it cannot be started; timeout; step_failed
+    if it says more than `limits` allow. After either, as after its own end, all that it started is dead.
     """
-    user, group = owner or (None, None)
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the program comes from the operator's settings, or from us
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env={"PATH": PATH},
-            cwd=directory,
-            start_new_session=True,
-            user=user,
-            group=group,
-            extra_groups=None if owner is None else [],
-            umask=0o027,
-        )
-    except OSError as error:
-        raise failed(missing, f"{what or 'the program'}: {command[0]}: {error.strerror}") from None
-    with process:
+    name = what or Path(command[0]).name
+    seconds = max(0.0, seconds)
+    order = {
+        "command": list(command),
+        "environment": {"PATH": PATH},
+        "directory": str(directory),
+        "user": owner[0] if owner else None,
+        "group": owner[1] if owner else None,
+        "extra_groups": [] if owner else None,
+        "umask": 0o027,
+        "limits": limits.of(owner, seconds),
+    }
+    with _supervised(order) as (process, control):
+        said = _Conversation(process, control, stdin, limits.output)
+        if not said.until(time.monotonic() + seconds):
+            raise failed("timeout", f"{name} was stopped after {seconds:.3g} s")
+        outcome = _object(said.outcome.decode("utf-8", "replace")) or {}
+    if said.too_long:
+        raise failed("step_failed", f"{name} was stopped: it printed more than {limits.output} bytes")
+    if isinstance(number := outcome.get("errno"), int):
+        raise failed(missing, f"{what or 'the program'}: {command[0]}: {os.strerror(number)}")
+    if survivors := outcome.get("survivors"):
+        _log.warning("program.survivors", program=name, processes=survivors)
+    exit_code = outcome.get("exit")
+    texts = (bytes(text).decode("utf-8", "replace") for text in (said.stdout, said.stderr))
+    return Ran(exit_code if isinstance(exit_code, int) else -9, *texts)
+
+
+@contextmanager
+def _supervised(order: dict[str, Any]) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
+    """A supervisor that has its order. It ends its program when our end of the socket closes, whatever closed it."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno())]
+    with ours:
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - a script of our own
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
         try:
-            stdout, stderr = process.communicate(stdin, timeout=max(0.0, seconds))
-        except BaseException as error:
-            _end(process)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise failed("timeout", f"{what or command[-1]} was stopped after {seconds:.3g} s") from None
-            raise
-    return Ran(process.returncode, stdout, stderr)
+            ours.sendall(json.dumps(order).encode() + b"\n")
+            yield process, ours
+        finally:
+            ours.close()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
+            try:
+                process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    """Kill the session. Its leader may be gone, and a child of it be what holds our pipes open."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+class _Conversation:
+    """Gives a program its stdin and takes what it says, as far as that may go."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", control: socket.socket, stdin: str, most: int) -> None:
+        assert process.stdin and process.stdout and process.stderr  # noqa: PT018, S101 - pipes were asked for
+        self.stdout, self.stderr, self.outcome = bytearray(), bytearray(), bytearray()
+        self.too_long = False
+        self._most = most
+        self._rest = memoryview(stdin.encode("utf-8", "surrogatepass"))
+        self._stdin = process.stdin
+        self._control = control
+        self._selector = selectors.DefaultSelector()
+        for inlet, text in ((process.stdout, self.stdout), (process.stderr, self.stderr), (control, self.outcome)):
+            os.set_blocking(inlet.fileno(), False)
+            self._selector.register(inlet, selectors.EVENT_READ, text)
+        os.set_blocking(self._stdin.fileno(), False)
+        self._selector.register(self._stdin, selectors.EVENT_WRITE)
+
+    def until(self, deadline: float) -> bool:
+        """Whether the program came to its end, or to that of its welcome, before the deadline (monotonic)."""
+        with self._selector:
+            while self._control in self._selector.get_map() and not self.too_long:
+                self._go_on(max(0.0, deadline - time.monotonic()))
+                if time.monotonic() >= deadline and self._control in self._selector.get_map():
+                    return False
+            # Its last words may still be in the pipes, which a survivor could hold open.
+            while not self.too_long and self._go_on(0):
+                pass
+        return True
+
+    def _go_on(self, seconds: float) -> bool:
+        ready = self._selector.select(seconds)
+        for key, _ in ready:
+            if key.fileobj is self._stdin:
+                self._give()
+            else:
+                self._take(key.fileobj, key.data)
+        return bool(ready)
+
+    def _give(self) -> None:
+        try:
+            written = os.write(self._stdin.fileno(), self._rest[:65536]) if self._rest else 0
+        except BlockingIOError:
+            return
+        except OSError:  # it doesn't want to hear it all
+            written = len(self._rest)
+        self._rest = self._rest[written:]
+        if not self._rest:
+            self._selector.unregister(self._stdin)
+            with suppress(OSError):
+                self._stdin.close()
+
+    def _take(self, inlet: Any, text: bytearray) -> None:
+        try:
+            piece = os.read(inlet.fileno(), 65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        if not piece:
+            self._selector.unregister(inlet)
+        text += piece
+        self.too_long = self.too_long or len(text) > self._most

@@ -14,6 +14,7 @@ from foundation.runtime.settings import Installer, Settings, Site
 from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
 from services.installer.sites.archive import Archive
 from services.installer.sites.causes import failed
+from services.installer.sites.programs import Limits
 from services.installer.sites.static import Static
 from services.installer.sites.wordpress import WordPress
 
@@ -45,7 +46,7 @@ def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
 
 
 def _wordpress(_site_type: str, _site: Site, own: Installer) -> SiteInstaller:
-    return WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated)
+    return WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated, limits=_limits(own))
 
 
 def _static(_site_type: str, _site: Site, _own: Installer) -> SiteInstaller:
@@ -55,7 +56,18 @@ def _static(_site_type: str, _site: Site, _own: Installer) -> SiteInstaller:
 def _archive(site_type: str, site: Site, own: Installer) -> SiteInstaller:
     if site.recipe is None:
         raise ConfigurationError(f"sites.{site_type}.recipe is needed: the recipe of the application to install")
-    return Archive(recipe=site.recipe.absolute(), places=own.archives.absolute(), php=own.php)
+    return Archive(recipe=site.recipe.absolute(), places=own.archives.absolute(), php=own.php, limits=_limits(own))
+
+
+def _limits(own: Installer) -> Limits:
+    given = own.programs
+    return Limits(
+        address_space=given.address_space_mib << 20,
+        file_size=given.file_size_mib << 20,
+        processes=given.processes,
+        cpu_seconds=given.cpu_seconds,
+        output=given.output_kib << 10,
+    )
 
 
 _BUILT_IN: Mapping[str, Callable[[str, Site, Installer], SiteInstaller]] = MappingProxyType(

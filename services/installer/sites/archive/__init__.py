@@ -17,6 +17,7 @@ from services.installer.sites.archive.words import INVENTED, INVENTED_DATABASE, 
 from services.installer.sites.life import Built, Plan, Site, databases_of, live
 from services.installer.sites.php import Php
 from services.installer.sites.probe import Probe
+from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
 from services.installer.sites.tree import copy_tree
 
@@ -32,6 +33,8 @@ class Archive:
     places: Path
     """Where archives are unpacked, each once."""
     php: str = "php"
+    limits: Limits = USUAL
+    """What the program of one step may take."""
 
     def check(self, server: Server) -> None:
         """See `SiteInstaller`. Raises `Failed`: recipe_wrong, archive_*, php_missing, php_ext, program_missing,
@@ -79,7 +82,7 @@ class Archive:
 
     @property
     def _interpreter(self) -> Php:
-        return Php(self.php)
+        return Php(self.php, self.limits)
 
     def _require(self, recipe: Recipe, server: Server) -> None:
         """Raise `Failed` unless all is there that the recipe needs, and its templates can be rendered."""

@@ -118,7 +118,11 @@ class _Step(Part):
 
 class _Program(_Step):
     stdin: str = Field("", description="a template, may hold secrets; the program reads it from its standard input")
-    seconds: float = Field(60, gt=0, le=3600, description="after this it is stopped, with all its children")
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        description="after this it is stopped, with all its children; without it, when the install's time ends",
+    )
     exit_code: int = Field(0, ge=0, le=255, description="the exit code of success")
     answers: bool = Field(False, description='true: success must also end with the line `{"ok": true}` on stdout')
 

@@ -116,9 +116,10 @@ def _run(step: Run | RunPhp, where: str, words: Words, site: Site, php: Php) -> 
     ran = run(
         _command(step, where, words, php),
         words.render(f"{where}.stdin", step.stdin, confidential=True),
-        seconds=min(step.seconds, left),
+        seconds=left if step.seconds is None else min(step.seconds, left),
         owner=site.docroot.owner(),
         directory=site.stage,
+        limits=php.limits,
         missing="program_missing" if isinstance(step, Run) else "php_missing",
         what=what,
     )

@@ -1,5 +1,6 @@
 """WordPress: staged beside the document root, installed by its own `wp_install`, shown only when it is whole."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,15 +8,15 @@ from foundation.hosting import Database, Server
 from foundation.passwords import generated
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.life import Built, Plan, Site, databases_of, live
-from services.installer.sites.php import Php
+from services.installer.sites.php import Php, Told
 from services.installer.sites.probe import Probe
+from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
 from services.installer.sites.verify import Page, shows
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.core import check_core, copy_core
 
-_INSTALL = Path(__file__).with_name("install.php")
-_RENDER = Path(__file__).with_name("render.php")
+_QUIET, _INSTALL, _RENDER = (Path(__file__).with_name(f"{name}.php") for name in ("quiet", "install", "render"))
 _EXTENSIONS = ("json", "mysqli")
 _LOGIN_FORM = 'id="loginform"'
 
@@ -37,8 +38,8 @@ class WordPress:
     core: Path = Path("/usr/share/wordpress")
     """WordPress's files, unpacked; Debian's package puts them here."""
     php: str = "php"
-    php_seconds: float = 60.0
-    """The longest that one PHP process may take."""
+    limits: Limits = USUAL
+    """What one PHP process may take."""
     isolated: bool = False
     """Write DISABLE_WP_CRON and WP_HTTP_BLOCK_EXTERNAL into the sites: for demonstrations and machines without a
     way out. A customer's site needs both kinds of work for its scheduled posts and its security updates."""
@@ -69,11 +70,12 @@ class WordPress:
         with site.step("config"):
             write_config(site.stage, database, isolated=self.isolated)
             probe = Probe.put(site.stage)
-            site.docroot.hand_over(site.stage)
+        # The tree is not the customer's yet: no process of his can put code of its own into what we run here.
         with site.step("install"):
             filled = self._fill(site, database)
         with site.step("render"):
             self._render(site, filled.title)
+            site.docroot.hand_over(site.stage)
         site.sync()
         url = site.job.url
         return Built(
@@ -89,7 +91,7 @@ class WordPress:
 
     @property
     def _interpreter(self) -> Php:
-        return Php(self.php, self.php_seconds)
+        return Php(self.php, self.limits)
 
     def _fill(self, site: Site, database: Database) -> _Filled:
         """Run `wp_install` with a password that only this method knows, until it is sealed."""
@@ -105,15 +107,18 @@ class WordPress:
             "password": password,
             "email": job.admin_email,
         }
-        ran = self._interpreter.run(_INSTALL, order, deadline=job.deadline, owner=site.docroot.owner())
-        match ran.answer():
-            case {"ok": True, "version": str(version), "title": str(title)} if ran.exit_code == 0:
+        told = self._run(_INSTALL, order, site)
+        match told.answer:
+            case {"ok": True, "version": str(version), "title": str(title)}:
                 return _Filled(version, title, sealed)
-        raise ran.why("php_fatal", "WordPress", (password, database.password))
+        raise told.why("WordPress", (password, database.password))
 
     def _render(self, site: Site, title: str) -> None:
         """Raise `Failed` (php_fatal, ...) unless the staged home page renders and shows the title."""
         order = {"path": str(site.stage), "url": site.job.url.rstrip("/")}
-        ran = self._interpreter.run(_RENDER, order, deadline=site.job.deadline, owner=site.docroot.owner())
-        if ran.exit_code != 0 or not shows(ran.stdout, title):
-            raise ran.why("php_fatal", "WordPress", ())
+        told = self._run(_RENDER, order, site)
+        if told.ran.exit_code != 0 or not shows(told.ran.stdout, title):
+            raise told.why("WordPress")
+
+    def _run(self, script: Path, order: Mapping[str, object], site: Site) -> Told:
+        return self._interpreter.run((_QUIET, script), order, deadline=site.job.deadline, owner=site.docroot.owner())

@@ -1,11 +1,9 @@
 <?php
 /*
- * Fills the database of a staged WordPress. The order comes as JSON on stdin:
+ * Fills the database of a staged WordPress. The order, in $sitecrew:
  *   path, url (no slash at its end), title, username, password, email.
- * The last line on stdout is JSON; `ok: true` is written only after everything was read back and compared.
+ * `ok: true` is said only after everything was read back and compared.
  */
-
-$sitecrew = json_decode(stream_get_contents(STDIN), true, 4, JSON_THROW_ON_ERROR);
 
 define('ABSPATH', $sitecrew['path'] . '/');
 define('WP_INSTALLING', true);
@@ -15,7 +13,6 @@ $_SERVER['REQUEST_URI'] = '/wp-admin/install.php';
 $_SERVER['REQUEST_METHOD'] = 'GET';
 $_SERVER['SERVER_PROTOCOL'] = 'HTTP/1.1';
 
-require __DIR__ . '/quiet.php';
 require ABSPATH . 'wp-load.php';
 require ABSPATH . 'wp-admin/includes/upgrade.php';
 

@@ -52,11 +52,6 @@ function sitecrew_refuse($field)
     exit(1);
 }
 
-function sitecrew_say(array $answer)
-{
-    echo "\n", json_encode($answer, JSON_INVALID_UTF8_SUBSTITUTE), "\n";
-}
-
 /* Never part of an installed site: only this process has these instead of WordPress's own. */
 function wp_mail()
 {

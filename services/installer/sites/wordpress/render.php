@@ -1,10 +1,9 @@
 <?php
 /*
  * Renders the home page of a staged WordPress to stdout, as its web server would.
- * The order comes as JSON on stdin: path, url (no slash at its end).
+ * The order, in $sitecrew: path, url (no slash at its end).
  */
 
-$sitecrew = json_decode(stream_get_contents(STDIN), true, 4, JSON_THROW_ON_ERROR);
 $sitecrew_url = parse_url($sitecrew['url']);
 
 $_SERVER['HTTP_HOST'] = $sitecrew_url['host'] . (isset($sitecrew_url['port']) ? ':' . $sitecrew_url['port'] : '');
@@ -17,6 +16,5 @@ $_SERVER['SCRIPT_NAME'] = $_SERVER['PHP_SELF'] = $_SERVER['REQUEST_URI'] . 'inde
 $_SERVER['SCRIPT_FILENAME'] = $sitecrew['path'] . '/index.php';
 $_SERVER['HTTPS'] = $sitecrew_url['scheme'] === 'https' ? 'on' : '';
 
-require __DIR__ . '/quiet.php';
 chdir($sitecrew['path']);
 require $_SERVER['SCRIPT_FILENAME'];
