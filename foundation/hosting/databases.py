@@ -89,7 +89,7 @@ class MariaDatabases:
 
     @property
     def named_localhost(self) -> bool:
-        return self.host.casefold().rstrip(".") == "localhost"
+        return self.host.casefold() == "localhost"
 
     @property
     def on_this_machine(self) -> bool:

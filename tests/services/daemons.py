@@ -86,11 +86,16 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[tuple[MariaDatabases, Daemon]]:
-    """A private database server, and the way to stop it early."""
+def mariadb(*extra: str, port: int | None = None, anonymous: bool = False) -> Iterator[tuple[MariaDatabases, Daemon]]:
+    """A private database server, and the way to stop it early.
+
+    With a `port` it can be reached by TCP at every loopback address, too. `anonymous`: as a server is from
+    `mariadb-install-db` with its defaults, which make anonymous users.
+    """
     require("mariadb-install-db", "mariadbd")
+    network = ["--skip-networking"] if port is None else [f"--port={port}", "--bind-address=*"]
     with scratch() as directory:
-        daemon = _mariadb_daemon(directory)
+        daemon = _mariadb_daemon(directory, [*network, *extra], [] if anonymous else ["--skip-test-db"])
         try:
             eventually(lambda: greeting(directory / "sock") is not None)
             yield MariaDatabases(user="root", socket=directory / "sock"), daemon
@@ -98,18 +103,18 @@ def mariadb() -> Iterator[tuple[MariaDatabases, Daemon]]:
             daemon.stop()
 
 
-def _mariadb_daemon(directory: Path) -> Daemon:
+def _mariadb_daemon(directory: Path, extra: list[str], first: list[str]) -> Daemon:
     # A MariaDB that starts deletes the temporary tables of every other one that shares its directory for them.
     (directory / "tables").mkdir()
     places = [f"--datadir={directory}/data", f"--tmpdir={directory}/tables"]
     options = ["--no-defaults", *places, "--innodb-log-file-size=8M"]
     if os.geteuid() == 0:
         options.append("--user=root")
-    install = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    install = ["mariadb-install-db", *options, "--auth-root-authentication-method=normal", *first]
     subprocess.run(install, check=True, capture_output=True)
     program = shutil.which("mariadbd", path=_PATH) or "mariadbd"
     with (directory / "log").open("wb") as log:
-        serve = [program, *options, f"--socket={directory}/sock", "--skip-networking"]
+        serve = [program, *options, f"--socket={directory}/sock", *extra]
         return Daemon(subprocess.Popen(serve, stdout=log, stderr=subprocess.STDOUT, start_new_session=True))
 
 
