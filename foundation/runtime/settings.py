@@ -167,10 +167,24 @@ class Timer(Section):
 class Smtp(Section):
     host: Host = Field("localhost", description="the SMTP server")
     port: int = Field(25, ge=1, le=65535, description="its port")
-    security: Literal["none", "starttls", "tls"] = Field("none", description="encryption")
-    username: str | None = Field(None, description="login, if it wants one")
-    password: SecretStr | None = Field(None, description="its password")
-    timeout_seconds: Seconds = Field(30, description="patience with a silent server")
+    security: Literal["auto", "none", "starttls", "tls"] = Field(
+        "auto",
+        description="encryption; auto: tls on port 465, else starttls where offered, and always if there is a username",
+    )
+    ca_file: Path | None = Field(None, description="authorities (PEM) that vouch for it, if not the system's")
+    username: str | None = Field(None, description="login, if it wants one; UTF-8")
+    password: SecretStr | None = Field(None, description="its password; UTF-8")
+    helo: str | None = Field(
+        None, description="name to greet it with; without one, this machine's full name, or else the sender's domain"
+    )
+    timeout_seconds: Seconds = Field(30, description="patience with a silent server, at each step")
+    deadline_seconds: Seconds = Field(240, description="patience with a slow server, for a whole letter")
+    letters_per_connection: Count = Field(50, description="letters that one connection takes; 1: each has its own")
+
+    @field_validator("username", "password", "helo", "ca_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
 
 class Mailer(Section):

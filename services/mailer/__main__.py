@@ -6,15 +6,18 @@ from functools import partial
 from pathlib import Path
 
 from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
-from foundation.runtime import settings as settings_of
 from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, serve
-from foundation.runtime.settings import Settings, load
+from foundation.runtime.settings import Mailer, Settings, load
 from services.mailer import mails
+from services.mailer.addresses import domain_of, sender_of
 from services.mailer.letters import Letters
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
 from services.mailer.welcome import Welcoming
+
+_IDLE = 20.0
+"""Seconds that a connection to the mail server is kept for the next letter."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -22,7 +25,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop]:
     own = settings.mailer
     letters = Letters(own.templates, own.sender, own.brand, own.support)
-    welcoming = Welcoming(settings, letters, smtp_of(own.smtp).send, opener, service.now)
+    smtp = smtp_of(own)
+    welcoming = Welcoming(settings, letters, smtp.send, opener, service.now)
     worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads)
     steering = service.worker(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity)
     service.count("letters", "Letters by state", mails.counts)
@@ -30,13 +34,26 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
         service.consume(worker, own.capacity),
         service.consume(steering, own.capacity),
         service.every(10, lambda: welcoming.wake_stale(service.ledger)),
+        service.every(10, lambda: smtp.close_idle(_IDLE)),
         service.every(10, lambda: welcoming.renew_leases(service.ledger)),
     )
 
 
-def smtp_of(own: settings_of.Smtp) -> Smtp:
-    password = own.password.get_secret_value() if own.password else None
-    return Smtp(own.host, own.port, own.security, own.username, password, own.timeout_seconds)
+def smtp_of(mailer: Mailer) -> Smtp:
+    own = mailer.smtp
+    return Smtp(
+        host=own.host,
+        port=own.port,
+        security=own.security,
+        username=own.username,
+        password=own.password.get_secret_value() if own.password else None,
+        timeout=own.timeout_seconds,
+        helo=own.helo,
+        ca_file=own.ca_file,
+        deadline=own.deadline_seconds,
+        letters_per_connection=own.letters_per_connection,
+        domain=domain_of(sender_of(mailer.sender)[1]),
+    )
 
 
 def main(settings: Settings) -> int:

@@ -13,22 +13,20 @@ from datetime import UTC, datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import EmailPolicy
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
 import css_inline
 import idna
 
-from foundation.errors import ConfigurationError, Failed
-from schemas.values import CauseKind
+from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
+from services.mailer.causes import CAUSES
 from services.mailer.stationery import Stationery, broken
 
 # Python's own folding of a long display name drops its quotes: "A, b@evil.example, ..." would become further
 # recipients (seen on 3.11.7). Address headers are therefore written here, and never folded again.
 _POLICY = EmailPolicy(refold_source="none")
 
-_ADDRESS = re.compile(r"""[^\s<>()\[\],;:\\"@]{1,64}@[^\s<>()\[\],;:\\"@]{1,255}""")
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _VERBATIM = ("url", "site_url", "login_url", "address", "domain", "username", "password")
@@ -98,9 +96,7 @@ class Letters:
     """
 
     def __init__(self, templates: Path | None, sender: str, brand: str, support: str | None = None) -> None:
-        name, self._sender = parseaddr(sender)
-        if not (_ADDRESS.fullmatch(self._sender) and self._sender.isascii()):
-            raise ConfigurationError("the letters' sender is no address; write it like 'Name <mail@host.example>'")
+        name, self._sender = sender_of(sender)
         self._brand = _clean(brand)
         self._from = _mailbox("From", _clean(name) or self._brand, self._sender)
         self._support = _clean(support or "")
@@ -111,13 +107,13 @@ class Letters:
         """The letter, dated `date` (timezone-aware). Raises Failed: `template_broken` (configuration), or
         `recipient_refused` (permanent) if the customer's address is none."""
         subject, text, html = self._parts(welcome)
-        recipient = _ascii_domain(welcome.customer_email)
+        recipient = _recipient(welcome.customer_email)
         message = EmailMessage(_POLICY.clone(utf8=not recipient.isascii()))
         message.set_raw("From", self._from)
         message.set_raw("To", _mailbox("To", _clean(welcome.customer_name), recipient))
         message["Subject"] = subject
         message["Date"] = date.astimezone(UTC)
-        message["Message-ID"] = f"<welcome.{welcome.name}@{self._sender.rpartition('@')[2]}>"
+        message["Message-ID"] = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(text, cte=_encoding(text))
         message.add_alternative(html, subtype="html", cte=_encoding(html))
@@ -195,24 +191,12 @@ def _readable(domain: str) -> str:
         return domain
 
 
-def _ascii_domain(address: str) -> str:
-    """The address with its domain in ASCII. By IDNA 2008: the older one sends mail for faß.de to fass.de."""
-    local, _, domain = address.rpartition("@")
-    if not _ADDRESS.fullmatch(address):
-        raise _no_address()
+def _recipient(address: str) -> str:
     try:
-        return f"{local}@{domain if domain.isascii() else idna.encode(domain, uts46=True).decode()}"
-    except UnicodeError:
-        raise _no_address() from None
-
-
-def _no_address() -> Failed:
-    return Failed.because(
-        "recipient_refused",
-        CauseKind.PERMANENT,
-        "the customer's e-mail address is not one that mail can be sent to",
-        "Ask the customer for a working address, then `sitecrew letter resend INSTALL --to ADDRESS`.",
-    )
+        return with_ascii_domain(address)
+    except ValueError:
+        detail = "the customer's e-mail address is not one that mail can be sent to"
+        raise CAUSES.failed("recipient_refused", detail) from None
 
 
 def _mailbox(header: str, name: str, address: str) -> str:

@@ -1,75 +1,64 @@
-"""The one module that speaks SMTP: hands a finished letter to the mail server, and says what a failure means."""
+"""The one module that speaks SMTP: hands finished letters to the mail server, and names what went wrong.
 
+What a refusal means is in `answers`, what an operator does about it in `causes`.
+"""
+
+import hmac
 import re
 import smtplib
+import socket
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
 from email.utils import getaddresses
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from time import monotonic
+from typing import Any, Literal
 
 from foundation.addresses import HostPort
 from foundation.errors import Failed
 from schemas.values import CauseKind
+from services.mailer import addresses
+from services.mailer.answers import Step, one_line, verdict, without
+from services.mailer.causes import CAUSES
+from services.mailer.deadline import Deadline
 
-Security = Literal["none", "starttls", "tls"]
+Security = Literal["auto", "none", "starttls", "tls"]
 
-_CAUSES: dict[str, tuple[CauseKind, str]] = {
-    "smtp_unreachable": (
-        CauseKind.TRANSIENT,
-        "Check that the mail server runs, and that the host, the port and the security setting are the right ones.",
-    ),
-    "smtp_timeout": (
-        CauseKind.TRANSIENT,
-        "Check the mail server's load and the way to it. A port that wants TLS at once (465) needs security = tls.",
-    ),
-    "smtp_temporary": (
-        CauseKind.TRANSIENT,
-        "The mail server asks us to come back later. If it goes on asking, its log says why.",
-    ),
-    "smtp_interrupted": (
-        CauseKind.TRANSIENT,
-        "It may have taken the letter or not: we send it again, with the same Message-ID. Its log knows the reason.",
-    ),
-    "smtp_refused": (
-        CauseKind.PERMANENT,
-        "Check the sender's address and what the mail server demands of letters, then `sitecrew letter resend`.",
-    ),
-    "recipient_refused": (
-        CauseKind.PERMANENT,
-        "Ask the customer for another and `sitecrew letter resend --to` it. If it refuses all, it does not relay.",
-    ),
-    "smtp_auth": (
-        CauseKind.CONFIGURATION,
-        "Correct the mail server's username and password, and check that it offers a login on this port.",
-    ),
-    "smtp_tls": (
-        CauseKind.CONFIGURATION,
-        "Check the security setting (starttls: port 587, tls: 465), that the certificate names this host, the CA file.",
-    ),
-}
+_ANSWER = 64_000
+"""Bytes that one answer may have; RFC 5321 allows 512 a line, and an EHLO has some thirty lines."""
+_SIGN_OF_LIFE = 5.0
+"""Seconds that a kept connection has to show that it still works."""
 
-_REFUSED_AT = {
+_CHALLENGES = 5
+_PASSWORD = re.compile(r"^[^:\n]*(?:password|passwort|kennwort)[^:\n]*: *(\S+)", re.IGNORECASE | re.MULTILINE)
+
+_REFUSED_AT: dict[Step, str] = {
     "secure the connection": "smtp_tls",
     "log in": "smtp_auth",
     "name the recipient": "recipient_refused",
 }
-"""What a final no means, by the step it comes at; `smtp_refused` at all the others."""
+"""What it means if a step is not possible at all; `smtp_refused` at all the others."""
+
+_HIS_OWN = ("recipient_refused", "recipient_full", "smtp_temporary")
+"""What a server may say of the sender's own mailbox, and yet take letters from him."""
 
 
 @dataclass(frozen=True)
 class Smtp:
-    """A mail server, and how to speak to it. Every letter has a connection of its own.
+    """A mail server, and how to speak to it. Safe to use from several threads.
 
-    `starttls` never falls back to plain text. Certificates are verified, against the system's authorities or
-    those in `ca_file` (PEM). `timeout` is in seconds, for each step. `helo` is the name we introduce ourselves
-    by; without one, this machine's.
+    `starttls` never falls back to plain text. `auto` speaks TLS on port 465, and elsewhere takes encryption where it
+    is offered; with a username it insists on it. Certificates are verified, against the system's authorities or
+    those in `ca_file` (PEM), wherever a login goes over the line. `timeout` is in seconds for each step, `deadline`
+    for all of them. `helo` is the name we greet with; without one, this machine's full name, or `domain`, the
+    sender's. A connection takes up to `letters_per_connection` letters.
     """
 
     host: str
@@ -80,98 +69,189 @@ class Smtp:
     timeout: float = 30.0
     helo: str | None = None
     ca_file: Path | None = None
+    deadline: float = 240.0
+    letters_per_connection: int = 1
+    domain: str = ""
+    _kept: deque["_Client"] = field(default_factory=deque, init=False, repr=False, compare=False)
 
     def send(self, message: EmailMessage) -> None:
         """Returns once the server has taken the letter, from the address in `From` to those in `To`.
 
-        Raises Failed: `smtp_unreachable`, `smtp_timeout`, `smtp_temporary` (4xx) or `smtp_interrupted` (cut before
-        the letter was answered), transient; `smtp_refused` or `recipient_refused` (5xx), permanent; `smtp_auth` or
-        `smtp_tls`, configuration.
+        Raises Failed, with a cause of `CAUSES`. `smtp_interrupted` alone leaves it open whether the letter was taken.
         """
-        [sender], recipients = _addresses(message, "from"), _addresses(message, "to")
-        international = not all(address.isascii() for address in (sender, *recipients))
-        content = message.as_bytes(policy=WIRE.clone(utf8=international, refold_source="none"))
-        with self._session() as client:
-            with self._trying("name the sender"):
-                _expect(client.mail(sender, _mail_options(client, len(content), international=international)))
-            with self._trying("name the recipient"):
-                for recipient in recipients:
-                    _expect(client.rcpt(recipient))
-            with self._trying("send the letter", _passwords_in(message)):
-                _expect(client.data(content))
+        letter = _Letter.of(message)
+        deadline = Deadline(self.deadline)
+        with deadline.running():
+            kept = self._still_working(deadline)
+            if kept is None or not self._hand_over(kept, letter, kept=True):
+                self._hand_over(self._opened(deadline), letter)
 
-    def check(self) -> str:
-        """Connects, introduces itself, logs in if it is to, and sends nothing. Returns what it found, for people.
+    def check(self, sender: str | None = None) -> str:
+        """Connects, introduces itself, logs in if it is to, asks whether `sender` may send, and sends nothing.
+        Returns what it found, for people. Raises Failed as `send` does."""
+        deadline = Deadline(self.deadline)
+        with deadline.running():
+            client = self._opened(deadline)
+            try:
+                with self._trying("ask for a sign of life", client):
+                    _expect(client.noop())
+                self._ask_about(client, sender)
+                return self._found(client)
+            finally:
+                client.leave()
 
-        Raises Failed as `send` does.
-        """
-        with self._session() as client:
-            with self._trying("ask for a sign of life"):
-                _expect(client.noop())
-            encrypted = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
-            login = f", takes the login of {self.username}" if self.username is not None else ""
-            return f"{HostPort(self.host, self.port)} answers ({encrypted or 'not encrypted'}){login}"
+    def close_idle(self, seconds: float = 0.0) -> None:
+        """Take leave of connections that have had nothing to do for so long."""
+        for _ in range(len(self._kept)):
+            with suppress(IndexError):
+                client = self._kept.popleft()
+                if monotonic() - client.idle_since < seconds:
+                    self._kept.append(client)
+                else:
+                    client.leave()
 
-    @contextmanager
-    def _session(self) -> Iterator[smtplib.SMTP]:
-        client = self._connected()
+    def _ask_about(self, client: "_Client", sender: str | None) -> None:
+        """As for a letter from the sender to himself. Whether he has a mailbox does not matter."""
+        if not sender:
+            return
+        with self._trying("name the sender", client):
+            _expect(client.mail(sender))
+        with self._trying("name the recipient", client):
+            code, said = client.rcpt(sender)
+            if code >= 300 and verdict("name the recipient", code, one_line(said)).code not in _HIS_OWN:
+                _expect((code, said))
+
+    def _found(self, client: "_Client") -> str:
+        encrypted = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
+        found = f"{self._place} answers ({encrypted or 'not encrypted'}) to {client.local_hostname}"
+        if self.username is None:
+            return found
+        clear = "" if encrypted else ", which anybody on the way can read (mailer.smtp.security is none)"
+        return f"{found}, takes the login of {self.username}{clear}"
+
+    # One letter
+
+    def _hand_over(self, client: "_Client", letter: "_Letter", *, kept: bool = False) -> bool:
+        """False if a kept connection would not do, and nothing of the letter has gone over it: try a new one."""
         try:
-            with self._trying("say hello"):
-                client.ehlo_or_helo_if_needed()
-            if self.security == "starttls":
-                with self._trying("secure the connection"):
-                    client.starttls(context=self._tls)
-                    client.ehlo_or_helo_if_needed()
-            if self.username is not None:
-                with self._trying("log in"):
-                    client.login(self.username, self.password or "")
-            yield client
-            _take_leave(client)
-        finally:
+            self._address(client, letter)
+        except Failed as failure:
+            client.leave()
+            if kept and failure.cause.kind == CauseKind.TRANSIENT and not client.deadline.passed:
+                return False
+            raise
+        try:
+            with self._trying("send the letter", client, letter.secrets):
+                _expect(client.content(letter.content))
+        except Failed:
             client.close()
+            raise
+        client.letters += 1
+        if client.letters < self.letters_per_connection:
+            client.idle_since = monotonic()
+            self._kept.append(client)
+        else:
+            client.leave()
+        return True
 
-    def _connected(self) -> smtplib.SMTP:
-        name = self.helo or _own_name()
-        if self.security != "tls":
-            with self._trying("connect"):
-                return smtplib.SMTP(self.host, self.port, name, self.timeout)
-        with self._trying("connect"):
-            return smtplib.SMTP_SSL(self.host, self.port, local_hostname=name, timeout=self.timeout, context=self._tls)
+    def _address(self, client: "_Client", letter: "_Letter") -> None:
+        with self._trying("name the sender", client):
+            _expect(client.mail(letter.sender, _mail_options(client, letter)))
+        with self._trying("name the recipient", client):
+            for recipient in letter.recipients:
+                _expect(client.rcpt(recipient))
+        with self._trying("send the letter", client, letter.secrets):
+            _expect(client.docmd("DATA"), 354)
+
+    # One connection
+
+    def _still_working(self, deadline: Deadline) -> "_Client | None":
+        """A connection that an earlier letter has left, if the server goes on with it."""
+        with suppress(IndexError):
+            while client := self._kept.pop():
+                if client.starts_afresh(deadline, min(_SIGN_OF_LIFE, self.timeout)):
+                    return client
+        return None
+
+    def _opened(self, deadline: Deadline) -> "_Client":
+        name = addresses.ascii_domain(self.helo) if self.helo else addresses.greeting(self.domain)
+        client = _Client(name, self.timeout, deadline)
+        try:
+            tls = self.security == "tls" or (self.security == "auto" and self.port == smtplib.SMTP_SSL_PORT)
+            with self._trying("connect", client):
+                _expect(client.open(self.host, self.port, self._verifying if tls else None))
+            with self._trying("say hello", client):
+                client.introduce()
+            if not tls:
+                self._secure(client)
+            if self.username is not None:
+                with self._trying("log in", client):
+                    client.login(self.username, self.password or "")
+        except Failed:
+            client.close()
+            raise
+        return client
+
+    def _secure(self, client: "_Client") -> None:
+        """STARTTLS, as the setting wants it."""
+        if self.security == "none" or (
+            self.security == "auto" and self.username is None and not client.has_extn("starttls")
+        ):
+            return
+        if not client.has_extn("starttls"):
+            login = ", and a login is not sent in the clear unless security is none" if self.username else ""
+            raise CAUSES.failed("smtp_tls", f"{self._place} offers no encryption (STARTTLS){login}")
+        verified = self.security == "starttls" or self.username is not None or self.ca_file is not None
+        with self._trying("secure the connection", client):
+            client.secure(self._verifying if verified else _unverified())
+        with self._trying("say hello", client):
+            client.introduce()
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
+    def _verifying(self) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
-            raise _failed("smtp_tls", f"the CA file {self.ca_file} cannot be used: {error.strerror or error}") from None
+            reason = error.strerror or error
+            raise CAUSES.failed("smtp_tls", f"mailer.smtp.ca_file {self.ca_file} cannot be used: {reason}") from None
+
+    # What goes wrong
 
     @contextmanager
-    def _trying(self, step: str, secrets: Sequence[str] = ()) -> Iterator[None]:
+    def _trying(self, step: Step, client: "_Client", secrets: Sequence[str] = ()) -> Iterator[None]:
         """Turns whatever goes wrong in this step into the cause it stands for."""
-        place = f"{HostPort(self.host, self.port)}, asked to {step},"
+        place = f"{self._place}, asked to {step},"
         try:
             yield
         except smtplib.SMTPResponseException as error:
-            said = _without([*self._secrets(), *secrets], _one_line(error.smtp_error))
-            raise _failed(_meaning(step, error.smtp_code, said), f"{place} answered {error.smtp_code} {said}") from None
-        except (smtplib.SMTPException, OSError, UnicodeError) as error:
-            raise _failed(*self._silence(step, place, error)) from None
+            said = without([*self._secrets(), *secrets], one_line(error.smtp_error))
+            meant = verdict(step, error.smtp_code, said)
+            about = f"; {meant.about}" if meant.about else ""
+            raise CAUSES.failed(meant.code, f"{place} answered {error.smtp_code} {said}{about}") from None
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            raise CAUSES.failed(*self._silence(step, place, error, client)) from None
 
-    def _silence(self, step: str, place: str, error: Exception) -> tuple[str, str]:
+    def _silence(self, step: Step, place: str, error: Exception, client: "_Client") -> tuple[str, str]:
         """Code and detail of a failure that is no answer of the server."""
+        if client.deadline.passed:
+            return "smtp_timeout", f"{place} was not done within {self.deadline:g} seconds for the whole conversation"
         # smtplib turns a timeout into "disconnected", and keeps the true reason only as its context.
         if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             return "smtp_timeout", f"{place} did not answer within {self.timeout:g} seconds"
         if isinstance(error, smtplib.SMTPNotSupportedError) and step == "name the sender":
-            return "recipient_refused", f"{place} cannot mail to addresses beyond ASCII (it has no SMTPUTF8)"
-        if isinstance(error, UnicodeError):
-            return _REFUSED_AT.get(step, "smtp_unreachable"), f"{place} cannot be sent characters beyond ASCII"
+            return "recipient_refused", f"{place} cannot mail to addresses beyond ASCII (it does not offer SMTPUTF8)"
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return "smtp_tls", f"{place} failed to agree on TLS: {getattr(error, 'verify_message', error.reason)}"
-        if isinstance(error, smtplib.SMTPServerDisconnected) or not isinstance(error, smtplib.SMTPException):
-            code = "smtp_interrupted" if step == "send the letter" else "smtp_unreachable"
-            return code, f"{place} is gone: {_one_line(str(error))}"
-        return _REFUSED_AT.get(step, "smtp_refused"), f"{place} cannot: {_one_line(str(error))}"
+        if isinstance(error, smtplib.SMTPServerDisconnected) or not isinstance(
+            error, smtplib.SMTPException | ValueError
+        ):
+            code = "smtp_interrupted" if client.in_the_letter else "smtp_unreachable"
+            return code, f"{place} is gone: {one_line(str(error))}"
+        return _REFUSED_AT.get(step, "smtp_refused"), f"{place} cannot: {one_line(str(error))}"
+
+    @property
+    def _place(self) -> str:
+        return str(HostPort(self.host, self.port))
 
     def _secrets(self) -> list[str]:
         """The password as it travels: a server that lost step quotes what it took for a command."""
@@ -181,10 +261,133 @@ class Smtp:
         return [self.password, *(b64encode(secret.encode()).decode() for secret in (self.password, plain))]
 
 
-@cache
-def _own_name() -> str:
-    """This machine's name as smtplib finds it: once, because it asks the DNS each time."""
-    return smtplib.SMTP().local_hostname
+class _Client(smtplib.SMTP):
+    """One conversation, at most `deadline` long. What smtplib lacks: a limit for answers, and logins in UTF-8."""
+
+    def __init__(self, name: str, timeout: float, deadline: Deadline) -> None:
+        super().__init__(local_hostname=name, timeout=timeout)
+        self.deadline = deadline
+        self.letters = 0
+        self.idle_since = 0.0
+        self.in_the_letter = False
+        """Whether the server may already have the letter."""
+
+    def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[int, bytes]:
+        """Connect; the server's greeting."""
+        self._host = host
+        self.sock = socket.create_connection((host, port), self.timeout)
+        self.deadline.watch(self.sock)
+        if tls:
+            self._encrypt(tls)
+        return self.getreply()
+
+    def introduce(self) -> None:
+        """EHLO, or HELO to servers that do not know it. Whoever takes leave is not asked twice."""
+        code, said = self.ehlo()
+        _expect((code, said) if code < 500 else self.helo())
+
+    def secure(self, tls: ssl.SSLContext) -> None:
+        """STARTTLS. Nothing that was heard before counts afterwards (RFC 3207)."""
+        _expect(self.docmd("STARTTLS"))
+        self._encrypt(tls)
+        self.helo_resp = self.ehlo_resp = None
+        self.esmtp_features = {}
+        self.does_esmtp = False
+
+    def _encrypt(self, tls: ssl.SSLContext) -> None:
+        self.sock = tls.wrap_socket(self._connection, server_hostname=self._host, do_handshake_on_connect=False)
+        self.file = None
+        self.deadline.watch(self.sock)
+        self.sock.do_handshake()
+
+    def starts_afresh(self, deadline: Deadline, patience: float) -> bool:
+        """Whether the server goes on with this connection; if not, it is closed."""
+        self.deadline, self.in_the_letter = deadline, False
+        try:
+            deadline.watch(self._connection)
+            self._connection.settimeout(patience)
+            _expect(self.rset())
+            self._connection.settimeout(self.timeout)
+        except (smtplib.SMTPException, OSError):
+            self.close()
+            return False
+        return True
+
+    def content(self, content: bytes) -> tuple[int, bytes]:
+        """The letter itself, its lines ended by CRLF. From here on it is open whether the server has it."""
+        self.in_the_letter = True
+        self.send(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+        return self.getreply()
+
+    def leave(self) -> None:
+        """Whatever was said is said: nothing that happens here can change it."""
+        with suppress(OSError, smtplib.SMTPException):
+            self._connection.settimeout(1.0)
+            self.docmd("QUIT")
+        self.close()
+
+    def getreply(self) -> tuple[int, bytes]:
+        """As smtplib's own, but an answer without end is none."""
+        if self.file is None:
+            self.file = self._connection.makefile("rb")
+        lines, room = [], _ANSWER
+        while True:
+            line = self.file.readline(room + 1)
+            room -= len(line)
+            if not line or room < 0:
+                self.close()
+                raise smtplib.SMTPServerDisconnected("its answer has no end" if line else "it closed the connection")
+            lines.append(line[4:].strip())
+            code = int(line[:3]) if line[:3].isdigit() else -1
+            if code < 0 or line[3:4] != b"-":
+                return code, b"\n".join(lines)
+
+    @property
+    def _connection(self) -> socket.socket:
+        if self.sock is None:
+            raise smtplib.SMTPServerDisconnected("the connection was closed before")
+        return self.sock
+
+    def auth(self, mechanism: str, authobject: Any, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
+        """As smtplib's own, in UTF-8 (RFC 4616) where that knows ASCII only."""
+        first = authobject() if initial_response_ok else None
+        encoded = " " + b64encode(first.encode()).decode() if first is not None else ""
+        code, said = self.docmd("AUTH", f"{mechanism}{encoded}")
+        self._auth_challenge_count = int(first is not None)
+        while code == 334 and self._auth_challenge_count < _CHALLENGES:
+            self._auth_challenge_count += 1
+            code, said = self.docmd(b64encode(authobject(b64decode(said)).encode()).decode())
+        if code in (235, 503):
+            return code, said
+        raise smtplib.SMTPAuthenticationError(code, said)
+
+    def auth_cram_md5(self, challenge: Any = None) -> Any:
+        """The password's keyed digest of the challenge (RFC 2195)."""
+        if challenge is None:
+            return None
+        return f"{self.user} {hmac.new(self.password.encode(), challenge, 'md5').hexdigest()}"
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """A letter as it travels."""
+
+    sender: str
+    recipients: Sequence[str]
+    content: bytes
+    international: bool
+    """It needs SMTPUTF8: a mailbox's own name is beyond ASCII."""
+    secrets: Sequence[str]
+    """What a filter that quotes the line it dislikes must not bring into our log."""
+
+    @classmethod
+    def of(cls, message: EmailMessage) -> "_Letter":
+        [sender], recipients = _addresses(message, "from"), _addresses(message, "to")
+        international = not all(address.isascii() for address in (sender, *recipients))
+        content = message.as_bytes(policy=WIRE.clone(utf8=international, refold_source="none"))
+        text = message.get_body(("plain",))
+        secrets = _PASSWORD.findall(text.get_content()) if text is not None else []
+        return cls(sender, recipients, content, international, secrets)
 
 
 def _addresses(message: EmailMessage, header: str) -> list[str]:
@@ -192,58 +395,27 @@ def _addresses(message: EmailMessage, header: str) -> list[str]:
     brackets for the address's own (seen on 3.11.7): the letter would go to somebody else."""
     raw = [str(value) for name, value in message.raw_items() if name.lower() == header]
     found = [address for _, address in getaddresses(raw)]
-    if not found or not all("@" in address for address in found):
-        raise _failed("recipient_refused", f"the letter's {header.capitalize()} header holds no usable address")
-    return found
+    try:
+        return [addresses.with_ascii_domain(address) for address in found] or [addresses.with_ascii_domain("")]
+    except ValueError:
+        detail = f"the letter's {header.capitalize()} header holds no usable address"
+        raise CAUSES.failed("recipient_refused", detail) from None
 
 
-def _mail_options(client: smtplib.SMTP, size: int, *, international: bool) -> list[str]:
-    if international and not client.has_extn("smtputf8"):
+def _mail_options(client: _Client, letter: _Letter) -> list[str]:
+    if letter.international and not client.has_extn("smtputf8"):
         raise smtplib.SMTPNotSupportedError
-    options = ["SMTPUTF8", "BODY=8BITMIME"] if international else []
-    return [*options, f"SIZE={size}"] if client.has_extn("size") else options
+    options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.international else []
+    return [*options, f"SIZE={len(letter.content)}"] if client.has_extn("size") else options
 
 
-def _expect(reply: tuple[int, bytes]) -> None:
-    if not 200 <= reply[0] < 300:
+def _unverified() -> ssl.SSLContext:
+    """Where plain text would do, encryption with whomever is better than none (RFC 7435)."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _expect(reply: tuple[int, bytes], wanted: int = 200) -> None:
+    if not wanted <= reply[0] < wanted // 100 * 100 + 100:
         raise smtplib.SMTPResponseException(*reply)
-
-
-def _take_leave(client: smtplib.SMTP) -> None:
-    """The letter is accepted by now: nothing that happens here can make it less so."""
-    with suppress(OSError, smtplib.SMTPException):
-        if client.sock is not None:
-            client.sock.settimeout(1.0)
-        client.docmd("QUIT")
-
-
-def _meaning(step: str, code: int, said: str) -> str:
-    if 400 <= code < 500:
-        return "smtp_temporary"
-    if code < 500:  # not SMTP at all, or an answer to something we did not ask
-        return "smtp_unreachable"
-    if code == 530:  # RFC 4954 and RFC 3207 share it
-        return "smtp_tls" if "STARTTLS" in said.upper() else "smtp_auth"
-    return _REFUSED_AT.get(step, "smtp_refused")
-
-
-def _failed(code: str, detail: str) -> Failed:
-    kind, remedy = _CAUSES[code]
-    return Failed.because(code, kind, detail, remedy)
-
-
-def _one_line(said: bytes | str) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:300]
-
-
-def _without(secrets: Sequence[str], said: str) -> str:
-    for secret in secrets:
-        said = said.replace(secret, "***")
-    return said
-
-
-def _passwords_in(message: EmailMessage) -> list[str]:
-    """What a filter that quotes the line it dislikes must not bring into our log."""
-    text = message.get_body(("plain",))
-    return re.findall(r"(?im)password: *(\S+)", text.get_content()) if text is not None else []

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from foundation.errors import ConfigurationError, Failed
-from schemas.values import CauseKind
+from services.mailer.causes import CAUSES
 
 _OURS = Path(__file__).parent / "templates"
 
@@ -71,12 +71,7 @@ class Stationery:
 
 def broken(detail: str) -> Failed:
     """The failure of a template; `detail` names the file and the line, and never a value."""
-    return Failed.because(
-        "template_broken",
-        CauseKind.CONFIGURATION,
-        detail,
-        "Correct that template, or remove it to get ours back; see the result with `sitecrew letter preview`.",
-    )
+    return CAUSES.failed("template_broken", detail)
 
 
 def _load(directory: Path, prefix: str = "") -> dict[str, tuple[str, str]]:

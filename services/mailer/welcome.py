@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
-from foundation.errors import ConfigurationError, Failed
+from foundation.errors import ConfigurationError
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
@@ -23,6 +23,7 @@ from schemas.installs import InstallCompleted
 from schemas.mails import MailFailed, MailSent
 from schemas.values import Cause, CauseKind
 from services.mailer import mails
+from services.mailer.causes import CAUSES
 from services.mailer.letters import Letters, PanelLogin, Welcome
 from services.mailer.mails import Mail, State
 
@@ -138,7 +139,7 @@ class Welcoming:
         try:
             return self._opener.open(sealed)
         except ConfigurationError as error:
-            raise Failed.because("wrong_key", CauseKind.CONFIGURATION, str(error), _WRONG_KEY_REMEDY) from None
+            raise CAUSES.failed("wrong_key", str(error)) from None
 
     def _release(self, mail: Mail, tx: Tx) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
@@ -165,21 +166,10 @@ class Welcoming:
         return Done()
 
 
-_STOPPING = Cause(
-    code="stopping",
-    kind=CauseKind.TRANSIENT,
-    detail="the mailer that had this letter was told to stop before its turn came",
-    remedy="nothing: another one sends it",
+_STOPPING = CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
+_SENDER_LOST = CAUSES.cause(
+    "worker_lost", "every worker that was to send this letter ended before it could say how that went"
 )
-_SENDER_LOST = Cause(
-    code="worker_lost",
-    kind=CauseKind.TRANSIENT,
-    detail="every worker that was to send this letter ended before it could say how that went",
-    remedy="see in the log what ends the mailer; the customer may have got the letter, more than once",
-)
-
-
-_WRONG_KEY_REMEDY = "give the mailer the private key of that pair, then `sitecrew letter resend --all-failed`"
 
 
 def _sent(mail: Mail, message_id: str) -> MailSent:

@@ -17,6 +17,7 @@ from foundation.store import Store, outbox
 from schemas.values import CauseKind
 from services.installer.sites.registry import installer_of
 from services.mailer.__main__ import smtp_of
+from services.mailer.addresses import sender_of
 from services.mailer.letters import Letters, sample
 from sitecrew.cli.stores import FOLDERS, url_of
 
@@ -67,7 +68,7 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
         yield Check(f"web of {name}", partial(_web, name, settings.servers[name].web_address))
         for site_type in (name for name, site in settings.sites.items() if site.sold):
             yield Check(f"{site_type} on {name}", partial(_site, settings, site_type, name))
-    yield Check("smtp", smtp_of(settings.mailer.smtp).check)
+    yield Check("smtp", partial(_smtp, settings))
     yield Check("letter", partial(_letter, settings))
 
 
@@ -133,6 +134,10 @@ def _web(name: str, address: str) -> str:
 def _site(settings: Settings, site_type: str, server: str) -> str:
     installer_of(settings, site_type).check(server_of(settings, server))
     return "can be installed"
+
+
+def _smtp(settings: Settings) -> str:
+    return smtp_of(settings.mailer).check(sender_of(settings.mailer.sender)[1])
 
 
 def _letter(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from email.policy import default as modern
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
+from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -130,8 +131,12 @@ class Mailbox:
     async def _serve(self) -> None:
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
+        open_ones: WeakSet[SMTP] = WeakSet()
+
         def conversation() -> SMTP:
-            return SMTP(_Conversation(self), loop=loop, **self._options)
+            opened = SMTP(_Conversation(self), loop=loop, **self._options)
+            open_ones.add(opened)
+            return opened
 
         try:
             server = await loop.create_server(conversation, self.host, self.port, ssl=self._tls)
@@ -141,7 +146,11 @@ class Mailbox:
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         self._listening.set_result(server.sockets[0].getsockname()[1])
         await stopped.wait()
-        server.close()  # conversations still open end with this thread's loop
+        server.close()
+        for opened in open_ones:  # whoever keeps his connection for the next letter learns that there will be none
+            if isinstance(opened.transport, asyncio.Transport):
+                opened.transport.abort()
+        await asyncio.sleep(0)
 
 
 class _Conversation:
