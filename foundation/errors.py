@@ -27,6 +27,11 @@ class StoreUnreachable(SitecrewError):
     exit_code = 4
 
 
+class StoreConflict(StoreUnreachable):
+    """Another transaction was in the way (a deadlock, a serialization failure). Nothing was changed, and the same
+    transaction may well succeed the next time."""
+
+
 class NotFound(SitecrewError):
     """No such order, install or message."""
 

@@ -68,6 +68,35 @@ class Postgres:
 
 
 @contextmanager
+def pooled(server: Postgres, programs: Path = Path("/usr/sbin")) -> Iterator[str]:
+    """The socket directory and port, as a URL's query, of a pgbouncer in transaction mode before the server. Few
+    sessions serve all clients: whoever leaves something in a session leaves it to others."""
+    directory = Path(tempfile.mkdtemp(prefix="pool-", dir="/tmp"))
+    configuration = directory / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n* = host={server.directory} user=tests\n[pgbouncer]\nlisten_port = 6432\n"
+        f"unix_socket_dir = {directory}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n"
+    )
+    if os.geteuid() == 0:
+        shutil.chown(directory, _somebody())
+    child = Child(
+        Command(
+            name="pgbouncer",
+            argv=(*_as_somebody(), str(programs / "pgbouncer"), str(configuration)),
+            environment={"PATH": PATH, "LANG": "C.UTF-8"},
+            log=directory / "log",
+        )
+    )
+    child.start()
+    try:
+        child.ready(lambda: (directory / ".s.PGSQL.6432").exists() or None, 30, "read its log")
+        yield f"host={directory}&port=6432"
+    finally:
+        child.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
 def running(programs: Path) -> Iterator[Postgres]:
     """A server of one's own, gone afterwards."""
     # Not below pytest's own directories: they are closed to other users, and too long for a socket's path.

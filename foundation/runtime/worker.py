@@ -26,7 +26,7 @@ from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import is_detour
 from foundation.broker.sender import sender_of
-from foundation.errors import Failed, StoreUnreachable
+from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.runtime import tracing
 from foundation.runtime.health import Pulse
 from foundation.runtime.metrics import Metrics
@@ -193,6 +193,8 @@ class Worker:
     def _turn_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, taking: bool = True) -> None:
         try:
             self.turn(consumer, timeout, taking)
+        except StoreConflict as error:  # a deadlock: the next turn does the same again
+            _log.warning("store.conflict", queue=self.queue, reason=str(error))
         except StoreUnreachable as error:
             _log.warning("store.unreachable", queue=self.queue, reason=str(error))
             stop.wait(1)

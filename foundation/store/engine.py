@@ -6,40 +6,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DBAPIError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from foundation.errors import ConfigurationError, StoreUnreachable
-from foundation.store import migrate
+from foundation.errors import StoreUnreachable
+from foundation.store import address, files, migrate, trouble
 
 _BUSY_SECONDS = 10
 """How long to wait for others: for a lock, for a turn, for one of the pool's connections."""
-_NETWORK = {
-    "connect_timeout": 5,
-    # A server that vanished says nothing; without these the system waits for it for up to two hours.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-"""libpq's connection parameters, in seconds but for the last, which is in milliseconds."""
 
 
 class Store:
-    """One service's database. Opening it creates no connection; `migrate` and `transaction` do."""
+    """One service's database. Opening it creates no connection; `migrate` and `transaction` do. The files of
+    one that is `ours`, as it is its service's, are made and kept private."""
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
+    def __init__(self, url: str, *, ours: bool = True) -> None:
+        self.engine = _engine(url, ours)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._turns = threading.Lock() if self.is_sqlite else None
 
@@ -47,12 +31,12 @@ class Store:
     def existing(cls, url: str) -> "Store":
         """A service's database, to look into from elsewhere. Raises StoreUnreachable if it is an SQLite
         file that is not there; nothing is created."""
-        file = _file(url)
+        file = address.file_of(url)
         if file is not None and not file.is_file():
             raise StoreUnreachable(
                 f"there is no database {file.absolute()} yet; its service makes it at its first start"
             )
-        return cls(url)
+        return cls(url, ours=False)
 
     @property
     def place(self) -> str:
@@ -64,7 +48,10 @@ class Store:
         Raises StoreUnreachable, also if the user may not."""
         if self.is_sqlite:
             return
-        server = create_engine(self.engine.url.set(database="postgres"), connect_args=_NETWORK, hide_parameters=True)
+        url, own = address.parsed(
+            self.engine.url.set(database="postgres").render_as_string(hide_password=False), _BUSY_SECONDS
+        )
+        server = create_engine(url, connect_args=own, hide_parameters=True)
         name = self.engine.dialect.identifier_preparer.quote(str(self.engine.url.database))
         try:
             with self._translated(), server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -95,9 +82,8 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A consistent look at the database, which never waits for those who write."""
-        options = {"sitecrew_reading": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with self._translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**options)
+            yield connection.execution_options(sitecrew_reading=True)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -120,72 +106,55 @@ class Store:
         try:
             yield
         except (DBAPIError, PoolTimeout) as error:
-            if type(error) not in _UNUSABLE:
+            if (away := trouble.of(error, self.place)) is None:
                 raise
-            raise StoreUnreachable(f"the database {self.place} can't be used: {_reason(error)}") from error
+            if trouble.spoils_sessions(error):
+                self.engine.dispose()
+            raise away from error
 
 
-_UNUSABLE = (OperationalError, InterfaceError, DatabaseError, PoolTimeout)
-"""These exactly: a DatabaseError that is no more than that is a damaged file, its subclasses are many things."""
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    """The driver's own words, without the statement and its values."""
-    return str(getattr(error, "orig", error)).strip().split("\n")[0]
-
-
-def _engine(url: str) -> Engine:
-    try:
-        address = make_url(url)
-        if address.drivername in ("postgresql", "postgres"):
-            address = address.set(drivername="postgresql+psycopg")
-        if address.get_backend_name() == "sqlite":
-            return _sqlite(address.render_as_string(hide_password=False))
-        return _server(address)
-    except (ArgumentError, NoSuchModuleError, ValueError):
-        raise ConfigurationError(
-            "store_url is no database address; write sqlite:////path/file.db or postgresql://user@host/name"
-        ) from None
-
-
-def _server(address: URL) -> Engine:
+def _engine(url: str, ours: bool) -> Engine:
+    place, own = address.parsed(url, _BUSY_SECONDS)
+    if place.get_backend_name() == "sqlite":
+        return _sqlite(place, address.file_of(url), own, ours)
     engine = create_engine(
-        address, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=_NETWORK
+        place, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own
     )
     event.listen(engine, "connect", _prepare_server)
+    event.listen(engine, "begin", _begin_on_server)
+    event.listen(engine, "do_execute_no_params", _execute_unprepared)
     return engine
 
 
 def _prepare_server(connection: Any, _record: object) -> None:
-    connection.autocommit = True
-    connection.execute(f"SET lock_timeout = '{_BUSY_SECONDS * 1000:.0f}ms'")
-    connection.autocommit = False
+    connection.autocommit = True  # transactions begin by our own words
 
 
-def _file(url: str) -> Path | None:
-    """The file of an SQLite database; None for any other."""
-    try:
-        address = make_url(url)
-    except ArgumentError:
-        return None  # `_engine` says so
-    kept = address.get_backend_name() == "sqlite" and address.database not in (None, "", ":memory:")
-    return Path(str(address.database)) if kept else None
+def _begin_on_server(connection: Connection) -> None:
+    # Set for this transaction: what is set for a session would stay with whom a pooler gives that session next.
+    reading = connection.get_execution_options().get("sitecrew_reading")
+    kind = " ISOLATION LEVEL REPEATABLE READ READ ONLY" if reading else ""
+    begin = f"BEGIN{kind}; SET LOCAL lock_timeout = '{_BUSY_SECONDS * 1000:.0f}ms'"
+    connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
 
 
-def _sqlite(url: str) -> Engine:
-    file = _file(url)
+def _execute_unprepared(cursor: Any, statement: str, _context: object) -> bool:
+    """Two statements in one can't be prepared, and need but one way to the server and back."""
+    cursor.execute(statement, prepare=False)
+    return True
+
+
+def _sqlite(place: URL, file: Path | None, own: dict[str, Any], ours: bool) -> Engine:
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
             raise StoreUnreachable(f"the database's directory can't be made: {error}") from None
     engine = create_engine(
-        url,
-        poolclass=QueuePool,
-        pool_timeout=_BUSY_SECONDS,
-        hide_parameters=True,
-        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        place, poolclass=QueuePool, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own
     )
+    if file is not None and ours:
+        event.listen(engine, "do_connect", lambda *_: files.make_private(file))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -17,7 +17,7 @@ from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
-from foundation.errors import StoreUnreachable
+from foundation.errors import StoreConflict, StoreUnreachable
 from foundation.runtime import worker as worker_module
 from foundation.runtime.relay import Relay
 from foundation.runtime.tx import Ledger, Tx
@@ -529,6 +529,23 @@ def test_an_act_whose_claim_is_committed_is_begun_even_if_its_neighbour_finds_no
     lane.rest()
     assert acting.ran == ["a"]
     assert len(lane.parked()) == 1
+
+
+def test_a_deadlock_is_called_by_its_name_and_tried_again_without_a_pause(lane: Lane) -> None:
+    stop, deadlocks = threading.Event(), [StoreConflict("in the way, on purpose")]
+
+    def handler(_tx: Tx, _event: Event[OrderCancelled]) -> Settled:
+        if deadlocks:
+            raise deadlocks.pop()
+        stop.set()
+        return Done()
+
+    lane.handler = handler
+    lane.send("a")
+    with capture_logs() as lines:
+        lane.worker.run(lane.consumer, stop)
+    assert [line["event"] for line in lines if line["event"].startswith("store.")] == ["store.conflict"]
+    assert lane.remembered() == ["id-a"]
 
 
 # What kills its worker
