@@ -15,6 +15,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from foundation.errors import ConfigurationError, StoreConflict, StoreUnreachable
 from foundation.store import Store, inbox, outbox, trouble
 from foundation.store.copy import copy
+from foundation.store.inbox import Fingerprint
 from tests.postgres import Postgres, pooled
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,7 +49,7 @@ def through(pool: str, url: str) -> str:
 
 def remember(store: Store, *ids: str) -> None:
     with store.transaction() as connection:
-        inbox.remember(connection, "test", [("/shop", id) for id in ids], NOON)
+        inbox.remember(connection, "test", {("/shop", id): Fingerprint("digest") for id in ids}, NOON)
 
 
 def count(store: Store) -> int:

@@ -80,7 +80,7 @@ def test_settings_refuse_such_an_address_before_anything_is_contacted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SITECREW_AMQP_URL", "amqp://ann:hunt,er2@rabbit/")
-    with pytest.raises(ConfigurationError, match=r"amqp_url.*Percent-encode.*a comma separates nodes") as caught:
+    with pytest.raises(ConfigurationError, match=r"AMQP_URL.*Percent-encode.*a comma separates nodes") as caught:
         load()
     assert "er2@" not in str(caught.value)
 
