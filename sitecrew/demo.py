@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from time import monotonic
-from types import FrameType
 from typing import Any
 
 import httpx2
@@ -23,15 +21,20 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import SitecrewError
 from foundation.runtime import logs
 from foundation.runtime.service import broker_of
-from foundation.runtime.settings import load, variables
+from foundation.runtime.settings import load
+from foundation.runtime.sources import variable_of
 from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from sitecrew.machine import Plan, Running, stack
+from sitecrew.own_settings import exported
 from sitecrew.show import Life, Show
+from sitecrew.stack.claim import claimed
+from sitecrew.stack.ending import interrupt_on_signals
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.mailbox import Mailbox, read_message
+from sitecrew.up import told_of_variables, what_next
 
 _ROOT = Path(__file__).parent.parent
 _EXAMPLES = _ROOT / "examples" / "orders"
@@ -46,8 +49,12 @@ _EPILOG = """examples:
   script/demo --site static       a plain page: needs no PHP and no database
   script/demo --keep              leave it running afterwards, to look around
 
-What happens is shown on stderr; the last line on stdout is one JSON object.
-SITECREW_AMQP_URL, if it is set, names the broker to use instead of a private one."""
+What happens is shown on stderr. The last line on stdout says on a terminal what to look at, and is one JSON
+object elsewhere, or with --json. Of the environment, SITECREW_AMQP_URL (a broker to use instead of a private
+one), SITECREW_TIMER__*, SITECREW_SITES__* and the installer's concurrency and attempts count; all else is ignored."""
+
+_FORCED = ("address", "installer", "recipe", "options", "sold", "welcome_email", "level")
+"""What the demonstration decides: of a site type, and how much is logged."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,13 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     console = Console(stderr=True, highlight=False)
     logs.configure("demo", "warning", sys.stderr)
-    signal.signal(signal.SIGTERM, _interrupt)
-    plan = _plan(options)
-    shutil.rmtree(plan.directory, ignore_errors=True)
+    interrupt_on_signals()
     show = Show(console)
     try:
+        plan = _plan(options, show)
+        _clear(plan.directory)
         with stack(plan, show.say, show.log_line) as running:
-            _demonstrate(running, _orders(options.site, options.orders), show)
+            report = _demonstrate(running, _orders(options.site, options.orders), show)
+            _tell(report, as_json=options.json or not sys.stdout.isatty())
             if options.keep:
                 _keep(running, show)
     except SitecrewError as error:
@@ -83,6 +91,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--orders", type=int, default=1, metavar="N", help="how many orders to place (default 1)")
     parser.add_argument("--site", choices=("wordpress", "static"), default="wordpress", help="what they order")
+    parser.add_argument("--json", action="store_true", help="end with a JSON object on a terminal, too")
     parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
     options = parser.parse_args(arguments)
     if options.orders < 1:
@@ -90,18 +99,31 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: argparse.Namespace, show: Show) -> Plan:
+    honoured, ignored = exported()
+    forced = [name for name in honoured if name.rpartition(".")[2] in _FORCED]
+    honoured = {name: value for name, value in honoured.items() if name not in forced}
+    for line in told_of_variables(honoured, sorted([*ignored, *map(variable_of, forced)])):
+        show.say(line)
     site = f"sites.{options.site}"
+    usual = {"timer.every": _TICK, f"{site}.settle_seconds": _SETTLE_SECONDS, "log.level": "debug"}
     return Plan(
         directory=_ROOT / "var" / "demo",
         site_types=(options.site,),
-        amqp_url=variables().get("SITECREW_AMQP_URL"),
-        settings={"timer.every": _TICK, f"{site}.settle_seconds": _SETTLE_SECONDS},
+        amqp_url=honoured.pop("amqp_url", None),
+        settings={**usual, **honoured},
     )
+
+
+def _clear(directory: Path) -> None:
+    """Begin with nothing; a demonstration that still runs there is left alone. Raises Refused."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with claimed(directory / "lock", patience=0):
+        for path in directory.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "lock":
+                path.unlink()
 
 
 def _orders(site: str, number: int) -> list[Event[OrderPlaced]]:
@@ -123,8 +145,8 @@ def _variation(example: Event[OrderPlaced], count: int) -> Event[OrderPlaced]:
     return example.model_copy(update={"id": new_id(), "subject": placed.order_id, "data": placed})
 
 
-def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show) -> None:
-    broker = broker_of(load(running.config), "sitecrew demo")
+def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show) -> dict[str, Any]:
+    broker = broker_of(load(running.config, environment=False), "sitecrew demo")
     stop = threading.Event()
     guard = threading.Thread(target=running.supervise, args=(stop, show.say), daemon=True)
     guard.start()
@@ -141,8 +163,7 @@ def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show)
             show.seen(watcher.take(100, timeout=0.1))
         show.close()
         _prove(running, lives, show)
-        sys.stdout.write(json.dumps(_report(lives, running, broker.version())) + "\n")
-        sys.stdout.flush()
+        return _report(lives, running, broker.version())
     finally:
         stop.set()
         guard.join()
@@ -214,9 +235,24 @@ def _report(lives: list[Life], running: Running, broker_version: str) -> dict[st
     return {**reports[0], **common, "orders": reports} if len(reports) > 1 else {**reports[0], **common}
 
 
+def _tell(report: dict[str, Any], *, as_json: bool) -> None:
+    sys.stdout.write(f"{json.dumps(report) if as_json else _in_words(report)}\n")
+    sys.stdout.flush()
+
+
+def _in_words(report: dict[str, Any]) -> str:
+    """What a person does with it."""
+    first = report["login_url"] or report["site_url"]
+    letter = os.path.relpath(report["letter"])
+    others = len(report.get("orders", ())) - 1
+    more = f" (and {others} more sites)" if others > 0 else ""
+    return f"open {first}, log in with what {letter} says{more}" if report["login_url"] else f"open {first}{more}"
+
+
 def _keep(running: Running, show: Show) -> None:
-    config = running.config
-    show.say(f"everything keeps running: sitecrew --config {os.path.relpath(config)} installs list; Ctrl-C ends it")
+    show.say("everything keeps running")
+    for line in what_next(running):
+        show.say(line)
     with suppress(KeyboardInterrupt):
         running.supervise(threading.Event(), show.say)
 

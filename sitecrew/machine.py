@@ -5,39 +5,49 @@ that the services run with are written to `sitecrew.toml` there, so that every o
 pointed at the running system with `--config`.
 """
 
-import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from foundation.errors import SitecrewError
-from foundation.runtime.sealing import generate_keys
 from foundation.runtime.service import broker_of
-from foundation.runtime.settings import CONFIG_VARIABLE, load, variables
+from foundation.runtime.settings import CONFIG_VARIABLE, Settings, load
+from sitecrew.own_settings import HOST, Ports, local_settings, ports_of, write
 from sitecrew.stack import web
-from sitecrew.stack.crew import Crew
+from sitecrew.stack.claim import claimed
+from sitecrew.stack.crew import Crew, side_by_side
 from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.php import PhpWeb
-from sitecrew.stack.ports import free_port
-from sitecrew.stack.processes import PATH, Child, Command, OnLine
+from sitecrew.stack.processes import PATH, Child, Command, OnLine, first_ended
 from sitecrew.stack.rabbitmq import PrivateRabbit
-from sitecrew.stack.web import static
+from sitecrew.stack.web.process import StaticWeb
 
 SERVICES = {"order-intake": "services.order_intake", "installer": "services.installer", "mailer": "services.mailer"}
-_HOST = "127.0.0.1"
 _ROOT = Path(__file__).parent.parent
 _GRACE = 30.0
 """Seconds that a service has for finishing what it has begun."""
 
 Say = Callable[[str], None]
+
+
+class Server(Protocol):
+    """A broker, database or web server of our own."""
+
+    @property
+    def child(self) -> Child: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -61,19 +71,25 @@ class Running:
     plan: Plan
     config: Path
     amqp_url: str = field(repr=False)
+    ports: Ports
     mailbox: Mailbox
     crew: Crew
     services: Mapping[str, Child]
+    servers: Mapping[str, Server]
     database: PrivateMariaDB | None
 
     def supervise(self, stop: threading.Event, say: Say) -> None:
         """Start again what ends by itself, until `stop`."""
+        starts: dict[Child, tuple[str, Callable[[], None]]]
+        starts = {child: (child.command.name, child.start) for child in self.crew.children}
+        starts |= {server.child: (name, server.start) for name, server in self.servers.items()}
         while not stop.is_set():
-            ended = self.crew.first_ended(seconds=0.5)
-            if ended is not None and not stop.is_set():
-                say(f"{ended.command.name} ended with exit code {ended.poll()}: starting it again")
-                ended.start()
-                stop.wait(1)
+            first_ended([child for child in starts if child.running], seconds=0.5)
+            for child, (name, start) in starts.items():
+                if child.fell and not stop.is_set():
+                    say(f"{name} ended with exit code {child.poll()}: starting it again")
+                    _try(start, say)
+                    stop.wait(1)
 
 
 @contextmanager
@@ -84,27 +100,39 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
     hosting = directory / "hosting"
     hosting.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
-        broker_url, database = _servers(plan, directory, opened, say)
-        mailbox = opened.enter_context(Mailbox(directory / "letters"))
-        web_port = _web(plan, hosting, directory, opened)
-        config = _write_settings(
-            plan,
-            directory,
-            {"amqp_url": broker_url, **_local_settings(directory, hosting, web_port, mailbox.port, database)},
-        )
-        _declare(config)
+        opened.enter_context(claimed(directory / "lock", patience=0))
+        ports = ports_of(directory, own_broker=plan.amqp_url is None)
+        servers = _servers(plan, directory, hosting, ports)
+        rabbit, database = servers.get("RabbitMQ"), servers.get("MariaDB")
+        broker_url = rabbit.amqp_url if isinstance(rabbit, PrivateRabbit) else str(plan.amqp_url)
+        database = database if isinstance(database, PrivateMariaDB) else None
+        own = {"amqp_url": broker_url, **local_settings(directory, hosting, ports, database)}
+        config = write(directory, {**own, **plan.settings})
+        settings = load(config, environment=False)
+        _start(servers, opened, say)
+        mailbox = opened.enter_context(Mailbox(directory / "letters", port=ports.mail))
+        _declare(settings)
         crew = opened.enter_context(Crew())
         ready = _Ready(on_line)
         services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
         ready.wait(crew, plan.patience)
         say(f"the services {', '.join(SERVICES)} run")
-        yield Running(plan, config, broker_url, mailbox, crew, services, database)
-        say("stopping")
+        try:
+            yield Running(plan, config, broker_url, ports, mailbox, crew, services, servers, database)
+        finally:
+            say("stopping")
 
 
-def _declare(config: Path) -> None:
+def _try(start: Callable[[], None], say: Say) -> None:
+    try:
+        start()
+    except SitecrewError as error:
+        say(str(error))
+
+
+def _declare(settings: Settings) -> None:
     """Services wait for a broker that is not there; a person at a terminal wants to be told."""
-    broker = broker_of(load(config), "sitecrew up")
+    broker = broker_of(settings, "sitecrew up")
     try:
         broker.declare()
     finally:
@@ -137,88 +165,40 @@ class _Ready:
                 raise SitecrewError(f"{name} does not start; see its log. {tail}")
 
 
-def _servers(plan: Plan, directory: Path, opened: ExitStack, say: Say) -> tuple[str, PrivateMariaDB | None]:
-    """The broker and the database, which take their time, side by side."""
-    rabbit = None if plan.amqp_url else PrivateRabbit(directory / "rabbitmq")
-    database = PrivateMariaDB(directory / "mariadb") if "wordpress" in plan.site_types else None
-    wanted = [(name, server) for name, server in (("RabbitMQ", rabbit), ("MariaDB", database)) if server]
+def _servers(plan: Plan, directory: Path, hosting: Path, ports: Ports) -> dict[str, Server]:
+    """The broker, the database, and the web server of the hosting accounts. Nothing is started yet."""
+    servers: dict[str, Server] = {}
+    if plan.amqp_url is None:
+        servers["RabbitMQ"] = PrivateRabbit(directory / "rabbitmq", port=ports.broker)
+    if "wordpress" in plan.site_types:
+        router = Path(web.__file__).with_name("router.php")
+        servers["MariaDB"] = PrivateMariaDB(directory / "mariadb")
+        servers["PHP's web server"] = PhpWeb(hosting, HOST, ports.web, router, log=directory / "log" / "web.log")
+    else:
+        servers["the web server"] = StaticWeb(hosting, HOST, ports.web, log=directory / "log" / "web.log")
+    return servers
 
-    def start(named: tuple[str, PrivateRabbit | PrivateMariaDB]) -> None:
-        name, server = named
+
+def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
+    """All at once, and at the end all at once stopped. Who is interrupted meanwhile waits for nothing: each of them
+    keeps its data when it is killed."""
+
+    def start(name: str, server: Server) -> None:
         began = perf_counter()
-        opened.callback(server.stop)
         server.start()
         say(f"{name} is up after {perf_counter() - began:.1f} s")
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(start, wanted))
-    return rabbit.amqp_url if rabbit else str(plan.amqp_url), database
-
-
-def _web(plan: Plan, hosting: Path, directory: Path, opened: ExitStack) -> int:
-    """The web server of the hosting accounts: PHP's own, or a plain one where no site needs PHP."""
-    port = free_port()
-    if "wordpress" in plan.site_types:
-        router = Path(web.__file__).with_name("router.php")
-        opened.enter_context(PhpWeb(hosting, _HOST, port, router, log=directory / "log" / "web.log"))
-        return port
-    server = static.serve(hosting, _HOST, port)
-    threading.Thread(target=server.serve_forever, name="web", daemon=True).start()
-    opened.callback(server.server_close)
-    opened.callback(server.shutdown)
-    return port
-
-
-def _local_settings(
-    directory: Path, hosting: Path, web_port: int, smtp_port: int, database: PrivateMariaDB | None
-) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "servers.local.root": str(hosting),
-        "servers.local.address": _HOST,
-        "servers.local.web_address": f"{_HOST}:{web_port}",
-        "servers.local.public_port": web_port,
-        "mailer.smtp.host": _HOST,
-        "mailer.smtp.port": smtp_port,
-        "mailer.sender": "Example Hosting <welcome@hosting.example>",
-        "mailer.brand": "Example Hosting",
-        "installer.wordpress_isolated": True,
-        "timer.jitter_seconds": 0,
-        "sites.wordpress.address": "temporary",
-        "sites.static.address": "temporary",
-    }
-    settings["installer.archives"] = str(directory / "archives")
-    for service in ("order_intake", "installer", "mailer"):
-        settings[f"{service}.store_url"] = f"sqlite:///{directory / service}.db"
-        settings[f"{service}.listen"] = f"{_HOST}:0"
-    if database:
-        settings["servers.local.databases.socket"] = str(database.socket)
-        settings["servers.local.databases.username"] = database.admin_user
-    return settings
-
-
-def _write_settings(plan: Plan, directory: Path, settings: dict[str, Any]) -> Path:
-    """Settings and a key pair for this stack; the private key in a file of its own."""
-    private_file, config = directory / "mailer.key", directory / "sitecrew.toml"
-    public_file = directory / "mailer.pub"
-    if not private_file.exists():
-        public, private = generate_keys()
-        _write_private(private_file, private)
-        public_file.write_text(public)
-    merged = {**settings, "keys.public": public_file.read_text(), **plan.settings}
-    # A JSON string, number or boolean is one of TOML as well.
-    _write_private(config, "".join(f"{name} = {json.dumps(value)}\n" for name, value in merged.items()))
-    return config
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
+    opened.callback(lambda: side_by_side([server.stop for server in servers.values()]))
+    try:
+        side_by_side([partial(start, name, server) for name, server in servers.items()])
+    except KeyboardInterrupt:
+        side_by_side([server.kill for server in servers.values()])
+        raise
 
 
 def _service(name: str, directory: Path, config: Path) -> Command:
-    # The environment may override what a stack on one machine would choose, as it may everywhere.
-    environment = {**variables(), "PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
+    # Nothing of our own environment: what of it counts stands in the settings file.
+    environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
     if name == "mailer":
         environment["SITECREW_KEYS__PRIVATE_FILE"] = str(directory / "mailer.key")
     return Command(

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any, TextIO
 
@@ -28,7 +29,7 @@ def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) ->
         _redact,
     ]
     finish: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_short, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
         else [_EXCEPTIONS, structlog.processors.JSONRenderer(serializer=_json)]
     )
@@ -39,6 +40,24 @@ def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) ->
         cache_logger_on_first_use=False,
     )
     _adopt_libraries(shared, finish, stream)
+
+
+def for_people(line: str) -> str:
+    """One of our JSON lines as a terminal shows it; any other line as it is."""
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line
+    return (
+        str(structlog.dev.ConsoleRenderer()(None, "", _short(None, "", fields))) if isinstance(fields, dict) else line
+    )
+
+
+def _short(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """For a person at a terminal: the time of the day where they are, and nothing that is the same on every line."""
+    shown = {name: value for name, value in line.items() if name not in {"version", "trace_id", "queue"}}
+    moment = datetime.fromisoformat(str(line["timestamp"])).astimezone() if "timestamp" in line else None
+    return {**shown, "timestamp": f"{moment:%H:%M:%S}"} if moment else shown
 
 
 def _adopt_libraries(shared: list[Processor], finish: list[Processor], stream: TextIO) -> None:

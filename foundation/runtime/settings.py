@@ -6,7 +6,7 @@ docs/settings.md lists them all; a test keeps it complete.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -36,7 +36,7 @@ from foundation.runtime.problems import explained
 from foundation.runtime.sources import CONFIG_VARIABLE, PREFIX
 from schemas.values import Line, SiteType
 
-__all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "known", "load", "origins", "variables"]
+__all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]
 
 
 def _cron(expression: str) -> str:
@@ -361,25 +361,35 @@ class Settings(Section):
         return name
 
 
-def load(path: Path | None = None) -> Settings:
+def load(path: Path | None = None, *, environment: bool = True) -> Settings:
     """Read the settings. Raises ConfigurationError that names each wrong setting, where it stands and what to do."""
-    names = known()
-    found = sources.read(path, names)
+    return _validated(sources.read(path, known(), environment))
+
+
+def chosen(allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What the environment says of the settings that match these patterns, by their dotted names; and the names of
+    the variables that say anything else. Raises ConfigurationError for values that are wrong."""
+    found, others = sources.read_only(allowed, known())
+    _validated(found)
+    return {variable.setting: variable.value for variable in found.variables}, others
+
+
+def origins(path: Path | None = None, *, environment: bool = True) -> dict[str, str]:
+    """Where each setting that is given comes from, by its dotted name: a variable's name, or the file.
+    What is not in it has its default."""
+    found = sources.read(path, known(), environment)
+    given = dict.fromkeys(sources.leaves(found.document), str(found.place))
+    return given | {variable.setting: variable.name for variable in found.variables}
+
+
+def _validated(found: sources.Sources) -> Settings:
     try:
         settings = Settings.model_validate(found.merged())
     except ValidationError as error:
-        raise ConfigurationError(explained(found, names, error)) from None
+        raise ConfigurationError(explained(found, known(), error)) from None
     if found.unknown or found.problems:
-        raise ConfigurationError(explained(found, names, None))
+        raise ConfigurationError(explained(found, known(), None))
     return settings
-
-
-def origins(path: Path | None = None) -> dict[str, str]:
-    """Where each setting that is given comes from, by its dotted name: a variable's name, or the file.
-    What is not in it has its default."""
-    found = sources.read(path, known())
-    given = dict.fromkeys(sources.leaves(found.document), str(found.place))
-    return given | {variable.setting: variable.name for variable in found.variables}
 
 
 def variables() -> dict[str, str]:

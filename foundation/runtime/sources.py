@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -70,13 +71,25 @@ class Sources:
         return tree
 
 
-def read(path: Path | None, known: Known) -> Sources:
+def read(path: Path | None, known: Known, environment: bool = True) -> Sources:
     """What is given now. Raises ConfigurationError if the file can't be used at all."""
     place = settings_file(path)
     text = _settings_text(place) if place else ""
     document = _given(_parsed(text, place), known) if place else {}
-    variables, unknown, problems = _variables(known, document)
+    variables, unknown, problems = _variables(own_variables() if environment else {}, known, document)
     return Sources(place, document, text, variables, unknown, problems)
+
+
+def read_only(allowed: Sequence[str], known: Known) -> tuple[Sources, list[str]]:
+    """What the environment says of the settings that match these patterns, and the other variables' names."""
+    ours, others = {}, []
+    for name, value in own_variables().items():
+        setting = setting_of(name, known) or setting_of(re.sub("_FILE$", "", name, flags=re.IGNORECASE), known) or ""
+        if any(fnmatchcase(setting, pattern) for pattern in allowed):
+            ours[name] = value
+        else:
+            others.append(name)
+    return Sources(None, {}, "", *_variables(ours, known, {})), sorted(others)
 
 
 def settings_file(path: Path | None = None) -> Path | None:
@@ -199,10 +212,12 @@ def _listed(text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _variables(known: Known, document: Mapping[str, Any]) -> tuple[list[Variable], list[str], list[str]]:
+def _variables(
+    ours: Mapping[str, str], known: Known, document: Mapping[str, Any]
+) -> tuple[list[Variable], list[str], list[str]]:
     found: dict[str, Variable] = {}
     unknown, problems = [], []
-    for name, text in sorted(own_variables().items()):
+    for name, text in sorted(ours.items()):
         bare = name[: -len("_FILE")] if name.upper().endswith("_FILE") else name
         by_file = bare != name and setting_of(bare, known) is not None
         variable = bare if by_file else name

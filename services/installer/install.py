@@ -241,10 +241,10 @@ class Installing:
 
 @contextmanager
 def _step(name: str) -> Iterator[None]:
-    _log.info("install.step", step=name)
+    _log.debug("install.step", step=name)
     began = perf_counter()
     yield
-    _log.info("install.step_done", step=name, duration_seconds=round(perf_counter() - began, 3))
+    _log.debug("install.step_done", step=name, duration_seconds=round(perf_counter() - began, 3))
 
 
 def _completed(install: Install, site: InstalledSite, seconds: float) -> InstallCompleted:

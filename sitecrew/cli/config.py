@@ -32,7 +32,6 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show every setting, its value, and where that comes from."""
-    from foundation.runtime.settings import origins
     from sitecrew.cli import screen, session
     from sitecrew.cli.tables import Table
 
@@ -42,7 +41,7 @@ def show(
         screen.raw(skeleton())
         return
     values = dict(flat(session.settings_of(ctx), ""))
-    given = origins(ctx.obj)
+    given = session.origins_of(ctx)
     if json:
         screen.document({name: {"value": value, "from": given.get(name, _DEFAULT)} for name, value in values.items()})
         return

@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from foundation.broker.topology import INTAKE_ORDERS
 from foundation.errors import StoreUnreachable
 from foundation.runtime.clock import utc_now
-from foundation.runtime.settings import Settings, load
+from foundation.runtime.settings import Settings, load, origins
 from foundation.store import Store
 from sitecrew.cli import screen
+from sitecrew.cli.beside import running_stack
 
 if TYPE_CHECKING:
     from foundation.broker.rabbit import RabbitBroker
@@ -28,7 +29,16 @@ def now() -> datetime:
 
 def settings_of(ctx: typer.Context) -> Settings:
     """The settings, from `--config` or where else they are. Raises ConfigurationError."""
+    if beside := running_stack(ctx.obj):
+        screen.note(f"with the settings of what runs here, {beside}")
+        return load(beside, environment=False)
     return load(ctx.obj)
+
+
+def origins_of(ctx: typer.Context) -> dict[str, str]:
+    """Where each of these settings comes from, by its dotted name."""
+    beside = running_stack(ctx.obj)
+    return origins(beside, environment=False) if beside else origins(ctx.obj)
 
 
 def broker_of(settings: Settings, name: str) -> "RabbitBroker":

@@ -1,13 +1,16 @@
 """`sitecrew up`: everything on one machine."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sitecrew.cli.help import examples, noun
+from sitecrew.cli.help import examples, known, noun
 
 app = noun()
+
+_SITES = ("wordpress", "static")
 
 
 @app.command(
@@ -18,6 +21,7 @@ app = noun()
     )
 )
 def up(
+    ctx: typer.Context,
     directory: Annotated[Path, typer.Option(metavar="DIR", help="Where all of it lives.")] = Path("var/up"),
     site: Annotated[list[str] | None, typer.Option(metavar="TYPE", help="wordpress or static; repeatable.")] = None,
     settle: Annotated[
@@ -26,6 +30,20 @@ def up(
     every: Annotated[str | None, typer.Option(metavar="CRON", help="When batches start.")] = None,
 ) -> None:
     """Run broker, database, web server, mail catcher and the services until Ctrl-C."""
+    sites = tuple(known(ctx, site or _SITES, _SITES, "--site"))
+    servers = "RabbitMQ, MariaDB, PHP" if "wordpress" in sites else "RabbitMQ, a web server"
+    typer.echo(f"starting {servers}, a mail catcher and the services in {directory} ...", err=True)
+    require_demo()
     from sitecrew.up import up as run_up
 
-    run_up(directory=directory, sites=tuple(site or ("wordpress", "static")), settle=settle, every=every)
+    raise typer.Exit(run_up(directory=directory, sites=sites, settle=settle, every=every))
+
+
+def require_demo() -> None:
+    """Raises ConfigurationError if what a stack on one machine needs is not installed."""
+    from foundation.errors import ConfigurationError
+
+    if find_spec("aiosmtpd") is None:
+        raise ConfigurationError(
+            "this needs the extra `demo`, which production does without: pip install 'sitecrew[demo]'"
+        )

@@ -14,22 +14,34 @@ _PAUSE = 0.05
 
 
 @contextmanager
-def claimed(path: Path) -> Iterator[int]:
+def claimed(path: Path, patience: float | None = None) -> Iterator[int]:
     """A descriptor that holds a lock on the file, to be inherited: the lock lasts as long as anybody has it open.
 
-    Raises `Refused` if somebody else holds it and does not let go within 5 s.
+    Raises `Refused` if somebody else holds it and does not let go within so many seconds (None: 5).
     """
     with path.open("a") as file:
         claim = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10)  # shells use the numbers below 10 as they like
     try:
-        _lock(claim, path)
+        _lock(claim, path, _PATIENCE if patience is None else patience)
         yield claim
     finally:
         os.close(claim)
 
 
-def _lock(claim: int, path: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def is_claimed(path: Path) -> bool:
+    """Whether somebody holds the lock just now. Makes no file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock(claim: int, path: Path, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,22 +1,23 @@
 """Children that belong together."""
 
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from sitecrew.stack.processes import Child, Command, OnLine, first_ended, ignore
 
 
 class Crew:
-    """Children started one after the other and stopped in reverse order, also when an exception passes."""
+    """Children started one after the other and stopped side by side, also when an exception passes."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
-        self._stack = ExitStack()
 
     def start(self, command: Command, on_line: OnLine = ignore) -> Child:
         """Starts one more child."""
-        child = self._stack.enter_context(Child(command, on_line))
+        child = Child(command, on_line)
         self.children.append(child)
+        child.start()
         return child
 
     def first_ended(self, seconds: float | None = None) -> Child | None:
@@ -27,4 +28,24 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        side_by_side([child.stop for child in self.children])
+
+
+def side_by_side(jobs: Sequence[Callable[[], object]]) -> None:
+    """Does all of it at once, and raises the first error when everything has ended. An interrupt does not wait."""
+    errors: list[Exception] = []
+
+    def guarded(job: Callable[[], object]) -> None:
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(job,), daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.2)  # a signal is seen only when the main thread comes round
+    if errors:
+        raise errors[0]

@@ -5,7 +5,6 @@ import pwd
 import secrets
 import shutil
 import socket
-import subprocess
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +12,7 @@ from foundation.errors import ConfigurationError, SitecrewError
 from sitecrew.stack.processes import PATH, Child, Command
 
 _LONGEST_SOCKET = 107  # bytes; sun_path in unix(7)
+_INSTALL_SECONDS = 120.0
 _REACHABLE = 0o711  # sites that run as users of their own must reach the socket
 
 _SETTINGS = (
@@ -46,6 +46,12 @@ class PrivateMariaDB:
         self._install = _program("mariadb-install-db", "mysql_install_db")
         self.socket = _socket(self.directory)
         self._child = Child(self._command())
+        self._first: Child | None = None
+
+    @property
+    def child(self) -> Child:
+        """Its process, for whoever watches over it."""
+        return self._child
 
     @property
     def pid(self) -> int:
@@ -71,12 +77,16 @@ class PrivateMariaDB:
 
     def stop(self) -> None:
         """Shuts the server down, with force if that takes too long."""
+        if self._first is not None:
+            self._first.kill()
         self._child.stop()
         if self.socket.parent != self.directory:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def kill(self) -> None:
         """Kills the server (SIGKILL): it writes nothing more."""
+        if self._first is not None:
+            self._first.kill()
         self._child.kill()
 
     def __enter__(self) -> Self:
@@ -114,8 +124,20 @@ class PrivateMariaDB:
         if data.exists():
             return
         shutil.rmtree(fresh, ignore_errors=True)
-        done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
-            (
+        self._first = Child(self._install_command(fresh))
+        self._first.start()
+        code = self._first.wait(_INSTALL_SECONDS)
+        self._first.kill()
+        if code != 0:
+            said = self._first.last_words()
+            message = f"MariaDB's data could not be made in {fresh}: is the disk full? It said:\n{said}"
+            raise SitecrewError(message)
+        fresh.rename(data)
+
+    def _install_command(self, fresh: Path) -> Command:
+        return Command(
+            name="mariadb-install-db",
+            argv=(
                 self._install,
                 "--no-defaults",
                 f"--datadir={fresh}",
@@ -128,18 +150,9 @@ class PrivateMariaDB:
                 *_SETTINGS,
                 *_as_root(),
             ),
-            env={"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.directory)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
+            environment={"PATH": PATH, "LANG": "C.UTF-8", "HOME": str(self.directory)},
+            log=self.directory / "install.log",
         )
-        if done.returncode != 0:
-            message = f"MariaDB's data could not be made in {fresh}: is the disk full? It said:\n{done.stdout[-2000:]}"
-            raise SitecrewError(message)
-        fresh.rename(data)
 
 
 def greeting(path: Path) -> str | None:

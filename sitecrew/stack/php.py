@@ -37,6 +37,11 @@ class PhpWeb:
         )
 
     @property
+    def child(self) -> Child:
+        """Its process, for whoever watches over it."""
+        return self._child
+
+    @property
     def running(self) -> bool:
         """Whether the server's first process lives."""
         return self._child.running
@@ -55,6 +60,10 @@ class PhpWeb:
     def stop(self) -> None:
         """Ends the server and its workers, which do not end with it by themselves."""
         self._child.stop()
+
+    def kill(self) -> None:
+        """Kills the server and its workers."""
+        self._child.kill()
 
     def __enter__(self) -> Self:
         self.start()

@@ -97,6 +97,11 @@ class Child:
         """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def fell(self) -> bool:
+        """Whether it has ended by itself, not because we stopped or killed it."""
+        return self._process is not None and not self._let_go() and self._process.poll() is not None
+
     def poll(self) -> int | None:
         """The exit code (negative: the signal that ended it), None while it runs."""
         return self._started().poll()
@@ -138,12 +143,12 @@ class Child:
 
     def kill(self) -> None:
         """Kills the whole group at once and waits until it is gone."""
-        if self._process is None or self._process.stdin is None or self._process.stdin.closed:
+        if self._process is None or self._let_go():
             return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._process.stdin.close()
+        self._leash(self._process).close()
         if self._reader is not None:
             self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # longer only when a strayed descendant keeps our pipe
 
@@ -171,6 +176,15 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _let_go(self) -> bool:
+        return self._process is None or self._leash(self._process).closed
+
+    @staticmethod
+    def _leash(process: subprocess.Popen[bytes]) -> IO[bytes]:
+        if process.stdin is None:
+            raise ValueError("it has been started without a leash")
+        return process.stdin
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -70,6 +70,11 @@ class PrivateRabbit:
         return f"amqp://{_USER}:{self._password}@127.0.0.1:{self.port}/%2F"
 
     @property
+    def child(self) -> Child:
+        """Its process, for whoever watches over it."""
+        return self._child
+
+    @property
     def pid(self) -> int:
         """Of the node's process, which leads its process group."""
         return self._child.pid

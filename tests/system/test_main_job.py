@@ -154,6 +154,17 @@ class TestTicking:
         crew.until("mail.sent", order)
         assert crew.logs_in(order)
 
+    def test_a_database_that_dies_is_started_again_and_leaves_no_zombie(self, crew: Watched) -> None:
+        database = crew.running.database
+        assert database is not None
+        killed = database.pid
+        os.kill(killed, signal.SIGKILL)
+        order = crew.order()
+        crew.until("mail.sent", order)
+        assert crew.logs_in(order)
+        assert database.pid != killed
+        assert not Path(f"/proc/{killed}").exists()
+
     def test_what_is_no_order_is_parked_with_the_field_and_intake_goes_on(self, crew: Watched) -> None:
         good = {"specversion": "1.0", "id": "x", "source": "/t", "type": "sitecrew.order.placed.v1"}
         bad = {

@@ -1,0 +1,23 @@
+"""Being told to end, while much is being started or runs."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def interrupt_on_signals() -> None:
+    """The first SIGTERM or Ctrl-C raises KeyboardInterrupt in the main thread, so that everything is stopped in order.
+    The second ends us at once, and all children with us: that is what their leash is for."""
+    told: list[int] = []
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if told:
+            sys.stderr.write("killed, and everything with it\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
+        told.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
