@@ -34,7 +34,7 @@ from foundation.runtime import sources
 from foundation.runtime.clock import utc_now
 from foundation.runtime.problems import explained
 from foundation.runtime.sources import CONFIG_VARIABLE, PREFIX
-from schemas.values import Line, SiteType
+from schemas.values import Domain, Line, Locale, SiteType
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]
 
@@ -181,11 +181,6 @@ class Smtp(Section):
     deadline_seconds: Seconds = Field(240, description="patience with a slow server, for a whole letter")
     letters_per_connection: Count = Field(50, description="letters that one connection takes; 1: each has its own")
 
-    @field_validator("username", "password", "helo", "ca_file", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return None if value == "" else value
-
 
 class Mailer(Section):
     store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
@@ -195,6 +190,13 @@ class Mailer(Section):
     brand: str = Field("Your hosting team", description="name of the hosting company in the letters")
     support: str | None = Field(None, description="address or URL that the letter gives for help")
     templates: Path | None = Field(None, description="folder with templates that replace ours")
+    locale: Locale = Field("en", description="language of letters to customers whose orders name none")
+    nameservers: tuple[Domain, ...] = Field(
+        (), description="nameservers of yours that the letter offers customers for their domains"
+    )
+    dns_records: bool = Field(
+        True, description="the letter names the DNS records that lead to the site; false: you set them yourself"
+    )
     capacity: Count = Field(50, description="letters in hand at a time")
     threads: Count = Field(4, description="letters sent at a time")
     max_attempts: Count = Field(8, description="attempts before a letter fails for good")

@@ -11,7 +11,7 @@ from foundation.runtime.service import Loop, Service, serve
 from foundation.runtime.settings import Mailer, Settings, load
 from services.mailer import mails
 from services.mailer.addresses import domain_of, sender_of
-from services.mailer.letters import Letters
+from services.mailer.letters import letters_of
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
 from services.mailer.welcome import Welcoming
@@ -24,7 +24,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop]:
     own = settings.mailer
-    letters = Letters(own.templates, own.sender, own.brand, own.support)
+    letters = letters_of(own)
     smtp = smtp_of(own)
     welcoming = Welcoming(settings, letters, smtp.send, opener, service.now)
     worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads)
@@ -45,7 +45,7 @@ def smtp_of(mailer: Mailer) -> Smtp:
         host=own.host,
         port=own.port,
         security=own.security,
-        username=own.username,
+        username=own.username or None,
         password=own.password.get_secret_value() if own.password else None,
         timeout=own.timeout_seconds,
         helo=own.helo,

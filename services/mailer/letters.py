@@ -1,187 +1,155 @@
-"""Turns what is known about a finished install into the welcome letter.
+"""Turns what is known about a finished install into the welcome letter, in the customer's language.
 
-Pure: templates are read once, when `Letters` is made; the same input gives the same bytes. Templates know the
-fields of `Welcome`, and `reinstalled`, `brand`, `support`, `support_link`, `dns_name` (the domain in ASCII) and
-`dns_type` (`A` or `AAAA`).
+Pure: templates are read once, when `Letters` is made; the same input gives the same bytes. docs/letters.md tells
+what templates know.
 """
 
 import hashlib
 import re
 import unicodedata
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import css_inline
 import idna
 
+from foundation.runtime.settings import Mailer
 from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
 from services.mailer.causes import CAUSES
+from services.mailer.content import UNPRINTABLE, PanelLogin, Welcome, sample
 from services.mailer.stationery import Stationery, broken
+
+__all__ = ["Letters", "PanelLogin", "Welcome", "letters_of", "sample"]
 
 # Python's own folding of a long display name drops its quotes: "A, b@evil.example, ..." would become further
 # recipients (seen on 3.11.7). Address headers are therefore written here, and never folded again.
 _POLICY = EmailPolicy(refold_source="none")
 
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_VERBATIM = ("url", "site_url", "login_url", "address", "domain", "username", "password")
-
-
-@dataclass(frozen=True)
-class PanelLogin:
-    """Access to the hosting account's control panel, in the clear."""
-
-    url: str
-    username: str
-    password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-
-@dataclass(frozen=True)
-class Welcome:
-    """What one welcome letter is made from. Passwords are in the clear here, and nowhere before.
-
-    Raises ValueError, naming the field and never its value, if a login or a URL cannot stand on one line, or a
-    URL is not an http(s) one. The names of people and things are not refused but cleaned when rendered.
-    """
-
-    install_id: str
-    order_id: str
-    generation: int
-    customer_name: str
-    customer_email: str
-    domain: str
-    site_type: str
-    application: str
-    """What was installed, as people call it: `WordPress`."""
-    site_url: str
-    address: str
-    """The server's external IP address, for the customer's DNS records."""
-    login_url: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    resends: int = 0
-    """How often staff had the letter sent again: another letter to mail programs, which hide what they know."""
-    temporary: bool = False
-    """`site_url` is the server's temporary address, because the domain may not point here yet."""
-    control_panel: PanelLogin | None = None
-
-    def __post_init__(self) -> None:
-        _check(self)
-
-    @property
-    def name(self) -> str:
-        """What no other letter is called."""
-        return f"{self.install_id}.{self.resends}" if self.resends else self.install_id
-
-    @property
-    def reinstalled(self) -> bool:
-        """This letter is about a further install of the same order."""
-        return self.generation > 1
+_ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+"""Billing systems hand out names as they stand in their web pages: `M&uuml;ller`."""
 
 
 class Letters:
     """The letters of one hosting company.
 
     `templates` is the operator's directory (see `Stationery`), `sender` is `Name <addr>`, `brand` the company's
-    name, `support` an e-mail address or a URL. Raises ConfigurationError for a sender or a directory that cannot
-    be used, and Failed (`template_broken`) for a template that cannot be read.
+    name, `support` an e-mail address or a URL, `locale` the language of letters to customers of no known one, and
+    `nameservers` those that a customer may have his domain use. Raises ConfigurationError for a sender or a
+    directory that cannot be used, and Failed (`template_broken`) for a template that cannot be read.
     """
 
-    def __init__(self, templates: Path | None, sender: str, brand: str, support: str | None = None) -> None:
+    def __init__(
+        self,
+        templates: Path | None,
+        sender: str,
+        brand: str,
+        support: str | None = None,
+        locale: str = "en",
+        nameservers: Sequence[str] = (),
+    ) -> None:
         name, self._sender = sender_of(sender)
         self._brand = _clean(brand)
         self._from = _mailbox("From", _clean(name) or self._brand, self._sender)
         self._support = _clean(support or "")
+        self._locale = locale
+        self._nameservers = list(nameservers)
         self._stationery = Stationery(templates)
         self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+
+    @property
+    def languages(self) -> list[str]:
+        """Those that there are templates for, besides the ones without a language."""
+        return self._stationery.languages("welcome")
 
     def render(self, welcome: Welcome, date: datetime) -> EmailMessage:
         """The letter, dated `date` (timezone-aware). Raises Failed: `template_broken` (configuration), or
         `recipient_refused` (permanent) if the customer's address is none."""
-        subject, text, html = self._parts(welcome)
+        wanted = [welcome.locale or self._locale, self._locale]
+        language = self._stationery.language("welcome", welcome.site_type, wanted)
+        values = self._values(welcome, language or self._unnamed(welcome.site_type), date)
+        subject, text = (self._part(part, welcome.site_type, language, values) for part in ("subject", "txt"))
+        html = self._html(welcome.site_type, language, values)
         recipient = _recipient(welcome.customer_email)
         message = EmailMessage(_POLICY.clone(utf8=not recipient.isascii()))
         message.set_raw("From", self._from)
-        message.set_raw("To", _mailbox("To", _clean(welcome.customer_name), recipient))
-        message["Subject"] = subject
+        message.set_raw("To", _mailbox("To", _name(welcome.customer_name), recipient))
+        message["Subject"] = _clean(subject)
         message["Date"] = date.astimezone(UTC)
         message["Message-ID"] = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(text, cte=_encoding(text))
-        message.add_alternative(html, subtype="html", cte=_encoding(html))
-        message.set_boundary("=_" + hashlib.sha256(f"{text}\0{html}".encode()).hexdigest()[:40])
+        _fill(message, re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n", html)
+        message["Content-Language"] = values["lang"]  # last: what begins with Content- moves into the first part
         return message
 
-    def _parts(self, welcome: Welcome) -> tuple[str, str, str]:
-        values = self._values(welcome)
-        subject, text, html = (
-            self._stationery.render("welcome", part, welcome.site_type, values) for part in ("subject", "txt", "html")
-        )
-        try:
-            styled = self._inliner.inline(html)
-        except ValueError:
-            file = self._stationery.file(self._stationery.name("welcome", "html", welcome.site_type))
-            raise broken(f"{file}: its style sheet cannot be understood") from None
-        return _clean(subject), re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n", styled
+    def _unnamed(self, site_type: str) -> str:
+        """The language of templates that name none: ours are English, the operator's are in his own."""
+        name = self._stationery.name("welcome", "txt", site_type)
+        return "en" if self._stationery.is_ours(name) else self._locale
 
-    def _values(self, welcome: Welcome) -> dict[str, Any]:
+    def _part(self, part: str, site_type: str, language: str, values: dict[str, Any]) -> str:
+        return self._stationery.render(self._stationery.name("welcome", part, site_type, language), values)
+
+    def _html(self, site_type: str, language: str, values: dict[str, Any]) -> str | None:
+        """None for a language that has a text only."""
+        if language and not self._stationery.has("welcome", "html", site_type, language):
+            return None
+        try:
+            return self._inliner.inline(self._part("html", site_type, language, values))
+        except ValueError:
+            file = self._stationery.file(self._stationery.name("welcome", "html", site_type, language))
+            raise broken(f"{file}: its style sheet cannot be understood") from None
+
+    def _values(self, welcome: Welcome, language: str, date: datetime) -> dict[str, Any]:
         """What templates know. Names are cleaned: none of them can begin a line of its own."""
         support = self._support
+        records = welcome.records
         return {entry.name: getattr(welcome, entry.name) for entry in fields(welcome)} | {
-            "customer_name": _clean(welcome.customer_name),
+            "customer_name": _name(welcome.customer_name),
             "application": _clean(welcome.application),
             "domain": _readable(welcome.domain),
             "reinstalled": welcome.reinstalled,
+            "records": records,
+            "nameservers": self._nameservers,
             "dns_name": welcome.domain,
             "dns_type": "AAAA" if ":" in welcome.address else "A",
+            "dns_first": bool(records or self._nameservers) and not welcome.temporary,
+            "lang": language.replace("_", "-"),
+            "date": date,
             "brand": self._brand,
             "support": support,
             "support_link": support if "://" in support or not support else f"mailto:{support}",
         }
 
 
-def sample() -> Welcome:
-    """An invented install that shows every part of the letter, for previews."""
-    return Welcome(
-        install_id="1042-g1",
-        order_id="1042",
-        generation=1,
-        customer_name="Alex Morgan",
-        customer_email="alex@customer.example",
-        domain="shop.example",
-        site_type="wordpress",
-        application="WordPress",
-        site_url="http://203.0.113.7/~shop/",
-        address="203.0.113.7",
-        login_url="http://203.0.113.7/~shop/wp-login.php",
-        username="alex",
-        password="only-a-sample-2Kf9",  # noqa: S106
-        temporary=True,
-        control_panel=PanelLogin("https://panel.host.example:2083/", "shop", "another-sample-x7Qd"),
-    )
+def letters_of(own: Mailer) -> Letters:
+    """Letters as the settings want them. Raises as `Letters` does."""
+    return Letters(own.templates, own.sender, own.brand, own.support, own.locale, own.nameservers)
 
 
-def _check(login: Welcome | PanelLogin) -> None:
-    for name in _VERBATIM:
-        value = getattr(login, name, None)
-        if value is not None and any(unicodedata.category(letter) in _UNPRINTABLE for letter in value):
-            raise ValueError(f"{name} must be one line without control characters")
-        if value is not None and name.endswith("url") and not value.startswith(("http://", "https://")):
-            raise ValueError(f"{name} must begin with http:// or https://")
+def _fill(message: EmailMessage, text: str, html: str | None) -> None:
+    message.set_content(text, cte=_encoding(text))
+    if html is not None:
+        message.add_alternative(html, subtype="html", cte=_encoding(html))
+        message.set_boundary("=_" + hashlib.sha256(f"{text}\0{html}".encode()).hexdigest()[:40])
 
 
 def _clean(text: str) -> str:
     """One line: no line ends, no control characters, nothing that turns the direction of the writing around it."""
-    printable = (" " if unicodedata.category(letter) in _UNPRINTABLE else letter for letter in text)
+    printable = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text)
     return " ".join("".join(letter for letter in printable if letter not in _BIDI_CONTROLS).split())
+
+
+def _name(text: str) -> str:
+    """A person's name, as people write it."""
+    return _clean(_ENTITY.sub(lambda entity: unescape(entity[0]), text))
 
 
 def _readable(domain: str) -> str:

@@ -1,7 +1,8 @@
 """The templates that letters are written on: ours, the operator's before them, and what is said when one is broken."""
 
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ class Stationery:
     """All templates, read and compiled once. Rendering opens nothing.
 
     A file in the operator's `directory` goes before ours of the same name, and may extend it under the name
-    `sitecrew/<name>`. `welcome.<site_type>.txt.j2` goes before `welcome.txt.j2`; so for `html` and `subject`.
+    `sitecrew/<name>`. For a letter in a language, `welcome.<site_type>.<language>.txt.j2` goes before
+    `welcome.<language>.txt.j2`; without one, `welcome.<site_type>.txt.j2` before `welcome.txt.j2`. So for `html` and
+    `subject`.
 
     Raises ConfigurationError if there is no such directory, and Failed (`template_broken`, configuration) for a
     template that cannot be read.
@@ -32,9 +35,19 @@ class Stationery:
         for template in self._sources:
             self._compiled(template)
 
-    def render(self, letter: str, part: str, site_type: str, values: Mapping[str, Any]) -> str:
-        """One part (`subject`, `txt`, `html`) of a letter. Raises Failed (`template_broken`)."""
-        name = self.name(letter, part, site_type)
+    def languages(self, letter: str) -> list[str]:
+        """Those that a text is there for."""
+        named = (re.fullmatch(rf"{letter}\.(?:.+\.)?([a-z]{{2,3}}(?:_\w+)*)\.txt\.j2", name) for name in self._sources)
+        return sorted({name[1] for name in named if name})
+
+    def language(self, letter: str, site_type: str, wanted: Sequence[str]) -> str:
+        """The first of these languages, or of those that they are kinds of (`de_AT` is a kind of `de`), that the
+        letter can be written in; empty if there is none."""
+        kinds = (kind for locale in wanted for kind in _widening(locale))
+        return next((kind for kind in kinds if self.has(letter, "txt", site_type, kind)), "")
+
+    def render(self, name: str, values: Mapping[str, Any]) -> str:
+        """The template's text. Raises Failed (`template_broken`)."""
         try:
             text = self._compiled(name).render(values)
         except Exception as error:  # noqa: BLE001 - a template can raise anything at all
@@ -43,10 +56,23 @@ class Stationery:
             raise broken(f"{self.file(name)} renders to nothing")
         return text
 
-    def name(self, letter: str, part: str, site_type: str) -> str:
-        """The template in charge of this part for this site type."""
-        special = f"{letter}.{site_type}.{part}.j2"
-        return special if special in self._sources else f"{letter}.{part}.j2"
+    def has(self, letter: str, part: str, site_type: str, language: str) -> bool:
+        """Whether this part can be written in this language."""
+        return any(name in self._sources for name in _names(letter, part, site_type, language))
+
+    def name(self, letter: str, part: str, site_type: str, language: str = "") -> str:
+        """The template in charge of this part (`subject`, `txt`, `html`). Raises Failed (`template_broken`) if there
+        is none in that language."""
+        names = _names(letter, part, site_type, language)
+        found = next((name for name in names if name in self._sources), None)
+        if found is None:
+            beside = self.file(self.name(letter, "txt", site_type, language))
+            raise broken(f"{beside} has no {names[-1]} beside it")
+        return found
+
+    def is_ours(self, name: str) -> bool:
+        """Whether the template of this name is not the operator's."""
+        return self.file(name).startswith(f"{_OURS}/")
 
     def file(self, name: str) -> str:
         """Where the template of this name was read from."""
@@ -67,6 +93,17 @@ class Stationery:
                 file, number = frame.f_code.co_filename, line
         source = "".join(lines[file][number - 1 : number]).strip()
         return broken(f"{file}, line {number}: {type(error).__name__} in: {source[:200]}")
+
+
+def _names(letter: str, part: str, site_type: str, language: str) -> tuple[str, str]:
+    kind = f"{language}." if language else ""
+    return f"{letter}.{site_type}.{kind}{part}.j2", f"{letter}.{kind}{part}.j2"
+
+
+def _widening(locale: str) -> Iterator[str]:
+    """`de_AT_formal`, `de_AT`, `de`."""
+    parts = locale.split("_")
+    yield from ("_".join(parts[:count]) for count in range(len(parts), 0, -1))
 
 
 def broken(detail: str) -> Failed:

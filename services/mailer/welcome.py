@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
-from foundation.errors import ConfigurationError
+from foundation.errors import ConfigurationError, Failed
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
@@ -23,6 +23,7 @@ from schemas.installs import InstallCompleted
 from schemas.mails import MailFailed, MailSent
 from schemas.values import Cause, CauseKind
 from services.mailer import mails
+from services.mailer.answers import without
 from services.mailer.causes import CAUSES
 from services.mailer.letters import Letters, PanelLogin, Welcome
 from services.mailer.mails import Mail, State
@@ -102,8 +103,13 @@ class Welcoming:
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
-        message = self._letters.render(self._letter(mail), self._now())
-        self._deliver(message)
+        welcome = self._letter(mail)
+        message = self._letters.render(welcome, self._now())
+        try:
+            self._deliver(message)
+        except Failed as failure:  # a filter may quote the line it dislikes, in whatever language
+            detail = without(welcome.secrets, failure.cause.detail)
+            raise Failed(failure.cause.model_copy(update={"detail": detail})) from None
         return str(message["Message-ID"])
 
     def _letter(self, mail: Mail) -> Welcome:
@@ -126,6 +132,9 @@ class Welcoming:
             password=self._opened(login.sealed_password) if login else None,
             address=account.address,
             temporary=site.address == "temporary",
+            locale=completed.site.locale,
+            dns=self._settings.mailer.dns_records,
+            www=getattr(site, "www", False),
             control_panel=self._panel(completed) if site.display_control_panel_login else None,
         )
 

@@ -1,7 +1,7 @@
 """What `sitecrew doctor` looks at: each check raises, or says what it found."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from schemas.values import CauseKind
 from services.installer.sites.registry import installer_of
 from services.mailer.__main__ import smtp_of
 from services.mailer.addresses import sender_of
-from services.mailer.letters import Letters, sample
+from services.mailer.letters import letters_of, sample
 from sitecrew.cli.stores import FOLDERS, url_of
 
 _PATIENCE = 5.0
@@ -141,6 +141,9 @@ def _smtp(settings: Settings) -> str:
 
 
 def _letter(settings: Settings) -> str:
-    own = settings.mailer
-    message = Letters(own.templates, own.sender, own.brand, own.support).render(sample(), utc_now())
-    return f"renders, from {message['From']}"
+    letters = letters_of(settings.mailer)
+    languages = [language for language in letters.languages if language not in settings.sites]
+    for site_type in settings.sites:
+        for locale in (None, *languages):
+            message = letters.render(replace(sample(), site_type=site_type, locale=locale), utc_now())
+    return f"renders, from {message['From']}, in {', '.join(dict.fromkeys([settings.mailer.locale, *languages]))}"

@@ -147,7 +147,7 @@ def preview(
     json: _Json = False,
 ) -> None:
     """Show the letter to an invented customer, from your templates."""
-    from services.mailer.letters import Letters
+    from services.mailer.letters import letters_of
     from sitecrew.cli import screen, session
 
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
@@ -155,7 +155,7 @@ def preview(
         raise typer.BadParameter("choose one of --text, --html, --eml and --json", ctx=ctx)
     settings = session.settings_of(ctx)
     own = settings.mailer
-    letters = Letters(own.templates, own.sender, own.brand, own.support)
+    letters = letters_of(own)
     message = letters.render(_sample(settings, site_type), datetime.now(UTC))
     parts = {form: message.get_body((kind,)) for form, kind in ((Form.TEXT, "plain"), (Form.HTML, "html"))}
     contents = {form: str(part.get_content()) if part else "" for form, part in parts.items()}

@@ -314,3 +314,171 @@ def test_a_support_page_is_linked_as_it_is_and_an_address_by_mail() -> None:
 def test_the_panel_login_is_held_to_the_same_rules() -> None:
     with pytest.raises(ValueError, match="password"):
         PanelLogin("https://panel.example/", "shop", "a\nb")
+
+
+# languages
+
+
+GERMAN = replace(sample(), locale="de_DE")
+AT_DOMAIN = replace(sample(), temporary=False, dns=True, site_url="http://shop.example/", login_url=None)
+
+
+def letters(directory: Path, **files: str) -> Letters:
+    """With templates of the operator's own: `welcome__fr__txt` is welcome.fr.txt.j2."""
+    for name, source in files.items():
+        (directory / f"{name.replace('__', '.')}.j2").write_text(source, "utf-8")
+    return Letters(directory, "hello@host.example", "Northwind")
+
+
+@pytest.mark.parametrize("locale", ["de", "de_DE", "de_AT", "de_DE_formal"])
+def test_a_german_customer_gets_a_german_letter(locale: str) -> None:
+    letter = LETTERS.render(replace(sample(), locale=locale), NOON)
+    text = part(letter, "plain")
+    assert received(letter)["Subject"] == "Ihre WordPress-Website shop.example ist eingerichtet"
+    assert text.startswith("Guten Tag Alex Morgan,\n\nwir haben WordPress für shop.example installiert.")
+    assert "Passwort: only-a-sample-2Kf9\n" in text
+    assert '<html lang="de' in part(letter, "html")
+    assert received(letter)["Content-Language"] == "de"
+
+
+def test_a_customer_of_another_language_gets_the_houses_own() -> None:
+    assert text_of(replace(sample(), locale="pt_BR")).startswith("Hello Alex")
+    german = Letters(None, "hello@host.example", "Northwind", locale="de")
+    assert part(german.render(replace(sample(), locale="pt_BR"), NOON), "plain").startswith("Guten Tag")
+    assert part(german.render(sample(), NOON), "plain").startswith("Guten Tag")
+    assert '<html lang="en">' in html_of(replace(sample(), locale="pt_BR"))
+
+
+@pytest.mark.parametrize(
+    "welcome",
+    [
+        GERMAN,
+        replace(GERMAN, generation=2),
+        replace(STATIC, locale="de"),
+        replace(STATIC, locale="de", generation=2, control_panel=None, temporary=False),
+        replace(AT_DOMAIN, locale="de", www=True),
+    ],
+)
+def test_the_german_letter_has_no_english_in_it_and_says_all_that_the_english_one_says(welcome: Welcome) -> None:
+    german = part(LETTERS.render(welcome, NOON), "plain") + part(LETTERS.render(welcome, NOON), "html")
+    for word in ("Your ", "Hello", "Username", "Password", "Control panel", "nameserver", "regards", "please", " you "):
+        assert word not in german
+    for value in (welcome.site_url, welcome.username or "", welcome.password or ""):
+        assert value in german
+    for record in welcome.records:
+        assert f"{record.name}    {record.type}    {record.value}" in german
+
+
+def test_operators_add_languages_by_templates(tmp_path: Path) -> None:
+    french = letters(
+        tmp_path,
+        welcome__fr__subject="Votre site {{ domain }}",
+        welcome__fr__txt="Bonjour {{ customer_name }}",
+        welcome__wordpress__fr__txt="Bonjour, voici WordPress",
+        welcome__fr_CA__txt="Allô",
+        welcome__fr_CA__subject="Allô",
+    )
+    by_locale = {
+        locale: part(french.render(replace(sample(), locale=locale), NOON), "plain").strip()
+        for locale in ("fr", "fr_BE", "fr_CA")
+    }
+    assert by_locale == {"fr": "Bonjour, voici WordPress", "fr_BE": "Bonjour, voici WordPress", "fr_CA": "Allô"}
+    static = french.render(replace(STATIC, locale="fr_FR"), NOON)
+    assert (part(static, "plain"), received(static)["Content-Language"]) == ("Bonjour Alex Morgan\n", "fr")
+    assert french.languages == ["de", "fr", "fr_CA"]
+
+
+def test_a_language_without_html_is_sent_as_text_and_never_mixed_with_another(tmp_path: Path) -> None:
+    letter = letters(tmp_path, welcome__fr__subject="Bonjour", welcome__fr__txt="Bonjour").render(
+        replace(sample(), locale="fr"), NOON
+    )
+    assert received(letter).get_content_type() == "text/plain"
+    assert "Hello" not in letter.as_string()
+
+
+def test_a_language_without_a_subject_is_broken_and_named(tmp_path: Path) -> None:
+    french = letters(tmp_path, welcome__fr__txt="Bonjour")
+    with pytest.raises(Failed) as caught:
+        french.render(replace(sample(), locale="fr"), NOON)
+    assert caught.value.cause.detail == f"{tmp_path}/welcome.fr.txt.j2 has no welcome.fr.subject.j2 beside it"
+
+
+def test_an_operators_own_default_is_in_the_houses_language(tmp_path: Path) -> None:
+    (tmp_path / "welcome.txt.j2").write_text("Hej {{ lang }}")
+    swedish = Letters(tmp_path, "hello@host.example", "Northwind", locale="sv_SE")
+    assert part(swedish.render(sample(), NOON), "plain") == "Hej sv-SE\n"
+
+
+def test_the_shipped_languages_can_be_built_upon(tmp_path: Path) -> None:
+    own = letters(
+        tmp_path,
+        welcome__de__html='{% extends "sitecrew/welcome.de.html.j2" %}{% block closing %}Servus{% endblock %}',
+        layout__html='{% extends "sitecrew/layout.html.j2" %}{% block foot %}Impressum{% endblock %}',
+    )
+    html = part(own.render(GERMAN, NOON), "html")
+    assert "Servus" in html
+    assert "Guten Tag" in html
+    assert "Kundenverwaltung" in html
+
+
+# where the domain leads to
+
+
+@pytest.mark.parametrize("locale", ["en", "de"])
+def test_a_site_at_its_domain_comes_with_the_records_and_does_not_say_that_it_runs_already(locale: str) -> None:
+    letter = LETTERS.render(replace(AT_DOMAIN, locale=locale), NOON)
+    text, html = part(letter, "plain"), part(letter, "html")
+    assert "     shop.example    A    203.0.113.7\n" in text
+    assert "203.0.113.7" in html
+    for claim in ("up and running", "ist ab sofort erreichbar"):
+        assert claim not in text + html
+    assert text.index("shop.example already leads" if locale == "en" else "Eines vorweg") < text.index("shop.example/")
+
+
+@pytest.mark.parametrize("locale", ["en", "de"])
+def test_www_is_spoken_of_only_where_it_is_linked(locale: str) -> None:
+    for welcome in (AT_DOMAIN, sample()):
+        letter = LETTERS.render(replace(welcome, locale=locale), NOON)
+        assert "www." not in part(letter, "plain") + part(letter, "html")
+        linked = LETTERS.render(replace(welcome, locale=locale, www=True), NOON)
+        assert "     www.shop.example    A    203.0.113.7\n" in part(linked, "plain")
+        assert "www.shop.example" in part(linked, "html")
+
+
+def test_where_the_house_runs_the_dns_the_letter_says_nothing_of_records_and_that_the_site_runs() -> None:
+    letter = LETTERS.render(replace(AT_DOMAIN, dns=False), NOON)
+    assert "203.0.113.7" not in part(letter, "plain") + part(letter, "html")
+    assert "up and running" in part(letter, "plain")
+
+
+@pytest.mark.parametrize("locale", ["en", "de"])
+@pytest.mark.parametrize("records", [True, False])
+def test_nameservers_of_the_house_stand_in_the_letter(locale: str, records: bool) -> None:
+    house = Letters(None, "us@host.example", "Us", nameservers=["ns1.host.example", "ns2.host.example"])
+    letter = house.render(replace(AT_DOMAIN, dns=records, locale=locale), NOON)
+    for kind in ("plain", "html"):
+        assert "ns1.host.example" in part(letter, kind)
+        assert "ns2.host.example" in part(letter, kind)
+        assert ("203.0.113.7" in part(letter, kind)) == records
+    assert "up and running" not in part(letter, "plain")
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("J&ouml;rg M&uuml;ller", "Jörg Müller"),
+        ("Smith &amp; Sons", "Smith & Sons"),
+        ("Smith & Sons", "Smith & Sons"),
+        ("AT&T; R&D", "AT&T; R&D"),
+        ("O&#039;Brien", "O'Brien"),
+        ("&#x4e;ora", "Nora"),
+        ("A&copyB", "A&copyB"),
+        ("A&#10;Bcc: x@evil.example", "A Bcc: x@evil.example"),
+        ("&lt;b&gt;Bob", "<b>Bob"),
+    ],
+)
+def test_a_name_as_it_stands_in_a_web_page_is_written_as_people_write_it(given: str, written: str) -> None:
+    welcome = replace(sample(), customer_name=given)
+    assert text_of(welcome).startswith(f"Hello {written},\n")
+    assert addressed_to(LETTERS.render(welcome, NOON)) == [(written, "alex@customer.example")]
+    assert "<b>Bob" not in html_of(welcome)
