@@ -62,6 +62,10 @@ class LogLine(BaseModel):
     node: str | None = None
     """Of the broker: host:port."""
 
+    producer: str | None = None
+    """Who places orders: the broker's user, or else the source of the events."""
+    per_minute: int | None = None
+    """How many orders a producer may place in a minute."""
     server: str | None = None
     """A hosting server by its name in the settings."""
     site_type: str | None = None

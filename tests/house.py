@@ -27,6 +27,7 @@ from foundation.broker.topology import (
     INSTALLER_MAILS,
     INSTALLER_NOW,
     INSTALLER_STAGED,
+    INTAKE_COMMANDS,
     INTAKE_INSTALLS,
     INTAKE_ORDERS,
     MAILER_COMMANDS,
@@ -109,6 +110,8 @@ class FakeServer:
     accounts: dict[str, AccountRequest] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
     """Which account each leads to."""
+    keeps_domains: bool = False
+    """Whether a second account can't have a domain."""
     failures: list[BaseException] = field(default_factory=list)
     calls: int = 0
 
@@ -121,7 +124,7 @@ class FakeServer:
             raise failure("username_taken", CauseKind.CONFLICT)
         self.accounts[request.username] = request
         holder = self.domains.setdefault(request.domain, request.username)
-        if holder != request.username:
+        if self.keeps_domains and holder != request.username:
             raise failure("domain_taken", CauseKind.CONFLICT)
         return Account(request.username, request.domain, adopted=known is not None)
 
@@ -250,6 +253,7 @@ class House:
         self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
         service.lane(INTAKE_ORDERS, self.orders.orders(), refused=refuse)
         service.lane(INTAKE_INSTALLS, self.orders.news())
+        service.lane(INTAKE_COMMANDS, self.orders.commands())
         return service
 
     def open_installer(self) -> Service:

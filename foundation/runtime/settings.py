@@ -134,6 +134,24 @@ class Programs(Section):
     output_kib: int = Field(256, ge=1, le=1_000_000, description="what it may print on each of stdout and stderr, KiB")
 
 
+class Domains(Section):
+    """Which domains are sold."""
+
+    reserved: list[str] = Field(
+        default_factory=list, description="names that nobody can order, nor any name below them; a list"
+    )
+    allow_nested: bool = Field(
+        False, description="sell names below or above another customer's domain, and below the host's own"
+    )
+
+
+class Limits(Section):
+    """How much one producer or customer may cause."""
+
+    orders_per_minute: Limit = Field(0, description="of one producer; what is more waits its turn. 0: no limit")
+    reinstalls_per_hour: Limit = Field(10, description="of one order, by its producer; more are rejected. 0: no limit")
+
+
 class Installer(Section):
     store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
     listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; off: nowhere")
@@ -311,6 +329,8 @@ class Settings(Section):
     installer: Installer = Installer()
     timer: Timer = Timer()
     mailer: Mailer = Mailer()
+    domains: Domains = Domains()
+    limits: Limits = Limits()
     sites: dict[SiteType, Site] = Field(default_factory=dict, validate_default=True)
     servers: dict[str, HostingServer] = Field(default_factory=dict, validate_default=True)
     default_server: str = Field(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from foundation.broker.topology import INTAKE_INSTALLS, INTAKE_ORDERS
+from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
 from foundation.runtime.service import Loop, Service, serve
@@ -22,10 +22,12 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
     intake = Intake(settings, servers_of(settings), sealer)
     orders = service.worker(INTAKE_ORDERS, intake.orders(), own.capacity, own.threads, refused=refuse)
     news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
+    commands = service.worker(INTAKE_COMMANDS, intake.commands(), own.capacity)
     service.count("orders", "Orders by state", accounts.counts)
     return (
         service.consume(orders, own.capacity),
         service.consume(news, own.capacity),
+        service.consume(commands, own.capacity),
         service.every(60, lambda: intake.announce_again(service.ledger)),
         service.every(10, lambda: intake.renew_leases(service.ledger)),
     )

@@ -2,11 +2,14 @@
 
 accepted -> created | failed ;  accepted | created | failed -> cancelled ;  failed -> accepted (again) ;
 cancelled -> created (the cancel came too late: the site is there)
+
+An order that is cancelled or failed, and never had a site, gives its domain back (`holds_domain`).
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from json import dumps
 from typing import Any
 
 from sqlalchemy import (
@@ -25,12 +28,13 @@ from sqlalchemy import (
     update,
 )
 
+from foundation.broker.sender import Sender
 from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
-from foundation.store.types import metadata
+from foundation.store.types import Bytewise, metadata
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, Customer
 from services.order_intake import states
@@ -42,18 +46,28 @@ orders = Table(
     "orders",
     metadata,
     Column("order_id", String(64), primary_key=True),
-    Column("digest", String(64), nullable=False),
+    Column("digest", String(80), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("user_id", String(255), nullable=False),
+    Column("producer", String(255), nullable=False),
+    Column("turn_at", Utc, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),
+    Column("domain_path", Bytewise(254), nullable=False),
+    Column("holds_domain", Boolean, nullable=False),
     Column("customer", Kept(Customer), nullable=False),
     Column("title", String(200), nullable=False),
+    Column("locale", String(32)),
+    Column("timezone", String(64)),
+    Column("permalinks", String(200)),
     Column("server", String(64), nullable=False),
     Column("username", String(16), nullable=False),
     Column("account", Kept(AccountRef)),
     Column("cause", Kept(Cause)),
     Column("tries", Integer, nullable=False),
     Column("tries_before", Integer, nullable=False),
+    Column("waits", Integer, nullable=False),
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("install_state", String(16), nullable=False),
@@ -66,6 +80,9 @@ orders = Table(
     Column("updated_at", Utc, nullable=False),
     UniqueConstraint("server", "username"),
     Index("ix_orders_announce_at", "announce_at"),
+    Index("ix_orders_domain_path", "domain_path"),
+    Index("ix_orders_domain", "domain"),
+    Index("ix_orders_producer_turn_at", "producer", "turn_at"),
 )
 
 _LEASE = timedelta(seconds=30)
@@ -73,6 +90,8 @@ _LEASE = timedelta(seconds=30)
 _PATIENCE = timedelta(minutes=10)
 """How long after it should have begun an install may be silent before it is announced again; doubles. Also how
 long after its lease an order may be without an account before it is woken."""
+_DIGEST = "2"
+"""The version of the digest; one of another version tells nothing."""
 _ANNOUNCEMENTS = 20
 """After so many, in about a week, the installer is taken to know the install."""
 
@@ -83,17 +102,28 @@ class Order:
 
     order_id: str
     digest: str
+    source: str
+    """Whose it is: the CloudEvents source that placed it."""
+    user_id: str
+    """And the broker's user, if the broker vouched for one."""
     state: OrderState
     site_type: str
     domain: str
+    holds_domain: bool
+    """Whether its account may have the domain at its server."""
     customer: Customer
     title: str
+    locale: str | None
+    timezone: str | None
+    permalinks: str | None
     server: str
     username: str
     account: AccountRef | None
     tries: int
     tries_before: int
     """Those that were used up before the order, having failed, was sent again."""
+    waits: int
+    """How often it was put off because there was no room."""
     lease_until: datetime
     generation: int
     install_state: str
@@ -103,16 +133,36 @@ class Order:
     cancel_reason: str | None
     trace: Trace
     """Of the event that ordered the newest install."""
+    created_at: datetime
 
     @property
     def tries_now(self) -> int:
         """How often it was claimed since it was sent, or sent again."""
         return self.tries - self.tries_before
 
+    @property
+    def gives_domain_back(self) -> bool:
+        """Whether the order will certainly have no site, and its account still holds the domain."""
+        over = self.generation == 0 or self.install_state == "cancelled"
+        ended = self.state == OrderState.FAILED or (self.state == OrderState.CANCELLED and over)
+        return ended and self.holds_domain and not self.has_site
+
+    def is_of(self, source: str, sender: Sender) -> bool:
+        """Whether it belongs to whoever says so: to the same source and, if the broker vouched for a user when it was
+        placed, to him alone. What we wake from our own rows speaks for itself."""
+        return sender.is_ourselves or (source == self.source and self.user_id in ("", sender.user_id))
+
 
 def digest(order: OrderPlaced) -> str:
-    """What tells the same order from another one with the same id."""
-    return sha256(order.model_dump_json().encode()).hexdigest()
+    """What tells the same order from another one with the same id. Fields that are not given do not count: those
+    that a later version adds change no earlier order."""
+    given = order.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return f"{_DIGEST}-{sha256(dumps(given, sort_keys=True).encode()).hexdigest()}"
+
+
+def path_of(domain: str) -> str:
+    """The domain from its top down, so that all names below it follow it: `example.shop.` for `shop.example`."""
+    return "".join(f"{label}." for label in reversed(domain.split(".")))
 
 
 def find(tx: Tx, order_id: str) -> Order | None:
@@ -121,11 +171,31 @@ def find(tx: Tx, order_id: str) -> Order | None:
     return _order(row) if row else None
 
 
-def accept(tx: Tx, placed: OrderPlaced, title: str, server: str, trace: Trace) -> Order | None:
-    """Write a new order down, with a username that nobody has, and claim it. None if the order is
+@dataclass(frozen=True)
+class Acceptance:
+    """What is settled about an order when it is accepted, and stays so."""
+
+    source: str
+    user_id: str
+    title: str
+    locale: str | None
+    timezone: str | None
+    permalinks: str | None
+    server: str
+    turn_at: datetime
+    """When its account may be created: at once, or as its producer's limit has it."""
+    trace: Trace
+
+    @property
+    def producer(self) -> str:
+        return self.user_id or self.source
+
+
+def accept(tx: Tx, placed: OrderPlaced, settled: Acceptance) -> Order | None:
+    """Write a new order down, with a username that nobody has, and claim it if it is its turn. None if the order is
     known already."""
     for number in range(100):
-        row = _new_row(tx, placed, title, server, candidate(placed.domain, placed.order_id, number), trace)
+        row = _new_row(tx, placed, settled, candidate(placed.domain, placed.order_id, number))
         if insert_new(tx.connection, orders, row):
             return _order(row)
         if find(tx, placed.order_id):
@@ -135,17 +205,31 @@ def accept(tx: Tx, placed: OrderPlaced, title: str, server: str, trace: Trace) -
 
 def take_over(tx: Tx, order: Order) -> Order | None:
     """Claim an order whose worker was lost, or that failed; None if another was faster."""
-    before = order.tries if order.state == OrderState.FAILED else order.tries_before
-    changes = {"tries": order.tries + 1, "tries_before": before, "cause": None, **_leased_until(tx.now + _LEASE)}
-    return _move(tx, order, OrderState.ACCEPTED, **changes)
+    failed = order.state == OrderState.FAILED
+    before, waits = (order.tries, 0) if failed else (order.tries_before, order.waits)
+    changes = {"tries": order.tries + 1, "tries_before": before, "waits": waits, "cause": None, "holds_domain": True}
+    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(tx.now + _LEASE))
+
+
+def claimed_for_release(tx: Tx, order: Order) -> Order | None:
+    """Claim an order that is to give its domain back, so that nobody creates its account meanwhile."""
+    return _move(tx, order, order.state, tries=order.tries + 1, **_leased_until(tx.now + _LEASE))
+
+
+def gave_domain_back(tx: Tx, order: Order) -> Order | None:
+    return _move(tx, order, order.state, holds_domain=False, lease_until=tx.now, announce_at=None)
+
+
+def kept_domain(tx: Tx, order: Order) -> Order | None:
+    """The server did not take the domain back: another look in a while."""
+    return _move(tx, order, order.state, **_leased_until(tx.now))
 
 
 def renew(tx: Tx, held: dict[str, int]) -> None:
     """Extend the leases of orders whose accounts are being created, given with their tries."""
     ours = or_(*[(orders.c.order_id == id) & (orders.c.tries == tries) for id, tries in held.items()])
-    tx.execute(
-        update(orders).where(orders.c.state == OrderState.ACCEPTED, ours).values(**_leased_until(tx.now + _LEASE))
-    )
+    at_work = orders.c.state != OrderState.CREATED
+    tx.execute(update(orders).where(at_work, ours).values(**_leased_until(tx.now + _LEASE)))
 
 
 def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
@@ -155,7 +239,7 @@ def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> O
 
 
 def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
-    return _move(tx, order, OrderState.FAILED, cause=cause, announce_at=None)
+    return _move(tx, order, OrderState.FAILED, cause=cause, **_leased_until(tx.now))
 
 
 def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
@@ -170,18 +254,39 @@ def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
     )
 
 
+def put_off(tx: Tx, order: Order, cause: Cause) -> Order | None:
+    """Left until there is room; the claim was no try."""
+    changes = {"tries_before": order.tries_before + 1, "waits": order.waits + 1, "cause": cause}
+    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(tx.now))
+
+
 def given_back(tx: Tx, order: Order) -> Order | None:
     """Left for another worker at once; the claim was no try."""
     before = order.tries_before + 1
-    return _move(tx, order, OrderState.ACCEPTED, tries_before=before, **_leased_until(tx.now))
+    return _move(tx, order, order.state, tries_before=before, **_leased_until(tx.now))
+
+
+def made_too_late(tx: Tx, order: Order) -> Order | None:
+    """The account was created for an order that has come to nothing meanwhile, and has the domain; the order, if that
+    is so."""
+    found = find(tx, order.order_id)
+    if found is None or found.state not in (OrderState.CANCELLED, OrderState.FAILED):
+        return None
+    return _move(tx, found, found.state, holds_domain=True, **_leased_until(tx.now))
 
 
 def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
     """The newest install is not wanted; nor is the order, unless it has a site already. The cancel is
     repeated until the install is over."""
     state = OrderState.CREATED if order.has_site else OrderState.CANCELLED
-    announced = _announced(tx.now, 0) if order.state == OrderState.CREATED else {"announce_at": None}
+    # The lease's end is for whoever creates the account just now: then the domain is to be given back.
+    again_at = order.lease_until + _PATIENCE if order.holds_domain else None
+    announced = _announced(tx.now, 0) if order.state == OrderState.CREATED else {"announce_at": again_at}
     return _move(tx, order, state, cancel_reason=reason, **announced)
+
+
+def amended(tx: Tx, order: Order, customer: Customer) -> Order | None:
+    return _move(tx, order, order.state, customer=customer)
 
 
 def next_generation(tx: Tx, order: Order, title: str, begins_at: datetime, trace: Trace) -> Order | None:
@@ -227,8 +332,18 @@ def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
         tx.execute(_HEARD_BUT_NOT_OVER, about)
 
 
+def heard_cancelled(tx: Tx, order_id: str, generation: int, reason: str) -> Order | None:
+    """As `heard`, of an install that was cancelled, by whomever; the order, if that was its newest."""
+    heard(tx, order_id, generation, "cancelled")
+    order = find(tx, order_id)
+    if order is None or order.generation != generation:
+        return None
+    again_at = tx.now + _PATIENCE if order.gives_domain_back else None
+    return _move(tx, order, order.state, cancel_reason=order.cancel_reason or reason, announce_at=again_at)
+
+
 def woken(tx: Tx, order: Order) -> OrderPlaced:
-    """An accepted order that no message moves any more, as it can be delivered once more."""
+    """An order that no message moves any more, as it can be delivered once more."""
     _move(tx, order, order.state, announce_at=tx.now + _PATIENCE)
     return OrderPlaced(
         order_id=order.order_id,
@@ -237,20 +352,39 @@ def woken(tx: Tx, order: Order) -> OrderPlaced:
         customer=order.customer,
         server=order.server,
         blog_name=order.title,
+        locale=order.locale,
+        timezone=order.timezone,
+        permalinks=order.permalinks,
     )
 
 
 def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
-    """Accepted orders that nobody is at work on, and others of whose install, or of its cancel, nothing was
-    heard in time; and how often that was announced."""
+    """Accepted orders that nobody is at work on, those whose domains were not given back, and others of whose install,
+    or of its cancel, nothing was heard in time; and how often that was announced."""
     due = (
         select(orders)
-        .where(orders.c.announce_at < tx.now, orders.c.state != OrderState.FAILED)
+        .where(orders.c.announce_at < tx.now)
         .order_by(orders.c.announce_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     return [(_order(row), row["announcements"]) for row in tx.execute(due).mappings()]
+
+
+def customers_around(tx: Tx, domain: str) -> list[Customer]:
+    """Whose orders hold a domain that is below or above this one."""
+    labels = domain.split(".")
+    above = [".".join(labels[number:]) for number in range(1, len(labels) - 1)]
+    path = path_of(domain)
+    below = (orders.c.domain_path > path) & (orders.c.domain_path < f"{path[:-1]}/")  # "/" follows "."
+    around = select(orders.c.customer).where(orders.c.holds_domain, or_(orders.c.domain.in_(above), below))
+    return list(tx.execute(around).scalars())
+
+
+def turn_before(tx: Tx, producer: str, number: int) -> datetime | None:
+    """When the producer's last order but `number` has, or had, its turn."""
+    turns = select(orders.c.turn_at).where(orders.c.producer == producer).order_by(orders.c.turn_at.desc())
+    return tx.execute(turns.offset(number).limit(1)).scalar()
 
 
 def counts(connection: Connection) -> dict[OrderState, int]:
@@ -268,28 +402,39 @@ def candidate(domain: str, order_id: str, number: int) -> str:
     return stem + ending
 
 
-def _new_row(tx: Tx, placed: OrderPlaced, title: str, server: str, username: str, trace: Trace) -> dict[str, Any]:
+def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) -> dict[str, Any]:
+    its_turn = settled.turn_at <= tx.now
     return {
         "order_id": placed.order_id,
         "digest": digest(placed),
+        "source": settled.source,
+        "user_id": settled.user_id,
+        "producer": settled.producer,
+        "turn_at": settled.turn_at,
         "state": OrderState.ACCEPTED,
         "site_type": placed.site_type,
         "domain": placed.domain,
+        "domain_path": path_of(placed.domain),
+        "holds_domain": True,
         "customer": placed.customer,
-        "title": title,
-        "server": server,
+        "title": settled.title,
+        "locale": settled.locale,
+        "timezone": settled.timezone,
+        "permalinks": settled.permalinks,
+        "server": settled.server,
         "username": username,
         "account": None,
         "cause": None,
-        "tries": 1,
+        "tries": 1 if its_turn else 0,
         "tries_before": 0,
+        "waits": 0,
         "generation": 0,
         "install_state": "",
         "has_site": False,
         "cancel_reason": None,
         "announcements": 0,
-        "trace": trace,
-        **_leased_until(tx.now + _LEASE),
+        "trace": settled.trace,
+        **_leased_until(tx.now + _LEASE if its_turn else settled.turn_at),
         "created_at": tx.now,
         "updated_at": tx.now,
     }
@@ -323,24 +468,8 @@ def _move(tx: Tx, order: Order, state: OrderState, **changes: Any) -> Order | No
     return replace(order, state=state, **kept) if changed else None
 
 
+_FIELDS = tuple(Order.__dataclass_fields__)
+
+
 def _order(row: Any) -> Order:
-    return Order(
-        order_id=row["order_id"],
-        digest=row["digest"],
-        state=OrderState(row["state"]),
-        site_type=row["site_type"],
-        domain=row["domain"],
-        customer=row["customer"],
-        title=row["title"],
-        server=row["server"],
-        username=row["username"],
-        account=row["account"],
-        tries=row["tries"],
-        tries_before=row["tries_before"],
-        lease_until=row["lease_until"],
-        generation=row["generation"],
-        install_state=row["install_state"],
-        has_site=row["has_site"],
-        cancel_reason=row["cancel_reason"],
-        trace=row["trace"],
-    )
+    return Order(**{name: row[name] for name in _FIELDS} | {"state": OrderState(row["state"])})

@@ -1,44 +1,48 @@
 """What order intake does with orders: create the account at once, stage the install."""
 
+import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
+from datetime import timedelta
+from functools import lru_cache, partial
+from zoneinfo import available_timezones
 
 import structlog
 
-from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
 from foundation.runtime.claims import Claims
+from foundation.runtime.description import Description
 from foundation.runtime.sealing import Sealer
-from foundation.runtime.settings import Settings, Site
-from foundation.runtime.tracing import Origin, trace_of
+from foundation.runtime.settings import Settings
+from foundation.runtime.tracing import trace_of
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
-from schemas.accounts import AccountCreated, AccountFailed
+from foundation.store.alone import alone
+from schemas.accounts import AccountFailed
 from schemas.envelope import Event
-from schemas.installs import (
-    InstallCancel,
-    InstallCancelled,
-    InstallCompleted,
-    InstallFailed,
-    InstallStaged,
-    InstallStarted,
-    SiteSpec,
-)
-from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested
+from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, InstallStarted
+from schemas.orders import FieldError, OrderCancelled, OrderKnown, OrderPlaced, OrderReinstallRequested
+from schemas.services import ServiceDescribe
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
-from services.order_intake import accounts, rejections
-from services.order_intake.accounts import Order, OrderState
+from services.order_intake import accounts, limits
+from services.order_intake.accounts import Acceptance, Order, OrderState
+from services.order_intake.causes import INTAKE
+from services.order_intake.changes import Changes
+from services.order_intake.names import Names
+from services.order_intake.rejections import reject, reject_order_id
+from services.order_intake.staging import Staging
 
 MAX_TRIES = 6
+MAX_WAITS = 150
+"""How often an order waits for room: for about a day."""
 _PAUSE = timedelta(seconds=10)
 """Before the first new try; doubles."""
-_FRESH = timedelta(minutes=10)
-"""How long an event may wait for one that should have come before it."""
+_LONGEST_PAUSE = timedelta(minutes=10)
 _LONGEST = 3600.0
 """Seconds after which the creation of an account hangs. It may wait behind many others."""
+_LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
+_INSTALL_STATES = {"": "staged", "installing": "started"}
+"""How the contract calls what was last heard of an install; the others are called the same."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,11 +54,23 @@ class Intake:
         self._settings = settings
         self._servers = servers
         self._sealer = sealer
+        self._names = Names(settings)
+        self._staging = Staging(settings, servers)
         self._claims = Claims(_LONGEST)
+        self._description = Description(
+            "order-intake", lambda: {"max_attempts": MAX_TRIES, "site_types": tuple(settings.sites)}
+        )
+        self._changes = Changes(self._staging, settings.limits.reinstalls_per_hour)
+        self.reinstall, self.cancel = self._changes.reinstall, self._changes.cancel
+        self.announce_again = self._staging.announce_again
 
     def orders(self) -> Handlers:
         """What producers send."""
         return {OrderPlaced: self.place, OrderReinstallRequested: self.reinstall, OrderCancelled: self.cancel}
+
+    def commands(self) -> Handlers:
+        """What staff ask of any order."""
+        return {**self._changes.by_staff(), ServiceDescribe: self._description.answer}
 
     def news(self) -> Handlers:
         """What the installer says of the installs that we staged."""
@@ -62,38 +78,68 @@ class Intake:
             InstallStarted: partial(self.hear, "installing"),
             InstallCompleted: partial(self.hear, "installed"),
             InstallFailed: partial(self.hear, "failed"),
-            InstallCancelled: partial(self.hear, "cancelled"),
+            InstallCancelled: self.hear_cancelled,
         }
 
     def place(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
         """A new order: claim it and create its account. The same order again changes nothing; another
         one under its id is rejected."""
-        placed = event.data
-        errors = self._errors(placed)
-        if errors and accounts.find(tx, placed.order_id) is None:
-            return rejections.reject(tx, event, "invalid_order", errors)
-        # What is sold now decides about new orders, not about those that we have.
-        order = None if errors else self._accept(tx, event)
-        return self._create(order, event) if order else self._place_again(tx, event)
-
-    def _accept(self, tx: Tx, event: Event[OrderPlaced]) -> Order | None:
-        placed = event.data
-        title = placed.blog_name or self._settings.sites[placed.site_type].blog_name
-        server = placed.server or self._settings.default_server
-        return accounts.accept(tx, placed, title, server, trace_of(event))
-
-    def _place_again(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
         order = accounts.find(tx, event.data.order_id)
+        # What is sold now decides about new orders, not about those that we have.
+        return self._place_again(tx, event, order) if order else self._place_new(tx, event)
+
+    def _place_new(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
+        placed = event.data
+        if errors := self._errors(placed):
+            return reject(tx, event, "invalid_order", *errors)
+        alone(tx.connection, "orders")  # of two at once for neighbouring domains, or for one turn, each sees the other
+        if self._names.is_anothers(tx, placed):
+            return _reject_domain(tx, event)
+        order = accounts.accept(tx, placed, self._settled(tx, event))
         if order is None:
-            return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "another worker takes this order"))
-        ours = event.source == tx.source  # woken from its row, where server and title are settled
-        if order.digest != accounts.digest(event.data) and not ours:
-            errors = (FieldError(field="data.order_id", message="is taken by an order with other content"),)
-            return rejections.reject(tx, event, "order_conflict", errors)
-        if order.state in (OrderState.CREATED, OrderState.CANCELLED):
-            return Done()
-        if order.state == OrderState.ACCEPTED and order.lease_until > tx.now:
-            return Retry(order.lease_until, rejections.cause("in_progress", "another worker creates this account"))
+            return Retry(tx.now + _PAUSE, INTAKE.cause("in_progress", "another worker takes this order"))
+        if order.lease_until > tx.now and order.tries == 0:
+            return Retry(order.lease_until, INTAKE.cause("in_progress", "its producer may place no more just now"))
+        return self._create(order, event)
+
+    def _settled(self, tx: Tx, event: Event[OrderPlaced]) -> Acceptance:
+        placed, site = event.data, self._settings.sites[event.data.site_type]
+        producer = tx.sender.user_id or event.source
+        return Acceptance(
+            source=event.source,
+            user_id=tx.sender.user_id,
+            title=placed.blog_name or site.blog_name,
+            locale=placed.locale,
+            timezone=placed.timezone,
+            permalinks=placed.permalinks,
+            server=placed.server or self._settings.default_server,
+            turn_at=limits.turn(tx, producer, self._settings.limits.orders_per_minute),
+            trace=trace_of(event),
+        )
+
+    def _place_again(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
+        # From its row, where server, title and customer are settled. Nobody else's word for it counts.
+        woken = tx.sender.is_ourselves and event.source == tx.source
+        if not order.is_of(event.source, tx.sender) or not (woken or order.digest == accounts.digest(event.data)):
+            return reject_order_id(tx, event, "order_conflict", "is taken by an order with other content, or another's")
+        if woken and order.gives_domain_back:
+            return self._give_domain_back(tx, order)
+        if order.state in (OrderState.CREATED, OrderState.CANCELLED) or (woken and order.state == OrderState.FAILED):
+            return Done() if woken else _known(tx, order, event)
+        if order.lease_until > tx.now:
+            return Retry(order.lease_until, INTAKE.cause("in_progress", "another worker has it, or it waits its turn"))
+        if order.state == OrderState.FAILED:
+            return self._try_failed(tx, event, order)
+        return self._take_over(tx, event, order)
+
+    def _try_failed(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
+        """It has given its domain back, and may find that it is another's by now."""
+        alone(tx.connection, "orders")
+        if self._names.is_anothers(tx, event.data):
+            return _reject_domain(tx, event)
+        return self._take_over(tx, event, order)
+
+    def _take_over(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
         if hopeless := self._hopeless(order):
             return self._give_up(tx, order, event, hopeless)
         taken = accounts.take_over(tx, order)
@@ -101,12 +147,10 @@ class Intake:
 
     def _hopeless(self, order: Order) -> Cause | None:
         """Why the order's account is not to be tried again, if so."""
-        if not self._knows(order):
-            return _not_configured(order)
         if order.state == OrderState.ACCEPTED and order.tries_now > MAX_TRIES:
             lost = f"{order.tries_now} workers were lost while they created this account"
-            return rejections.cause("worker_lost", lost)
-        return None
+            return INTAKE.cause("worker_lost", lost)
+        return self._staging.unknown(order)
 
     def _create(self, order: Order, event: Event[OrderPlaced]) -> Act:
         return Act(
@@ -142,165 +186,135 @@ class Intake:
     def _release(self, order: Order, tx: Tx) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
         accounts.given_back(tx, order)
-        return Retry(tx.now, rejections.cause("in_progress", "the worker that had it was told to stop"))
+        return Retry(tx.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))
 
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
-        due_at = self._due_at(order, tx.now)
-        created = accounts.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
-        if created is None:
-            return Done()
-        news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
-        tx.emit(news, order.order_id, event)
-        self._stage(tx, created, due_at, event)
-        _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
+        if self._staging.created(tx, order, account, event):
+            _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
+        elif late := accounts.made_too_late(tx, order):
+            self._staging.wake(tx, late)
         return Done()
 
     def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
-        pause = _PAUSE * 2 ** (order.tries_now - 1)
+        if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
+            accounts.put_off(tx, order, cause)
+            return Retry(tx.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE), cause)
         if order.tries_now >= MAX_TRIES:
             return self._give_up(tx, order, event, cause)
         if cause.code == "username_taken":
             accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries))
             return Retry(tx.now, cause)
-        if cause.kind in (CauseKind.TRANSIENT, CauseKind.CAPACITY):
+        if cause.kind == CauseKind.TRANSIENT:
             accounts.released(tx, order, cause, order.username)
-            return Retry(tx.now + pause, cause)
+            return Retry(tx.now + _PAUSE * 2 ** (order.tries_now - 1), cause)
         return self._give_up(tx, order, event, cause)
 
     def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:
-        if accounts.failed(tx, order, cause) is None:
+        failed = accounts.failed(tx, order, cause)
+        if failed is None:
             return Done()
+        self._staging.wake(tx, failed)  # to give its domain back
         tx.emit(AccountFailed(order_id=order.order_id, cause=cause, next=_mended(order)), order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
-    def reinstall(self, tx: Tx, event: Event[OrderReinstallRequested]) -> Settled:
-        """The order's site anew, as its next generation, through the same queue as the first."""
-        order = accounts.find(tx, event.data.order_id)
-        if order is None:
-            return _wait_for_order(tx, event)
-        if order.state == OrderState.ACCEPTED:
-            return Retry(tx.now + _PAUSE, rejections.cause("in_progress", "the order's account is being created"))
-        if not self._knows(order):
-            return Park(_not_configured(order))
-        if order.state != OrderState.CREATED:
-            return Park(rejections.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}"))
-        due_at = self._due_at(order, tx.now)
-        begins_at = self._settings.begins_at(order.site_type, due_at)
-        renewed = accounts.next_generation(tx, order, event.data.blog_name or order.title, begins_at, trace_of(event))
-        if renewed:
-            self._stage(tx, renewed, due_at, event)
-        return Done()
-
-    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled:
-        """Take back what is not yet installed."""
-        order = accounts.find(tx, event.data.order_id)
-        if order is None:
-            return _wait_for_order(tx, event)
-        if order.has_site and order.install_state in accounts.OVER:
-            errors = (FieldError(field="data.order_id", message="is installed: there is nothing to take back"),)
-            return rejections.reject(tx, event, "already_installed", errors)
-        if order.state == OrderState.CANCELLED:
+    def _give_domain_back(self, tx: Tx, order: Order) -> Settled | Act:
+        """The order has come to nothing: another may have its domain."""
+        if order.lease_until > tx.now:
+            return Retry(order.lease_until, INTAKE.cause("in_progress", "its account is just being created"))
+        claimed = accounts.claimed_for_release(tx, order)
+        if claimed is None:
             return Done()
-        cancelled = accounts.cancelled(tx, order, event.data.reason or "the order was cancelled")
-        if cancelled and order.state == OrderState.CREATED:
-            self._cancel_install(tx, cancelled, event)
+        return Act(
+            run=partial(self._release_domain, claimed),
+            record=partial(self._record_release, claimed),
+            fail=partial(self._record_kept, claimed),
+            claimed=partial(self._claims.hold, claimed.order_id, claimed.tries),
+            release=partial(self._release, claimed),
+        )
+
+    def _release_domain(self, order: Order) -> bool:
+        release = getattr(self._servers.get(order.server), "release_domain", None)
+        if release:
+            release(order.username, order.domain)
+        return release is not None
+
+    def _record_release(self, order: Order, tx: Tx, done: bool) -> Settled:  # what the act returned
+        self._claims.let_go(order.order_id, order.tries)
+        if accounts.gave_domain_back(tx, order) and done:
+            _log.info("domain.given_back", order_id=order.order_id, server=order.server)
         return Done()
 
-    def _cancel_install(self, tx: Tx, order: Order, cause: Origin) -> None:
-        install = install_id(order.order_id, order.generation)
-        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, cause)
+    def _record_kept(self, order: Order, tx: Tx, cause: Cause) -> Settled:
+        self._claims.let_go(order.order_id, order.tries)
+        accounts.kept_domain(tx, order)
+        _log.warning("domain.kept", order_id=order.order_id, server=order.server, cause=cause.code, reason=cause.detail)
+        return Done()
 
     def hear(
-        self,
-        state: str,
-        tx: Tx,
-        event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed] | Event[InstallCancelled],
+        self, state: str, tx: Tx, event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed]
     ) -> Settled:
         """The installer has the install: nothing more to announce."""
         accounts.heard(tx, event.data.order_id, event.data.generation, state)
         return Done()
 
-    def announce_again(self, ledger: Ledger) -> None:
-        """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
-        with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
-        accepted orders whose messages were lost."""
-        with ledger.transaction() as tx:
-            for order, number in accounts.silent(tx):
-                if order.state == OrderState.ACCEPTED:
-                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
-                    _log.warning("order.woken", order_id=order.order_id)
-                    continue
-                accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
-                if self._knows(order):
-                    self._announce(tx, order)
-                    _log.warning("install.announced_again", order_id=order.order_id, number=number)
+    def hear_cancelled(self, tx: Tx, event: Event[InstallCancelled]) -> Settled:
+        """The install will not run, whoever took it back. If its order was, too, the domain is free."""
+        about = event.data
+        order = accounts.heard_cancelled(tx, about.order_id, about.generation, about.reason)
+        if order and order.gives_domain_back:
+            self._staging.wake(tx, order)
+        return Done()
 
-    def _announce(self, tx: Tx, order: Order) -> None:
-        if order.cancel_reason is None:
-            self._stage(tx, order, tx.now, order.trace)
-        else:  # the installer cancels only what it knows
-            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id, order.trace)
-            self._cancel_install(tx, order, order.trace)
-
-    def _knows(self, order: Order) -> bool:
-        """Whether the order's server and site type are still configured; one that is not must not keep
-        the others from being announced."""
-        known = order.server in self._servers and order.site_type in self._settings.sites
-        if not known:
-            _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
-        return known
-
-    def _due_at(self, order: Order, now: datetime) -> datetime:
-        return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
-
-    def _stage(self, tx: Tx, order: Order, due_at: datetime, cause: Origin) -> None:
-        """Tell those who watch at once, and wake the installer when it is time."""
-        site = self._settings.sites[order.site_type]
-        staged = tx.emit(self._staged(order, site, due_at), order.order_id, cause)
-        tx.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
-
-    def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:
-        if order.account is None:
-            raise ValueError(f"order {order.order_id} is staged before it has an account")
-        server = self._servers[order.server]
-        temporary = site.address == "temporary"
-        url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
-        return InstallStaged(
-            install_id=install_id(order.order_id, order.generation),
-            order_id=order.order_id,
-            generation=order.generation,
-            due_at=due_at,
-            site=SiteSpec(site_type=order.site_type, url=url, title=order.title),
-            account=order.account,
-            customer=order.customer,
-        )
-
-    def _errors(self, placed: OrderPlaced) -> tuple[FieldError, ...]:
-        errors = []
+    def _errors(self, placed: OrderPlaced) -> list[FieldError]:
+        """What is wrong with a new order, beyond what its schema says."""
         sold = [name for name, site in self._settings.sites.items() if site.sold]
-        if placed.site_type not in sold:
-            errors.append(FieldError(field="data.site_type", message=f"is none of {', '.join(sold)}"))
-        if placed.server and placed.server not in self._servers:
-            errors.append(FieldError(field="data.server", message=f"is none of {', '.join(self._servers)}"))
-        return tuple(errors)
+        zones = _time_zones()
+        found = {
+            "data.order_id": "ends like the name of an install (-g and a number); give it another ending"
+            if _LIKE_AN_INSTALL.search(placed.order_id)
+            else "",
+            "data.site_type": "" if placed.site_type in sold else f"is none of {', '.join(sold)}",
+            "data.server": f"is none of {', '.join(self._servers)}"
+            if placed.server and placed.server not in self._servers
+            else "",
+            "data.domain": self._names.objection(placed.domain),
+            "data.timezone": "is no time zone of the IANA database; send it like 'Europe/Berlin'"
+            if placed.timezone and zones and placed.timezone not in zones
+            else "",
+        }
+        return [FieldError(field=field, message=message) for field, message in found.items() if message]
+
+
+@lru_cache(maxsize=1)
+def _time_zones() -> frozenset[str]:
+    """Those that this machine knows; none if it has no database of them."""
+    return frozenset(available_timezones())
+
+
+def _known(tx: Tx, order: Order, event: Event[OrderPlaced]) -> Settled:
+    """Nothing is to be done; whoever sent the order again hears how far it is."""
+    install = install_id(order.order_id, order.generation) if order.generation else None
+    known = OrderKnown(
+        order_id=order.order_id,
+        event_id=event.id,
+        state=order.state,
+        placed_at=order.created_at,
+        install_id=install,
+        install_state=_INSTALL_STATES.get(order.install_state, order.install_state) if install else None,
+    )
+    tx.emit(known, order.order_id, event)
+    return Done()
+
+
+def _reject_domain(tx: Tx, event: Event[OrderPlaced]) -> Settled:
+    message = "is below or above a domain of another customer"
+    return reject(tx, event, "domain_conflict", FieldError(field="data.domain", message=message))
 
 
 def _mended(order: Order) -> str:
     """What happens next with an order whose account has failed."""
     again = f"`sitecrew parked requeue --order {order.order_id}`"
     return f"not tried again until staff does: once it is mended, {again}"
-
-
-def _not_configured(order: Order) -> Cause:
-    what = f"server {order.server} or site type {order.site_type}"
-    return rejections.cause("not_configured", f"the settings have no {what} any more")
-
-
-def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
-    """Events may come out of order: what speaks of an unknown order may only be early."""
-    early = rejections.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
-    fresh = event.time is not None and abs(tx.now - event.time) < _FRESH
-    return Retry(tx.now + _PAUSE, early) if fresh else Park(early)

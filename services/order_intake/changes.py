@@ -1,0 +1,159 @@
+"""What is asked of an order that is there already: by the producer that placed it, or by staff."""
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from foundation.runtime.refusal import refuse
+from foundation.runtime.tx import Tx
+from foundation.runtime.worker import Done, Handlers, Park, Retry, Settled
+from schemas.envelope import Event
+from schemas.orders import (
+    OrderAmend,
+    OrderAmended,
+    OrderCancel,
+    OrderCancelled,
+    OrderReinstall,
+    OrderReinstallRequested,
+    OrderWithdrawn,
+)
+from schemas.values import Cause, Customer
+from services.order_intake import accounts, limits
+from services.order_intake.accounts import Order, OrderState
+from services.order_intake.causes import INTAKE
+from services.order_intake.rejections import reject_order_id
+from services.order_intake.staging import Staging
+
+_PAUSE = timedelta(seconds=10)
+_FRESH = timedelta(minutes=10)
+"""How long an event may wait for one that should have come before it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Changes:
+    """Re-installs, cancels and corrections. A producer's are only for orders of its own, and not without limit."""
+
+    def __init__(self, staging: Staging, reinstalls_per_hour: int) -> None:
+        self._staging = staging
+        self._per_hour = reinstalls_per_hour
+
+    def by_staff(self) -> Handlers:
+        return {OrderCancel: self.cancel_order, OrderReinstall: self.reinstall_order, OrderAmend: self.amend}
+
+    # Producers'
+
+    def reinstall(self, tx: Tx, event: Event[OrderReinstallRequested]) -> Settled:
+        """The order's site anew, as its next generation, through the same queue as the first."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _wait_for_order(tx, event)
+        if not order.is_of(event.source, tx.sender):
+            return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
+        if order.state == OrderState.ACCEPTED:
+            return Retry(tx.now + _PAUSE, INTAKE.cause("in_progress", "the order's account is being created"))
+        if obstacle := self._obstacle(order):
+            return Park(obstacle)
+        if not limits.may_reinstall(tx, order, self._per_hour):
+            had = f"has had the {self._per_hour} re-installs that it may have in an hour"
+            return reject_order_id(tx, event, "too_many_reinstalls", had)
+        if renewed := self._staging.again(tx, order, event.data.blog_name, event):
+            limits.note_reinstall(tx, renewed)
+        return Done()
+
+    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled:
+        """Take back what is not yet installed."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _wait_for_order(tx, event)
+        if not order.is_of(event.source, tx.sender):
+            return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
+        if _is_installed(order):
+            return reject_order_id(tx, event, "already_installed", "is installed: there is nothing to take back")
+        if order.state != OrderState.CANCELLED:
+            self._withdraw(tx, order, event.data.reason or "the order was cancelled", event)
+        return Done()
+
+    # Staff's
+
+    def reinstall_order(self, tx: Tx, event: Event[OrderReinstall]) -> Settled:
+        """As a producer's, of anybody's order, and as often as it takes."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _refuse_unknown(tx, event)
+        if order.state == OrderState.ACCEPTED:
+            return _refuse(tx, event, "its account is being created", "try it again when the account is there")
+        if obstacle := self._obstacle(order):
+            return _refuse(tx, event, obstacle.detail, obstacle.remedy)
+        self._staging.again(tx, order, event.data.blog_name, event)
+        return Done()
+
+    def cancel_order(self, tx: Tx, event: Event[OrderCancel]) -> Settled:
+        """As a producer's, of anybody's order. One that is cancelled already is said to be so."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _refuse_unknown(tx, event)
+        if _is_installed(order):
+            installed = INTAKE["already_installed"].remedy
+            return _refuse(tx, event, "it is installed: there is nothing to take back", installed)
+        if order.state == OrderState.CANCELLED:
+            _tell_withdrawn(tx, order, event)
+        else:
+            self._withdraw(tx, order, event.data.reason, event)
+        return Done()
+
+    def amend(self, tx: Tx, event: Event[OrderAmend]) -> Settled:
+        """Correct who the customer is; what is installed and written from now on uses it."""
+        order = accounts.find(tx, event.data.order_id)
+        if order is None:
+            return _refuse_unknown(tx, event)
+        if event.data.name is None and event.data.email is None:
+            return _refuse(tx, event, "nothing was given to correct", "give a name, an e-mail address, or both")
+        known = order.customer
+        customer = Customer(name=event.data.name or known.name, email=event.data.email or known.email)
+        if accounts.amended(tx, order, customer):
+            tx.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
+            _log.info("order.amended", order_id=order.order_id)
+        return Done()
+
+    def _obstacle(self, order: Order) -> Cause | None:
+        """Why the order can't be installed anew, if so."""
+        if order.state != OrderState.CREATED:
+            return INTAKE.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
+        return self._staging.unknown(order)
+
+    def _withdraw(self, tx: Tx, order: Order, reason: str, event: Event[Any]) -> None:
+        cancelled = accounts.cancelled(tx, order, reason)
+        if cancelled is None:
+            return
+        if cancelled.gives_domain_back:
+            self._staging.wake(tx, cancelled)
+        elif order.state == OrderState.CREATED:
+            self._staging.cancel(tx, cancelled, event)
+        _tell_withdrawn(tx, cancelled, event)
+        _log.info("order.withdrawn", order_id=order.order_id)
+
+
+def _tell_withdrawn(tx: Tx, order: Order, event: Event[Any]) -> None:
+    tx.emit(OrderWithdrawn(order_id=order.order_id, reason=str(order.cancel_reason)), order.order_id, event)
+
+
+def _is_installed(order: Order) -> bool:
+    return order.has_site and order.install_state in accounts.OVER
+
+
+def _refuse_unknown(tx: Tx, event: Event[Any]) -> Settled:
+    remedy = "look at the number; an order that was sent just now may not have arrived yet"
+    return _refuse(tx, event, "there is no such order", remedy)
+
+
+def _refuse(tx: Tx, event: Event[Any], detail: str, remedy: str) -> Settled:
+    return refuse(tx, event, event.data.order_id, detail, remedy)
+
+
+def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
+    """Events may come out of order: what speaks of an unknown order may only be early."""
+    early = INTAKE.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
+    fresh = event.time is not None and abs(tx.now - event.time) < _FRESH
+    return Retry(tx.now + _PAUSE, early) if fresh else Park(early)

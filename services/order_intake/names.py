@@ -1,0 +1,66 @@
+"""Domains that are not sold: names that mean something else, the host's own, and those around another customer's."""
+
+import re
+from collections.abc import Iterator
+from email.utils import parseaddr
+from urllib.parse import urlsplit
+
+from foundation.addresses import HostPort
+from foundation.runtime.settings import Settings
+from foundation.runtime.tx import Tx
+from schemas.names import host_name
+from schemas.orders import OrderPlaced
+from services.order_intake import accounts
+
+_NOT_PUBLIC = ("local", "localdomain", "localhost", "internal", "invalid", "onion", "arpa")
+"""Top-level names that will never be in the public DNS (RFC 6761, RFC 6762, RFC 7686; ICANN's `internal`)."""
+_LOCALHOST = re.compile(r"localhost[0-9]*(-[0-9a-z]+)?")
+
+
+class Names:
+    """What the settings reserve."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._reserved = {name.lower().strip(".") for name in settings.domains.reserved}
+        self._own = set(_own(settings))
+        self._nested = settings.domains.allow_nested
+
+    def objection(self, domain: str) -> str:
+        """Why nobody can have the domain; empty if somebody can."""
+        labels = domain.split(".")
+        if labels[-1] in _NOT_PUBLIC or _LOCALHOST.fullmatch(labels[0]) or _LOCALHOST.fullmatch(labels[-1]):
+            return "is a name that does not exist in the public DNS"
+        above = {".".join(labels[number:]) for number in range(len(labels))}
+        own = {domain, domain.removeprefix("www.")} if self._nested else above
+        if above & self._reserved or own & self._own:
+            return "is reserved, or below a name that is"
+        return ""
+
+    def is_anothers(self, tx: Tx, placed: OrderPlaced) -> bool:
+        """Whether it is below or above a domain that another customer has."""
+        if self._nested:
+            return False
+        return any(
+            not _same(customer.email, placed.customer.email)
+            for customer in accounts.customers_around(tx, placed.domain)
+        )
+
+
+def _same(email: str, other: str) -> bool:
+    return email.casefold() == other.casefold()
+
+
+def _own(settings: Settings) -> Iterator[str]:
+    """The names that the host itself goes by, as far as the settings tell."""
+    yield from _name(parseaddr(settings.mailer.sender)[1].rpartition("@")[2])
+    for server in settings.servers.values():
+        yield from _name(server.address)
+        yield from _name(HostPort.parse(server.web_address).host)
+        yield from _name(urlsplit(server.control_panel_url or "").hostname or "")
+
+
+def _name(host: str) -> Iterator[str]:
+    try:
+        yield host_name(host)
+    except ValueError:  # an address, or `localhost`
+        return

@@ -1,0 +1,115 @@
+"""Staging an order's installs: saying what is to be installed, and saying it again if nothing is heard."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
+from foundation.hosting import Server
+from foundation.runtime.settings import Settings, Site
+from foundation.runtime.tracing import Origin, trace_of
+from foundation.runtime.tx import Ledger, Tx
+from schemas.accounts import AccountCreated
+from schemas.envelope import Event
+from schemas.installs import InstallCancel, InstallStaged, SiteSpec
+from schemas.values import AccountRef, Cause, install_id
+from services.order_intake import accounts
+from services.order_intake.accounts import Order, OrderState
+from services.order_intake.causes import INTAKE
+
+_log = structlog.get_logger(__name__)
+
+
+class Staging:
+    """What is said of orders' installs, on the servers that the settings have."""
+
+    def __init__(self, settings: Settings, servers: Mapping[str, Server]) -> None:
+        self._settings = settings
+        self._servers = servers
+
+    def created(self, tx: Tx, order: Order, account: AccountRef, cause: Origin) -> Order | None:
+        """The account exists: stage its first install. None if the order was cancelled or taken over meanwhile."""
+        due_at = self._due_at(order, tx.now)
+        created = accounts.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
+        if created:
+            news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
+            tx.emit(news, order.order_id, cause)
+            self._stage(tx, created, due_at, cause)
+        return created
+
+    def again(self, tx: Tx, order: Order, title: str | None, cause: Event[Any]) -> Order | None:
+        """Stage the order's next install. None if another was faster."""
+        due_at = self._due_at(order, tx.now)
+        begins_at = self._settings.begins_at(order.site_type, due_at)
+        renewed = accounts.next_generation(tx, order, title or order.title, begins_at, trace_of(cause))
+        if renewed:
+            self._stage(tx, renewed, due_at, cause)
+        return renewed
+
+    def cancel(self, tx: Tx, order: Order, cause: Origin) -> None:
+        """Tell the installer that the order's newest install is not wanted."""
+        install = install_id(order.order_id, order.generation)
+        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, cause)
+
+    def wake(self, tx: Tx, order: Order, *, suspect: bool = False) -> None:
+        """Look at the order once more, now or as soon as nobody is at work on it."""
+        tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=suspect)
+
+    def announce_again(self, ledger: Ledger) -> None:
+        """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
+        with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
+        orders whose messages were lost."""
+        with ledger.transaction() as tx:
+            for order, number in accounts.silent(tx):
+                if order.state == OrderState.ACCEPTED or order.gives_domain_back:
+                    self.wake(tx, order, suspect=True)
+                    _log.warning("order.woken", order_id=order.order_id)
+                    continue
+                accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
+                if order.account and self.unknown(order) is None:
+                    self._announce(tx, order)
+                    _log.warning("install.announced_again", order_id=order.order_id, number=number)
+
+    def unknown(self, order: Order) -> Cause | None:
+        """Why nothing can be done for the order: its server or site type is gone from the settings. One of these must
+        not keep the others from being announced."""
+        if order.server in self._servers and order.site_type in self._settings.sites:
+            return None
+        _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
+        what = f"server {order.server} or site type {order.site_type}"
+        return INTAKE.cause("not_configured", f"the settings have no {what} any more")
+
+    def _announce(self, tx: Tx, order: Order) -> None:
+        if order.cancel_reason is None:
+            self._stage(tx, order, tx.now, order.trace)
+        else:  # the installer cancels only what it knows
+            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id, order.trace)
+            self.cancel(tx, order, order.trace)
+
+    def _due_at(self, order: Order, now: datetime) -> datetime:
+        return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
+
+    def _stage(self, tx: Tx, order: Order, due_at: datetime, cause: Origin) -> None:
+        """Tell those who watch at once, and wake the installer when it is time."""
+        site = self._settings.sites[order.site_type]
+        staged = tx.emit(self._staged(order, site, due_at), order.order_id, cause)
+        tx.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
+
+    def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:
+        if order.account is None:
+            raise ValueError(f"order {order.order_id} is staged before it has an account")
+        server = self._servers[order.server]
+        temporary = site.address == "temporary"
+        url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
+        wishes = {name: getattr(order, name) for name in ("locale", "timezone", "permalinks")}
+        return InstallStaged(
+            install_id=install_id(order.order_id, order.generation),
+            order_id=order.order_id,
+            generation=order.generation,
+            due_at=due_at,
+            site=SiteSpec(site_type=order.site_type, url=url, title=order.title, **wishes),
+            account=order.account,
+            customer=order.customer,
+        )
