@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from foundation.hosting.web import WebFront
+
 
 @dataclass(frozen=True)
 class AccountRequest:
@@ -73,6 +75,8 @@ class ServerFacts:
     public_port: int
     control_panel_url: str | None
     databases: Databases | None
+    web: WebFront
+    """How its web server is asked, for a driver to hand on as its `web`; and the sites' URLs (`web.url`)."""
 
 
 class Server(Protocol):
@@ -86,6 +90,7 @@ class Server(Protocol):
     site's name in the Host header, so DNS need not be ready."""
     control_panel_url: str | None
     databases: Databases | None
+    # A driver may have `web`, too, a `WebFront`: how its web server is asked. Without it, by HTTP at `web_address`.
 
     def create_account(self, request: AccountRequest) -> Account:
         """Create the account, or adopt it if it bears the request's marker (its password is then

@@ -60,8 +60,8 @@ HOSTING = Causes(
         "db_tls": Meaning(
             CauseKind.CONFIGURATION,
             "The connection to the database server must be encrypted, and could not be. Set"
-            " `servers.<name>.databases.tls` to `require`, or to `verify` with `tls_ca`; with `verify`, PHP trusts what"
-            " its `openssl.cafile` names or the machine trusts. If the server has no certificate, give it one.",
+            " `servers.<name>.databases.tls` to `require`, or to `verify` with `ca_file`; with `verify`, PHP trusts"
+            " what its `openssl.cafile` names or the machine trusts. If the server has no certificate, give it one.",
         ),
         "db_denied": Meaning(
             CauseKind.CONFIGURATION,

@@ -36,7 +36,7 @@ class MariaDatabases:
     tls: Tls = "auto"
     """`auto`: sites' connections are encrypted if the server demands it, ours if it can. `require`: both are. `verify`:
     and the server's certificate is checked. A socket is never encrypted."""
-    tls_ca: Path | None = None
+    ca_file: Path | None = None
     """Whose certificates we trust with `verify`; None: those whom the machine trusts."""
     setting: str = "servers.*.databases"
     """Where the settings name this server, for messages."""
@@ -135,10 +135,10 @@ class MariaDatabases:
         if self.socket is not None or tls not in ("require", "verify"):
             return tls != "none"
         try:
-            context = ssl.create_default_context(cafile=self.tls_ca)
+            context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise failed("db_tls", f"{self.setting}.tls_ca: {self.tls_ca} can't be used: {reason}") from None
+            raise failed("db_tls", f"{self.setting}.ca_file: {self.ca_file} can't be used: {reason}") from None
         if tls == "require":
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.addresses import url_of
 from foundation.hosting import Account, AccountRequest, Databases, linux
 from foundation.hosting.causes import failed
 from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory
 from foundation.hosting.drafts import discard_abandoned, drafted
+from foundation.hosting.web import WebFront
 
 _SPACE = 1024 * 1024  # bytes an account takes at most, before any site
 _INODES = 16
@@ -36,8 +36,10 @@ class LocalServer:
     root: Path
     address: str
     web_address: str
-    public_port: int = 80
-    """The port in generated URLs; 80 is left out of them."""
+    public_port: int | None = None
+    """The port in generated URLs; None: the scheme's own, which is left out of them."""
+    front: WebFront | None = None
+    """What else there is to know of its web server."""
     control_panel_url: str | None = None
     databases: Databases | None = None
     linux_users: bool = False
@@ -69,12 +71,17 @@ class LocalServer:
         return self.root / "accounts" / username
 
     def temporary_url(self, username: str) -> str:
-        """`http://<address>[:port]/~<username>/`."""
-        return url_of("http", self.address, self.public_port, f"/~{username}/")
+        """`<scheme>://<address>[:port]/~<username>/`."""
+        return self.web.url(self.address, f"/~{username}/")
 
     def domain_url(self, domain: str) -> str:
-        """`http://<domain>[:port]/`."""
-        return url_of("http", domain, self.public_port)
+        """`<scheme>://<domain>[:port]/`."""
+        return self.web.url(domain)
+
+    @property
+    def web(self) -> WebFront:
+        """How its web server is asked, and its sites' URLs."""
+        return self.front or WebFront(address=self.web_address, public_port=self.public_port)
 
     def check(self) -> None:
         """See `Server`. Raises `Failed`: server_root_missing, disk_full, disk_denied, server_denied."""

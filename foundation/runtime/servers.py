@@ -6,6 +6,7 @@ from typing import cast
 from foundation.hosting import Databases, Server, ServerFacts
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
+from foundation.hosting.web import WebFront
 from foundation.runtime import plugins
 from foundation.runtime import settings as own
 from foundation.runtime.settings import HostingServer, Settings
@@ -28,13 +29,15 @@ def server_of(settings: Settings, name: str) -> Server:
         return _local(name, server)
     setting = f"servers.{name}.driver"
     kind = plugins.find(plugins.HOSTING_SERVERS, server.driver, setting, ("local",))
+    front = _front(name, server)
     facts = ServerFacts(
         name=name,
         address=server.address,
         web_address=server.web_address,
-        public_port=server.public_port,
+        public_port=front.port,
         control_panel_url=server.control_panel_url,
         databases=_databases(name, server.databases),
+        web=front,
     )
     return cast("Server", plugins.made(kind, _NEEDED, setting, facts, server.options))
 
@@ -46,9 +49,23 @@ def _local(name: str, server: HostingServer) -> Server:
         address=server.address,
         web_address=server.web_address,
         public_port=server.public_port,
+        front=_front(name, server),
         control_panel_url=server.control_panel_url,
         databases=_databases(name, server.databases),
         linux_users=server.linux_users,
+    )
+
+
+def _front(name: str, server: HostingServer) -> WebFront:
+    return WebFront(
+        address=server.web_address,
+        scheme=server.scheme,
+        public_port=server.public_port,
+        spoken=server.web_scheme,
+        check_certificates=server.web_check_certificates,
+        ca_file=server.web_ca_file,
+        headers={header: value.get_secret_value() for header, value in server.web_headers.items()},
+        setting=f"servers.{name}",
     )
 
 
@@ -63,6 +80,6 @@ def _databases(name: str, settings: own.Databases | None) -> Databases | None:
         password=settings.password.get_secret_value(),
         user_host=settings.user_host,
         tls=settings.tls,
-        tls_ca=settings.tls_ca,
+        ca_file=settings.ca_file,
         setting=f"servers.{name}.databases",
     )

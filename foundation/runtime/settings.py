@@ -88,6 +88,25 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 
 
+def _header(name: str) -> str:
+    # A variable's name has underscores only, a header's has none that any server would see.
+    name = name.replace("_", "-")
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name) or name.lower() in ("host", "connection", "content-length"):
+        raise ValueError("is not a header that can be sent along")
+    return name
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("may hold printable ASCII only")
+    return value
+
+
+Header = Annotated[str, AfterValidator(_header)]
+HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
+
+
 class Section(BaseModel):
     """A part of the settings. Unknown keys are errors; values are never repeated in errors."""
 
@@ -268,7 +287,9 @@ class Databases(Section):
         description="auto: sites connect encrypted if the server demands it; require: always; verify: always, and the"
         " server's certificate is checked",
     )
-    tls_ca: Path | None = Field(None, description="for verify: file of CA certificates; none: those the machine trusts")
+    ca_file: Path | None = Field(
+        None, description="for verify: certificate of the CA to trust, PEM; none: the system's CAs"
+    )
 
 
 class HostingServer(Section):
@@ -279,7 +300,19 @@ class HostingServer(Section):
     root: Path = Field(Path("/srv/hosting"), description="driver local: where the accounts live")
     address: Host = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
     web_address: Address = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
-    public_port: int = Field(80, ge=1, le=65535, description="port in the sites' addresses")
+    scheme: Literal["http", "https"] = Field("http", description="of the sites' addresses")
+    public_port: int | None = Field(
+        None, ge=1, le=65535, description="port in the sites' addresses; none: 80 for http, 443 for https"
+    )
+    web_scheme: Literal["http", "https"] | None = Field(
+        None, description="how web_address is spoken to; none: as the sites are. http where a proxy ends TLS before it"
+    )
+    web_check_certificates: bool = Field(True, description="over https, the site's certificate must be valid")
+    web_ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; none: the system's CAs")
+    web_headers: dict[Header, HeaderValue] = Field(
+        default_factory=dict,
+        description="sent with each request for verification, like Authorization, User-Agent or a filter's token",
+    )
     control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
     linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")

@@ -161,7 +161,7 @@ def test_users_come_from_where_they_are_seen_and_not_from_anywhere(server: Maria
 def test_a_server_that_demands_encryption_has_it(
     demanding: MariaDatabases, certified: Certificate, tmp_path: Path, tls: str
 ) -> None:
-    databases = replace(demanding, tls=tls, tls_ca=certified.ca)  # type: ignore[arg-type]
+    databases = replace(demanding, tls=tls, ca_file=certified.ca)  # type: ignore[arg-type]
     database = databases.create(f"secure{tls}_g1f1")
     found = wordpress_in(database, tmp_path, "-d", f"openssl.cafile={certified.ca}")
     assert found == {"tables": ["t"], "encrypted": True}
@@ -174,9 +174,9 @@ def test_a_certificate_that_nobody_vouches_for_is_told_with_the_setting(
     with pytest.raises(Failed, match="db_tls") as error:
         replace(demanding, tls="verify").create("unknown_g1f1")
     assert error.value.cause.kind is CauseKind.CONFIGURATION
-    assert "tls_ca" in error.value.cause.remedy
-    with pytest.raises(Failed, match=r"db_tls: servers\.web1\.databases\.tls_ca: .* can't be used"):
-        replace(demanding, tls="verify", tls_ca=tmp_path / "none.pem").create("unknown_g1f1")
+    assert "ca_file" in error.value.cause.remedy
+    with pytest.raises(Failed, match=r"db_tls: servers\.web1\.databases\.ca_file: .* can't be used"):
+        replace(demanding, tls="verify", ca_file=tmp_path / "none.pem").create("unknown_g1f1")
 
 
 def test_a_server_without_a_certificate_can_not_be_required_to_encrypt(server: MariaDatabases) -> None:

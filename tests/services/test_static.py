@@ -1,5 +1,6 @@
 """A static site: one page, verified over HTTP, through the same doors as every other type."""
 
+import html
 import socket
 import stat
 import threading
@@ -9,9 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foundation.errors import Failed
 from foundation.hosting.local import LocalServer
+from foundation.hosting.web import WebFront
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import CAUSES
@@ -148,21 +152,21 @@ def test_a_page_without_its_title_is_not_verified(server: LocalServer) -> None:
     job = new_job(server, title="The old shop")
     Static().install(job, server, quietly)
     with pytest.raises(Failed, match="without the expected text 'The new shop'"):
-        verify(server.web_address, (Page(job.url, ("The new shop",)),), job.deadline)
+        verify(server.web, (Page(job.url, ("The new shop",)),), job.deadline)
 
 
 def test_a_web_server_that_is_not_there_is_asked_again_until_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
     deadline = datetime.now(UTC) + timedelta(seconds=0.5)
     with pytest.raises(Failed, match=r"verify_failed: .* did not answer: ConnectError"):
-        verify("127.0.0.1:1", (Page(job.url, ("x",)),), deadline)
+        verify(WebFront(address="127.0.0.1:1"), (Page(job.url, ("x",)),), deadline)
     assert datetime.now(UTC) >= deadline
 
 
 def test_a_web_server_that_takes_the_connection_and_says_nothing_runs_into_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
     with silent_server() as address, pytest.raises(Failed, match=r"verify_failed: .* did not answer in time"):
-        verify(address, (Page(job.url, ("x",)),), datetime.now(UTC) + timedelta(seconds=0.5))
+        verify(WebFront(address=address), (Page(job.url, ("x",)),), datetime.now(UTC) + timedelta(seconds=0.5))
 
 
 @contextmanager
@@ -172,10 +176,18 @@ def silent_server() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("html", "text"), [("A &amp; B", "a & b"), ("A  &#038;\n B", "A & B"), ("&quot;x&quot;", '"x"'), ("é", "&eacute;")]
+    ("shown", "text"),
+    [
+        ("A &amp; B", "a & b"),
+        ("A  &#038;\n B", "A & B"),
+        ("&quot;x&quot;", '"x"'),
+        ("&amp;eacute;", "&eacute;"),
+        ("&amp;amp;", "&amp;"),
+        ("0", "0"),
+    ],
 )
-def test_titles_are_compared_as_people_read_them(html: str, text: str) -> None:
-    assert shows(f"<h1>{html}</h1>", text)
+def test_titles_are_compared_as_people_read_them(shown: str, text: str) -> None:
+    assert shows(f"<h1>{shown}</h1>", text)
 
 
 def test_every_cause_has_a_kind_and_says_what_to_do() -> None:
@@ -188,3 +200,18 @@ def test_the_check_finds_a_broken_template(server: LocalServer) -> None:
     Static().check(server)
     with pytest.raises(OSError, match="nothing"):
         Static(template=server.root / "nothing").check(server)
+
+
+@given(st.text(min_size=1, max_size=60).filter(str.strip))
+def test_whatever_is_escaped_for_a_page_is_shown_there(title: str) -> None:
+    assert shows(f"<title>{html.escape(title)}</title>", f"<title>{title}</title>")
+
+
+@given(st.text(alphabet="&;#x0123ampltgquoeacute <>", min_size=1, max_size=20).filter(str.strip))
+def test_so_is_what_looks_escaped_already(title: str) -> None:
+    assert shows(f"<title>{html.escape(title)}</title>", f"<title>{title}</title>")
+
+
+@pytest.mark.parametrize("title", ["Tom &amp; Jerry", "Caf&eacute; &lt;3", "&copy 2026", "0", "&", "&amp;amp;", "<b>"])
+def test_a_title_that_a_shop_has_escaped_already_is_installed_as_ordered(server: LocalServer, title: str) -> None:
+    Static().install(new_job(server, title=title), server, quietly)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -35,6 +35,8 @@ class Job:
     with `email_unsupported`: whoever reads the administrator's mail can take over the site."""
     seal: Callable[[str], str]
     """Seals a secret to the mailer at once; the clear text is then forgotten."""
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
+    """Further names under which the site answers, like `www.` of its domain."""
     deadline: datetime
     """UTC; an install that is not done by then gives up with `timeout`."""
 

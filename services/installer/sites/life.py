@@ -5,9 +5,10 @@ preflight   adopt the site if it is done; else shut earlier runs out, see whethe
 swap, verify, marker, retire       see `docroot`
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -20,7 +21,7 @@ from services.installer.sites.docroot import Docroot
 from services.installer.sites.exchange import sync_disk
 from services.installer.sites.markers import SiteMarker
 from services.installer.sites.probe import Probe
-from services.installer.sites.verify import Page, verify
+from services.installer.sites.verify import Page, front_of, verify
 
 _log = structlog.get_logger(__name__)
 
@@ -34,11 +35,15 @@ class Site:
     step: Step
     docroot: Docroot
     stage: Path
+    secrets: list[str] = field(default_factory=list, repr=False)
+    """What must not be repeated from what the site answers."""
 
     def database(self) -> Database:
         """A new database of this run's own. Raises `Failed`: db_unset, db_*."""
         with self.step("database"):
-            return databases_of(self.server).create(self.docroot.run.database(self.job.username))
+            made = databases_of(self.server).create(self.docroot.run.database(self.job.username))
+            self.secrets.append(made.password)
+            return made
 
     def sync(self) -> None:
         """Make the tree durable, as the marker that will vouch for it is."""
@@ -82,10 +87,11 @@ def live(job: Job, server: Server, step: Step, prepare: Callable[[], Plan]) -> I
         plan = prepare()
         require_room(docroot.home, plan.space, plan.inodes)
     with docroot.building() as stage:
-        built = plan.build(Site(job, server, step, docroot, stage))
+        site = Site(job, server, step, docroot, stage)
+        built = plan.build(site)
         marker = _marker(job, docroot, built)
         try:
-            docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, built), step)
+            docroot.go_live(stage, marker, lambda: _verify(job, server, docroot, built, site.secrets), step)
         except Failed:
             if built.probe is not None:
                 _refresh(job, server, docroot)
@@ -107,7 +113,7 @@ def _refresh(job: Job, server: Server, docroot: Docroot) -> None:
             # The tree may be the customer's: a new file under a name that nobody can guess leads us nowhere.
             probe = Probe.put(docroot.www, docroot.owner())
             try:
-                verify(server.web_address, (probe.page(job.url),), job.deadline)
+                verify(front_of(server), (probe.page(job.url),), job.deadline)
             finally:
                 probe.remove(docroot.www)
     except (Failed, OSError) as error:
@@ -128,8 +134,9 @@ def _marker(job: Job, docroot: Docroot, built: Built) -> SiteMarker:
     )
 
 
-def _verify(job: Job, server: Server, docroot: Docroot, built: Built) -> None:
+def _verify(job: Job, server: Server, docroot: Docroot, built: Built, secrets: Iterable[str]) -> None:
     first = (built.probe.page(job.url),) if built.probe is not None else ()
-    verify(server.web_address, (*first, *built.pages), job.deadline)
+    aliases = (built.pages[0].at(alias) for alias in job.aliases if urlsplit(job.url).hostname == job.domain)
+    verify(front_of(server), (*first, *built.pages, *aliases), job.deadline, secrets)
     if built.probe is not None:
         built.probe.remove(docroot.www)

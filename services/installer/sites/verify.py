@@ -1,19 +1,18 @@
-"""The only proof of an installed site: it answers over HTTP, at the server's own address and under its own name."""
+"""The only proof of an installed site: it answers over HTTP, at the server's own address and under its own names."""
 
 import html
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
-import httpx2
-
+from foundation.addresses import HostPort, bracketed
+from foundation.hosting import Server
+from foundation.hosting.web import WebFront
 from services.installer.sites.causes import failed
+from services.installer.sites.visitor import Answer, Visitor
 
-_TIMEOUT = 10.0  # seconds for one answer
-_PATIENCE = 5.0  # seconds during which a refused or cut connection is tried again: a web server may be reloading
-_PAUSE = 0.2
-_LARGEST = 2 * 1024 * 1024  # bytes read of an answer; the title stands near the top
+_SHUT = {401: "wants a login", 403: "refuses whom it does not know", 407: "wants a login", 429: "has had too many"}
 
 
 @dataclass(frozen=True)
@@ -25,84 +24,64 @@ class Page:
     """Texts that the answer must contain."""
     unwanted: tuple[str, ...] = ()
     """Texts that it must not contain."""
-    status: int = httpx2.codes.OK
+    status: int = 200
+
+    def at(self, host: str) -> "Page":
+        """The same page under another name of the site."""
+        parts = urlsplit(self.url)
+        netloc = bracketed(host) if parts.port is None else str(HostPort(host, parts.port))
+        return replace(self, url=parts._replace(netloc=netloc).geturl())
 
 
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    location: str | None
-    body: str
+def front_of(server: Server) -> WebFront:
+    """How a server is asked for its sites; a driver that says nothing of it is asked by HTTP at its address."""
+    front = getattr(server, "web", None)
+    return front if isinstance(front, WebFront) else WebFront(address=server.web_address)
 
 
-def verify(web_address: str, pages: tuple[Page, ...], deadline: datetime) -> None:
-    """Ask `web_address` (host:port) for each page with the Host header of its URL; DNS need not be ready.
+def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: Iterable[str] = ()) -> None:
+    """Ask for each page at the server's own address, with the name in its URL; DNS need not be ready.
 
     Raises `Failed` (verify_failed) unless each answers with its status, what is wanted, and nothing unwanted.
     """
-    with httpx2.Client(trust_env=False, follow_redirects=False) as client:
+    with Visitor(front, deadline, secrets) as visitor:
         for page in pages:
-            _verify(client, web_address, page, deadline)
+            _verify(visitor.visit(page.url, page.status), page, front.setting)
 
 
 def shows(page: str, wanted: str) -> bool:
-    """Whether HTML shows a text, whatever is escaped in either, in whatever case and spacing."""
-    return _plain(wanted) in _plain(page)
+    """Whether HTML shows a text, in whatever case and spacing. The text is what a person reads: `&amp;` in it stands
+    for these five letters."""
+    return _plain(wanted) in _plain(html.unescape(page))
 
 
 def _plain(text: str) -> str:
-    return " ".join(html.unescape(text).split()).casefold()
+    return " ".join(text.split()).casefold()
 
 
-def _verify(client: httpx2.Client, web_address: str, page: Page, deadline: datetime) -> None:
-    parts = urlsplit(page.url)
-    query = f"?{parts.query}" if parts.query else ""
-    address = f"http://{web_address}{parts.path or '/'}{query}"
-    asked = f"{address} with Host: {parts.netloc}"
-    try:
-        answer = _patiently(client, address, parts.netloc, deadline)
-    except httpx2.TimeoutException:
-        raise failed("verify_failed", f"{asked} did not answer in time") from None
-    except httpx2.HTTPError as error:
-        raise failed("verify_failed", f"{asked} did not answer: {type(error).__name__}: {error}") from None
+def _verify(answer: Answer, page: Page, setting: str) -> None:
     if answer.status != page.status:
-        towards = f" towards {answer.location}" if answer.location else ""
-        raise failed("verify_failed", f"{asked} answered {answer.status}{towards}, expected {page.status}")
+        raise failed("verify_failed", f"{answer.asked} answered {unexpected(answer, page.status, setting)}")
     for text in page.wanted:
         if not shows(answer.body, text):
-            raise failed("verify_failed", f"{asked} answered {answer.status} without the expected text {text!r}")
+            detail = f"answered {answer.status} without the expected text {text!r}{_said(answer)}"
+            raise failed("verify_failed", f"{answer.asked} {detail}")
     for text in page.unwanted:
         if shows(answer.body, text):
-            raise failed("verify_failed", f"{asked} answered {answer.status} with the text {text!r}, a sign of failure")
+            detail = f"answered {answer.status} with the text {text!r}, a sign of failure{_said(answer)}"
+            raise failed("verify_failed", f"{answer.asked} {detail}")
 
 
-def _patiently(client: httpx2.Client, address: str, host: str, deadline: datetime) -> _Answer:
-    """The answer, after further tries while there is no connection; the deadline bounds everything."""
-    give_up = time.monotonic() + min(_PATIENCE, _seconds_until(deadline))
-    while True:
-        try:
-            return _ask(client, address, host, deadline)
-        except (httpx2.NetworkError, httpx2.RemoteProtocolError):
-            if time.monotonic() >= give_up:
-                raise
-            time.sleep(_PAUSE)
+def unexpected(answer: Answer, expected: int, setting: str) -> str:
+    """An answer with another status, in words: where it leads, what it says, what may be set."""
+    if answer.location:
+        elsewhere = f"{answer.status} towards {answer.location}, expected {expected}: that is another page or site"
+        return f"{elsewhere}; if all sites are served there, correct {setting}.scheme or {setting}.public_port"
+    if answer.status in _SHUT:
+        why = f"something in front of the sites {_SHUT[answer.status]}; {setting}.web_headers can name us"
+        return f"{answer.status}, expected {expected}: {why}{_said(answer)}"
+    return f"{answer.status}, expected {expected}{_said(answer)}"
 
 
-def _ask(client: httpx2.Client, address: str, host: str, deadline: datetime) -> _Answer:
-    timeout = max(0.1, min(_TIMEOUT, _seconds_until(deadline)))
-    latest = time.monotonic() + timeout
-    body = bytearray()
-    with client.stream("GET", address, headers={"Host": host}, timeout=timeout) as response:
-        for piece in response.iter_bytes():
-            body += piece
-            # A server that drips a byte a second never runs into a read timeout.
-            if time.monotonic() > latest:
-                raise httpx2.ReadTimeout("the answer did not end in time")
-            if len(body) > _LARGEST:
-                break
-        text = body.decode(response.encoding or "utf-8", errors="replace")
-        return _Answer(response.status_code, response.headers.get("location"), text)
-
-
-def _seconds_until(deadline: datetime) -> float:
-    return (deadline - datetime.now(UTC)).total_seconds()
+def _said(answer: Answer) -> str:
+    return f"; it says: {answer.words}" if answer.words else "; it says nothing"

@@ -1,0 +1,160 @@
+"""A visitor of a site for whom its name leads to the server's own web server already, whatever the DNS says."""
+
+import html
+import re
+import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx2
+
+from foundation.addresses import SCHEME_PORTS, HostPort
+from foundation.hosting.web import BROWSER, WebFront
+from services.installer.sites.causes import failed
+from services.installer.sites.programs import without
+
+_TIMEOUT = 10.0  # seconds for one answer
+_PATIENCE = 5.0  # seconds during which a refused or cut connection is tried again: a web server may be reloading
+_PAUSE = 0.2
+_LARGEST = 2 * 1024 * 1024  # bytes read of an answer; the title stands near the top
+_HOPS = 5  # redirects that are followed
+_WORDS = 300  # letters repeated of an answer that was not expected
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page came to, after redirects to the same site."""
+
+    asked: str
+    """What was asked where, for messages."""
+    status: int
+    location: str | None
+    body: str
+
+    @property
+    def words(self) -> str:
+        """The beginning of what a person would read, for messages."""
+        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", self.body)
+        shown = "".join(letter if letter.isprintable() else " " for letter in html.unescape(text))
+        return " ".join(shown.split())[:_WORDS]
+
+
+class Visitor:
+    """Asks for pages until `deadline`. Raises `Failed` (verify_failed) if nothing answers.
+
+    `secrets` are struck out of what an answer is repeated with.
+    """
+
+    def __init__(self, front: WebFront, deadline: datetime, secrets: Iterable[str] = ()) -> None:
+        self._front = front
+        self._deadline = deadline
+        self._secrets = (*secrets, *front.headers.values())
+        self._client = httpx2.Client(trust_env=False, follow_redirects=False, verify=_trust(front))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._client.close()
+
+    def visit(self, url: str, status: int = 200) -> Answer:
+        """What is shown at a URL. A redirect to the same page of the same site is followed - to https, and between a
+        bare name and its `www.` - unless it is what is expected; every other one is the answer."""
+        here, seen = url, {url}
+        while True:
+            answer = self._ask(urlsplit(here), urlsplit(url))
+            there = urljoin(here, answer.location or "")
+            if answer.status == status or not answer.location or not _same_page(urlsplit(here), urlsplit(there)):
+                return answer
+            if there in seen or len(seen) > _HOPS:
+                raise failed("verify_failed", f"{answer.asked} leads in a circle: {' -> '.join(sorted(seen))}")
+            seen.add(there)
+            here = there
+
+    def _ask(self, url: SplitResult, first: SplitResult) -> Answer:
+        scheme, place = self._place(url, first)
+        path = f"{url.path or '/'}{'?' * bool(url.query)}{url.query}"
+        address = f"{scheme}://{place}{path}"
+        asked = f"{address} with Host: {url.netloc}"
+        try:
+            return self._patiently(asked, address, url)
+        except httpx2.TimeoutException:
+            raise failed("verify_failed", f"{asked} did not answer in time") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise failed("verify_failed", f"{asked} did not answer: {told}{self._advice(told)}") from None
+
+    def _place(self, url: SplitResult, first: SplitResult) -> tuple[str, HostPort]:
+        """At the server's own address, and for what was http at first and has become https, at that host's port."""
+        own = HostPort.parse(self._front.address)
+        if (url.scheme, url.port) == (first.scheme, first.port):
+            return self._front.spoken or url.scheme, own
+        return url.scheme, HostPort(own.host, url.port or SCHEME_PORTS[url.scheme])
+
+    def _advice(self, told: str) -> str:
+        setting = self._front.setting
+        if "CERTIFICATE_VERIFY_FAILED" in told:
+            return f" (name its authority in {setting}.web_ca_file, or switch {setting}.web_check_certificates off)"
+        if "WRONG_VERSION_NUMBER" in told or "record layer" in told:
+            return f" (it does not speak TLS there: correct {setting}.web_address or {setting}.web_scheme)"
+        return ""
+
+    def _patiently(self, asked: str, address: str, url: SplitResult) -> Answer:
+        """The answer, after further tries while there is no connection; the deadline bounds everything."""
+        give_up = time.monotonic() + min(_PATIENCE, self._seconds_left())
+        while True:
+            try:
+                return self._get(asked, address, url)
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
+                if time.monotonic() >= give_up or "SSL" in str(error):
+                    raise
+                time.sleep(_PAUSE)
+
+    def _get(self, asked: str, address: str, url: SplitResult) -> Answer:
+        timeout = max(0.1, min(_TIMEOUT, self._seconds_left()))
+        latest = time.monotonic() + timeout
+        body = bytearray()
+        headers = {"User-Agent": BROWSER, "Accept": "text/html,*/*", **self._front.headers, "Host": url.netloc}
+        named = {"sni_hostname": url.hostname or ""}
+        with self._client.stream("GET", address, headers=headers, timeout=timeout, extensions=named) as response:
+            for piece in response.iter_bytes():
+                body += piece
+                # A server that drips a byte a second never runs into a read timeout.
+                if time.monotonic() > latest:
+                    raise httpx2.ReadTimeout("the answer did not end in time")
+                if len(body) > _LARGEST:
+                    break
+            text = without(self._secrets, body.decode(response.encoding or "utf-8", errors="replace"))
+            return Answer(asked, response.status_code, response.headers.get("location"), text)
+
+    def _seconds_left(self) -> float:
+        return (self._deadline - datetime.now(UTC)).total_seconds()
+
+
+def _trust(front: WebFront) -> ssl.SSLContext | bool:
+    if not front.check_certificates or front.ca_file is None:
+        return front.check_certificates
+    try:
+        return ssl.create_default_context(cafile=front.ca_file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise failed("verify_failed", f"{front.setting}.web_ca_file: {front.ca_file} can't be used: {reason}") from None
+
+
+def _same_page(here: SplitResult, there: SplitResult) -> bool:
+    """Whether a redirect stays on the page: on its host or that one's `www.`, without a step back from https."""
+    try:
+        ports = [url.port or SCHEME_PORTS[url.scheme] for url in (here, there)]
+    except (KeyError, ValueError):
+        return False
+    names = [(url.hostname or "").removeprefix("www.") for url in (here, there)]
+    pages = [(url.path or "/", url.query) for url in (here, there)]
+    upgraded = (here.scheme, there.scheme) == ("http", "https")
+    if there.username is not None or names[0] != names[1] or pages[0] != pages[1]:
+        return False
+    return upgraded or (here.scheme == there.scheme and ports[0] == ports[1])

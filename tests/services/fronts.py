@@ -1,0 +1,74 @@
+"""Web servers as hosts have them in front of their sites: with TLS, redirects, passwords, filters and faults."""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
+
+from foundation.addresses import HostPort
+from sitecrew.stack.web.static import serve
+from tests.services.certificates import Certificate
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a front says itself instead of the site."""
+
+    status: int
+    body: str = ""
+    location: str | None = None
+
+
+Behaviour = Callable[[Mapping[str, str], str], Reply | None]
+"""From a request's headers and path: None lets it pass to the site."""
+
+
+@contextmanager
+def front(
+    root: Path,
+    behaviour: Behaviour = lambda *_: None,
+    *,
+    tls: Certificate | None = None,
+    host: str = "127.0.0.1",
+) -> Iterator[str]:
+    """A front of the sites below `root`; yields its `host:port`."""
+    server = serve(root, host, 0)
+    handler = server.RequestHandlerClass
+    assert isinstance(handler, partial)
+
+    class Front(handler.func):  # type: ignore[misc, name-defined]
+        def do_GET(self) -> None:  # noqa: N802 - the library's name
+            reply = behaviour({name.lower(): value for name, value in self.headers.items()}, self.path)
+            if reply is None:
+                super().do_GET()
+            else:
+                _send(self, reply)
+
+    server.RequestHandlerClass = partial(Front, **handler.keywords)
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.chain, tls.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield str(HostPort(host, server.server_port))
+    finally:
+        server.shutdown()
+        thread.join(60)
+        server.server_close()
+
+
+def _send(handler: SimpleHTTPRequestHandler, reply: Reply) -> None:
+    body = reply.body.encode()
+    handler.send_response(reply.status)
+    if reply.location is not None:
+        handler.send_header("Location", reply.location)
+    handler.send_header("Content-Type", "text/html; charset=utf-8")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
