@@ -91,6 +91,8 @@ class LogLine(BaseModel):
     chore: str | None = None
     broken: list[str] | None = None
     """The kinds of errors that ended a service."""
+    lines: int | None = None
+    """How many log lines could not be written."""
     logger: str | None = None
     """The library that speaks."""
     said: str | None = None

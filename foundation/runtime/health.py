@@ -47,10 +47,11 @@ def _trouble(probe: Probe) -> SitecrewError | None:
 
 
 class Pulse:
-    """When each loop last came round. Loops beat from threads of their own."""
+    """When each loop last came round, and what does not come back to it. Loops beat from threads of their own."""
 
     def __init__(self) -> None:
         self._beats: dict[str, float] = {}
+        self._overdue: dict[str, Callable[[], int]] = {}
 
     def beat(self, loop: str) -> None:
         self._beats[loop] = monotonic()
@@ -59,15 +60,29 @@ class Pulse:
         """It has come to its end, and will not beat again."""
         self._beats.pop(loop, None)
 
+    def watch(self, loop: str, overdue: Callable[[], int]) -> None:
+        """Ask `overdue` how many of the loop's acts have not come back for longer than they may take."""
+        self._overdue[loop] = overdue
+
+    def unwatch(self, loop: str) -> None:
+        self._overdue.pop(loop, None)
+
+    def overdue(self) -> dict[str, float]:
+        """How many acts of each loop are past their time."""
+        return {loop: count() for loop, count in self._overdue.copy().items()}
+
     def silences(self) -> dict[str, float]:
         """For how many seconds each loop has not come round."""
         return {loop: monotonic() - beat for loop, beat in self._beats.copy().items()}
 
     def require_beating(self) -> None:
-        """Raises SitecrewError that names the loops which are stuck."""
+        """Raises SitecrewError that names the loops which are stuck, or whose acts are."""
         stuck = [loop for loop, seconds in self.silences().items() if seconds > STALLED]
-        if stuck:
-            raise SitecrewError(f"has not come round for {STALLED:g} s: {', '.join(stuck)}")
+        hanging = [f"{loop} ({count})" for loop, count in self.overdue().items() if count]
+        troubles = [f"has not come round for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
+        troubles += [f"has acts that take longer than they may: {', '.join(hanging)}"] * bool(hanging)
+        if troubles:
+            raise SitecrewError("; ".join(troubles))
 
 
 class HealthServer:

@@ -2,8 +2,7 @@
 
 import json
 import logging
-import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, TextIO
@@ -13,14 +12,20 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
+from foundation.runtime.sink import Sink
+
 _SECRET_WORDS = ("password", "secret", "token", "private_key")
 # Tracebacks without local variables: structlog shows them by default, and a secret may be one.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
-def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) -> None:
-    """Send every log line of this process to `stream`, those of libraries included."""
-    pretty = stream.isatty()
+def configure(
+    service: str, level: str = "info", stream: TextIO | None = None, dropped: Callable[[], object] = lambda: None
+) -> None:
+    """Send every log line of this process to `stream`, those of libraries included. Logging never raises: a line that
+    can't be written is dropped, for which `dropped` is called, and once it works again a line says how many."""
+    sink = Sink(stream, dropped)
+    pretty = sink.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -35,11 +40,11 @@ def configure(service: str, level: str = "info", stream: TextIO = sys.stdout) ->
     )
     structlog.configure(
         processors=[*shared, *finish],
-        wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        wrapper_class=_never_raising(_number(level), sink),
+        logger_factory=lambda *_: _Lines(sink),
         cache_logger_on_first_use=False,
     )
-    _adopt_libraries(shared, finish, stream)
+    _adopt_libraries(shared, finish, sink)
 
 
 def for_people(line: str) -> str:
@@ -60,8 +65,50 @@ def _short(_logger: object, _name: str, line: MutableMapping[str, Any]) -> Mutab
     return {**shown, "timestamp": f"{moment:%H:%M:%S}"} if moment else shown
 
 
-def _adopt_libraries(shared: list[Processor], finish: list[Processor], stream: TextIO) -> None:
-    handler = logging.StreamHandler(stream)
+class _Lines:
+    """What writes structlog's lines."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def msg(self, line: str) -> None:
+        self._sink.write(line + "\n")
+
+    debug = info = warning = error = critical = msg
+
+
+class _Handler(logging.Handler):
+    """What writes libraries' lines."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._sink.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001  # a library's line with the wrong arguments, say
+            self._sink.drop()
+
+
+def _never_raising(level: int, sink: Sink) -> Any:
+    logger: Any = structlog.make_filtering_bound_logger(level)
+
+    class NeverRaising(logger):  # type: ignore[misc]  # made by a function
+        def _proxy_to_logger(self, name: str, event: str | None = None, **fields: Any) -> None:
+            try:
+                super()._proxy_to_logger(name, event, **fields)
+                if lost := sink.owed():
+                    super()._proxy_to_logger("warning", "log.lines_dropped", lines=lost)
+                    sink.owe(0 if sink.works else lost)
+            except Exception:  # noqa: BLE001  # a value that can't be shown, say
+                sink.drop()
+
+    return NeverRaising
+
+
+def _adopt_libraries(shared: list[Processor], finish: list[Processor], sink: Sink) -> None:
+    handler = _Handler(sink)
     clean = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     chain = [*shared, _foreign]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=chain, processors=[clean, *finish]))

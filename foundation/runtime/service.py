@@ -1,5 +1,6 @@
 """Running a service: open what it needs, run its loops, stop them in the right order."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
 from foundation.runtime.settings import Settings
 from foundation.runtime.signals import stop_on_signals
+from foundation.runtime.sink import open_standard_streams
 from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import Handlers, Refusal, Worker
+from foundation.runtime.worker import DEADLINE, Handlers, Refusal, Worker
 from foundation.store import Store, inbox, outbox
 
 
@@ -81,9 +83,15 @@ class Service:
     pulse: Pulse = field(default_factory=Pulse)
 
     def worker(
-        self, queue: str, handlers: Handlers, capacity: int, threads: int = 1, refused: Refusal | None = None
+        self,
+        queue: str,
+        handlers: Handlers,
+        capacity: int,
+        threads: int = 1,
+        refused: Refusal | None = None,
+        deadline: float = DEADLINE,
     ) -> Worker:
-        """A worker for one queue, whose turns are counted."""
+        """A worker for one queue, whose turns are counted. An act of it may take `deadline` seconds."""
         return Worker(
             queue,
             handlers,
@@ -91,6 +99,7 @@ class Service:
             capacity=capacity,
             threads=threads,
             refused=refused,
+            deadline=deadline,
             metrics=self.metrics,
             pulse=self.pulse,
         )
@@ -147,9 +156,10 @@ def serve(
 ) -> int:
     """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
     once. Returns the exit code: 1 if a loop broke."""
-    logs.configure(name, settings.log.level)
-    stop, working = stop_on_signals(), threading.Event()
+    open_standard_streams()
     metrics, pulse = Metrics(name), Pulse()
+    logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
+    stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
     with _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
         if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
@@ -173,6 +183,7 @@ def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, 
         yield
         return
     metrics.on_scrape("ready", "1 for what is well of what the service needs, else 0", "probe", lambda: wellness(ready))
+    metrics.on_scrape("overdue_acts", "Acts that have taken longer than they may", "queue", pulse.overdue)
     metrics.on_scrape("loop_silence_seconds", "For how long a loop has not come round", "loop", pulse.silences)
     setting = f"{name.replace('-', '_')}.listen"
     server = HealthServer(address, setting, pulse.require_beating, ready, metrics.registry)
@@ -208,9 +219,9 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
         try:
             loop(ends)
         except Exception as error:  # noqa: BLE001  # it ends the service, whose supervisor starts it anew
-            _log.exception("service.broken")
             broken.append(type(error).__name__)
             stop.set()
+            _log.exception("service.broken")
 
     # The relay ends last: what the others commit while they finish is still to be published. The chores
     # go on as long: leases of what is being finished must be renewed, or another replica takes it over.

@@ -13,9 +13,10 @@ fails for the sake of one message, each is tried alone, so a failure never costs
 import random
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -30,14 +31,15 @@ from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.runtime import tracing
 from foundation.runtime.health import Pulse
 from foundation.runtime.metrics import Metrics
+from foundation.runtime.pool import Pool
 from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from foundation.store.inbox import NOTHING, Fingerprint
 from schemas.envelope import Event
 from schemas.values import Cause, CauseKind, Model
 
-_HANGING = 900.0
-"""Seconds after which an act is waited for no longer by those who want to be alone."""
+DEADLINE = 900.0
+"""Seconds that an act may take where nothing else is said."""
 
 _log = structlog.get_logger(__name__)
 
@@ -104,15 +106,19 @@ class _Piece:
         return (self.event.source, self.event.id) if self.event else None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _InHand:
-    """What is being acted on: all its copies, and since when (monotonic)."""
+    """What is being acted on, or waits for a thread: with all its copies."""
 
     piece: _Piece
     act: Act
-    turn: Future[None]
     deliveries: list[Delivery]
-    since: float
+    turn: Future[None] = field(default_factory=Future)
+    begun: float | None = None
+    """When a thread took it (monotonic)."""
+
+    def seconds(self) -> float:
+        return monotonic() - self.begun if self.begun is not None else 0.0
 
 
 class Worker:
@@ -126,11 +132,14 @@ class Worker:
         *,
         capacity: int,
         threads: int = 1,
+        deadline: float = DEADLINE,
         refused: Refusal | None = None,
         metrics: Metrics | None = None,
         pulse: Pulse | None = None,
     ) -> None:
+        """An act that takes longer than `deadline` seconds hangs: nobody waits for it any more, and `pulse` says so."""
         self.queue = queue
+        self._deadline = deadline
         self._metrics = metrics or Metrics()
         self._pulse = pulse or Pulse()
         self._received = self._metrics.received.labels(queue)
@@ -142,7 +151,8 @@ class Worker:
         self._ledger = ledger
         self._capacity = capacity
         self._refused = refused
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=queue)
+        self._pool = Pool(threads, queue)
+        self._pulse.watch(queue, self.overdue)
         self._acting: dict[inbox.Identity | None, _InHand] = {}
         self._finished: SimpleQueue[_Piece] = SimpleQueue()
         self._suspects: list[Delivery] = []
@@ -158,13 +168,15 @@ class Worker:
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
-        """Take nothing new, settle everything that was begun, close the consumer."""
+        """Take nothing new, settle everything that was begun and does not hang, close the consumer."""
         self._release_the_waiting()
         patience = threading.Event()
-        while self._acting or self._held:
+        while self._held or self._busy or not self._finished.empty():
             self._pulse.beat(self.queue)
             self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
         self._pulse.end(self.queue)
+        for hand in self._acting.values():
+            _log.error("act.abandoned", queue=self.queue, duration_seconds=round(hand.seconds(), 3))
         self._suspects.clear()
         self._in_process.set(0)
         consumer.close()
@@ -187,8 +199,18 @@ class Worker:
     def idle(self) -> bool:
         return not (self._acting or self._held or self._suspects)
 
+    def overdue(self) -> int:
+        """How many acts have not come back for longer than they may take. Callable from any thread."""
+        return sum(hand.seconds() > self._deadline for hand in tuple(self._acting.values()))
+
+    @property
+    def _busy(self) -> bool:
+        """Whether there are acts that are worth waiting for."""
+        return len(self._acting) > self.overdue()
+
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
+        self._pulse.unwatch(self.queue)
 
     def _turn_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, taking: bool = True) -> None:
         try:
@@ -203,7 +225,7 @@ class Worker:
 
     def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[_Piece]:
         recorded = self._recorded(0)
-        busy = any(hand.since > monotonic() - _HANGING for hand in self._acting.values())
+        busy = self._busy
         self._trying = self._trying and busy
         if self._suspects and taking and not (recorded or busy):
             return [self._next_suspect()]
@@ -357,8 +379,8 @@ class Worker:
         for piece, result in results:
             if isinstance(result, Act) and piece.identity:
                 result.claimed()
-                turn = self._pool.submit(self._act, consumer, piece, result)
-                self._acting[piece.identity] = _InHand(piece, result, turn, [piece.delivery], monotonic())
+                hand = self._acting[piece.identity] = _InHand(piece, result, [piece.delivery])
+                self._pool.submit(hand.turn, partial(self._act, consumer, hand))
                 continue
             acted = piece.identity in self._acting and not piece.fresh
             settled += self._acting.pop(piece.identity).deliveries if acted else [piece.delivery]
@@ -371,11 +393,19 @@ class Worker:
         self._metrics.processed.labels(self.queue, status if piece.event else "parked").inc()
         self._seconds.observe(monotonic() - piece.since)
 
-    def _act(self, consumer: Consumer, piece: _Piece, act: Act) -> None:
-        with tracing.handling(piece.event, self.queue, "act"):
-            step = _acted(act)
-        self._finished.put(replace(piece, step=step, fresh=False))
-        consumer.wake()
+    def _act(self, consumer: Consumer, hand: _InHand) -> None:
+        hand.begun = monotonic()
+        step: Callable[[Tx], Settled | Act] | None = None
+        try:
+            with tracing.handling(hand.piece.event, self.queue, "act"):
+                step = _acted(hand.act)
+        except Exception as error:  # noqa: BLE001  # of what surrounds the act: one without an outcome is never settled
+            step = step or _then(hand.act.fail, _unexpected(error))
+            _log.exception("act.unexpected")
+        finally:
+            if step is not None:
+                self._finished.put(replace(hand.piece, step=step, fresh=False))
+                consumer.wake()
 
 
 def _acted(act: Act) -> Callable[[Tx], Settled | Act]:
@@ -384,7 +414,7 @@ def _acted(act: Act) -> Callable[[Tx], Settled | Act]:
         return _then(act.record, act.run())
     except Failed as failure:
         return _then(act.fail, failure.cause)
-    except Exception as error:  # noqa: BLE001  # becomes a cause like any other
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  # becomes a cause like any other
         _log.exception("act.unexpected")
         return _then(act.fail, _unexpected(error))
 
@@ -399,7 +429,7 @@ def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx],
     return lambda tx: step(tx, *arguments)
 
 
-def _unexpected(error: Exception) -> Cause:
+def _unexpected(error: BaseException) -> Cause:
     # The error's own text may quote what it choked on, which may be a secret: it stays in the log.
     return Cause(
         code="unexpected",

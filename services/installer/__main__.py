@@ -37,8 +37,10 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
     )
     installing = Installing(settings, servers_of(settings), installers_of(settings), sealer, service.now)
     reconciler = Reconciler(installing)
-    batch = service.worker(INSTALLER_DUE, installing.due(), own.concurrency, own.concurrency)
-    at_once = service.worker(INSTALLER_NOW, installing.due(), own.concurrency, own.concurrency)
+    batch, at_once = (
+        service.worker(queue, installing.due(), own.concurrency, own.concurrency, deadline=installing.longest)
+        for queue in (INSTALLER_DUE, INSTALLER_NOW)
+    )
     timer = Batches(
         settings.timer,
         batch,

@@ -68,7 +68,9 @@ class Installing:
         self._now = now
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._lease = timedelta(seconds=settings.installer.lease_seconds)
-        self._claims = Claims(longest=60 + 2 * settings.installer.timeout_seconds)
+        self.longest = 60.0 + 2 * settings.installer.timeout_seconds
+        """Seconds that an install may take; one that takes longer hangs, and is left to others."""
+        self._claims = Claims(self.longest)
 
     def staged(self) -> Handlers:
         """The news that something is staged: the row is there before its time comes."""

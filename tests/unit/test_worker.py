@@ -3,8 +3,10 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,8 +19,9 @@ from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
-from foundation.errors import StoreConflict, StoreUnreachable
-from foundation.runtime import worker as worker_module
+from foundation.errors import SitecrewError, StoreConflict, StoreUnreachable
+from foundation.runtime import tracing
+from foundation.runtime.pool import Pool
 from foundation.runtime.relay import Relay
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handler, Handlers, Park, Retry, Settled, Worker
@@ -582,7 +585,7 @@ def test_nothing_new_is_begun_while_a_suspect_has_its_chance(lane: Lane) -> None
     assert sorted(acting.recorded) == ["a", "b", "c"]
 
 
-def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane) -> None:
     acting = lane.hold()
     lane.send("a")
     lane.turn()
@@ -590,9 +593,103 @@ def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane, monk
     hanging = lane.hold()
     lane.send("b")
     lane.turn_until(lambda: hanging.at_work == {"b"})
-    monkeypatch.setattr(worker_module, "_HANGING", 0.0)
+    lane.worker._deadline = 0.0
     lane.turn_until(lambda: hanging.at_work == {"a", "b"})
     assert acting.recorded == []
+
+
+def test_an_act_past_its_time_is_counted_and_not_waited_for(lane: Lane) -> None:
+    """A driver, a mail server or a program that never answers: somebody is to know, and the service can be stopped."""
+    pulse = lane.worker._pulse
+    lane.worker._deadline = 0.05
+    lane.hold()
+    lane.send("a")
+    lane.turn()
+    lane.until(lambda: pulse.overdue() == {INTAKE_ORDERS: 1})
+    with pytest.raises(SitecrewError, match=r"acts that take longer than they may: intake\.orders \(1\)"):
+        pulse.require_beating()
+    lane.worker.drain(lane.consumer)
+    lane.worker.close()
+    assert lane.broker.depth(INTAKE_ORDERS) == 1
+
+
+def test_what_waits_for_a_thread_is_not_past_its_time(lane: Lane) -> None:
+    lane.consumer.close()
+    lane.worker, lane.consumer = lane.replica(threads=1)
+    lane.worker._deadline = 0.05
+    lane.hold()
+    lane.send("a", "b", "c")
+    lane.turn_until(lambda: lane.worker.overdue() == 1)
+    assert len(lane.worker._acting) == 3
+
+
+@pytest.mark.parametrize(
+    "ends", [SystemExit(0), SystemExit("done"), KeyboardInterrupt(), MemoryError(), RecursionError()]
+)
+def test_an_act_that_would_end_the_process_ends_as_failed(lane: Lane, ends: BaseException) -> None:
+    """A plug-in that calls sys.exit(): its thread is gone, and its message would be in hand for ever."""
+    causes: list[str] = []
+
+    def run() -> None:
+        raise ends
+
+    def fail(_tx: Tx, cause: Cause) -> Settled:
+        causes.append(cause.code)
+        return Done()
+
+    lane.handler = lambda _tx, _event: Act(run, lambda _tx, _result: Done(), fail)
+    lane.send("a")
+    lane.rest()
+    assert causes == ["unexpected"]
+
+
+def test_what_fails_around_an_act_costs_no_outcome(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector of spans that raises, before the act or after it."""
+    causes: list[str] = []
+
+    @contextmanager
+    def broken(_event: object, _queue: str, phase: str) -> Iterator[None]:
+        if phase == "act" and not causes:
+            raise RuntimeError("no span")
+        yield
+        if phase == "act":
+            raise RuntimeError("no end of a span")
+
+    def fail(_tx: Tx, cause: Cause) -> Settled:
+        causes.append(cause.code)
+        return Done()
+
+    def record(_tx: Tx, result: str) -> Settled:
+        causes.append(result)
+        return Done()
+
+    monkeypatch.setattr(tracing, "handling", broken)
+    lane.handler = lambda _tx, _event: Act(lambda: "done", record, fail)
+    lane.send("a")
+    lane.rest()
+    lane.send("b")
+    lane.rest()
+    assert causes == ["unexpected", "done"]
+
+
+def test_threads_are_as_many_as_are_needed_and_survive_their_work() -> None:
+    pool, done = Pool(3, "pool"), threading.Semaphore(0)
+
+    def work() -> None:
+        done.release()
+        raise Killed
+
+    for _ in range(50):
+        pool.submit(Future(), work)
+    for _ in range(50):
+        assert done.acquire(timeout=PATIENCE)
+    assert pool._threads <= 3
+    go, waiting = threading.Event(), [Future[None]() for _ in range(9)]
+    for turn in waiting:
+        pool.submit(turn, partial(go.wait, PATIENCE))
+    pool.close()
+    go.set()
+    assert sum(turn.cancelled() for turn in waiting) >= 6
 
 
 def test_a_message_that_kills_its_worker_is_parked_and_its_neighbours_are_done(lane: Lane) -> None:
