@@ -416,9 +416,13 @@ class Settings(Section):
         return name
 
 
-def load(path: Path | None = None, *, environment: bool = True) -> Settings:
-    """Read the settings. Raises ConfigurationError that names each wrong setting, where it stands and what to do."""
-    return _validated(sources.read(path, known(), environment))
+def load(
+    path: Path | None = None, *, environment: bool = True, flags: Mapping[str, tuple[str, Any]] | None = None
+) -> Settings:
+    """Read the settings. `flags` are settings of the command line by dotted name: the flag's own name, and its value;
+    they win. Raises ConfigurationError that names each wrong setting, where it stands and what to do."""
+    given = [sources.Variable(name, setting, value) for setting, (name, value) in (flags or {}).items()]
+    return _validated(sources.read(path, known(), environment, given))
 
 
 def chosen(allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

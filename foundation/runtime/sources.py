@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -37,9 +37,10 @@ Known = Mapping[str, FieldInfo]
 
 @dataclass(frozen=True)
 class Variable:
-    """A setting that the environment gives."""
+    """A setting that the environment gives, or the command line."""
 
     name: str
+    """Of the variable or the flag."""
     setting: str
     """Its dotted name, with the names of servers and site types as the file spells them."""
     value: Any = field(repr=False)
@@ -71,12 +72,14 @@ class Sources:
         return tree
 
 
-def read(path: Path | None, known: Known, environment: bool = True) -> Sources:
-    """What is given now. Raises ConfigurationError if the file can't be used at all."""
+def read(path: Path | None, known: Known, environment: bool = True, flags: Sequence[Variable] = ()) -> Sources:
+    """What is given now; flags go before variables. Raises ConfigurationError if the file can't be used at all."""
     place = settings_file(path)
     text = _settings_text(place) if place else ""
     document = _given(_parsed(text, place), known) if place else {}
     variables, unknown, problems = _variables(own_variables() if environment else {}, known, document)
+    flagged = {flag.setting: replace(flag, value=_tidied(flag.value, known.get(flag.setting))) for flag in flags}
+    variables = [*flagged.values(), *(variable for variable in variables if variable.setting not in flagged)]
     return Sources(place, document, text, variables, unknown, problems)
 
 

@@ -1,7 +1,7 @@
 """`sitecrew config`: every setting, with what is secret left out."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +46,26 @@ def show(
         screen.document({name: {"value": value, "from": given.get(name, _DEFAULT)} for name, value in values.items()})
         return
     rows = [(name, _text(value), _short(given.get(name, _DEFAULT))) for name, value in values.items()]
-    Table(("SETTING", "VALUE", "FROM"), rows).show()
+    if not screen.on_terminal():
+        Table(("SETTING", "VALUE", "FROM"), rows).show()
+        return
+    for line in for_people(rows, screen.width()):
+        screen.out(line)
+
+
+def for_people(rows: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
+    """A line each, as long as it fits; a longer value stands beneath its name. No word is ever broken: who copies a
+    key or a path from here must get it whole."""
+    column = max(len(name) for name, _, _ in rows) + 2
+    for name, value, origin in rows:
+        told = value if origin == _DEFAULT else f"{value}  ({origin})"
+        if column + len(told) <= width:
+            yield f"{name:<{column}}{told}"
+            continue
+        yield name
+        yield from textwrap.wrap(
+            told, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
 
 
 def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:

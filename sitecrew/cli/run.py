@@ -19,12 +19,45 @@ class Service(StrEnum):
     MAILER = "mailer"
 
 
-@app.command(epilog=examples("sitecrew run installer", "sitecrew --config /etc/sitecrew/sitecrew.toml run mailer"))
-def run(ctx: typer.Context, service: Annotated[Service, typer.Argument(help="Which of them.")]) -> None:
-    """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun."""
-    from sitecrew.cli import session
+CONCURRENCY = {
+    Service.ORDER_INTAKE: "order_intake.threads",
+    Service.INSTALLER: "installer.concurrency",
+    Service.MAILER: "mailer.threads",
+}
+"""The setting that says how many things a service does at a time."""
 
-    settings = session.settings_of(ctx)
+
+@app.command(
+    epilog=examples(
+        "sitecrew run installer",
+        "sitecrew run mailer --concurrency 8 --log-level debug",
+        "sitecrew run order-intake --reload",
+    )
+)
+def run(
+    ctx: typer.Context,
+    service: Annotated[Service, typer.Argument(help="Which of them.")],
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="Accounts, installs or letters at a time, in this process.")
+    ] = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="For health and metrics; or off.")] = None,
+    log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
+    reload: Annotated[bool, typer.Option("--reload", help="For development: begin anew when a file changes.")] = False,
+) -> None:
+    """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun. What is said here goes before
+    the settings."""
+    from foundation.runtime.settings import load
+
+    given = {
+        CONCURRENCY[service]: ("--concurrency", concurrency),
+        f"{service.replace('-', '_')}.listen": ("--listen", listen),
+        "log.level": ("--log-level", log_level),
+    }
+    settings = load(ctx.obj, flags={name: flag for name, flag in given.items() if flag[1] is not None})
+    if reload:
+        from sitecrew.cli.reload import run_again_and_again
+
+        raise typer.Exit(run_again_and_again(ctx.obj))
     # Only the service that is wanted: each brings libraries that the others do without.
     module = import_module(f"services.{service.replace('-', '_')}.__main__")
     raise typer.Exit(module.main(settings))

@@ -1,5 +1,6 @@
 """What all commands have in common: their help, their exit codes, where they write."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, Not
 from foundation.runtime import sealing
 from schemas.values import CauseKind
 from sitecrew.cli import root
+from sitecrew.stack.ports import free_port, port_taken
+from tests.brokers import until
 from tests.cli import settings_file, sitecrew
 
 
@@ -193,6 +196,53 @@ def test_run_ends_with_the_exit_code_of_the_service(monkeypatch: pytest.MonkeyPa
     ran = sitecrew("--config", settings_file(tmp_path, mailer__brand="Ours"), "run", "mailer")
     assert (ran.exit_code, served) == (1, ["Ours"])
     assert sitecrew("run", "baker").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "setting"), [("order-intake", "threads"), ("installer", "concurrency"), ("mailer", "threads")]
+)
+def test_flags_of_run_go_before_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: str, setting: str
+) -> None:
+    name = service.replace("-", "_")
+    module = importlib.import_module(f"services.{name}.__main__")
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "main", seen.append)
+    config = settings_file(tmp_path, **{f"{name}__{setting}": 3, f"{name}__listen": "127.0.0.1:1"}, log__level="error")
+    monkeypatch.setenv(f"SITECREW_{name.upper()}__{setting.upper()}", "5")
+    sitecrew("--config", config, "run", service)
+    flags = ("--concurrency", "7", "--listen", "off", "--log-level", "DEBUG")
+    assert sitecrew("--config", config, "run", service, *flags).exit_code == 0
+    shown = [(getattr(getattr(s, name), setting), getattr(s, name).listen, s.log.level) for s in seen]
+    assert shown == [(5, "127.0.0.1:1", "error"), (7, "", "debug")]
+    wrong = sitecrew("--config", config, "run", service, "--concurrency", "0")
+    assert (wrong.exit_code, wrong.stderr) == (2, "error: --concurrency must be at least 1\n")
+
+
+def test_a_service_that_reloads_begins_anew_when_its_settings_change_and_ends_when_told(tmp_path: Path) -> None:
+    """No broker is reached, and none is needed to see it start."""
+    listen, public = free_port(), sealing.generate_keys()[0]
+    url = f"sqlite:///{tmp_path}/o.db"
+    own = {"keys__public": public, "order_intake__store_url": url, "order_intake__listen": "off"}
+    config = Path(settings_file(tmp_path, **own))
+    said = tmp_path / "said"
+    with said.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sitecrew", "--config", str(config), "run", "order-intake", "--reload"],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until(lambda: "service.waiting" in said.read_text(), 60)
+        config.write_text(config.read_text().replace('"off"', f'"127.0.0.1:{listen}"'))
+        until(lambda: f'"port":{listen}' in said.read_text(), 60)
+        assert "reload: a file has changed: starting again" in said.read_text()
+        process.terminate()
+        assert process.wait(60) == 0
+        assert not port_taken("127.0.0.1", listen)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_up_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:

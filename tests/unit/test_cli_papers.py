@@ -184,6 +184,21 @@ def test_every_setting_is_shown_with_its_origin(monkeypatch: pytest.MonkeyPatch,
     assert ["mailer.brand", "Ours", "environment"] in rows
 
 
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_on_a_terminal_no_word_of_a_setting_is_broken(width: int) -> None:
+    key, sentence = "KrW" * 15, "Your hosting team <welcome@hosting.example>, day and night, " * 2
+    rows = [
+        ("keys.public", key, "sitecrew.toml"),
+        ("mailer.sender", sentence.strip(), "environment"),
+        ("sites.*.wordpress_display_control_panel_login", "true", "default"),
+    ]
+    shown = list(config.for_people(rows, width))
+    assert " ".join(" ".join(shown).split()) == " ".join(
+        f"{name} {value}" + ("" if origin == "default" else f" ({origin})") for name, value, origin in rows
+    )
+    assert all(len(line) <= width or len(line.split()) == 1 for line in shown)
+
+
 def test_a_file_of_a_database_is_no_secret() -> None:
     assert sitecrew("config", "show", "--json").json["mailer.store_url"]["value"] == "sqlite:///var/mailer.db"
 
