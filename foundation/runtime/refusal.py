@@ -13,11 +13,13 @@ from schemas.values import Cause, CauseKind
 _log = structlog.get_logger(__name__)
 
 
-def refuse(tx: Tx, event: Event[Any], order_id: str | None, detail: str, remedy: str) -> Done:
+def refuse(
+    tx: Tx, event: Event[Any], order_id: str | None, detail: str, remedy: str, *, code: str = "not_possible"
+) -> Done:
     """Tell whoever watches that a command about an install or an order is not carried out, why, and what to do."""
     install_id = getattr(event.data, "install_id", None)
     detail = f"{install_id or order_id}: {detail}"
-    cause = Cause(code="not_possible", kind=CauseKind.CONFLICT, detail=detail[:1000], remedy=remedy)
+    cause = Cause(code=code, kind=CauseKind.CONFLICT, detail=detail[:1000], remedy=remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)
     tx.emit(refused, order_id, event)
     _log.warning("command.refused", install_id=install_id, order_id=order_id, type=event.type, reason=cause.detail)

@@ -5,6 +5,7 @@ Empty means not given, wherever it stands: `${X:-}` in a compose file, an empty 
 
 import json
 import os
+import pwd
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,16 @@ _SERVICE_LINK = re.compile(
 
 Known = Mapping[str, FieldInfo]
 """Every setting by its dotted name; `*` stands for a name that is chosen by whoever writes the settings."""
+
+
+def actor() -> str:
+    """Who acts, for the record: as the environment says, else by the login name of this process."""
+    user = os.getuid()
+    try:
+        login = pwd.getpwuid(user).pw_name
+    except KeyError:  # a container's user may have none
+        login = f"uid {user}"
+    return os.environ.get("SITECREW_ACTOR") or (os.environ.get("SUDO_USER") if user == 0 else None) or login
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,9 @@ class Commands:
 def _refuse(tx: Tx, event: Event[InstallCancel] | Event[InstallRetry]) -> Settled:
     install = installs.find(tx.connection, event.data.install_id)
     if install is None:
-        return refuse(tx, event, None, "there is no such install", "see `sitecrew installs list`")
+        return refuse(
+            tx, event, None, "there is no such install", "see `sitecrew installs list --state all`", code="no_such_install"
+        )
     return refuse(tx, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 
 

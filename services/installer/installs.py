@@ -105,20 +105,6 @@ def find(connection: Connection, install_id: str) -> Install | None:
     return install_of(row) if row else None
 
 
-def listing(
-    connection: Connection, states: list[State], order_id: str | None, limit: int, *, newest_first: bool = False
-) -> list[Install]:
-    """Installs, those that are due first at the head (or last, `newest_first`); all states if none
-    are named."""
-    due = installs.c.due_at.desc() if newest_first else installs.c.due_at
-    query = select(installs).order_by(due, installs.c.install_id).limit(limit)
-    if states:
-        query = query.where(installs.c.state.in_(states))
-    if order_id:
-        query = query.where(installs.c.order_id == order_id)
-    return [install_of(row) for row in connection.execute(query).mappings()]
-
-
 def counts(connection: Connection) -> dict[State, int]:
     """How many installs are in each state."""
     return by_state(connection, installs.c.state, State)

@@ -145,7 +145,7 @@ def _is_installed(order: Order) -> bool:
 
 def _refuse_unknown(tx: Tx, event: Event[Any]) -> Settled:
     remedy = "look at the number; an order that was sent just now may not have arrived yet"
-    return _refuse(tx, event, "there is no such order", remedy)
+    return refuse(tx, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
 
 
 def _refuse(tx: Tx, event: Event[Any], detail: str, remedy: str) -> Settled:

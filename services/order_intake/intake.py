@@ -31,6 +31,7 @@ from services.order_intake.changes import Changes
 from services.order_intake.names import Names
 from services.order_intake.rejections import reject, reject_order_id
 from services.order_intake.staging import Staging
+from services.order_intake.upcoming import after_failure
 
 MAX_TRIES = 6
 MAX_WAITS = 150
@@ -216,7 +217,8 @@ class Intake:
         if failed is None:
             return Done()
         self._staging.wake(tx, failed)  # to give its domain back
-        tx.emit(AccountFailed(order_id=order.order_id, cause=cause, next=_mended(order)), order.order_id, event)
+        news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
+        tx.emit(news, order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
@@ -312,9 +314,3 @@ def _known(tx: Tx, order: Order, event: Event[OrderPlaced]) -> Settled:
 def _reject_domain(tx: Tx, event: Event[OrderPlaced]) -> Settled:
     message = "is below or above a domain of another customer"
     return reject(tx, event, "domain_conflict", FieldError(field="data.domain", message=message))
-
-
-def _mended(order: Order) -> str:
-    """What happens next with an order whose account has failed."""
-    again = f"`sitecrew parked requeue --order {order.order_id}`"
-    return f"not tried again until staff does: once it is mended, {again}"

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-QUIET, COLOURLESS, UNASKED = "sitecrew.quiet", "sitecrew.no_color", "sitecrew.no_input"
+QUIET, COLOURLESS, UNASKED, ACTOR = "sitecrew.quiet", "sitecrew.no_color", "sitecrew.no_input", "sitecrew.actor"
 """Where a context keeps what was said; all contexts of one line share it."""
-HINT = "Anywhere on the line: --config PATH, -q, --no-color, --no-input (see `sitecrew --help`)."
+HINT = "Anywhere on the line: --config PATH, -q, --no-color, --no-input, --as NAME (see `sitecrew --help`)."
 
 
 def _config(ctx: typer.Context, value: Path | None) -> None:
@@ -27,6 +27,11 @@ def _no_color(ctx: typer.Context, value: bool) -> None:
 
 def _no_input(ctx: typer.Context, value: bool) -> None:
     ctx.meta[UNASKED] = value or ctx.meta.get(UNASKED, False)
+
+
+def _actor(ctx: typer.Context, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[ACTOR] = value
 
 
 def _declared(
@@ -56,6 +61,16 @@ def _declared(
             "--no-input", help="Never ask: what would be asked is an error.", callback=_no_input, expose_value=False
         ),
     ] = False,
+    actor: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Who acts, for the record; else $SITECREW_ACTOR, or your login name.",
+            callback=_actor,
+            expose_value=False,
+        ),
+    ] = None,
 ) -> None:
     """What is declared once is given to every command."""
 
@@ -74,8 +89,9 @@ def options(*, hidden: bool) -> list[Any]:
 def obey(ctx: Any) -> None:
     """Set up logs and screen as the line says; called before a command does its work."""
     from foundation.runtime import logs
-    from sitecrew.cli import screen
+    from sitecrew.cli import acting, screen
 
+    acting.call(ctx.meta.get(ACTOR, ""))
     logs.configure("cli", "warning", sys.stderr)
     screen.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
 

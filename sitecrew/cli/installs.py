@@ -1,22 +1,15 @@
 """`sitecrew installs`: the screen of pending and failed installs, and what can be done about them."""
 
-import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from foundation.broker.topology import EVENTS
 from services.installer.states import State
+from sitecrew.cli import filters
+from sitecrew.cli.filters import Cause, Customer, Domain, DryRun, Json, Limit, Server, Since, Type, Yes
 from sitecrew.cli.help import examples, known, noun
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from foundation.runtime.settings import Settings
-    from services.installer.installs import Install
-
-app = noun("sitecrew installs list", "sitecrew installs show 1042", "sitecrew installs retry 1042-g1")
+app = noun("sitecrew installs list", "sitecrew installs show 1042", "sitecrew installs retry --cause db_down --dry-run")
 
 _ALIASES = {
     "pending": [State.STAGED, State.INSTALLING],
@@ -24,9 +17,9 @@ _ALIASES = {
     **{state.value: [state] for state in State},
 }
 
-_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Ids = Annotated[
-    list[str] | None, typer.Argument(metavar="INSTALL_ID|ORDER_ID", help="An order's id: its latest install.")
+    list[str] | None,
+    typer.Argument(metavar="INSTALL", help="Its id; or an order's id, a domain, an e-mail: the latest install."),
 ]
 _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the installer's answer.", min=0)]
 
@@ -35,104 +28,132 @@ _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wa
     "list",
     epilog=examples(
         "sitecrew installs list",
-        "sitecrew installs list --state failed --json",
-        "sitecrew installs list --order 1042 --state all",
+        "sitecrew installs list --state failed --cause db_down --since 2h",
+        "sitecrew installs list --order 1042",
+        "sitecrew installs list --customer miller --state all --json",
     ),
 )
 def list_installs(
     ctx: typer.Context,
     state: Annotated[
-        str, typer.Option(metavar="STATE,...", help=f"Of {', '.join(_ALIASES)}.", show_default=True)
-    ] = "pending,failed",
-    order: Annotated[str | None, typer.Option(metavar="ORDER_ID", help="Those of one order.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)] = 100,
-    json: _Json = False,
+        str,
+        typer.Option(
+            metavar="STATE,...",
+            help=f"Of {', '.join(_ALIASES)}.  [default: pending,failed, and failed letters]",
+            autocompletion=filters.states(_ALIASES),
+        ),
+    ] = "",
+    order: Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")] = None,
+    cause: Cause = None,
+    server: Server = None,
+    site_type: Type = None,
+    domain: Domain = None,
+    customer: Customer = None,
+    since: Since = "",
+    limit: Limit = 100,
+    after: Annotated[str, typer.Option(metavar="INSTALL", help="Those that come after this one in the list.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    json: Json = False,
 ) -> None:
     """Show pending and failed installs, when they are due, and causes."""
-    from services.installer import installs as table
-    from sitecrew.cli import install_rows, moments, screen, session
+    from sitecrew.cli import install_lists, session
 
-    settings, states, now = session.settings_of(ctx), _states(ctx, state), session.now()
-    # What is over only grows, and is looked at from its end; what is still to be done, from its beginning.
-    newest_first = bool({State.INSTALLED, State.CANCELLED} & set(states))
-    with session.reading_installs(settings) as connection:
-        found = table.listing(connection, states, order, limit, newest_first=newest_first)
-        counts = table.counts(connection)
-    if json:
-        screen.document([install_rows.record(install, settings) for install in found])
-        return
-    if found:
-        install_rows.table(found, now).show()
+    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
+    states = _states(ctx, state or ("all" if order else "pending,failed"))
+    question = install_lists.Question(tuple(states), not state and not order, order or "", narrowed, limit, after)
+    settings = session.settings_of(ctx)
+    if watch and not json:
+        install_lists.show_again_and_again(settings, question)
     else:
-        screen.note(f"no install is {' or '.join(states)}" + (f" in order {order}" if order else ""))
-    if len(found) == limit:
-        screen.note(f"these are the first {limit}; --limit shows more")
-    tick = moments.relative(settings.timer.first_tick(now), now)
-    sums = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "none"
-    screen.note(f"all installs: {sums}; next batch {tick}")
+        install_lists.show(settings, question, json=json)
 
 
-@app.command(epilog=examples("sitecrew installs show 1042", "sitecrew installs show 1042-g2 --json"))
+@app.command(epilog=examples("sitecrew installs show 1042", "sitecrew installs show shop.example --json"))
 def show(
     ctx: typer.Context,
-    install: Annotated[str, typer.Argument(metavar="INSTALL_ID|ORDER_ID", help="An order's id: its latest install.")],
-    json: _Json = False,
+    install: Annotated[str, typer.Argument(metavar="INSTALL", help="Its id, an order's id, a domain or an e-mail.")],
+    json: Json = False,
 ) -> None:
     """Show all that is known of one install."""
-    from sitecrew.cli import install_rows, screen, session
+    from sitecrew.cli import install_lists, install_rows, screen, session
     from sitecrew.cli.tables import pairs
 
     settings = session.settings_of(ctx)
-    with session.reading_installs(settings) as connection:
-        found = _found(connection, install)
+    [found] = install_lists.the_ones(settings, [install])
     if json:
-        screen.document(install_rows.record(found, settings))
+        screen.document(install_rows.record(found))
     else:
-        pairs(install_rows.page(found, settings, session.now()))
+        pairs(install_rows.page(found, session.now()))
 
 
-@app.command(epilog=examples("sitecrew installs cancel 1042-g1 --reason 'ordered by mistake'"))
+@app.command(
+    epilog=examples(
+        "sitecrew installs cancel 1042-g1 --reason 'ordered by mistake'",
+        "sitecrew installs cancel --domain shop.example --dry-run",
+    )
+)
 def cancel(
     ctx: typer.Context,
     ids: _Ids = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="For the record.")] = "cancelled by staff",
+    cause: Cause = None,
+    server: Server = None,
+    site_type: Type = None,
+    domain: Domain = None,
+    customer: Customer = None,
+    since: Since = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     timeout: _Timeout = 10,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Take pending or failed installs back, so that they are not run."""
     from schemas.installs import InstallCancel
-    from sitecrew.cli import commands, session
+    from sitecrew.cli import install_lists
     from sitecrew.cli.order_files import validated
 
-    if not ids:
-        raise typer.BadParameter("name the installs to cancel", ctx=ctx)
-    settings = session.settings_of(ctx)
-    names = _install_ids(settings, ids)
-    wanted = [
-        validated(InstallCancel, {"install_id": name, "reason": reason}, {"reason": "--reason"}) for name in names
-    ]
-    commands.carry_out(settings, wanted, timeout, by="installer", json=json)
+    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
+    if bool(ids) == narrowed.given:
+        raise typer.BadParameter("name the installs to cancel, or narrow them by --cause, --server, ...", ctx=ctx)
+    validated(InstallCancel, {"install_id": "1-g1", "reason": reason}, {"reason": "--reason"})
+    order = install_lists.Order(
+        "cancel", lambda name: InstallCancel(install_id=name, reason=reason), [State.STAGED, State.FAILED], careful=True
+    )
+    install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
 
 
-@app.command(epilog=examples("sitecrew installs retry 1042-g1", "sitecrew installs retry --all-failed"))
+@app.command(
+    epilog=examples(
+        "sitecrew installs retry 1042-g1",
+        "sitecrew installs retry --cause db_down --server local --dry-run",
+        "sitecrew installs retry --all-failed --yes",
+    )
+)
 def retry(
     ctx: typer.Context,
     ids: _Ids = None,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="Every install that has failed.")] = False,
+    cause: Cause = None,
+    server: Server = None,
+    site_type: Type = None,
+    domain: Domain = None,
+    customer: Customer = None,
+    since: Since = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     timeout: _Timeout = 10,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Run failed installs again from the first attempt, staged ones now."""
     from schemas.installs import InstallRetry
-    from sitecrew.cli import commands, screen, session
+    from sitecrew.cli import install_lists
 
-    if bool(ids) == all_failed:
-        raise typer.BadParameter("name the installs to retry, or give --all-failed", ctx=ctx)
-    settings = session.settings_of(ctx)
-    wanted = [InstallRetry(install_id=name) for name in (_install_ids(settings, ids) if ids else _failed(settings))]
-    if not wanted:
-        screen.note("no install has failed")
-    commands.carry_out(settings, wanted, timeout, by="installer", json=json)
+    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
+    if bool(ids) == (all_failed or narrowed.given):
+        wanted = "name the installs to retry, or give --all-failed, or narrow those that failed by --cause, ..."
+        raise typer.BadParameter(wanted, ctx=ctx)
+    order = install_lists.Order("retry", lambda name: InstallRetry(install_id=name), [State.FAILED], careful=False)
+    install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
 
 
 @app.command(epilog=examples("sitecrew installs watch", "sitecrew installs watch --json | jq .type"))
@@ -141,16 +162,14 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
 ) -> None:
     """Show what happens to installs and letters as it happens."""
-    from sitecrew.cli import screen, session, stream
+    from sitecrew.cli import session, stream
 
     with session.ready_broker(session.settings_of(ctx)) as broker:
-        watching = broker.watch(EVENTS, *stream.PATTERNS)
-        screen.note("watching; Ctrl-C ends it")
-        stream.show(watching, json=json)
+        stream.show(broker, json=json)
 
 
 @app.command("run-now", epilog=examples("sitecrew installs run-now"))
-def run_now(ctx: typer.Context, json: _Json = False) -> None:
+def run_now(ctx: typer.Context, json: Json = False) -> None:
     """Start a batch now, without waiting for the timer's tick."""
     from schemas.installs import TimerRunNow
     from sitecrew.cli import screen, sending, session
@@ -167,36 +186,3 @@ def _states(ctx: typer.Context, wanted: str) -> list[State]:
     names = known(ctx, [name.strip() for name in wanted.split(",")], _ALIASES, "--state")
     chosen = {state for name in names for state in _ALIASES[name]}
     return [state for state in State if state in chosen]
-
-
-def _found(connection: "Connection", name: str) -> "Install":
-    """The install of this id, or the latest of the order of this id. Raises NotFound."""
-    from foundation.errors import NotFound
-    from services.installer import installs as table
-
-    found = table.find(connection, name)
-    of_order = [] if found else table.listing(connection, [], name, limit=10_000)
-    latest = found or max(of_order, key=lambda install: install.generation, default=None)
-    if latest is None:
-        raise NotFound(f"there is no install or order {name}; see `sitecrew installs list --state all`")
-    return latest
-
-
-def _install_ids(settings: "Settings", names: Sequence[str]) -> list[str]:
-    """Install ids as they are, and the latest installs of orders. Only for those is the store needed."""
-    from schemas.installs import InstallRetry
-    from sitecrew.cli import session
-    from sitecrew.cli.order_files import validated
-
-    if all(re.fullmatch(r".+-g[0-9]+", name) for name in names):
-        return [validated(InstallRetry, {"install_id": name}).install_id for name in names]
-    with session.reading_installs(settings) as connection:
-        return [_found(connection, name).install_id for name in names]
-
-
-def _failed(settings: "Settings") -> list[str]:
-    from services.installer import installs as table
-    from sitecrew.cli import session
-
-    with session.reading_installs(settings) as connection:
-        return [install.install_id for install in table.listing(connection, [State.FAILED], None, limit=100_000)]

@@ -10,6 +10,7 @@ from foundation.broker import Consumer
 from schemas.accounts import AccountCreated, AccountFailed
 from schemas.envelope import Event
 from schemas.installs import (
+    CommandRefused,
     InstallCancelled,
     InstallCompleted,
     InstallFailed,
@@ -18,12 +19,13 @@ from schemas.installs import (
     InstallStarted,
 )
 from schemas.mails import MailFailed, MailSent
-from schemas.orders import OrderReinstallRequested, OrderRejected
+from schemas.orders import OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
 from schemas.values import Cause, Model
 from sitecrew.cli import moments, screen, sending
+from sitecrew.cli.commands import UNKNOWN
 
-_GOOD = ("installed", "mailed")
-_EXIT_CODES = {"rejected": 6, "cancelled": 6}
+_GOOD = ("installed", "mailed", "known")
+_EXIT_CODES = {"rejected": 6, "cancelled": 6, "refused": 6, "unknown": 5}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Life:
     @classmethod
     def of(cls, event: Event[Any], unmailed: Collection[str] = ()) -> "Life":
         """The life that begins with an event about an order."""
-        reinstall = isinstance(event.data, OrderReinstallRequested)
+        reinstall = isinstance(event.data, OrderReinstall | OrderReinstallRequested)
         return cls(event.data.order_id, event.id, event.trace_id, reinstall, unmailed)
 
     def after(self, event: Event[Any]) -> "Life":
@@ -65,8 +67,10 @@ class Life:
         """A re-install is known by the trace that our request began, then by its install's id: its
         forerunners of the same order may still be talking."""
         data = event.data
-        if isinstance(data, OrderRejected):
+        if isinstance(data, OrderRejected | OrderKnown):
             return data.event_id == self.event_id
+        if isinstance(data, CommandRefused):
+            return data.command_id == self.event_id
         if not self.reinstall:
             return True
         if self.install_id is None:
@@ -105,6 +109,24 @@ def _cancelled(life: Life, event: Event[InstallCancelled]) -> Life:
     return replace(life, state="cancelled", ended=True, told=event.data.reason)
 
 
+def _known(life: Life, event: Event[OrderKnown]) -> Life:
+    """The same order again: nothing was done, and if nothing more is to come, nothing is heard either."""
+    data = event.data
+    how_far = data.install_state or data.state
+    since = moments.exact(data.placed_at)
+    told = f"{life.order_id} is known since {since}, {how_far}; nothing was changed"
+    if data.state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing"):
+        return replace(life, state=how_far, install_id=data.install_id, told=told)
+    state = "known" if how_far == "installed" else how_far
+    return replace(life, state=state, install_id=data.install_id, told=told, ended=True)
+
+
+def _refused(life: Life, event: Event[CommandRefused]) -> Life:
+    cause = event.data.cause
+    state = "unknown" if cause.code in UNKNOWN else "refused"
+    return replace(life, state=state, cause=cause, told=f"{cause.detail}; {cause.remedy}", ended=True)
+
+
 def _ends(state: str) -> Callable[[Life, Event[Any]], Life]:
     def step(life: Life, event: Event[Any]) -> Life:
         cause = event.data.cause
@@ -116,6 +138,8 @@ def _ends(state: str) -> Callable[[Life, Event[Any]], Life]:
 
 _STEPS: Mapping[type[Model], Callable[[Life, Event[Any]], Life]] = {
     OrderRejected: _ends("rejected"),
+    OrderKnown: _known,
+    CommandRefused: _refused,
     AccountCreated: _account,
     AccountFailed: _ends("account failed"),
     InstallStaged: _staged,
@@ -131,18 +155,24 @@ _STEPS: Mapping[type[Model], Callable[[Life, Event[Any]], Life]] = {
 class Follower:
     """Follows orders until all have come to an end, and tells of it as it happens."""
 
-    def __init__(self, lives: Iterable[Life]) -> None:
+    def __init__(self, lives: Iterable[Life], *, json: bool = False) -> None:
+        self._json = json
         self._lives = {life.event_id: life for life in lives}
         self._of_order: dict[str, list[str]] = defaultdict(list)
         for life in self._lives.values():
             self._of_order[life.order_id].append(life.event_id)
+
+    @property
+    def lives(self) -> Sequence[Life]:
+        """As they are by now."""
+        return list(self._lives.values())
 
     def follow(self, watching: Consumer, timeout: float) -> list[Life]:
         """Listen for up to `timeout` seconds; the lives as they then are."""
         left = set(self._lives)
         with screen.working(self._summary(left)) as say:
             for event in sending.heard(watching, monotonic() + timeout) if left else ():
-                for event_id in self._of_order.get(getattr(event.data, "order_id", ""), ()):
+                for event_id in self._concerned(event):
                     self._hear(event_id, event)
                     if self._lives[event_id].ended:
                         left.discard(event_id)
@@ -151,6 +181,11 @@ class Follower:
                 say(self._summary(left))
         return list(self._lives.values())
 
+    def _concerned(self, event: Event[Any]) -> Sequence[str]:
+        if isinstance(event.data, CommandRefused):
+            return [event.data.command_id] if event.data.command_id in self._lives else []
+        return self._of_order.get(getattr(event.data, "order_id", ""), ())
+
     def _hear(self, event_id: str, event: Event[Any]) -> None:
         before = self._lives[event_id]
         if before.ended:
@@ -158,7 +193,8 @@ class Follower:
         after = self._lives[event_id] = before.after(event)
         if after is not before:
             style = "" if not after.ended else "green" if after.state in _GOOD else "red"
-            screen.news(f"{after.order_id}  {after.state:15}  {after.told}", style, event=event.type, **after.record())
+            told = f"{after.order_id}  {after.state:15}  {after.told}"
+            screen.news(told, style, {"event": event.type, **after.record()} if self._json else None)
 
     def _summary(self, left: set[str]) -> str:
         if len(left) == 1:

@@ -1,19 +1,17 @@
-"""`sitecrew order`: what a producer would send, sent by hand."""
+"""`sitecrew order`: what a producer would send, sent by hand; how far each is; and what staff may do about it."""
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from foundation.broker.topology import EVENTS
-from sitecrew.cli.help import examples, noun
+from services.order_intake.states import OrderState
+from sitecrew.cli import everywhere, filters
+from sitecrew.cli.filters import Cause, Customer, Domain, Json, Limit, Server, Since, Type, Yes
+from sitecrew.cli.help import examples, known, noun
 
-if TYPE_CHECKING:
-    from foundation.runtime.settings import Settings
-    from sitecrew.cli.lives import Life
-    from sitecrew.cli.order_files import Order
-
-app = noun("sitecrew order place order.json --wait", "sitecrew order cancel 1042")
+app = noun("sitecrew order place order.json --wait", "sitecrew order show 1042", "sitecrew order list --state failed")
 
 _OPTIONS = {
     "order_id": "--order-id",
@@ -21,15 +19,22 @@ _OPTIONS = {
     "site_type": "--site-type",
     "customer.name": "--name",
     "customer.email": "--email",
+    "name": "--name",
+    "email": "--email",
     "blog_name": "--blog-name",
     "server": "--server",
+    "locale": "--locale",
+    "timezone": "--timezone",
+    "permalinks": "--permalinks",
+    "reason": "--reason",
 }
 """How the fields of an order are called on the command line."""
 
-_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-_Wait = Annotated[bool, typer.Option("--wait", help="Follow it until the letter is sent, or it failed.")]
+_Follow = Annotated[bool, typer.Option("--wait", help="Follow it until the letter is sent, or it failed.")]
+_NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the answer.")]
 _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.", min=0)]
-_OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id.")]
+_Patience = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the answer.", min=0)]
+_Order = Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")]
 _Title = Annotated[str | None, typer.Option(metavar="TEXT", help="The site's title.")]
 
 
@@ -49,108 +54,172 @@ def place(
     ] = None,
     order_id: Annotated[str | None, typer.Option(metavar="ID", help="Your own order number.")] = None,
     domain: Annotated[str | None, typer.Option(metavar="NAME", help="The site's domain.")] = None,
-    site_type: Annotated[str | None, typer.Option(metavar="TYPE", help="What to install, like wordpress.")] = None,
+    site_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="What to install, like wordpress.", autocompletion=filters.SITE_TYPES),
+    ] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="The customer's name.")] = None,
     email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the letter goes.")] = None,
     blog_name: _Title = None,
-    server: Annotated[str | None, typer.Option(metavar="NAME", help="Where to put the account.")] = None,
-    wait: _Wait = False,
+    server: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where to put the account.", autocompletion=filters.SERVERS)
+    ] = None,
+    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="Of site and letter, like de_DE.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="The site's, like Europe/Berlin.")] = None,
+    permalinks: Annotated[str | None, typer.Option(metavar="TEXT", help="The site's, like /%postname%/.")] = None,
+    wait: _Follow = False,
     timeout: _Timeout = 900,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Check orders, publish them, and print their ids."""
     from schemas.orders import OrderPlaced
-    from sitecrew.cli import sending, session
+    from sitecrew.cli import placing, screen, sending, session
     from sitecrew.cli.order_files import Order, checked, read, validated
 
     customer = _given(name=name, email=email)
     options = _given(order_id=order_id, domain=domain, site_type=site_type, blog_name=blog_name, server=server)
+    options |= _given(locale=locale, timezone=timezone, permalinks=permalinks)
     if (file is None) == (not options and not customer):
         raise typer.BadParameter("give either a file or the order's options", ctx=ctx)
+    settings = session.settings_of(ctx)
     if file is not None:
+        if file == "-" and sys.stdin.isatty():
+            screen.note("reading orders as JSON from the terminal; Ctrl-D ends them")
         orders = checked(read(file))
     else:
         data = validated(OrderPlaced, {**options, "customer": customer}, _OPTIONS)
         orders = [Order(sending.event(data, data.order_id))]
-    _send(session.settings_of(ctx), orders, wait=wait, timeout=timeout, json=json)
+    placing.warn_of_unknown(settings, orders)
+    placing.send(settings, orders, wait=wait, timeout=timeout, json=json)
 
 
 @app.command(
-    epilog=examples("sitecrew order reinstall 1042 --wait", "sitecrew order reinstall 1042 --blog-name 'New name'")
+    "list",
+    epilog=examples(
+        "sitecrew order list",
+        "sitecrew order list --state accepted,failed --since 2d",
+        "sitecrew order list --customer miller --json",
+    ),
+)
+def list_orders(
+    ctx: typer.Context,
+    state: Annotated[
+        str,
+        typer.Option(
+            metavar="STATE,...", help=f"Of {', '.join(OrderState)}.", autocompletion=filters.states(OrderState)
+        ),
+    ] = "",
+    cause: Cause = None,
+    server: Server = None,
+    site_type: Type = None,
+    domain: Domain = None,
+    customer: Customer = None,
+    since: Since = "",
+    limit: Limit = 50,
+    after: Annotated[str, typer.Option(metavar="ORDER", help="Those that come after this one in the list.")] = "",
+    json: Json = False,
+) -> None:
+    """Show orders, the newest first: how far each is, tries, causes."""
+    from sitecrew.cli import order_rows, session
+
+    names = [word.strip() for word in state.split(",") if word.strip()]
+    states = [OrderState(word) for word in known(ctx, names, list(OrderState), "--state")]
+    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
+    order_rows.show_list(session.settings_of(ctx), states, narrowed, limit, after, json=json)
+
+
+@app.command(epilog=examples("sitecrew order show 1042", "sitecrew order show 1042 --json | jq .next"))
+def show(ctx: typer.Context, order: _Order, json: Json = False) -> None:
+    """Show an order whole: account, installs, letters, what comes next."""
+    from sitecrew.cli import order_rows, session
+
+    order_rows.show_one(session.settings_of(ctx), order, json=json)
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew order reinstall 1042",
+        "sitecrew order reinstall 1042 --blog-name 'New name' --yes --wait",
+    )
 )
 def reinstall(
     ctx: typer.Context,
-    order_id: _OrderId,
+    order: _Order,
     blog_name: _Title = None,
-    wait: _Wait = False,
+    yes: Yes = False,
+    wait: _Follow = False,
+    no_wait: _NoWait = False,
     timeout: _Timeout = 900,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Install an order's site anew, empty; the old content goes."""
-    from schemas.orders import OrderReinstallRequested
-    from sitecrew.cli import sending, session
+    from schemas.orders import OrderReinstall
+    from sitecrew.cli import commands, order_rows, placing, sending, session
     from sitecrew.cli.order_files import Order, validated
 
-    data = validated(OrderReinstallRequested, {"order_id": order_id, "blog_name": blog_name}, _OPTIONS)
-    order = Order(sending.event(data, data.order_id))
-    _send(session.settings_of(ctx), [order], wait=wait, timeout=timeout, json=json)
+    if wait and no_wait:
+        raise typer.BadParameter("choose one of --wait and --no-wait", ctx=ctx)
+    data = validated(OrderReinstall, {"order_id": order, "blog_name": blog_name}, _OPTIONS)
+    settings = session.settings_of(ctx)
+    if not yes:
+        _require_sure(ctx, order_rows.what_is_lost(settings, order), order)
+    if wait:
+        placing.send(settings, [Order(sending.event(data, order))], wait=True, timeout=timeout, json=json)
+    else:
+        patience = min(timeout, 15)
+        commands.carry_out(settings, [data], patience, by="order-intake", json=json, wait=not no_wait)
 
 
 @app.command(epilog=examples("sitecrew order cancel 1042 --reason 'payment failed'"))
 def cancel(
     ctx: typer.Context,
-    order_id: _OrderId,
-    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="For the record.")] = None,
-    json: _Json = False,
+    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="The orders' ids.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="For the record.")] = "cancelled by staff",
+    no_wait: _NoWait = False,
+    timeout: _Patience = 15,
+    json: Json = False,
 ) -> None:
     """Do not install what is not yet installed; the account stays."""
-    from schemas.orders import OrderCancelled
-    from sitecrew.cli import sending, session
-    from sitecrew.cli.order_files import Order, validated
+    from schemas.orders import OrderCancel
+    from sitecrew.cli import commands, session
+    from sitecrew.cli.order_files import validated
 
-    data = validated(OrderCancelled, {"order_id": order_id, "reason": reason}, _OPTIONS)
-    order = Order(sending.event(data, data.order_id))
-    _send(session.settings_of(ctx), [order], wait=False, timeout=0, json=json)
-
-
-def _send(settings: "Settings", orders: "Sequence[Order]", *, wait: bool, timeout: float, json: bool) -> None:
-    from foundation.broker import Outcome
-    from sitecrew.cli import screen, sending, session
-    from sitecrew.cli.lives import Follower, Life
-
-    messages = [sending.message(order.event, order.body) for order in orders]
-    with session.ready_broker(settings) as broker:
-        watching = broker.watch(EVENTS, "order.rejected.#", "account.#", "install.#", "mail.#") if wait else None
-        with screen.working(f"publishing {len(messages)} event(s)"):
-            outcomes = sending.publish(broker, messages)
-        sent = [order.event for order, said in zip(orders, outcomes, strict=True) if said == Outcome.CONFIRMED]
-        for event in sent if not json else ():
-            screen.out(event.data.order_id)
-        unmailed = {name for name, site in settings.sites.items() if not site.welcome_email}
-        lives = [Life.of(event, unmailed) for event in sent]
-        if watching:
-            lives = Follower(lives).follow(watching, timeout)
-    if json:
-        screen.document([life.record() for life in lives])
-    sending.require_confirmed(outcomes)
-    if wait:
-        _finish(lives, timeout)
+    wanted = [validated(OrderCancel, {"order_id": order, "reason": reason}, _OPTIONS) for order in orders]
+    commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
-def _finish(lives: "Sequence[Life]", timeout: float) -> None:
-    """Say what is still open, and exit as the orders fared."""
+@app.command(epilog=examples("sitecrew order amend 1042 --email new@example.org"))
+def amend(
+    ctx: typer.Context,
+    order: _Order,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="The customer's name.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where later letters go.")] = None,
+    no_wait: _NoWait = False,
+    timeout: _Patience = 15,
+    json: Json = False,
+) -> None:
+    """Correct the customer's name or e-mail address."""
+    from schemas.orders import OrderAmend
+    from sitecrew.cli import commands, session
+    from sitecrew.cli.order_files import validated
+
+    if not name and not email:
+        raise typer.BadParameter("give --name or --email, or both", ctx=ctx)
+    data = validated(OrderAmend, {"order_id": order, **_given(name=name, email=email)}, _OPTIONS)
+    commands.carry_out(session.settings_of(ctx), [data], timeout, by="order-intake", json=json, wait=not no_wait)
+
+
+def _require_sure(ctx: typer.Context, lost: Sequence[str], order: str) -> None:
+    """Have whoever asks for it type the site's domain: what it holds goes."""
     from sitecrew.cli import screen
-    from sitecrew.cli.lives import exit_code
 
-    if waiting := [life.order_id for life in lives if not life.ended]:
-        named = ", ".join(waiting[:5]) + (f" and {len(waiting) - 5} more" if len(waiting) > 5 else "")
-        screen.error(
-            f"not finished after {timeout:g} seconds: {named}",
-            "it goes on without us: see `sitecrew installs list --state all`. If nothing was heard of it at all, see "
-            "`sitecrew parked list`, and whether the services run; an unchanged order sent twice causes no events",
-        )
-    if code := exit_code(lives):
-        raise typer.Exit(code)
+    if not everywhere.may_ask(ctx):
+        raise typer.BadParameter("this deletes what is in the site; --yes does it without asking", ctx=ctx)
+    *told, word = lost or (f"order {order}, of which no store here knows more", order)
+    for line in told:
+        screen.warn(line)
+    if typer.prompt(f"Its content goes for good. Type {word} to go on", err=True).strip().lower() != word.lower():
+        raise typer.Abort
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What commands show: data on stdout, everything else on stderr."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +69,12 @@ def line(value: Any) -> None:
     sys.stdout.flush()
 
 
+def clear() -> None:
+    """An empty screen, for what is shown again and again; nothing where no person looks."""
+    if on_terminal():
+        _OUT.clear()
+
+
 def note(text: str) -> None:
     """A word beside the data, for people."""
     if not _quiet:
@@ -87,11 +93,11 @@ def error(message: str, remedy: str = "") -> None:
         _say(Text.assemble(("what to do: ", "bold"), printable(remedy)))
 
 
-def news(text: str, style: Style = "", **record: Any) -> None:
-    """Progress: a line of text on a terminal, of JSON elsewhere."""
+def news(text: str, style: Style = "", record: Mapping[str, Any] | None = None) -> None:
+    """Progress: a line of text, or of JSON if a `record` is given and no person reads it."""
     if _quiet:
         return
-    if _ERR.is_terminal:
+    if record is None or _ERR.is_terminal:
         _say(Text(printable(text), style=style))
     else:
         sys.stderr.write(orjson.dumps({"timestamp": utc_now(), **record}, option=_JSON).decode() + "\n")

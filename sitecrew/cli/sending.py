@@ -1,6 +1,6 @@
 """Events and commands that the command itself publishes, and what it hears in answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -13,6 +13,7 @@ from foundation.runtime.tx import new_id
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Model
+from sitecrew.cli import acting
 
 SOURCE = "/sitecrew/cli"
 _CONFIRMED_WITHIN = 15.0
@@ -21,9 +22,9 @@ _GLANCE = 0.5
 
 
 def event(data: Model, subject: str | None) -> Event[Any]:
-    """An event or command of ours. It begins a trace, which all that comes of it carries on."""
-    trace = new_traceparent()
-    return codec.envelope(data, id=new_id(), source=SOURCE, subject=subject, time=utc_now(), traceparent=trace)
+    """An event or command of ours, with who it is by. It begins a trace, which all that comes of it carries on."""
+    known = {"time": utc_now(), "traceparent": new_traceparent(), "authtype": "user", "authid": acting.name()}
+    return codec.envelope(data, id=new_id(), source=SOURCE, subject=subject, **known)
 
 
 def message(sent: Event[Any], body: bytes | None = None) -> Message:
@@ -60,9 +61,11 @@ def require_confirmed(outcomes: Sequence[Outcome]) -> None:
                 )
 
 
-def heard(watching: Consumer, ends: float) -> Iterator[Event[Any]]:
-    """The events that a watching consumer hears, until the monotonic clock says `ends`."""
+def heard(watching: Consumer, ends: float, away: Callable[[], object] = lambda: None) -> Iterator[Event[Any]]:
+    """The events that a watching consumer hears, until the monotonic clock says `ends`. `away` is called now and
+    then, to see whether anything can be heard."""
     while (left := ends - monotonic()) > 0:
+        away()
         for delivery in watching.take(1000, min(left, _GLANCE)):
             try:
                 yield codec.decode(delivery.body, delivery.content_type, delivery.headers)

@@ -73,17 +73,20 @@ def ready_broker(settings: Settings) -> "Iterator[RabbitBroker]":
 
 def reading_installs(settings: Settings) -> AbstractContextManager[Connection]:
     """The installer's store, to look into. Neither created nor changed. Raises StoreUnreachable."""
-    return _reading("installer", settings.installer.store_url)
+    return reading(settings, "installer")
 
 
 def reading_letters(settings: Settings) -> AbstractContextManager[Connection]:
     """The mailer's store, likewise."""
-    return _reading("mailer", settings.mailer.store_url)
+    return reading(settings, "mailer")
 
 
 @contextmanager
-def _reading(service: str, url: SecretStr) -> Iterator[Connection]:
-    hint = f"Check {service}.store_url (SITECREW_{service.upper()}__STORE_URL), and that the {service} has run"
+def reading(settings: Settings, service: str) -> Iterator[Connection]:
+    """The store of a service (`order-intake`, `installer`, `mailer`), likewise."""
+    section = service.replace("-", "_")
+    url: SecretStr = getattr(settings, section).store_url
+    hint = f"Check {section}.store_url (SITECREW_{section.upper()}__STORE_URL), and that {service} has run"
     try:
         store = Store.existing(url.get_secret_value())
         try:

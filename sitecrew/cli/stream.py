@@ -2,29 +2,43 @@
 
 import math
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from rich.text import Text
 
-from foundation.broker import Consumer
+from foundation.broker import Broker
+from foundation.broker.topology import EVENTS
 from schemas.envelope import Event
 from schemas.orders import OrderRejected
 from sitecrew.cli import screen, sending
 from sitecrew.cli.bodies import masked
 from sitecrew.cli.lives import Life
 
-PATTERNS = ("order.rejected.#", "account.#", "install.#", "mail.#", "command.refused.#")
+PATTERNS = ("order.#", "account.#", "install.#", "mail.#", "command.refused.#")
 _STYLES = {"failed": "red", "rejected": "red", "refused": "red", "completed": "green", "sent": "green"}
 
 
-def show(watching: Consumer, *, json: bool) -> None:
+def show(broker: Broker, *, json: bool) -> None:
     """Until Ctrl-C, which is how it is meant to end."""
+    watching = broker.watch(EVENTS, *PATTERNS)
+    screen.note("watching; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
-        for event in sending.heard(watching, math.inf):
+        for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [])):
             if json:
                 screen.line(masked(event.model_dump(mode="json", exclude_none=True)))
             else:
                 screen.out(_line(event))
+
+
+def _tell_of_gap(broker: Broker, lost: list[str]) -> None:
+    """Say it once when the broker goes, and once when it is back: what happened in between was not heard."""
+    gone = broker.disconnected()
+    if gone and not lost:
+        screen.warn("the broker is away; trying to reach it again")
+    elif lost and not gone:
+        screen.warn("the broker is back; what happened meanwhile was not heard: see `sitecrew status`")
+    lost[:] = gone
 
 
 def _line(event: Event[Any]) -> Text:

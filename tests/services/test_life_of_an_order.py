@@ -423,7 +423,9 @@ def test_run_now_calls_the_timer(house: House) -> None:
 
 def test_the_trace_of_the_producer_goes_all_the_way_to_the_letter(house: House) -> None:
     event = house.order()
-    house.publish(event.data.model_copy(update={"order_id": "traced"}), "traced", traceparent=TRACE)
+    house.publish(
+        event.data.model_copy(update={"order_id": "traced", "domain": "traced.example"}), "traced", traceparent=TRACE
+    )
     house.settle()
     house.tick()
     traced = [event for event in house.events() if event.subject == "traced"]

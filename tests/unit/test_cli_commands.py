@@ -141,7 +141,7 @@ def test_an_error_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     "arguments",
     [
         ("order", "cancel", "1"),
-        ("order", "reinstall", "1", "--wait"),
+        ("order", "reinstall", "1", "--wait", "--yes"),
         ("installs", "cancel", "1-g1"),
         ("installs", "run-now"),
         ("installs", "watch"),

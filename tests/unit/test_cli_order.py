@@ -10,7 +10,7 @@ import pytest
 from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import INTAKE_ORDERS, ORDERS
+from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_ORDERS, ORDERS
 from foundation.broker.topology import sitecrew as topology
 from foundation.runtime.clock import utc_now
 from schemas.accounts import AccountCreated, AccountFailed
@@ -55,6 +55,10 @@ def config(tmp_path: Path) -> str:
 
 def sent(broker: MemoryBroker) -> list[Event[Any]]:
     return [codec.decode(delivery.body) for delivery in broker.browse(INTAKE_ORDERS, 1000)]
+
+
+def given(broker: MemoryBroker) -> list[Event[Any]]:
+    return [codec.decode(delivery.body) for delivery in broker.browse(INTAKE_COMMANDS, 1000)]
 
 
 def place(config: str, content: object, *options: str) -> Ran:
@@ -168,12 +172,18 @@ def test_placed_orders_as_json(broker: MemoryBroker, config: str) -> None:
     assert [event.id for event in sent(broker)] == [record["event_id"]]
 
 
-def test_cancel_and_reinstall_send_their_events(broker: MemoryBroker, config: str) -> None:
-    assert sitecrew("--config", config, "order", "cancel", "1042", "--reason", "not paid").stdout == "1042\n"
-    assert sitecrew("--config", config, "order", "reinstall", "1042", "--blog-name", "New").stdout == "1042\n"
-    cancelled, reinstall = sent(broker)
-    assert (cancelled.type, cancelled.data.reason) == ("sitecrew.order.cancelled.v1", "not paid")
-    assert (reinstall.type, reinstall.data.blog_name) == ("sitecrew.order.reinstall_requested.v1", "New")
+def test_cancel_and_reinstall_send_staffs_commands_with_who_gave_them(broker: MemoryBroker, config: str) -> None:
+    for line in (
+        ("cancel", "1042", "--reason", "not paid"),
+        ("reinstall", "1042", "--blog-name", "New", "--yes"),
+        ("amend", "1042", "--email", "new@example.org", "--as", "maria"),
+    ):
+        ran = sitecrew("--config", config, "order", *line, "--no-wait")
+        assert (ran.exit_code, ran.stdout) == (0, "1042  told  no answer yet\n")
+    cancel, reinstall, amend = given(broker)
+    assert (cancel.type, cancel.data.reason) == ("sitecrew.order.cancel.v1", "not paid")
+    assert (reinstall.type, reinstall.data.blog_name) == ("sitecrew.order.reinstall.v1", "New")
+    assert (amend.data.email, amend.authtype, amend.authid) == ("new@example.org", "user", "maria")
     assert sitecrew("--config", config, "order", "cancel", "no order").exit_code == 2
 
 
