@@ -83,7 +83,12 @@ def _refuse(tx: Tx, event: Event[InstallCancel] | Event[InstallRetry]) -> Settle
     install = installs.find(tx.connection, event.data.install_id)
     if install is None:
         return refuse(
-            tx, event, None, "there is no such install", "see `sitecrew installs list --state all`", code="no_such_install"
+            tx,
+            event,
+            None,
+            "there is no such install",
+            "see `sitecrew installs list --state all`",
+            code="no_such_install",
         )
     return refuse(tx, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 

@@ -126,7 +126,18 @@ def _row(order: Known, now: datetime) -> tuple[str, ...]:
 
 
 def _record(order: Known) -> dict[str, Any]:
-    named = ("order_id", "source", "state", "site_type", "domain", "title", "server", "username", "tries", "tries_before")
+    named = (
+        "order_id",
+        "source",
+        "state",
+        "site_type",
+        "domain",
+        "title",
+        "server",
+        "username",
+        "tries",
+        "tries_before",
+    )
     later = ("generation", "install_state", "cancel_reason", "created_at", "updated_at")
     return {
         **{name: getattr(order, name) for name in named},
