@@ -169,6 +169,8 @@ class AccountRef(Model):
     domain: Domain
     address: str
     """The server's external IP address, for the customer's DNS records."""
+    aliases: tuple[Domain, ...] | None = None
+    """Further names that lead to the site, like `www.` of its domain."""
     control_panel: ControlPanelLogin | None = None
     """Not there if the server has no control panel that customers log in to."""
 

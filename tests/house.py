@@ -126,7 +126,7 @@ class FakeServer:
         holder = self.domains.setdefault(request.domain, request.username)
         if self.keeps_domains and holder != request.username:
             raise failure("domain_taken", CauseKind.CONFLICT)
-        return Account(request.username, request.domain, adopted=known is not None)
+        return Account(request.username, request.domain, adopted=known is not None, aliases=request.aliases)
 
     def release_domain(self, username: str, domain: str) -> None:
         if self.domains.get(domain) == username:

@@ -25,6 +25,8 @@ class AccountRequest:
     email: str
     marker: str
     password: str = field(repr=False)
+    aliases: tuple[str, ...] = ()
+    """Further names that are to lead to the account's site, as far as they are free."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Account:
     domain: str
     adopted: bool
     """True if an earlier, interrupted run had made it."""
+    aliases: tuple[str, ...] = ()
+    """Those of the wanted ones that do lead to the account's site."""
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,19 @@ class LocalServer:
         self.check()
         with disk_errors(f"account {request.username}"):
             self._refuse_taken(request)
-            adopted = self._take_home(request)
+            adopted, aliases = self._take_home(request)
             if self.linux_users:
                 home = self.home(request.username)
                 linux.ensure_user(request.username, home, request.password)
                 linux.hand_over(home / "www", request.username, self.web_group)
-        return Account(username=request.username, domain=request.domain, adopted=adopted)
+        return Account(request.username, request.domain, adopted=adopted, aliases=aliases)
 
     def release_domain(self, username: str, domain: str) -> None:
         """See `Server`. Raises `Failed`: disk_denied."""
         with disk_errors(f"domain {domain}"), self._names_locked():
-            if self._target(domain) == _www(username):
-                (self.root / "vhosts" / domain).unlink(missing_ok=True)
+            for name in (domain, f"www.{domain}"):
+                if self._target(name) == _www(username):
+                    (self.root / "vhosts" / name).unlink(missing_ok=True)
 
     def home(self, username: str) -> Path:
         """See `Server`; the directory need not exist yet."""
@@ -124,12 +125,13 @@ class LocalServer:
         gone = home.parent == self.root / "accounts" and not os.path.lexists(home)
         return None if gone else target
 
-    def _link(self, request: AccountRequest) -> None:
-        """Lead the domain to the account's document root."""
-        link = self.root / "vhosts" / request.domain
-        if self._target(request.domain) is None:
+    def _link(self, name: str, username: str) -> bool:
+        """Lead a name to the account's document root; False if it leads to another's."""
+        link = self.root / "vhosts" / name
+        if self._target(name) is None:
             link.unlink(missing_ok=True)
-            link.symlink_to(_www(request.username))
+            link.symlink_to(_www(username))
+        return self._target(name) == _www(username)
 
     @contextmanager
     def _names_locked(self) -> Iterator[None]:
@@ -141,8 +143,9 @@ class LocalServer:
         finally:
             os.close(handle)
 
-    def _take_home(self, request: AccountRequest) -> bool:
-        """Make the home, or find that an earlier run of this order did (True), and lead the domain there.
+    def _take_home(self, request: AccountRequest) -> tuple[bool, tuple[str, ...]]:
+        """Make the home, or find that an earlier run of this order did (True), and lead the domain there, and those of
+        the aliases that are free.
 
         The home gets its name, whole and with the marker in it, by one rename. So a crash at any point leaves no
         home without a marker; and a link without a home is one whose account was removed.
@@ -154,9 +157,10 @@ class LocalServer:
             adopted = os.path.lexists(home)
             if not adopted:
                 draft.rename(home)
-            self._link(request)
+            self._link(request.domain, request.username)
+            aliases = tuple(alias for alias in request.aliases if self._link(alias, request.username))
         sync_directory(home.parent)
-        return adopted
+        return adopted, aliases
 
 
 def _ensure_directory(path: Path) -> None:

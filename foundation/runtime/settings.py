@@ -265,6 +265,7 @@ class Site(Section):
     address: Literal["domain", "temporary"] = Field(
         "domain", description="the site answers under its domain, or under the server's temporary URL"
     )
+    www: bool = Field(True, description="www. in front of the domain leads to the site, too, if nobody else has it")
     blog_name: Line = Field("My new site", description="title of a site whose order names none")
 
 

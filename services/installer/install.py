@@ -214,6 +214,7 @@ class Installing:
             fence=install.fence,
             username=staged.account.username,
             domain=staged.account.domain,
+            aliases=staged.account.aliases or (),
             url=staged.site.url,
             title=staged.site.title,
             admin_email=with_ascii_domain(staged.customer.email),

@@ -134,7 +134,7 @@ class Welcoming:
             temporary=site.address == "temporary",
             locale=completed.site.locale,
             dns=self._settings.mailer.dns_records,
-            www=getattr(site, "www", False),
+            www=f"www.{account.domain}" in (account.aliases or ()),
             control_panel=self._panel(completed) if site.display_control_panel_login else None,
         )
 

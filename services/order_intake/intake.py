@@ -39,6 +39,7 @@ MAX_WAITS = 150
 _PAUSE = timedelta(seconds=10)
 """Before the first new try; doubles."""
 _LONGEST_PAUSE = timedelta(minutes=10)
+_LONGEST_NAME = 253  # letters of a host name, dots included
 _LONGEST = 3600.0
 """Seconds after which the creation of an account hangs. It may wait behind many others."""
 _LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
@@ -171,8 +172,9 @@ class Intake:
     def _create_account(self, order: Order) -> AccountRef:
         server = self._servers[order.server]
         password = generated()
-        request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password)
-        server.create_account(request)
+        aliases = (f"www.{order.domain}",) if self._has_www(order) else ()
+        request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password, aliases)
+        made = server.create_account(request)
         panel = server.control_panel_url and ControlPanelLogin(
             url=server.control_panel_url, username=order.username, sealed_password=self._sealer.seal(password)
         )
@@ -181,8 +183,13 @@ class Intake:
             username=order.username,
             domain=order.domain,
             address=server.address,
+            aliases=made.aliases or None,
             control_panel=panel or None,
         )
+
+    def _has_www(self, order: Order) -> bool:
+        bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
+        return bare and self._settings.sites[order.site_type].www
 
     def _release(self, order: Order, tx: Tx) -> Settled:
         self._claims.let_go(order.order_id, order.tries)

@@ -555,3 +555,26 @@ def test_a_type_that_is_not_sold_is_rejected(tmp_path: Path) -> None:
     house.settle()
     (rejected,) = house.events()
     assert [(error.field, error.message) for error in rejected.data.errors] == [("data.site_type", "is none of static")]
+
+
+# Names and addresses
+
+
+def test_www_leads_to_the_site_and_the_letter_speaks_of_it(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    [account] = house.server.accounts.values()
+    assert account.aliases == (f"www.{account.domain}",)
+    assert f"www.{account.domain}" in _letter(house)
+
+
+@pytest.mark.parametrize(("domain", "www"), [("shop.example", False), ("www.shop.example", True)])
+def test_no_www_is_made_where_none_is_wanted_or_the_domain_has_its_own(tmp_path: Path, domain: str, www: bool) -> None:
+    house = House(tmp_path, sites={"wordpress": {"www": www}})
+    house.order(domain=domain)
+    house.settle()
+    house.tick()
+    assert [account.aliases for account in house.server.accounts.values()] == [()]
+    assert "www.www." not in _letter(house)
+    assert domain.startswith("www.") or "www." not in _letter(house)

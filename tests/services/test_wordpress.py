@@ -16,6 +16,7 @@ from foundation.hosting.local import LocalServer
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.markers import read_site
 from services.installer.sites.verify import shows
+from services.installer.sites.visitor import Visitor
 from services.installer.sites.wordpress import WordPress
 from tests.services.installing import (
     claimed_again,
@@ -42,6 +43,17 @@ def installed(web_host: LocalServer, wordpress: WordPress) -> tuple[Job, Install
     installer: SiteInstaller = wordpress
     job = new_job(web_host)
     return job, installer.install(job, web_host, quietly)
+
+
+def test_wordpress_answers_under_www_by_leading_to_the_bare_name(web_host: LocalServer, wordpress: WordPress) -> None:
+    made = new_job(web_host, own_domain=True)
+    www = f"www.{made.domain}"
+    (web_host.root / "vhosts" / www).symlink_to(f"../accounts/{made.username}/www")
+    wordpress.install(replace(made, aliases=(www,)), web_host, quietly)
+    with Visitor(web_host.web, made.deadline) as visitor:
+        answer = visitor.visit(made.url.replace("://", "://www."))
+    assert answer.status == 200
+    assert answer.asked.endswith(f"Host: {made.domain}:{web_host.public_port}")
 
 
 def test_a_site_at_its_temporary_url_opens_with_the_sealed_password(

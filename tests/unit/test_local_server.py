@@ -363,3 +363,23 @@ def test_with_linux_users_a_missing_web_group_is_found_before_anything_is_made(s
     with pytest.raises(Failed, match="server_denied"):
         server.create_account(REQUEST)
     assert not server.home("ann").exists()
+
+
+def test_www_leads_to_the_site_too_and_goes_with_its_domain(server: LocalServer, tmp_path: Path) -> None:
+    account = server.create_account(replace(REQUEST, aliases=("www.shop.example",)))
+    assert account.aliases == ("www.shop.example",)
+    assert (tmp_path / "vhosts" / "www.shop.example").resolve() == (tmp_path / "accounts" / "ann" / "www").resolve()
+    assert server.create_account(replace(REQUEST, aliases=("www.shop.example",))).aliases == account.aliases
+    server.release_domain("ann", "shop.example")
+    assert list((tmp_path / "vhosts").iterdir()) == []
+
+
+def test_a_www_that_is_another_customers_stays_his_and_is_not_claimed_to_be_ours(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    server.create_account(replace(REQUEST, username="eve", domain="www.shop.example", marker="order-2"))
+    account = server.create_account(replace(REQUEST, aliases=("www.shop.example",)))
+    assert account.aliases == ()
+    assert (tmp_path / "vhosts" / "www.shop.example").resolve() == (tmp_path / "accounts" / "eve" / "www").resolve()
+    server.release_domain("ann", "shop.example")
+    assert [link.name for link in (tmp_path / "vhosts").iterdir()] == ["www.shop.example"]
