@@ -302,17 +302,28 @@ class House:
 
     # Driving it
 
-    def publish(self, data: Model, id: str = "", **attributes: Any) -> Event[Any]:
-        """As a producer or staff would."""
+    def publish(
+        self, data: Model, id: str = "", *, source: str = "/test", user: str = "guest", **attributes: Any
+    ) -> Event[Any]:
+        """As a producer or staff would; without a user, the broker vouches for nobody."""
         entry = catalogue.by_model(type(data))
         subject = getattr(data, "order_id", None)
         attributes.setdefault("time", self.clock.now())
-        event = codec.envelope(data, id=id or new_id(), source="/test", subject=subject, **attributes)
+        event = codec.envelope(data, id=id or new_id(), source=source, subject=subject, **attributes)
         message = Message(entry.exchange, entry.routing_key, codec.encode(event), event.id, event.type)
-        assert self.broker.publisher().publish([message]) == ["confirmed"]
+        assert self.broker.publisher(user).publish([message]) == ["confirmed"]
         return event
 
-    def order(self, number: int = 1, id: str = "", traceparent: str | None = None, **changes: Any) -> Event[Any]:
+    def order(
+        self,
+        number: int = 1,
+        id: str = "",
+        traceparent: str | None = None,
+        *,
+        source: str = "/test",
+        user: str = "guest",
+        **changes: Any,
+    ) -> Event[Any]:
         fields: dict[str, Any] = {
             "order_id": f"order-{number}",
             "site_type": "wordpress",
@@ -320,7 +331,7 @@ class House:
             "customer": {"name": "Jo Miller", "email": f"jo{number}@customer.example"},
         }
         placed = OrderPlaced(**{**fields, **changes})
-        return self.publish(placed, id or f"placed-{number}", traceparent=traceparent)
+        return self.publish(placed, id or f"placed-{number}", source=source, user=user, traceparent=traceparent)
 
     def settle(self) -> None:
         """Until nothing moves any more at this moment."""
