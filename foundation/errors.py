@@ -54,4 +54,6 @@ class Failed(SitecrewError):
     @classmethod
     def because(cls, code: str, kind: CauseKind, detail: str, remedy: str) -> "Failed":
         """The error for a cause given by its parts; `detail` is cut to 1 000 characters."""
+        # A file's name need not be text; what can't be written as UTF-8 is escaped.
+        detail = detail.encode("utf-8", "backslashreplace").decode()
         return cls(Cause(code=code, kind=kind, detail=detail[:1000], remedy=remedy[:500]))

@@ -67,10 +67,15 @@ def write_marker(path: Path, content: Mapping[str, object]) -> None:
     sync_directory(path.parent)
 
 
-def write_new(path: Path, text: str, mode: int) -> None:
-    """Write a file that must not exist yet, durably and with exactly this mode, whatever our umask is."""
+def write_new(path: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Write a file that must not exist yet, durably and with exactly this mode, whatever our umask is.
+
+    `owner` (user and group id) is given the open file: by its name, another one could be in its place by then.
+    """
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -49,8 +49,12 @@ def hand_over(www: Path, username: str, web_group: str) -> None:
 
     The home stays root's: whoever could rename `www` or `private` could lead us, who work as root, astray.
     """
-    os.chown(www, pwd.getpwnam(username).pw_uid, grp.getgrnam(web_group).gr_gid, follow_symlinks=False)
-    www.chmod(0o2750)
+    handle = os.open(www, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(handle, pwd.getpwnam(username).pw_uid, grp.getgrnam(web_group).gr_gid)
+        os.fchmod(handle, 0o2750)
+    finally:
+        os.close(handle)
 
 
 def _run(command: list[str], *, stdin: str = "", allowed: tuple[int, ...] = (0,)) -> None:

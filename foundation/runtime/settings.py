@@ -247,6 +247,10 @@ Options = dict[str, Secret[Any]]
 PluginName = Annotated[str, AfterValidator(_plugin_name)]
 
 
+Name = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
+"""A name in a folder; `*`, `?` and `[...]` stand for letters."""
+
+
 class Site(Section):
     """One type of site."""
 
@@ -258,6 +262,13 @@ class Site(Section):
     recipe: Path | None = Field(None, description="for installer archive: the recipe of the application, a TOML file")
     options: Options = Field(default_factory=dict, description="a plug-in's own settings for this type of site")
 
+    keep: list[Name] = Field(
+        [".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota"],
+        description="names at the top of a document root that are not the site's: they stay there, at re-installs too",
+    )
+    replace: list[Name] = Field(
+        [], description="names there that a first install may replace, like a panel's placeholder index.html"
+    )
     stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
     settle_seconds: Seconds = Field(0, description="an install is not due before its account is this old")
     welcome_email: bool = Field(True, description="send the welcome letter")

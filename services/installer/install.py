@@ -219,6 +219,8 @@ class Installing:
             title=staged.site.title,
             admin_email=with_ascii_domain(staged.customer.email),
             seal=self._sealer.seal,
+            keep=tuple(self._settings.sites[install.site_type].keep),
+            replace=tuple(self._settings.sites[install.site_type].replace),
             deadline=self._now() + timedelta(seconds=self._settings.installer.timeout_seconds),
         )
 

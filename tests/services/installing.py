@@ -21,7 +21,7 @@ from foundation.hosting import AccountRequest
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from schemas.values import install_id
-from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
+from services.installer.sites import InstalledSite, Job, SiteInstaller, Step, trash
 
 KEY = PrivateKey.generate()
 """The mailer's."""
@@ -109,7 +109,8 @@ def _doomed(name: str, installer: SiteInstaller, job: Job, server: LocalServer) 
 
 
 def leftovers(server: LocalServer, username: str) -> list[str]:
-    """What is in the account's home beside what belongs there."""
+    """What is in the account's home beside what belongs there, once what was thrown away is gone."""
+    trash.wait()
     return sorted(path.name for path in server.home(username).iterdir() if path.name not in {"www", "private"})
 
 

@@ -33,7 +33,7 @@ from tests.services.installing import (
     reinstall,
 )
 
-STEPS = ["preflight", "stage", "swap", "verify", "marker", "retire"]
+STEPS = ["preflight", "stage", "sync", "swap", "verify", "marker", "retire"]
 
 
 @pytest.fixture(scope="module")

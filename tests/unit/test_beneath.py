@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.installer.sites.archive import beneath
+from services.installer.sites import beneath
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from foundation.errors import Failed
 from foundation.hosting import Database
 from services.installer.sites import docroot as docroot_module
 from services.installer.sites import exchange as exchange_module
+from services.installer.sites import trash
 from services.installer.sites.causes import failed
 from services.installer.sites.docroot import Docroot
 from services.installer.sites.exchange import exchange
@@ -114,6 +115,7 @@ def shown(docroot: Docroot) -> str | None:
 
 
 def leftovers(docroot: Docroot) -> list[str]:
+    trash.wait()
     return sorted(path.name for path in docroot.home.iterdir() if path.name not in {"www", "private"})
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from foundation.hosting import Server
 
+KEEP = (".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota")
 Step = Callable[[str], AbstractContextManager[None]]
 """`with step("database"): ...` logs the step's beginning, end and duration in seconds."""
 
@@ -39,6 +40,10 @@ class Job:
     """Further names under which the site answers, like `www.` of its domain."""
     deadline: datetime
     """UTC; an install that is not done by then gives up with `timeout`."""
+    keep: tuple[str, ...] = KEEP
+    """Patterns of names at the top of the document root that are not the site's, and stay whatever is installed."""
+    replace: tuple[str, ...] = ()
+    """Patterns of names there that a first install may replace, like a panel's placeholder."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,18 @@ CAUSES = Causes(
         ),
         "docroot_not_empty": Meaning(
             CauseKind.CONFLICT,
-            "The document root holds files that Sitecrew did not put there. Move them away, then retry.",
+            "The document root holds files that Sitecrew did not put there. Move them away, then retry; names that are"
+            " always there belong into the site type's settings, `keep` or `replace`.",
+        ),
+        "docroot_linked": Meaning(
+            CauseKind.CONFIGURATION,
+            "Sites are exchanged as whole directories, which can't be done through a link. Make the name in the detail"
+            " a real directory; if it is to be on another disk, mount that at the server's root. Then retry.",
+        ),
+        "docroot_mounted": Meaning(
+            CauseKind.CONFIGURATION,
+            "Sites are exchanged as whole directories, and a mount point can't be. Mount the disk at the account's home"
+            " or at the server's root instead of at the document root, then retry.",
         ),
         "superseded": Meaning(
             CauseKind.CONFLICT,

@@ -13,11 +13,9 @@ by the very same code after a failure and after a crash.
 
 import fcntl
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +24,10 @@ import structlog
 
 from foundation.errors import Failed
 from foundation.hosting import Databases, Server
-from foundation.hosting.disk import disk_errors
-from services.installer.sites import InstalledSite, Job, Step
+from foundation.hosting.disk import disk_errors, sync_directory
+from services.installer.sites import KEEP, InstalledSite, Job, Step, keeping, trash
 from services.installer.sites.causes import failed
-from services.installer.sites.exchange import exchange
+from services.installer.sites.exchange import exchange, require_exchangeable, sync_disk
 from services.installer.sites.markers import (
     Journal,
     SiteMarker,
@@ -54,13 +52,15 @@ class Docroot:
     run: Run
     deadline: datetime
     databases: Databases | None
+    keep: tuple[str, ...] = KEEP
+    replace: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, job: Job, server: Server) -> "Docroot":
         """The document root that `job` is about; nothing is touched yet."""
         run = Run(generation=job.generation, fence=job.fence)
         home = server.home(job.username)
-        return cls(home, job.username, job.install_id, run, job.deadline, server.databases)
+        return cls(home, job.username, job.install_id, run, job.deadline, server.databases, job.keep, job.replace)
 
     @property
     def www(self) -> Path:
@@ -76,7 +76,7 @@ class Docroot:
         """The site, if this install is done already; else None, and from now on earlier runs are shut out.
 
         What a crash left of earlier runs is taken back. Raises `Failed`: account_missing,
-        docroot_not_empty, superseded, timeout, disk_full, disk_denied.
+        docroot_linked, docroot_mounted, docroot_not_empty, superseded, timeout, disk_full, disk_denied.
         """
         with disk_errors(self.username), self._locked():
             self._settle()
@@ -123,25 +123,40 @@ class Docroot:
     def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], object], step: Step) -> None:
         """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
 
-        The tree must be durable by now, as the marker will be. If `verify` raises, the older tree is in place
-        again before that leaves here. Raises `Failed`: superseded, docroot_not_empty, exchange_unsupported,
+        Names that are not the site's are carried over (see `keeping`), and the tree made durable, as the marker will
+        be. If `verify` raises, the older tree is in place
+        again before that leaves here. Raises `Failed`: superseded, docroot_*, exchange_unsupported,
         timeout, and whatever `verify` raises.
         """
         with self._locked():
             self._refuse_superseded()
-            self._refuse_foreign()
+            first = self._refuse_foreign()
+            keeping.join_htaccess(self.www, stage, self.keep, self.owner(), first=first)
+            carried = keeping.to_carry(self.www, stage, self.keep, first=first)
+            with step("sync"):
+                sync_disk(stage)
             try:
                 with step("swap"):
-                    write_journal(self.private, Journal(self.install_id, self.run, stage.stat().st_ino))
+                    write_journal(self.private, Journal(self.install_id, self.run, stage.stat().st_ino, carried))
                     exchange(stage, self.www)
+                    keeping.move(carried, stage, self.www)
+                    sync_directory(self.home)
                 with step("verify"):
                     verify()
                 with step("marker"):
                     write_site(self.private, marker)
+                keeping.fill_up(carried, stage, self.www)
             finally:
                 self._settle()
         with step("retire"):
+            self._retire()
+
+    def _retire(self) -> None:
+        """The site is in place: what is left to be done can't fail the install any more."""
+        try:
             self.sweep()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep meets it again
+            _log.warning("site.leftovers_kept", username=self.username, reason=f"{type(error).__name__}: {error}")
 
     def sweep(self) -> None:
         """Take away what this run and earlier ones made and is not in use. What resists is left to the next sweep:
@@ -160,11 +175,9 @@ class Docroot:
         for path in self.home.iterdir():
             run = Run.of_stage(path)
             if run is not None and run <= self.run and run != open_run:
-                # Under another name at once, so that an earlier run that is still copying fails instead of refilling.
-                with suppress(OSError):
-                    path.rename(self.home / f".trash-{secrets.token_hex(8)}")
-        for path in self.home.glob(".trash-*"):
-            shutil.rmtree(path, ignore_errors=True)
+                # Out of the way at once, so that an earlier run that is still copying fails instead of refilling.
+                trash.throw_away(path, self.home)
+        trash.empty(self.home)
 
     def _sweep_databases(self, kept: set[str | None], open_run: Run | None) -> None:
         if self.databases is None:
@@ -184,23 +197,28 @@ class Docroot:
         if not verified and self.www.stat().st_ino == journal.swapping:
             older = journal.run.stage(self.home)
             older.mkdir(mode=0o2750, exist_ok=True)  # were it lost, an empty site beats an unverified one
+            keeping.move(journal.carried, self.www, older)
             exchange(older, self.www)
-        write_journal(self.private, replace(journal, swapping=None))
+        write_journal(self.private, replace(journal, swapping=None, carried={}))
 
     def _refuse_superseded(self, because: Exception | None = None) -> None:
         for latest in (read_journal(self.private), read_site(self.private)):
             if latest is not None and latest.run > self.run:
                 raise failed("superseded", f"{latest.run} has begun since {self.run}") from because
 
-    def _refuse_foreign(self) -> None:
-        if read_site(self.private) is None and any(self.www.iterdir()):
-            raise failed("docroot_not_empty", f"{self.www} holds files and no marker says that they are ours")
+    def _refuse_foreign(self) -> bool:
+        """Whether this is the account's first site; then nothing may be there that is not known to belong there."""
+        if read_site(self.private) is not None:
+            return False
+        if names := keeping.foreign(self.www, self.keep, self.replace):
+            no_marker = "and no marker says that a site of ours is there"
+            raise failed("docroot_not_empty", f"{self.www} holds {keeping.listed(names)}, {no_marker}")
+        return True
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the account's lock, which the kernel frees if we die. Raises `Failed` (account_missing, timeout)."""
-        if not (self.www.is_dir() and self.private.is_dir()):
-            raise failed("account_missing", f"{self.home} lacks `www` or `private`")
+        require_exchangeable(self.home, self.www, self.private)
         handle = os.open(self.private / "site.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             while not _try_lock(handle):

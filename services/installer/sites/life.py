@@ -18,7 +18,6 @@ from foundation.hosting.disk import require_room
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.causes import failed
 from services.installer.sites.docroot import Docroot
-from services.installer.sites.exchange import sync_disk
 from services.installer.sites.markers import SiteMarker
 from services.installer.sites.probe import Probe
 from services.installer.sites.verify import Page, front_of, verify
@@ -45,15 +44,10 @@ class Site:
             self.secrets.append(made.password)
             return made
 
-    def sync(self) -> None:
-        """Make the tree durable, as the marker that will vouch for it is."""
-        with self.step("sync"):
-            sync_disk(self.stage)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A tree that is complete and durable, and what must be true of it once it answers."""
+    """A tree that is complete, and what must be true of it once it answers."""
 
     application: str
     version: str

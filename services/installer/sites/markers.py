@@ -1,6 +1,6 @@
 """What an account's `private` directory knows about its site: the marker, and the journal before it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +50,8 @@ class Journal:
     A directory keeps its inode when it is exchanged, so after a crash this number tells on which
     side of the exchange the crash was.
     """
+    carried: dict[str, int] = field(default_factory=dict)
+    """What moves from the older tree into this one (see `keeping`): names, and the inodes that tell where they are."""
 
 
 _T = TypeVar("_T")

@@ -1,6 +1,5 @@
 """A page that makes the web server's PHP forget the tree that was there before."""
 
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,7 @@ class Probe:
     def put(cls, tree: Path, owner: Owner | None = None) -> "Probe":
         """Into a tree: one that is not in place yet, or the `owner`'s that is in place again."""
         probe = cls(f"sitecrew-{secrets.token_hex(16)}.php")
-        write_new(tree / probe.name, _SCRIPT.read_text("utf-8"), 0o640)
-        if owner is not None:
-            os.chown(tree / probe.name, *owner, follow_symlinks=False)
+        write_new(tree / probe.name, _SCRIPT.read_text("utf-8"), 0o640, owner)
         return probe
 
     def page(self, url: str) -> Page:

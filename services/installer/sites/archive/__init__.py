@@ -68,7 +68,6 @@ class Archive:
         words = words_of(self.recipe, recipe, names_of(site.job, site.docroot.www, site.stage), database)
         login = _Login.sealed(recipe, words, site.job)
         carry_out(recipe, words, site, self._interpreter)
-        site.sync()
         return Built(
             application=recipe.application,
             version=version,

@@ -3,13 +3,13 @@
 import errno
 import hashlib
 import secrets
-import shutil
 import time
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from foundation.hosting.disk import disk_errors
+from foundation.hosting.removal import remove_tree
 from services.installer.sites.archive.recipe import Source
 from services.installer.sites.archive.unpack import unpack
 from services.installer.sites.causes import failed
@@ -65,7 +65,7 @@ def _unpack(archive: Path, source: Source, place: Path) -> None:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        _remove(draft)
 
 
 def _discard_abandoned(places: Path) -> None:
@@ -73,4 +73,9 @@ def _discard_abandoned(places: Path) -> None:
         # One that vanishes while we look has a worker, who has just finished.
         with suppress(FileNotFoundError):
             if draft.stat().st_mtime < time.time() - _ABANDONED:
-                shutil.rmtree(draft, ignore_errors=True)
+                _remove(draft)
+
+
+def _remove(draft: Path) -> None:
+    with suppress(OSError):
+        remove_tree(draft)

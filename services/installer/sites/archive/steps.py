@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from foundation.hosting.disk import disk_errors
-from services.installer.sites.archive import beneath
+from services.installer.sites import beneath
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Remove, Run, RunPhp, Step, Write
 from services.installer.sites.archive.words import Words

@@ -76,7 +76,6 @@ class WordPress:
         with site.step("render"):
             self._render(site, filled.title)
             site.docroot.hand_over(site.stage)
-        site.sync()
         url = site.job.url
         return Built(
             application="WordPress",

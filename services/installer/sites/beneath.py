@@ -5,11 +5,11 @@ walked folder by folder, none of which may be a link, and what is done at its en
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from foundation.hosting.removal import remove_tree
 from services.installer.sites.programs import Owner
 from services.installer.sites.tree import DIRECTORY
 
@@ -21,7 +21,7 @@ def write(root: Path, inside: str, text: str, mode: int, owner: Owner | None) ->
     with _parent(root, inside, owner, make=True) as (folder, name):
         _remove(folder, name)
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             os.fchmod(handle, mode)
             if owner is not None:
                 os.fchown(handle, *owner)
@@ -35,12 +35,7 @@ def remove(root: Path, inside: str) -> None:
 
 
 def _remove(folder: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=folder)
-    except IsADirectoryError:
-        shutil.rmtree(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
+    remove_tree(name, dir_fd=folder)
 
 
 @contextmanager

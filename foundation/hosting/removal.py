@@ -1,0 +1,99 @@
+"""Removing a tree that may be a customer's: of any depth, and without being led out of it by links."""
+
+import os
+import secrets
+from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def remove_tree(path: Path | str, *, dir_fd: int | None = None) -> None:
+    """Remove a file, a link or a whole folder; no error if it is not there.
+
+    Folders within are lifted to the top before they are emptied, so that neither our stack nor our descriptors grow
+    with the depth. Raises the `OSError` of something that resists, once everything else is gone.
+    """
+    try:
+        top = os.open(path, _FOLDER, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return
+    except OSError:  # no folder, or one that is not ours to read
+        os.unlink(path, dir_fd=dir_fd)
+        return
+    try:
+        _empty_out(top)
+    finally:
+        os.close(top)
+    os.rmdir(path, dir_fd=dir_fd)
+
+
+def _empty_out(top: int) -> None:
+    """Pass by pass, as long as a pass gets anything done."""
+    while True:
+        done, resisting = False, None
+        for name in os.listdir(top):
+            try:
+                done = _take_away(top, name) or done
+            except OSError as error:
+                resisting = error
+        if not done:
+            if resisting is not None:
+                raise resisting
+            return
+
+
+def _take_away(top: int, name: str) -> bool:
+    """Remove what a name in the top folder stands for; of a folder, as much as goes. Whether anything went."""
+    try:
+        folder = _opened(name, top)
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=top)
+        return True
+    done, resisting = False, None
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    _lift(entry, folder, top)
+                    done = True
+                except OSError as error:
+                    resisting = error
+    finally:
+        os.close(folder)
+    if resisting is None or done:
+        try:
+            os.rmdir(name, dir_fd=top)
+        except OSError as error:
+            resisting = resisting or error
+        else:
+            return True
+    if not done and resisting is not None:
+        raise resisting
+    return done
+
+
+def _lift(entry: os.DirEntry[str], folder: int, top: int) -> None:
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry.name, dir_fd=folder)
+        return
+    _permit(entry.name, folder)
+    os.rename(entry.name, f"{secrets.token_hex(8)}.lifted", src_dir_fd=folder, dst_dir_fd=top)
+
+
+def _opened(name: str, top: int) -> int:
+    try:
+        folder = os.open(name, _FOLDER, dir_fd=top)
+    except PermissionError:
+        _permit(name, top)
+        folder = os.open(name, _FOLDER, dir_fd=top)
+    except OSError:
+        raise NotADirectoryError(name) from None  # a link, too, is only unlinked
+    _permit(name, top)
+    return folder
+
+
+def _permit(name: str, folder: int) -> None:
+    """Without root's rights, one's own folder has to be made writable first. (Root needs it not, and could be led to
+    a link's target.)"""
+    if os.geteuid() != 0:
+        os.chmod(name, 0o700, dir_fd=folder)
