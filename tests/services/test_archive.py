@@ -282,7 +282,7 @@ def test_an_error_number_of_the_database_is_the_databases_cause(
     web_host: LocalServer, app: App, database_server: MariaDatabases
 ) -> None:
     job = new_job(web_host)
-    with pytest.raises(Failed, match="db_auth: step 'fill': 1045") as failure:
+    with pytest.raises(Failed, match="db_site_refused: step 'fill': 1045") as failure:
         app.installer().install(job, web_host, at_step("fill", lambda: database_server.drop(f"{job.username}_g1f1")))
     assert failure.value.cause.kind is CauseKind.CONFIGURATION
     assert_untouched(web_host, job)

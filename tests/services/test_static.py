@@ -104,7 +104,7 @@ def test_killed_at_every_step_in_turn_the_old_site_stays_until_the_new_one_is_ve
         killed_at(step, Static(), new, server)
         new = claimed_again(new)
         # Unverified, but whole: between the exchange and the marker the new site may be seen.
-        assert shows(page(server, job), "The old shop" if step in STEPS[:3] else "The new shop")
+        assert shows(page(server, job), "The old shop" if step in STEPS[:4] else "The new shop")
     Static().install(new, server, quietly)
     assert shows(page(server, job), "The new shop")
     assert leftovers(server, job.username) == []
