@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from foundation.hosting.removal import remove_tree
-from services.installer.sites import docroot as docroot_module
 from services.installer.sites import trash
 from services.installer.sites.docroot import Docroot
 from tests.unit.test_docroot import databases, first, install, leftovers, put_in_place, reinstall, shown  # noqa: F401
@@ -101,7 +100,7 @@ def test_whatever_goes_wrong_with_what_was_there_before_the_install_is_done(
     second = reinstall(first)
     assert second.begin() is None
     with monkeypatch.context() as ill:
-        ill.setattr(docroot_module.trash, "throw_away", fail)
+        ill.setattr(trash, "throw_away", fail)
         put_in_place(second)
     assert shown(first) == "order-g2"
 
