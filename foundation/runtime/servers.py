@@ -42,6 +42,13 @@ def server_of(settings: Settings, name: str) -> Server:
     return cast("Server", plugins.made(kind, _NEEDED, setting, facts, server.options))
 
 
+def site_url(settings: Settings, server: Server, site_type: str, username: str, domain: str) -> str:
+    """Where a site of this type answers, as the settings are now."""
+    if settings.sites[site_type].address == "temporary":
+        return server.temporary_url(username)
+    return server.domain_url(domain)
+
+
 def _local(name: str, server: HostingServer) -> Server:
     return LocalServer(
         name=name,

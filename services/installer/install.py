@@ -17,6 +17,7 @@ from foundation.hosting import Server
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Sealer
+from foundation.runtime.servers import site_url
 from foundation.runtime.settings import Settings
 from foundation.runtime.tracing import Origin, trace_of
 from foundation.runtime.tx import Ledger, Tx
@@ -206,16 +207,16 @@ class Installing:
         return installer, server
 
     def _job(self, install: Install, server: Server) -> Job:
-        staged = install.staged
+        staged, account = install.staged, install.staged.account
         return Job(
             install_id=install.install_id,
             order_id=install.order_id,
             generation=install.generation,
             fence=install.fence,
-            username=staged.account.username,
-            domain=staged.account.domain,
-            aliases=staged.account.aliases or (),
-            url=staged.site.url,
+            username=account.username,
+            domain=account.domain,
+            aliases=account.aliases or (),
+            url=self._url(install, server),
             title=staged.site.title,
             admin_email=with_ascii_domain(staged.customer.email),
             seal=self._sealer.seal,
@@ -224,12 +225,22 @@ class Installing:
             deadline=self._now() + timedelta(seconds=self._settings.installer.timeout_seconds),
         )
 
+    def _url(self, install: Install, server: Server) -> str:
+        """The site's address as the settings are now: a server may have moved since the install was staged."""
+        account, staged = install.staged.account, install.staged.site.url
+        if install.site_type not in self._settings.sites:
+            return staged
+        url = site_url(self._settings, server, install.site_type, account.username, account.domain)
+        if url != staged:
+            _log.warning("install.address_changed", **_names(install), staged=staged, url=url)
+        return url
+
     def _record(
         self, install: Install, event: Event[InstallStaged], tx: Tx, outcome: tuple[InstalledSite, float]
     ) -> Settled:
         self._claims.let_go(install.install_id, install.fence)
         site, seconds = outcome
-        completed = _completed(install, site, seconds)
+        completed = _completed(install, site, self._servers[install.server], seconds)
         wanted = self._settings.sites[install.site_type].welcome_email
         if moves.complete(tx, install, completed, mail_state="" if wanted else "none"):
             tx.emit(completed, install.order_id, event)
@@ -252,18 +263,22 @@ def _step(name: str) -> Iterator[None]:
     _log.debug("install.step_done", step=name, duration_seconds=round(perf_counter() - began, 3))
 
 
-def _completed(install: Install, site: InstalledSite, seconds: float) -> InstallCompleted:
-    login = None
+def _completed(install: Install, site: InstalledSite, server: Server, seconds: float) -> InstallCompleted:
+    """What the letter is written from: the addresses that hold now."""
+    account, login = install.staged.account, None
+    panel = account.control_panel
+    if panel is not None and server.control_panel_url:
+        panel = panel.model_copy(update={"url": server.control_panel_url})
     if site.login_url and site.username and site.sealed_password:
         login = ApplicationLogin(login_url=site.login_url, username=site.username, sealed_password=site.sealed_password)
     return InstallCompleted(
         **install.ref.model_dump(),
         attempt=install.attempt,
-        site=install.staged.site,
+        site=install.staged.site.model_copy(update={"url": site.url}),
         application=site.application,
         version=site.version,
         login=login,
-        account=install.staged.account,
+        account=account.model_copy(update={"address": server.address, "control_panel": panel}),
         customer=install.staged.customer,
         seconds=round(seconds, 3),
     )

@@ -8,7 +8,8 @@ import structlog
 
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.hosting import Server
-from foundation.runtime.settings import Settings, Site
+from foundation.runtime.servers import site_url
+from foundation.runtime.settings import Settings
 from foundation.runtime.tracing import Origin, trace_of
 from foundation.runtime.tx import Ledger, Tx
 from schemas.accounts import AccountCreated
@@ -85,7 +86,7 @@ class Staging:
         if order.cancel_reason is None:
             self._stage(tx, order, tx.now, order.trace)
         else:  # the installer cancels only what it knows
-            tx.emit(self._staged(order, self._settings.sites[order.site_type], tx.now), order.order_id, order.trace)
+            tx.emit(self._staged(order, tx.now), order.order_id, order.trace)
             self.cancel(tx, order, order.trace)
 
     def _due_at(self, order: Order, now: datetime) -> datetime:
@@ -93,16 +94,14 @@ class Staging:
 
     def _stage(self, tx: Tx, order: Order, due_at: datetime, cause: Origin) -> None:
         """Tell those who watch at once, and wake the installer when it is time."""
-        site = self._settings.sites[order.site_type]
-        staged = tx.emit(self._staged(order, site, due_at), order.order_id, cause)
+        staged = tx.emit(self._staged(order, due_at), order.order_id, cause)
         tx.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
 
-    def _staged(self, order: Order, site: Site, due_at: datetime) -> InstallStaged:
+    def _staged(self, order: Order, due_at: datetime) -> InstallStaged:
         if order.account is None:
             raise ValueError(f"order {order.order_id} is staged before it has an account")
         server = self._servers[order.server]
-        temporary = site.address == "temporary"
-        url = server.temporary_url(order.username) if temporary else server.domain_url(order.domain)
+        url = site_url(self._settings, server, order.site_type, order.username, order.domain)
         wishes = {name: getattr(order, name) for name in ("locale", "timezone", "permalinks")}
         return InstallStaged(
             install_id=install_id(order.order_id, order.generation),

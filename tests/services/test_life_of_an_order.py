@@ -578,3 +578,33 @@ def test_no_www_is_made_where_none_is_wanted_or_the_domain_has_its_own(tmp_path:
     assert [account.aliases for account in house.server.accounts.values()] == [()]
     assert "www.www." not in _letter(house)
     assert domain.startswith("www.") or "www." not in _letter(house)
+
+
+def test_a_server_that_has_moved_since_the_order_is_named_at_its_new_address(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"address": "temporary"}})
+    house.order()
+    house.settle()
+    house.server.address, house.server.control_panel_url = "198.51.100.9", "https://new-panel.example/"
+    house.tick()
+    [job] = house.installer.installed
+    assert job.url == f"http://198.51.100.9/~{job.username}/"
+    completed = next(event.data for event in house.events() if event.type.endswith("install.completed.v1"))
+    assert (completed.site.url, completed.account.address) == (job.url, "198.51.100.9")
+    letter = _letter(house)
+    assert "203.0.113.7" not in letter
+    assert "198.51.100.9" in letter
+    assert "https://new-panel.example/" in letter
+
+
+def test_an_address_that_is_corrected_before_a_retry_is_the_one_that_counts(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"address": "temporary"}})
+    house.installer.failures.append(failure("verify_failed"))
+    house.order()
+    house.settle()
+    house.tick()
+    house.server.address = "198.51.100.9"
+    house.advance(3600)
+    house.tick()
+    assert house.install().state == State.INSTALLED
+    assert [job.url.split("/")[2] for job in house.installer.installed] == ["198.51.100.9"]
+    assert "203.0.113.7" not in _letter(house)

@@ -215,3 +215,13 @@ def test_so_is_what_looks_escaped_already(title: str) -> None:
 @pytest.mark.parametrize("title", ["Tom &amp; Jerry", "Caf&eacute; &lt;3", "&copy 2026", "0", "&", "&amp;amp;", "<b>"])
 def test_a_title_that_a_shop_has_escaped_already_is_installed_as_ordered(server: LocalServer, title: str) -> None:
     Static().install(new_job(server, title=title), server, quietly)
+
+
+def test_a_site_that_was_done_at_an_address_which_has_changed_is_built_afresh_there(server: LocalServer) -> None:
+    """Killed after the marker, before it could say so; then the port was corrected."""
+    job = new_job(server, own_domain=True)
+    Static().install(job, server, quietly)
+    moved = replace(claimed_again(job), url=job.url.replace(f":{server.public_port}/", "/"))
+    site = Static().install(moved, server, quietly)
+    assert (site.url, site.adopted) == (moved.url, False)
+    assert Static().install(claimed_again(moved), server, quietly).adopted

@@ -60,7 +60,7 @@ def first(tmp_path: Path, databases: Names) -> Docroot:
     for name in ("www", "private"):
         (tmp_path / "ann" / name).mkdir(parents=True)
     deadline = datetime.now(UTC) + timedelta(seconds=20)
-    return Docroot(tmp_path / "ann", "ann", "order-g1", Run(1, 1), deadline, databases)
+    return Docroot(tmp_path / "ann", "ann", "order-g1", Run(1, 1), deadline, databases, "http://192.0.2.7/~ann/")
 
 
 def claimed_again(docroot: Docroot) -> Docroot:

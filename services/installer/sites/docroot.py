@@ -52,6 +52,7 @@ class Docroot:
     run: Run
     deadline: datetime
     databases: Databases | None
+    url: str
     keep: tuple[str, ...] = KEEP
     replace: tuple[str, ...] = ()
 
@@ -60,7 +61,8 @@ class Docroot:
         """The document root that `job` is about; nothing is touched yet."""
         run = Run(generation=job.generation, fence=job.fence)
         home = server.home(job.username)
-        return cls(home, job.username, job.install_id, run, job.deadline, server.databases, job.keep, job.replace)
+        about = (home, job.username, job.install_id, run, job.deadline, server.databases)
+        return cls(*about, job.url, job.keep, job.replace)
 
     @property
     def www(self) -> Path:
@@ -73,7 +75,7 @@ class Docroot:
         return self.home / "private"
 
     def begin(self) -> InstalledSite | None:
-        """The site, if this install is done already; else None, and from now on earlier runs are shut out.
+        """The site, if this install is done already, at its address; else None, and earlier runs are shut out.
 
         What a crash left of earlier runs is taken back. Raises `Failed`: account_missing,
         docroot_linked, docroot_mounted, docroot_not_empty, superseded, timeout, disk_full, disk_denied.
@@ -81,7 +83,7 @@ class Docroot:
         with disk_errors(self.username), self._locked():
             self._settle()
             marker = read_site(self.private)
-            done = marker is not None and marker.install_id == self.install_id
+            done = marker is not None and (marker.install_id, marker.url) == (self.install_id, self.url)
             if not done:
                 self._refuse_superseded()
                 self._refuse_foreign()
