@@ -3,10 +3,12 @@
 import itertools
 import json
 import os
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ SECONDS = 120.0
 _numbers = itertools.count(1)
 
 
+def catcher(directory: Path) -> Path:
+    """The packages of the mail catcher, which are Python alone, for a container of whatever Python."""
+    for name in ("aiosmtpd", "attr", "attrs", "public"):
+        found = find_spec(name)
+        assert found is not None
+        assert found.origin is not None
+        shutil.copytree(Path(found.origin).parent, directory / name, dirs_exist_ok=True)
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # the container's user is another
+    return directory
+
+
 class Composed:
     """The project `sitecrew` of this test alone, on ports that were free."""
 
@@ -46,6 +60,7 @@ class Composed:
             "RABBITMQ_MANAGEMENT_PORT": str(free_port()),
             "MAILPIT_PORT": str(free_port()),
             "PROMETHEUS_PORT": str(self.prometheus),
+            "CATCHER": str(catcher(ROOT / "var" / "catcher")),
             "TIMER_EVERY": "*/3 * * * * *",
             "TIMER_JITTER_SECONDS": "0",
             "INSTALLER_CONCURRENCY": "1",
