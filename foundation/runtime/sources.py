@@ -36,6 +36,11 @@ Known = Mapping[str, FieldInfo]
 """Every setting by its dotted name; `*` stands for a name that is chosen by whoever writes the settings."""
 
 
+def editor() -> str:
+    """The command line of the editor that whoever is logged in has chosen."""
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+
+
 def actor() -> str:
     """Who acts, for the record: as the environment says, else by the login name of this process."""
     user = os.getuid()

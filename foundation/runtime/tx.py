@@ -11,6 +11,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 
 from foundation.broker import Delivery, codec
 from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
+from foundation.broker.setbacks import is_setback, setbacks
 from foundation.broker.topology import PARKING
 from foundation.runtime import tracing
 from foundation.runtime.clock import Now
@@ -63,12 +64,10 @@ class Tx:
         self.said.append(_pending(event, entry.exchange, entry.routing_key))
         return event
 
-    def deliver(
-        self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False, sender: Sender = OURSELVES
-    ) -> None:
+    def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
         """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker
         was lost, will be handled alone."""
-        headers = {**sender.headers, **({_SUSPECT: 1} if suspect else {})}
+        headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
         self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
 
     def wake(
@@ -81,8 +80,10 @@ class Tx:
         """Deliver what was delivered once more, later, as sent by whoever first sent it. Its headers are not
         inherited: brokers before 4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one
         until it has been acted on and its worker lives."""
-        suspect = is_suspect(delivery) and not acted
-        self.deliver(event, delivery.queue, at, suspect=suspect, sender=sender_of(delivery))
+        headers = {**sender_of(delivery).headers, **setbacks(delivery)}
+        if is_suspect(delivery) and not acted:
+            headers[_SUSPECT] = 1
+        self.said.append(_pending(event, DELAYED, delivery.queue, due_at=at, headers=headers))
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
         """Set aside what can't be handled, with the reason, for people to look at."""
@@ -109,6 +110,7 @@ class Tx:
                 headers={
                     **_inherited(delivery),
                     **sender_of(delivery).headers,
+                    **setbacks(delivery),
                     **{name: value for name, value in reason.items() if value},
                 },
             )
@@ -150,7 +152,7 @@ def _inherited(delivery: Delivery) -> dict[str, str | int]:
     room = _INHERITED
     for name in sorted(delivery.headers, key=lambda name: (not name.startswith(codec.BINARY_PREFIXES), name)):
         value = delivery.headers[name]
-        ours = name.startswith("x-") or is_note(name)
+        ours = name.startswith("x-") or is_note(name) or is_setback(name)
         if isinstance(value, str | int) and not ours and len(name.encode()) <= _SHORT:
             room -= len(name.encode()) + (len(value.encode()) if isinstance(value, str) else 8)
             if room >= 0:

@@ -62,6 +62,8 @@ class Park:
     """Set aside for people. Not remembered as dealt with, so that it can be requeued."""
 
     cause: Cause
+    field: str = ""
+    """The path of what is wrong with it, if it is one field."""
 
 
 Settled = Done | Retry | Park
@@ -356,7 +358,7 @@ class Worker:
                     _log.info("message.retry", cause=result.cause.code)
                 case Park():
                     source = piece.event.source if piece.event else ""
-                    tx.park(piece.delivery, result.cause, source=source)
+                    tx.park(piece.delivery, result.cause, result.field, source)
                     _log.warning("message.parked", code=result.cause.code, reason=result.cause.detail)
         return result
 

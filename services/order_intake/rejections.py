@@ -27,7 +27,7 @@ def reject(tx: Tx, event: FromProducers, code: str, *errors: FieldError) -> Park
         errors=errors,
     )
     _emit(tx, rejected)
-    return Park(rejected.cause)
+    return Park(rejected.cause, errors[0].field if errors else "")
 
 
 def reject_order_id(tx: Tx, event: FromProducers, code: str, message: str) -> Park:

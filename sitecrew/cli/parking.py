@@ -4,27 +4,27 @@ There are two ways in. A service parks what it cannot handle, with the reason in
 broker parks what was handed out too often without being settled, and says so in its own headers.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from threading import Event as Pause
-from time import monotonic
 from typing import Any
 
-from foundation.broker import Broker, Delivery, Message, Outcome
-from foundation.broker.codec import BINARY_PREFIXES
-from foundation.broker.delay import DELIVER, Ladder, destination
+import orjson
+
+from foundation.broker import Delivery
+from foundation.broker.codec import BINARY_PREFIXES, MAX_BYTES
+from foundation.broker.delay import DELIVER, Ladder
 from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
+from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
 from foundation.broker.topology import UNROUTED, sitecrew
+from schemas.catalogue import PREFIX
 from sitecrew.cli import bodies, moments
 
 WORK_QUEUES = frozenset(bound.target for bound in sitecrew(Ladder()).bindings if bound.source == DELIVER)
 """The queues that a message can be put back into."""
 
-_BATCH = 200
-"""How many are on their way at a time: as many can be there twice if we are killed."""
-_RETURNED_WITHIN = 5.0
-"""Seconds within which the broker has put back into its queue what was only looked at."""
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ class Parked:
     sent_by: str = ""
     message_id: str = ""
     """Its id before it was parked."""
+    first_at: datetime | None = None
+    """When it was parked for the first time, before it was requeued."""
+    times: int = 1
+    """How often it was parked."""
+    order_id: str = ""
+    """Which order it is about, as far as it can be read."""
     sender: Sender = OURSELVES
     """Who first sent it."""
 
@@ -53,17 +59,29 @@ class Parked:
         return self.delivery.name
 
     @property
+    def type(self) -> str:
+        """What is said, if it says so, without what all types begin with."""
+        return self.delivery.type.removeprefix(PREFIX)
+
+    @property
+    def since(self) -> datetime:
+        """Since when it waits for somebody, for sorting: what does not say so comes last."""
+        return self.first_at or self.at or _NEVER
+
+    @property
     def can_go_back(self) -> bool:
         """Whether it is known where it belongs."""
         return self.came_from in WORK_QUEUES
 
     def record(self) -> dict[str, Any]:
         """As JSON shows it, without its body."""
-        named = ("name", "by", "came_from", "code", "reason", "remedy", "field", "sent_by", "message_id")
+        named = ("by", "came_from", "code", "reason", "remedy", "field", "sent_by", "message_id", "order_id")
         return {
             "id": self.name,
             "parked_at": moments.exact(self.at) if self.at else None,
-            **{name: getattr(self, name) or None for name in named[1:]},
+            "first_parked_at": moments.exact(self.first_at) if self.first_at else None,
+            "times_parked": self.times,
+            **{name: getattr(self, name) or None for name in named},
             "type": self.delivery.type or None,
             "content_type": self.delivery.content_type or None,
             "bytes": len(self.delivery.body),
@@ -76,7 +94,29 @@ def read(delivery: Delivery) -> Parked:
     # A sender may write any header, so ours are believed only where the broker has not put its own: what a service
     # parks inherits none of them.
     by_broker = isinstance(delivery.headers.get("x-death"), list) or "x-first-death-queue" in delivery.headers
-    return _by_service(delivery) if "parked-from" in delivery.headers and not by_broker else _by_broker(delivery)
+    ours = "parked-from" in delivery.headers and not by_broker
+    parked = _by_service(delivery) if ours else _by_broker(delivery)
+    order_id, source = _content(delivery)
+    return replace(parked, order_id=order_id, sent_by=parked.sent_by or source)
+
+
+def _content(delivery: Delivery) -> tuple[str, str]:
+    """The order that a message is about and who sent it, as far as its body can be read."""
+    body: Any = None
+    if len(delivery.body) <= MAX_BYTES:
+        with suppress(orjson.JSONDecodeError):
+            body = orjson.loads(delivery.body)
+    whole = body if isinstance(body, dict) else {}
+    data = whole["data"] if isinstance(whole.get("data"), dict) else whole
+    install = str(data.get("install_id") or "").rpartition("-g")[0]
+    order_id = data.get("order_id") or install or whole.get("subject") or _attribute(delivery, "subject")
+    return str(order_id)[:64], str(whole.get("source") or _attribute(delivery, "source"))[:255]
+
+
+def _attribute(delivery: Delivery, name: str) -> str:
+    """A CloudEvents attribute in binary mode."""
+    found = (delivery.headers.get(prefix + name) for prefix in BINARY_PREFIXES)
+    return next((value for value in found if isinstance(value, str)), "")
 
 
 def _by_service(delivery: Delivery) -> Parked:
@@ -92,6 +132,8 @@ def _by_service(delivery: Delivery) -> Parked:
         field=headers.get("field", ""),
         sent_by=headers.get("sent-by", ""),
         message_id=headers.get("original-message-id", ""),
+        first_at=_moment(headers.get(FIRST_PARKED_AT, "")),
+        times=_times(delivery),
         sender=noted(delivery),
     )
 
@@ -136,55 +178,9 @@ def _last_death(headers: Mapping[str, object]) -> dict[str, Any]:
     return {}
 
 
-def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
-    """Put messages back into the queues they came from, as they were, and take each out of parking
-    once the broker has confirmed it. What is cut short in between is in both; receivers know
-    duplicates. All of them must be able to go back."""
-    publisher = broker.publisher()
-    for batch in _batches(chosen):
-        outcomes = publisher.publish([_original(parked) for parked in batch])
-        results = list(zip(batch, outcomes, strict=True))
-        remove(broker, queue, [parked.name for parked, outcome in results if outcome == Outcome.CONFIRMED])
-        yield from results
-
-
-def remove(broker: Broker, queue: str, names: Sequence[str]) -> list[str]:
-    """Take messages out for good; which of them were there. The broker needs a moment until what we
-    have looked at is back in its queue."""
-    removed: list[str] = []
-    left, ends = list(names), monotonic() + _RETURNED_WITHIN
-    while left:
-        for name in broker.remove(queue, left):
-            left.remove(name)
-            removed.append(name)
-        if left and (monotonic() > ends or Pause().wait(0.05)):
-            break
-    return removed
-
-
-def _batches(chosen: Sequence[Parked]) -> Iterator[Sequence[Parked]]:
-    return (chosen[at : at + _BATCH] for at in range(0, len(chosen), _BATCH))
-
-
-def _original(parked: Parked) -> Message:
-    """The message as it was sent, on the way to the one queue that it was taken from. `x-death` is not
-    inherited: brokers before 4.0.1 would take it for a cycle and drop the message."""
-    delivery = parked.delivery
-    headers = {
-        name: value
-        for name, value in delivery.headers.items()
-        if name.startswith(BINARY_PREFIXES) and isinstance(value, str | int)
-    }
-    headers |= parked.sender.headers
-    return Message(
-        exchange=DELIVER,
-        routing_key=destination(parked.came_from),
-        body=delivery.body,
-        message_id=parked.message_id,
-        type=delivery.type,
-        content_type=delivery.content_type,
-        headers=headers,
-    )
+def _times(delivery: Delivery) -> int:
+    times = delivery.headers.get(TIMES_PARKED)
+    return times if isinstance(times, int) and times > 0 else 1
 
 
 def _moment(text: str) -> datetime | None:

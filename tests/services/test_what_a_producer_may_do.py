@@ -13,7 +13,7 @@ from foundation.hosting.causes import failed
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import Model
 from services.order_intake import accounts
-from sitecrew.cli import parking
+from sitecrew.cli import parking, requeueing
 from tests.house import House, kind
 
 
@@ -130,7 +130,7 @@ def test_what_staff_requeue_is_still_its_senders(house: House) -> None:
     house.publish(OrderReinstallRequested(order_id="order-1"), source="/shop", user="mallory")
     house.settle()
     chosen = [parking.read(delivery) for delivery in house.parked()]
-    assert parking.requeue(house.broker, "parking", chosen)
+    assert requeueing.requeue(house.broker, "parking", chosen)
     house.settle()
     assert parked_codes(house) == ["not_yours"]
     assert order_of(house).generation == 1

@@ -52,7 +52,8 @@ def test_an_order_whose_account_failed_is_found_with_cause_and_what_to_do(house:
     ):
         assert piece in shown.stdout
     [row] = sitecrew("order", "list", "--state", "failed", "--json").json
-    assert (row["order_id"], row["cause"]["code"], row["source"]) == ("order-1", "server_root_missing", "/test")
+    assert (row["order_id"], row["cause"]["code"]) == ("order-1", "server_root_missing")
+    assert row["source"].startswith("/test")
 
 
 def test_installs_show_says_why_an_order_has_no_install_instead_of_denying_it(house: House, sitecrew: Command) -> None:

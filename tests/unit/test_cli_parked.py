@@ -14,7 +14,7 @@ from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import INSTALLER_DUE, INTAKE_ORDERS, PARKING, UNROUTED
 from foundation.broker.topology import sitecrew as topology
 from foundation.runtime.clock import utc_now
-from sitecrew.cli import bodies, parking, session
+from sitecrew.cli import bodies, everywhere, parking, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 
@@ -31,6 +31,10 @@ REASON = {
     "sent-by": "/shop",
     "original-message-id": "theirs",
 }
+
+
+ONCE = {"first-parked-at": "2026-01-01T12:00:00Z", "times-parked": 2}
+"""What stays of having been parked once."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +70,9 @@ def test_the_list_says_since_when_from_where_why_and_what_to_do(broker: MemoryBr
     park(broker, parked("p1"), parked("p2"))
     ran = sitecrew("list")
     header, first, _ = ran.lines
-    assert header.split() == ["ID", "AGE", "FROM", "CODE", "REASON", "REMEDY"]
-    assert first.split()[0] == "p1"
-    assert first.split()[2:4] == [INTAKE_ORDERS, "invalid_order"]
+    assert header.split() == ["NO", "ID", "ORDER", "TYPE", "FROM", "CODE", "AGE", "SENDER", "REASON", "REMEDY"]
+    assert first.split()[:6] == ["1", "p1", "1042", "order.placed.v1", INTAKE_ORDERS, "invalid_order"]
+    assert "/shop" in first
     assert first.endswith(f"{REASON['reason']}  {REASON['remedy']}")
     assert ran.stderr == "2 in parking\n"
     assert sitecrew("list", "--limit", "1").stderr == "2 in parking; these are the first 1\n"
@@ -116,7 +120,7 @@ def test_requeueing_restores_the_message_as_it_was_sent(broker: MemoryBroker, si
     (back,) = broker.browse(INTAKE_ORDERS, 10)
     assert (back.body, back.content_type, back.type) == (BODY, "application/json", "sitecrew.order.placed.v1")
     assert back.message_id == "theirs"
-    assert back.headers == {"ce-id": "1", "cloudEvents_source": "/shop", "cloudEvents:type": "t"}
+    assert back.headers == {"ce-id": "1", "cloudEvents_source": "/shop", "cloudEvents:type": "t", **ONCE}
     assert names(broker) == ["p2"]
 
 
@@ -279,3 +283,136 @@ def test_long_and_deep_bodies_are_cut() -> None:
     assert "canary" not in bodies.shown(b'{"a":' * 3000 + b'{"password": "canary"}').text
     huge = bodies.shown(b'{"password": "canary", "x": "' + b"x" * 300_000 + b'"}')
     assert (huge.kind, huge.cut, "canary" in huge.text) == ("text", True, False)
+
+
+# Finding, narrowing, correcting
+
+
+def at(hour: int, **more: str) -> dict[str, str]:
+    return {**REASON, "parked-at": f"2026-01-01T{hour:02}:00:00+00:00", **more}
+
+
+def test_what_waits_longest_comes_first_however_the_broker_has_them(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("late", headers=at(14)), parked("early", headers=at(9)), parked("bare", headers={}))
+    assert [row["id"] for row in sitecrew("list", "--json").json] == ["early", "late", "bare"]
+
+
+@pytest.mark.parametrize("word", ["2", "0197-late", "late-9fe2", "0197-late-9fe2"])
+def test_a_message_is_named_by_a_number_or_by_part_of_its_id(
+    broker: MemoryBroker, sitecrew: Command, word: str
+) -> None:
+    park(broker, parked("0197-late-9fe2", headers=at(14)), parked("0197-early-1ab3", headers=at(9)))
+    assert sitecrew("show", word, "--json").json["id"] == "0197-late-9fe2"
+
+
+@pytest.mark.parametrize(("word", "code"), [("0197", 6), ("019", 5), ("3", 5), ("0", 5), ("zzzz", 5)])
+def test_a_name_that_fits_several_or_none_touches_nothing(
+    broker: MemoryBroker, sitecrew: Command, word: str, code: int
+) -> None:
+    park(broker, parked("0197-late-9fe2", headers=at(14)), parked("0197-early-1ab3", headers=at(9)))
+    assert sitecrew("purge", word, "--yes").exit_code == code
+    assert len(names(broker)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        (("--code", "invalid_order"), ["p3"]),
+        (("--code", "db_down,invalid_order"), []),
+        (("--order", "1042"), ["p2"]),
+        (("--since", "2026-01-01T13:00:00+00:00"), ["p1", "p2"]),
+    ],
+)
+def test_requeue_and_purge_take_what_the_filters_choose(
+    broker: MemoryBroker, sitecrew: Command, options: tuple[str, ...], left: list[str]
+) -> None:
+    park(
+        broker,
+        parked("p1", headers=at(9)),
+        parked("p2", b'{"data": {"order_id": "7"}}', headers=at(10)),
+        parked("p3", headers=at(14, **{"reason-code": "db_down"})),
+    )
+    chosen = [row["id"] for row in sitecrew("list", "--json", *options).json]
+    assert sorted([*chosen, *left]) == ["p1", "p2", "p3"]
+    assert [row["id"] for row in sitecrew("requeue", "--dry-run", "--json", *options).json] == chosen
+    assert len(names(broker)) == 3
+    assert sitecrew("purge", "--yes", "--json", *options).json == chosen
+    assert names(broker) == left
+
+
+def test_since_when_and_how_often_is_kept_through_a_requeue(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked("p1", headers=at(9)))
+    sitecrew("requeue", "--all")
+    [back] = broker.browse(INTAKE_ORDERS, 10)
+    again = {**at(15), **{name: value for name, value in back.headers.items() if isinstance(value, str | int)}}
+    broker.remove(INTAKE_ORDERS, [back.name])
+    park(broker, parked("p2", headers=again))
+    [row] = sitecrew("list", "--json").json
+    assert (row["parked_at"], row["first_parked_at"]) == ("2026-01-01T15:00:00Z", "2026-01-01T09:00:00Z")
+    assert row["times_parked"] == 2
+    assert "parked 2 times, first " in sitecrew("list").stdout
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "order", "source"),
+    [
+        (b'{"source": "/shop", "subject": "9", "data": {"order_id": "1042"}}', {}, "1042", "/shop"),
+        (b'{"data": {"install_id": "shop-7-g12"}}', {}, "shop-7", None),
+        (b'{"order_id": "1042"}', {"ce-source": "/shop"}, "1042", "/shop"),
+        (b'{"data": []}', {"cloudEvents_subject": "8"}, "8", None),
+        (b"\xff", {}, None, None),
+        (b"[" * 50, {}, None, None),
+    ],
+)
+def test_order_and_sender_are_read_from_whatever_it_is(
+    broker: MemoryBroker, sitecrew: Command, body: bytes, headers: dict[str, str], order: str | None, source: str | None
+) -> None:
+    bare = {name: value for name, value in REASON.items() if name != "sent-by"}
+    park(broker, parked("p1", body, headers={**bare, **headers}))
+    [row] = sitecrew("list", "--json").json
+    assert (row["order_id"], row["sent_by"]) == (order, source)
+
+
+PLACED = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/shop",
+    "type": "sitecrew.order.placed.v1",
+    "data": {
+        "order_id": "1042",
+        "site_type": "wordpres",
+        "domain": "shop.example",
+        "customer": {"name": "Ann", "email": "ann@example.org"},
+    },
+}
+
+
+def test_a_slip_is_corrected_and_the_message_goes_back(broker: MemoryBroker, tmp_path: Path) -> None:
+    park(broker, parked("p1", json.dumps(PLACED).encode(), content_type="application/cloudevents+json"))
+    config = settings_file(tmp_path)
+    mended = json.dumps(PLACED).replace("wordpres", "wordpress")
+    wrong = mended.replace("shop.example", "no domain")
+    refused = run("--config", config, "parked", "edit", "1", "--file", "-", given=wrong)
+    assert (refused.exit_code, names(broker)) == (2, ["p1"])
+    assert "data.domain" in refused.stderr
+    same = run("--config", config, "parked", "edit", "1", "--file", "-", given=json.dumps(PLACED, indent=2))
+    assert (same.exit_code, names(broker)) == (0, ["p1"])
+    ran = run("--config", config, "parked", "edit", "1", "--file", "-", given=mended)
+    assert (ran.exit_code, ran.stdout) == (0, f"p1  {INTAKE_ORDERS}\n")
+    [back] = broker.browse(INTAKE_ORDERS, 10)
+    assert json.loads(back.body)["data"]["site_type"] == "wordpress"
+    assert names(broker) == []
+
+
+def test_the_editor_is_the_persons_own_and_sees_the_message(
+    broker: MemoryBroker, sitecrew: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park(broker, parked("p1", json.dumps(PLACED).encode(), content_type="application/cloudevents+json"))
+    script = tmp_path / "editor"
+    script.write_text('#!/bin/sh\nsed -i s/wordpres/wordpress/ "$2"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("VISUAL", f"{script} -f")
+    monkeypatch.setattr(everywhere, "may_ask", lambda _: True)
+    assert sitecrew("edit", "p1").exit_code == 0
+    [back] = broker.browse(INTAKE_ORDERS, 10)
+    assert json.loads(back.body)["data"]["site_type"] == "wordpress"

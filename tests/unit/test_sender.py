@@ -18,7 +18,7 @@ from schemas import catalogue
 from schemas.envelope import Event
 from schemas.files import golden_events
 from schemas.orders import OrderCancelled, OrderReinstallRequested
-from sitecrew.cli import parking
+from sitecrew.cli import parking, requeueing
 from tests.house import House, kind
 from tests.unit.test_worker import CAUSE, Lane
 
@@ -64,7 +64,7 @@ def later(lane: Lane, seconds: float = 60) -> None:
 def requeue(lane: Lane | House) -> None:
     """As staff do, who have a user of their own."""
     chosen = [parking.read(delivery) for delivery in lane.broker.browse(PARKING, 10)]
-    assert [outcome for _, outcome in parking.requeue(lane.broker, PARKING, chosen)] == ["confirmed"] * len(chosen)
+    assert [outcome for _, outcome in requeueing.requeue(lane.broker, PARKING, chosen)] == ["confirmed"] * len(chosen)
 
 
 def test_a_handler_learns_who_sent_what_it_handles(lane: Lane) -> None:
