@@ -18,12 +18,12 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import sitecrew
 from foundation.errors import BrokerUnreachable, SitecrewError, StoreUnreachable
-from foundation.runtime import logs
+from foundation.runtime import logs, tracing
 from foundation.runtime.clock import Now, utc_now
 from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
-from foundation.runtime.settings import Settings
+from foundation.runtime.settings import Settings, load
 from foundation.runtime.signals import stop_on_signals
 from foundation.runtime.sink import open_standard_streams
 from foundation.runtime.tx import Ledger
@@ -161,7 +161,8 @@ def serve(
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
-    with _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
+    exporting = tracing.exporting(name, settings.tracing.endpoint or "")
+    with exporting, _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
         if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
             return 0
         relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse, broker.declare)
@@ -175,6 +176,15 @@ def serve(
         store.close()
     _log.info("service.stopped", broken=broken)
     return 1 if broken else 0
+
+
+def run_alone(main: Callable[[Settings], int]) -> int:
+    """A service by itself, with the settings where they usually are. Returns its exit code: 2 for wrong settings."""
+    try:
+        return main(load())
+    except SitecrewError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
 
 
 @contextmanager

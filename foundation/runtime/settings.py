@@ -357,6 +357,12 @@ class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe lines to write")
 
 
+class Tracing(Section):
+    endpoint: WebUrl | None = Field(
+        None, description="OTLP endpoint (HTTP) that spans are sent to, like http://127.0.0.1:4318; none: no spans"
+    )
+
+
 class Settings(Section):
     """Everything that can be set."""
 
@@ -384,6 +390,7 @@ class Settings(Section):
         description="server of orders that name none; where only one is set up, it is that one",
     )
     log: Log = Log()
+    tracing: Tracing = Tracing()
 
     def stages(self, site_type: str) -> bool:
         """Whether installs of this type wait for the timer's batch. So do those of a type that is gone from here."""

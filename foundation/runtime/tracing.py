@@ -1,16 +1,18 @@
 """Which trace a thing belongs to (W3C Trace Context), in every log line; and spans, where OpenTelemetry is.
 
-Spans need the extra `tracing` and an SDK that is set up from outside, as `opentelemetry-instrument` does. Without
-them the producer's `traceparent` travels on unchanged.
+Spans need the extra `tracing` and the setting `tracing.endpoint` (or an SDK that is set up from outside, as
+`opentelemetry-instrument` does). Without them the producer's `traceparent` travels on unchanged.
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
 from typing import Any
 
 import structlog
 
+from foundation.errors import ConfigurationError
 from schemas.envelope import Event
 from schemas.values import Model
 
@@ -19,6 +21,32 @@ try:
     from opentelemetry.trace import ProxyTracerProvider, SpanKind
 except ImportError:  # the extra is not installed
     trace = None  # type: ignore[assignment]
+
+
+@contextmanager
+def exporting(service: str, endpoint: str) -> Iterator[None]:
+    """Send spans to an OTLP endpoint while this lasts; what is left at the end is sent then. An empty endpoint: none.
+    Raises ConfigurationError if the extra is not installed."""
+    if not endpoint:
+        yield
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - the extra
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "tracing.endpoint is set, and the extra `tracing` is not installed: pip install 'sitecrew[tracing]'"
+        ) from None
+    names = {"service.name": f"sitecrew-{service}", "service.version": version("sitecrew")}
+    provider = TracerProvider(resource=Resource.create(names))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
 
 
 class Trace(Model):

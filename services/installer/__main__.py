@@ -14,8 +14,8 @@ from foundation.broker.topology import (
 )
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
-from foundation.runtime.service import Loop, Service, serve
-from foundation.runtime.settings import Settings, load
+from foundation.runtime.service import Loop, Service, run_alone, serve
+from foundation.runtime.settings import Settings
 from services.installer import installs
 from services.installer.batch import Batches
 from services.installer.commands import Commands
@@ -73,4 +73,4 @@ def main(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load()))
+    sys.exit(run_alone(main))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.runtime.sealing import Opener
-from foundation.runtime.service import Loop, Service, serve
-from foundation.runtime.settings import Mailer, Settings, load
+from foundation.runtime.service import Loop, Service, run_alone, serve
+from foundation.runtime.settings import Mailer, Settings
 from services.mailer import mails
 from services.mailer.addresses import domain_of, sender_of
 from services.mailer.letters import letters_of
@@ -62,4 +62,4 @@ def main(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load()))
+    sys.exit(run_alone(main))

@@ -8,8 +8,8 @@ from pathlib import Path
 from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
-from foundation.runtime.service import Loop, Service, serve
-from foundation.runtime.settings import Settings, load
+from foundation.runtime.service import Loop, Service, run_alone, serve
+from foundation.runtime.settings import Settings
 from services.order_intake import accounts
 from services.order_intake.intake import Intake
 from services.order_intake.rejections import refuse
@@ -39,4 +39,4 @@ def main(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load()))
+    sys.exit(run_alone(main))

@@ -198,6 +198,22 @@ def test_run_ends_with_the_exit_code_of_the_service(monkeypatch: pytest.MonkeyPa
     assert sitecrew("run", "baker").exit_code == 2
 
 
+@pytest.mark.parametrize("service", ["order_intake", "installer", "mailer"])
+def test_a_service_by_itself_ends_with_2_for_wrong_settings_and_one_line(tmp_path: Path, service: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", f"services.{service}"],
+        env={"PATH": "/usr/bin", "SITECREW_CONFIG": settings_file(tmp_path, timer__every="often")},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: ")
+    assert "timer.every is not a valid cron expression" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("service", "setting"), [("order-intake", "threads"), ("installer", "concurrency"), ("mailer", "threads")]
 )

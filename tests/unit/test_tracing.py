@@ -1,19 +1,26 @@
 """One trace from the producer to the letter: in events, in log lines, in spans."""
 
+import gzip
 import io
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from foundation.broker import codec
+from foundation.errors import ConfigurationError
 from foundation.runtime import logs, tracing
 from schemas.installs import TimerRunNow
 from schemas.logs import LogLine
@@ -95,6 +102,49 @@ def test_what_is_said_within_a_span_names_it_as_its_parent(spans: InMemorySpanEx
     (span,) = spans.get_finished_spans()
     assert span.context is not None
     assert carried == {"traceparent": f"00-{TRACE}-{format(span.context.span_id, '016x')}-01"}
+
+
+def test_a_services_spans_are_sent_to_the_endpoint_of_the_settings() -> None:
+    """In a process of its own: OpenTelemetry takes one provider for the life of a process."""
+    bodies: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            bodies.append(gzip.decompress(content) if self.headers.get("Content-Encoding") == "gzip" else content)
+            self.send_response(200 if self.path == "/v1/traces" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    program = """
+import sys
+from foundation.broker import codec
+from foundation.runtime import tracing
+from schemas.installs import TimerRunNow
+event = codec.envelope(TimerRunNow(), id="1", source="/tests", subject=None, traceparent=sys.argv[2])
+with tracing.exporting("installer", sys.argv[1]), tracing.handling(event, "installer.commands", "claim"):
+    pass
+"""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{collector.server_port}"
+        subprocess.run([sys.executable, "-c", program, endpoint, TRACEPARENT], check=True, timeout=120)
+        collector.shutdown()
+    (resource,) = ExportTraceServiceRequest.FromString(bodies[0]).resource_spans
+    names = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
+    (span,) = resource.scope_spans[0].spans
+    assert names["service.name"] == "sitecrew-installer"
+    assert (span.name, span.trace_id.hex()) == ("claim installer.commands", TRACE)
+
+
+def test_an_endpoint_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with (
+        pytest.raises(ConfigurationError, match=r"pip install 'sitecrew\[tracing\]'"),
+        tracing.exporting("x", "http://x"),
+    ):
+        pass
 
 
 def test_without_opentelemetry_the_trace_travels_on_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
