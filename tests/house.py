@@ -122,10 +122,10 @@ class FakeServer:
         known = self.accounts.get(request.username)
         if known and known.marker != request.marker:
             raise failure("username_taken", CauseKind.CONFLICT)
-        self.accounts[request.username] = request
         holder = self.domains.setdefault(request.domain, request.username)
         if self.keeps_domains and holder != request.username:
             raise failure("domain_taken", CauseKind.CONFLICT)
+        self.accounts[request.username] = request
         return Account(request.username, request.domain, adopted=known is not None, aliases=request.aliases)
 
     def release_domain(self, username: str, domain: str) -> None:

@@ -235,7 +235,8 @@ def renew(tx: Tx, held: dict[str, int]) -> None:
 def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
     """The account exists and its first install is staged, to begin then; None if the order was cancelled or
     taken over meanwhile."""
-    return _move(tx, order, OrderState.CREATED, account=account, generation=1, **_announced(begins_at, 0))
+    changes = {"account": account, "generation": 1, "lease_until": tx.now}
+    return _move(tx, order, OrderState.CREATED, **changes, **_announced(begins_at, 0))
 
 
 def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:

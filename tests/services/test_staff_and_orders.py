@@ -1,0 +1,361 @@
+"""What staff ask of orders, and what comes of an order that comes to nothing."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foundation.hosting.causes import failed
+from schemas.installs import InstallCancel
+from schemas.orders import (
+    OrderAmend,
+    OrderCancel,
+    OrderCancelled,
+    OrderReinstall,
+    OrderReinstallRequested,
+)
+from schemas.services import ServiceDescribe
+from schemas.values import CauseKind, Model
+from services.installer.installs import State
+from services.order_intake.intake import MAX_TRIES
+from tests.house import PATIENCE, Gate, House, failure, kind
+from tests.services.test_what_a_producer_may_do import made, order_of
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """Sites of type wordpress are installed at once, static ones at the tick; a domain has one account."""
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house.server.keeps_domains = True
+    return house
+
+
+def staff(house: House, command: Model, **attributes: Any) -> list[tuple[str, Any]]:
+    """What is said when staff, who place no orders, ask for something."""
+    house.settle()
+    house.events()
+    house.publish(command, source="/console", user="staff", **attributes)
+    house.settle()
+    return [(kind(event.type), event.data) for event in house.events()]
+
+
+def said(answer: list[tuple[str, Any]]) -> list[str]:
+    return [name for name, _ in answer]
+
+
+WISHES = [OrderCancel(order_id="9999"), OrderReinstall(order_id="9999"), OrderAmend(order_id="9999", name="Jo")]
+
+
+@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: type(wish).__name__)
+def test_a_slip_of_staff_is_refused_at_once_and_parks_nothing(house: House, wish: Model) -> None:
+    ((name, refused),) = staff(house, wish)
+    assert (name, refused.order_id, refused.cause.code) == ("command.refused", "9999", "no_such_order")
+    assert "no such order" in refused.cause.detail
+    assert refused.cause.remedy
+    assert house.parked() == []
+
+
+def test_staff_cancel_any_order_that_has_no_site(house: House) -> None:
+    house.order(site_type="static", source="/shop", user="shop")
+    answer = staff(house, OrderCancel(order_id="order-1", reason="changed his mind"), authid="dana")
+    assert said(answer) == ["order.withdrawn", "install.cancelled"]
+    assert answer[0][1].reason == "changed his mind"
+    assert order_of(house).state == "cancelled"
+    assert said(staff(house, OrderCancel(order_id="order-1"))) == ["order.withdrawn"], "and hear so again"
+
+
+def test_an_installed_order_is_not_cancelled_and_staff_hear_what_to_do(house: House) -> None:
+    house.order()
+    ((name, refused),) = staff(house, OrderCancel(order_id="order-1"))
+    assert name == "command.refused"
+    assert "it is installed" in refused.cause.detail
+    assert "hosting server" in refused.cause.remedy
+    assert house.parked() == []
+
+
+def test_staff_reinstall_any_order_and_as_often_as_it_takes(house: House) -> None:
+    house.order(source="/shop", user="shop")
+    for _ in range(12):
+        answer = staff(house, OrderReinstall(order_id="order-1", blog_name="Anew"))
+        assert said(answer)[0] == "install.staged"
+    assert order_of(house).generation == 13
+    assert house.parked() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "detail"),
+    [(OrderCancelled(order_id="order-1"), "is cancelled"), (None, "is failed")],
+)
+def test_what_cannot_be_installed_anew_is_refused_with_the_reason(
+    house: House, before: Model | None, detail: str
+) -> None:
+    if before is None:
+        house.server.failures = [failed("server_root_missing", "gone")]
+    house.order(site_type="static")
+    if before is not None:
+        house.publish(before)
+    ((name, refused),) = staff(house, OrderReinstall(order_id="order-1"))
+    assert name == "command.refused"
+    assert detail in refused.cause.detail
+
+
+def test_a_corrected_address_is_kept_for_later_installs_and_their_letters(house: House) -> None:
+    house.order(source="/shop", user="shop")
+    ((name, amended),) = staff(house, OrderAmend(order_id="order-1", email="new@customer.example"))
+    assert (name, amended.customer.email, amended.customer.name) == (
+        "order.amended",
+        "new@customer.example",
+        "Jo Miller",
+    )
+    house.publish(OrderReinstallRequested(order_id="order-1"), source="/shop", user="shop")
+    house.settle()
+    assert [str(letter["To"].addresses[0].addr_spec) for letter in house.smtp.sent] == [
+        "jo1@customer.example",
+        "new@customer.example",
+    ]
+
+
+def test_an_amended_order_is_still_the_same_order_when_it_comes_again(house: House) -> None:
+    house.order()
+    staff(house, OrderAmend(order_id="order-1", name="Joanna Miller", email="new@customer.example"))
+    house.order(id="again")
+    house.settle()
+    assert house.said() == ["order.known"]
+
+
+def test_an_amendment_that_corrects_nothing_is_refused(house: House) -> None:
+    house.order()
+    assert said(staff(house, OrderAmend(order_id="order-1"))) == ["command.refused"]
+
+
+def test_an_order_that_failed_is_tried_with_the_corrected_address(house: House) -> None:
+    house.server.failures = [failed("server_root_missing", "gone")]
+    house.order()
+    staff(house, OrderAmend(order_id="order-1", email="new@customer.example"))
+    house.order(id="again")
+    house.settle()
+    (account,) = house.server.accounts.values()
+    assert account.email == "new@customer.example"
+
+
+@pytest.mark.parametrize(("site_type", "state"), [("wordpress", "installed"), ("static", "staged")])
+def test_an_unchanged_order_that_comes_again_hears_how_far_it_is(house: House, site_type: str, state: str) -> None:
+    house.order(site_type=site_type)
+    house.settle()
+    house.events()
+    house.advance(3600)
+    again = house.order(id="again", site_type=site_type)
+    house.settle()
+    (known,) = [event.data for event in house.events() if kind(event.type) == "order.known"]
+    assert (known.event_id, known.state, known.install_id, known.install_state) == (
+        again.id,
+        "created",
+        "order-1-g1",
+        state,
+    )
+    assert (house.clock.now() - known.placed_at).total_seconds() == 3600
+
+
+def test_an_install_that_staff_cancel_is_seen_at_its_order(house: House) -> None:
+    house.order(site_type="static")
+    staff(house, InstallCancel(install_id="order-1-g1", reason="wrong customer"))
+    order = order_of(house)
+    assert (order.state, order.install_state, order.cancel_reason) == ("created", "cancelled", "wrong customer")
+    house.order(id="again", site_type="static")
+    house.settle()
+    (known,) = [event.data for event in house.events() if kind(event.type) == "order.known"]
+    assert known.install_state == "cancelled"
+    assert "shop1.example" in house.server.domains, "its order may yet be installed anew"
+
+
+def test_order_intake_says_what_it_is(house: House) -> None:
+    told = [data for name, data in staff(house, ServiceDescribe()) if name == "service.described"]
+    (ours,) = [data for data in told if data.service == "order-intake"]
+    assert (ours.max_attempts, set(ours.site_types)) == (MAX_TRIES, {"wordpress", "static"})
+
+
+# A domain is free again
+
+
+def second_order(house: House) -> bool:
+    """Whether another customer gets the first order's domain."""
+    house.order(2, domain="shop1.example", site_type="static")
+    house.settle()
+    return 2 in made(house)
+
+
+def test_the_domain_of_an_order_that_was_cancelled_before_its_install_is_free(house: House) -> None:
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    assert second_order(house)
+
+
+def test_the_domain_of_an_order_whose_account_failed_is_free(house: House) -> None:
+    real = house.server.create_account
+
+    def halfway(request: Any) -> Any:
+        """The account is made, with its domain; then its Linux user can't be."""
+        real(request)
+        raise failed("server_denied", "useradd: on purpose")
+
+    vars(house.server)["create_account"] = halfway
+    house.order()
+    house.settle()
+    vars(house.server)["create_account"] = real
+    assert second_order(house)
+    house.order(id="again")
+    house.settle()
+    assert order_of(house).state == "failed", "it is the other's now"
+
+
+def test_an_account_that_failed_has_its_domain_again_when_it_is_tried_again(house: House) -> None:
+    house.server.failures = [failed("server_denied", "on purpose")]
+    house.order()
+    house.settle()
+    house.order(id="again")
+    house.until(house.mailed)
+    assert house.server.domains["shop1.example"] == order_of(house).username
+    assert not second_order(house)
+
+
+def test_a_reinstall_that_is_cancelled_leaves_the_domain_to_its_site(house: House) -> None:
+    house.order(site_type="static")
+    house.settle()
+    house.tick()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    assert not second_order(house)
+
+
+def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_site(house: House) -> None:
+    gate = Gate()
+    house.installer.meanwhile = gate
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).state == "cancelled")
+    gate.opened.set()
+    house.settle()
+    assert (order_of(house).state, house.is_in(State.INSTALLED)) == ("created", True)
+    assert not second_order(house)
+
+
+def test_an_account_that_is_made_while_its_order_is_cancelled_gives_its_domain_back(house: House) -> None:
+    gate, real = Gate(), house.server.create_account
+    vars(house.server)["create_account"] = lambda request: (gate(request), real(request))[1]
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).state == "cancelled")
+    gate.opened.set()
+    vars(house.server)["create_account"] = real
+    house.settle()
+    house.advance(60)
+    assert house.server.domains == {}
+    assert second_order(house)
+
+
+def test_a_domain_that_the_server_does_not_take_back_now_is_given_back_later(house: House) -> None:
+    real = house.server.release_domain
+    troubles = [failed("disk_denied", "read-only for a while"), RuntimeError("unforeseen")]
+
+    def release(username: str, domain: str) -> None:
+        if troubles:
+            raise troubles.pop()
+        real(username, domain)
+
+    vars(house.server)["release_domain"] = release
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.lie_still(steps=40, seconds=60)
+    assert (troubles, house.server.domains) == ([], {})
+    assert house.parked() == []
+
+
+@pytest.mark.parametrize("loses", ["broker", "process"])
+def test_a_domain_is_given_back_though_what_was_to_do_it_was_lost(house: House, loses: str) -> None:
+    house.order(site_type="static")
+    house.settle()
+    begun, stuck = threading.Event(), threading.Event()
+    real = house.server.release_domain
+
+    def hang(_username: str, _domain: str) -> None:
+        begun.set()
+        stuck.wait(PATIENCE)
+
+    vars(house.server)["release_domain"] = hang
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(begun.is_set)
+    vars(house.server)["release_domain"] = real
+    house.restart(house.intake)
+    if loses == "broker":
+        house.wipe()
+    stuck.set()
+    house.lie_still(steps=16, seconds=60)
+    assert house.server.domains == {}
+
+
+def test_a_driver_without_the_method_keeps_its_domains(house: House) -> None:
+    vars(house.server)["release_domain"] = None
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.lie_still(steps=30, seconds=60)
+    assert order_of(house).state == "cancelled"
+    assert house.parked() == []
+
+
+# Mechanisms that no other test would miss
+
+
+def test_an_old_worker_records_no_failure_while_its_successor_is_at_work(house: House) -> None:
+    """Both see the order accepted: only the number of the claim tells them apart."""
+    first, second = Gate(), Gate()
+    turns = iter([(first, failure("server_denied", CauseKind.CONFIGURATION)), (second, None)])
+    real = house.server.create_account
+
+    def create(request: Any) -> Any:
+        gate, error = next(turns)
+        gate(request)
+        if error:
+            raise error
+        return real(request)
+
+    vars(house.server)["create_account"] = create
+    house.order()
+    house.turn_until(first.reached.is_set)
+    house.pass_time(60)
+    house.order(id="a copy")
+    house.turn_until(second.reached.is_set)
+    first.opened.set()
+    house.turn_until(lambda: len(house.orders._claims.held()) == 1)
+    for _ in range(20):
+        house.intake.turn()
+    assert order_of(house).state == "accepted"
+    second.opened.set()
+    house.until(house.mailed)
+    assert house.parked() == []
+    assert "account.failed" not in house.said()
+
+
+def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(house: House) -> None:
+    gate, real = Gate(), house.server.create_account
+    vars(house.server)["create_account"] = lambda request: (gate(request), real(request))[1]
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    for copy in range(12):
+        house.pass_time(10)
+        house.orders.renew_leases(house.intake.ledger)
+        house.order(id=f"copy-{copy}")
+        for _ in range(5):
+            house.intake.turn()
+    assert (order_of(house).tries, house.server.calls) == (1, 0)
+    gate.opened.set()
+    house.until(house.mailed)
+    assert house.server.calls == 1
