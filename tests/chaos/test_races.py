@@ -11,14 +11,16 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from foundation.broker import codec
 from foundation.broker.topology import INSTALLER_NOW
 from foundation.errors import StoreUnreachable
+from foundation.hosting.causes import failed
 from foundation.runtime.relay import Relay
 from foundation.runtime.sealing import Sealer, generate_keys
-from foundation.runtime.settings import Settings
+from foundation.runtime.settings import Limits, Settings
 from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Worker
@@ -283,6 +285,85 @@ def test_a_cancel_is_not_lost_however_it_meets_the_end_of_the_account(replicas: 
     counted = replicas.counted()
     assert counted["install.cancel"] == counted["account.created"]
     assert counted["install.staged"] == 2 * counted["account.created"]
+
+
+def found_by(replicas: Replicas, numbers: Sequence[int]) -> list[accounts.Order]:
+    with replicas.ledger().transaction() as tx:
+        return [order for number in numbers if (order := accounts.find(tx, f"order-{number}"))]
+
+
+def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(replicas: Replicas) -> None:
+    """Whatever became of the account, its order has no site, and is woken until its domain is free."""
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    acts = [replicas.handle(ours, intake.place, placed(number)) for number in range(60)]
+
+    def record(number: int) -> None:
+        with ours.transaction() as tx:
+            acts[number].record(tx, ACCOUNT)
+
+    def cancel(number: int) -> Any:
+        return replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
+
+    races(60, record, cancel)
+    waiting = [order for order in found_by(replicas, range(60)) if order.generation == 0]
+    assert all(order.gives_domain_back for order in waiting)
+    woken = Counter(str(said.correlation_id) for said in replicas.said if kind(said.type) == "order.placed")
+    assert all(woken[order.order_id] for order in waiting), "each is looked at once more"
+
+
+def test_of_those_who_give_a_domain_back_and_try_its_order_again_one_has_the_claim(replicas: Replicas) -> None:
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    gone = failed("server_denied", "on purpose").cause
+    for number in range(40):
+        act = replicas.handle(ours, intake.place, placed(number))
+        with ours.transaction() as tx:
+            act.fail(tx, gone)
+
+    def give_back(number: int) -> Any:
+        event = codec.envelope(placed(number), id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
+        with theirs.transaction() as tx:
+            return intake.place(tx, event)
+
+    again = placing(replicas)
+    for results in races(40, again, give_back):
+        assert sum(isinstance(result, Act) for result in results) == 1
+
+
+def test_of_neighbouring_names_for_several_customers_at_once_one_is_sold(replicas: Replicas) -> None:
+    def ordering(customer: int) -> Callable[[int], Any]:
+        ledger, intake = replicas.ledger(), replicas.intake()
+        labels = ("", "mail.", "a.mail.", "www.")
+
+        def order(number: int) -> Any:
+            wish = OrderPlaced(
+                order_id=f"order-{number}-{customer}",
+                site_type="wordpress",
+                domain=f"{labels[customer]}x{number}.example",
+                customer=Customer(name="Jo", email=f"jo{customer}@customer.example"),
+            )
+            return replicas.handle(ledger, intake.place, wish)
+
+        return order
+
+    for results in races(30, *[ordering(customer) for customer in range(4)]):
+        accepted = [customer for customer, result in enumerate(results) if isinstance(result, Act)]
+        assert accepted in ([0], [1], [2], [3], [1, 3], [2, 3]), "siblings may stand beside each other"
+
+
+def test_a_producers_limit_holds_whichever_replica_takes_its_orders(replicas: Replicas) -> None:
+    limited = replicas.settings.model_copy(update={"limits": Limits(orders_per_minute=5)})
+    replicas.settings = limited
+    takers = [(replicas.ledger(), replicas.intake()) for _ in range(4)]
+
+    def taking(which: int) -> Callable[[int], Any]:
+        ledger, intake = takers[which]
+        return lambda number: replicas.handle(ledger, intake.place, placed(number * 4 + which))
+
+    races(10, *[taking(which) for which in range(4)])
+    with replicas.ledger().store.reading() as connection:
+        turns = Counter(connection.execute(select(accounts.orders.c.turn_at)).scalars())
+    assert sorted(turns.values()) == [5] * 8
+    assert max(turns) - min(turns) == timedelta(minutes=7)
 
 
 def test_of_two_reinstalls_at_once_each_counts(replicas: Replicas) -> None:

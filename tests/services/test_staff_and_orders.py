@@ -1,6 +1,7 @@
 """What staff ask of orders, and what comes of an order that comes to nothing."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,16 @@ def test_order_intake_says_what_it_is(house: House) -> None:
     assert (ours.max_attempts, set(ours.site_types)) == (MAX_TRIES, {"wordpress", "static"})
 
 
+def behind(gate: Gate, real: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """An act that waits at a gate first."""
+
+    def act(request: Any) -> Any:
+        gate(request)
+        return real(request)
+
+    return act
+
+
 # A domain is free again
 
 
@@ -247,7 +258,7 @@ def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_s
 
 def test_an_account_that_is_made_while_its_order_is_cancelled_gives_its_domain_back(house: House) -> None:
     gate, real = Gate(), house.server.create_account
-    vars(house.server)["create_account"] = lambda request: (gate(request), real(request))[1]
+    vars(house.server)["create_account"] = behind(gate, real)
     house.order()
     house.turn_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
@@ -346,7 +357,7 @@ def test_an_old_worker_records_no_failure_while_its_successor_is_at_work(house: 
 
 def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(house: House) -> None:
     gate, real = Gate(), house.server.create_account
-    vars(house.server)["create_account"] = lambda request: (gate(request), real(request))[1]
+    vars(house.server)["create_account"] = behind(gate, real)
     house.order()
     house.turn_until(gate.reached.is_set)
     for copy in range(12):
