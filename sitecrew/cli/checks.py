@@ -5,24 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import httpx2
-
 from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
 from foundation.runtime.clock import utc_now
 from foundation.runtime.sealing import Opener, Sealer
-from foundation.runtime.servers import server_of
 from foundation.runtime.settings import Settings
 from foundation.store import Store, outbox
-from schemas.values import CauseKind
-from services.installer.sites.registry import installer_of
 from services.mailer.__main__ import smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letters import letters_of, sample
+from sitecrew.cli import server_checks as servers
 from sitecrew.cli.stores import FOLDERS, url_of
-
-_PATIENCE = 5.0
-"""Seconds that a web server may take for its answer."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,8 @@ def examine(check: Check) -> Finding:
         return Finding(check.name, False, str(error), "", check.code)
 
 
-def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
-    """Every check for these settings, nearest things first."""
+def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -> Iterator[Check]:
+    """Every check for these settings, nearest things first; with `install`, a site of each type for a trial."""
     yield Check("keys", partial(_keys, settings))
     yield Check("broker", partial(_broker, broker), BrokerUnreachable.exit_code)
     yield Check("topology", partial(_topology, broker), BrokerUnreachable.exit_code)
@@ -64,10 +57,12 @@ def all_of(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
         look = partial(_store, service, url_of(settings, service), folder)
         yield Check(f"store of {service}", look, StoreUnreachable.exit_code)
     for name in settings.servers:
-        yield Check(f"server {name}", partial(_server, settings, name))
-        yield Check(f"web of {name}", partial(_web, name, settings.servers[name].web_address))
+        yield Check(f"server {name}", partial(servers.server, settings, name))
+        if settings.servers[name].databases is not None:
+            yield Check(f"databases of {name}", partial(servers.databases, settings, name))
+        yield Check(f"web of {name}", partial(servers.web, settings, name))
         for site_type in (name for name, site in settings.sites.items() if site.sold):
-            yield Check(f"{site_type} on {name}", partial(_site, settings, site_type, name))
+            yield Check(f"{site_type} on {name}", partial(servers.site, settings, site_type, name, install=install))
     yield Check("smtp", partial(_smtp, settings))
     yield Check("letter", partial(_letter, settings))
 
@@ -111,29 +106,6 @@ def _store(service: str, url: str, migrations: Path) -> str:
             return f"{store.place} is of this version; {outbox.backlog(connection)} messages wait to be published"
     finally:
         store.close()
-
-
-def _server(settings: Settings, name: str) -> str:
-    server_of(settings, name).check()
-    return "can take accounts"
-
-
-def _web(name: str, address: str) -> str:
-    try:
-        answer = httpx2.get(f"http://{address}/", timeout=_PATIENCE, trust_env=False)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise Failed.because(
-            "web_unreachable",
-            CauseKind.TRANSIENT,
-            f"nothing answers at {address}: {error}",
-            f"start the web server, or correct servers.{name}.web_address",
-        ) from None
-    return f"{address} answers ({answer.status_code})"
-
-
-def _site(settings: Settings, site_type: str, server: str) -> str:
-    installer_of(settings, site_type).check(server_of(settings, server))
-    return "can be installed"
 
 
 def _smtp(settings: Settings) -> str:

@@ -17,16 +17,24 @@ app = noun()
 _INDENT = 30
 
 
-@app.command(epilog=examples("sitecrew doctor", "sitecrew doctor --json | jq '.[] | select(.ok | not)'"))
+@app.command(
+    epilog=examples(
+        "sitecrew doctor", "sitecrew doctor --install", "sitecrew doctor --json | jq '.[] | select(.ok | not)'"
+    )
+)
 def doctor(
-    ctx: typer.Context, json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    install: Annotated[
+        bool, typer.Option("--install", help="Install a site of each type for a trial, too, and take it away.")
+    ] = False,
 ) -> None:
-    """Check settings, keys, broker, stores, servers, site installers, SMTP, templates."""
+    """Check settings, keys, broker, stores, servers, databases, site installers, SMTP, templates."""
     from sitecrew.cli import screen
     from sitecrew.cli.checks import worst
 
     findings = []
-    for finding in _findings(ctx):
+    for finding in _findings(ctx, install=install):
         findings.append(finding)
         if not json:
             _show(finding)
@@ -39,7 +47,7 @@ def doctor(
         raise typer.Exit(code)
 
 
-def _findings(ctx: typer.Context) -> "Iterator[Finding]":
+def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
     from foundation.errors import ConfigurationError
     from sitecrew.cli import screen, session
     from sitecrew.cli.checks import Finding, all_of, examine
@@ -52,7 +60,7 @@ def _findings(ctx: typer.Context) -> "Iterator[Finding]":
         return
     yield Finding("settings", True, "are read")
     with session.broker(settings) as broker:
-        for check in all_of(settings, broker):
+        for check in all_of(settings, broker, install=install):
             with screen.working(f"checking {check.name}"):
                 finding = examine(check)
             yield finding

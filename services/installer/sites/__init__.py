@@ -70,4 +70,6 @@ class SiteInstaller(Protocol):
         Raises `Failed` with the cause."""
 
     def check(self, server: Server) -> None:
-        """Raise `Failed` if this machine lacks what the installer needs (PHP, an extension, ...)."""
+        """Raise `Failed` if this machine lacks what the installer needs (PHP, an extension, ...). Quick: every install
+        may ask. If there is a method `rehearse(server)`, the doctor calls that instead: it may take seconds, and tries
+        what an install does."""

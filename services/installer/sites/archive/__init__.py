@@ -20,6 +20,8 @@ from services.installer.sites.probe import Probe
 from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
 from services.installer.sites.tree import copy_tree
+from services.installer.sites.trial import try_database
+from services.installer.sites.wordpress.config import write_config
 
 _BLOCK = 4096  # bytes: what the smallest file takes
 _SPARE = 16 * 1024 * 1024  # bytes that the steps may add
@@ -44,6 +46,13 @@ class Archive:
         archive = self._place(recipe)
         require_unchanged(archive, recipe.archive)
         survey(archive, recipe.archive)
+
+    def rehearse(self, server: Server) -> None:
+        """What `check` looks at, and what an install does with the database; by PHP, if the application is in PHP."""
+        self.check(server)
+        recipe = read_recipe(self.recipe)
+        if recipe.database:
+            try_database(server, self._interpreter if recipe.php else None, partial(write_config, isolated=False))
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """See `SiteInstaller`. Raises `Failed` with any cause of `services.installer.sites.causes`."""

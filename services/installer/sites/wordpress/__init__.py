@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from foundation.hosting import Database, Server
@@ -12,6 +13,7 @@ from services.installer.sites.php import Php, Told
 from services.installer.sites.probe import Probe
 from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
+from services.installer.sites.trial import try_database
 from services.installer.sites.verify import Page, shows
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.core import check_core, copy_core
@@ -53,6 +55,11 @@ class WordPress:
         databases_of(server).names(database_prefix("check"))
         check_core(self.core)
         self._interpreter.require(_EXTENSIONS)
+
+    def rehearse(self, server: Server) -> None:
+        """What `check` looks at, and what an install does with the database: by PHP, as a site's own user."""
+        self.check(server)
+        try_database(server, self._interpreter, partial(write_config, isolated=self.isolated))
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """See `SiteInstaller`. Raises `Failed` with any cause of `services.installer.sites.causes`."""

@@ -1,0 +1,144 @@
+"""What an install asks of a server, asked without an order: by the doctor, before the first customer is."""
+
+import os
+import pwd
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from foundation.errors import Failed
+from foundation.hosting import AccountRequest, Database, Databases, Server, linux
+from foundation.hosting.disk import read_marker
+from foundation.hosting.local import LocalServer
+from services.installer.sites import Job, SiteInstaller
+from services.installer.sites.life import databases_of
+from services.installer.sites.php import Php
+from services.installer.sites.programs import Owner
+from services.installer.sites.runs import database_prefix
+
+_CONNECT = Path(__file__).with_name("connect.php")
+_MARKER = "a trial of sitecrew doctor"  # no order is called so
+_STRANGER = "nobody"
+_PREFIX = "sitecrew_trial_"
+_ABANDONED = 3600.0  # seconds after which whoever made a trial is certainly gone
+_PATIENCE = timedelta(seconds=60)
+
+Config = Callable[[Path, Database], None]
+"""Writes into a folder what a site would have there to reach its database: its wp-config.php."""
+
+
+def try_database(server: Server, php: Php | None, config: Config) -> None:
+    """Make a database and its user, connect as that user by PHP through what a site would have, make a table, and
+    take everything away. Without `php` Sitecrew itself connects. Raises `Failed`: db_unset, db_*, php_*."""
+    databases = databases_of(server)
+    _sweep(databases)
+    name = f"{_PREFIX}{int(time.time()):x}_{secrets.token_hex(3)}"
+    try:
+        database = databases.create(name)
+        if php is not None:
+            with _folder(server) as folder:
+                _connect(folder, database, php, config, _stranger(server))
+    finally:
+        with suppress(Failed):
+            databases.drop(name)
+
+
+def try_install(installer: SiteInstaller, server: LocalServer, *, temporary: bool, www: bool) -> None:
+    """Install a site for an account that nobody ordered, verify it, and take both away. Raises `Failed`."""
+    with _account(server, www=www) as (trial, job):
+        url = trial.temporary_url(job.username) if temporary else trial.domain_url(job.domain)
+        installer.install(replace(job, url=url), trial, lambda _: nullcontext())
+
+
+def _connect(folder: Path, database: Database, php: Php, config: Config, owner: Owner | None) -> None:
+    config(folder, database)
+    (folder / "wp-settings.php").write_text("<?php\n", "utf-8")
+    if owner is not None:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, *owner)
+    told = php.run((_CONNECT,), {"path": str(folder)}, deadline=datetime.now(UTC) + _PATIENCE, owner=owner)
+    if told.answer.get("ok") is not True:
+        raise told.why(f"PHP as a site's user, by DB_HOST {database.host}", (database.password,))
+
+
+def _stranger(server: Server) -> Owner | None:
+    """Somebody who is not us, where sites belong to users of their own."""
+    if not getattr(server, "linux_users", False) or os.geteuid() != 0:
+        return None
+    user = pwd.getpwnam(_STRANGER)
+    return user.pw_uid, user.pw_gid
+
+
+@contextmanager
+def _folder(server: Server) -> Iterator[Path]:
+    """Where sites are, if we may write there: PHP may be fenced in (`open_basedir`)."""
+    accounts = server.home("trial").parent
+    within = accounts if os.access(accounts, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=".sitecrew-trial-", dir=within, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _account(server: LocalServer, *, www: bool) -> Iterator[tuple[LocalServer, Job]]:
+    """An account for a site of our own, without a Linux user, and the job of installing one; gone afterwards."""
+    trial = replace(server, linux_users=False)
+    _sweep_accounts(trial)
+    username = f"trial{secrets.token_hex(5)}"
+    domain = f"{username}.sitecrew.invalid"
+    aliases = (f"www.{domain}",) if www else ()
+    request = AccountRequest(username, domain, "nobody@sitecrew.invalid", _MARKER, secrets.token_urlsafe(), aliases)
+    try:
+        made = trial.create_account(request)
+        if server.linux_users:
+            linux.hand_over(trial.home(username) / "www", _STRANGER, server.web_group)
+        yield (
+            trial,
+            Job(
+                install_id=f"{username}-g1",
+                order_id=username,
+                generation=1,
+                fence=1,
+                username=username,
+                domain=domain,
+                url="",
+                title="A trial of Sitecrew",
+                admin_email="nobody@sitecrew.invalid",
+                seal=lambda _: "",
+                aliases=made.aliases,
+                deadline=datetime.now(UTC) + 2 * _PATIENCE,
+            ),
+        )
+    finally:
+        if trial.databases is not None:
+            with suppress(Failed):
+                for name in trial.databases.names(database_prefix(username)):
+                    trial.databases.drop(name)
+        _remove(trial, username)
+
+
+def _remove(server: LocalServer, username: str) -> None:
+    server.release_domain(username, f"{username}.sitecrew.invalid")
+    shutil.rmtree(server.home(username), ignore_errors=True)
+
+
+def _sweep(databases: Databases) -> None:
+    """Take away what a trial left that was killed."""
+    for name in databases.names(_PREFIX):
+        made_at = name.removeprefix(_PREFIX).partition("_")[0]
+        with suppress(ValueError):
+            if int(made_at, 16) < time.time() - _ABANDONED:
+                databases.drop(name)
+
+
+def _sweep_accounts(server: LocalServer) -> None:
+    for home in server.home("x").parent.glob("trial*"):
+        marker = read_marker(home / "private" / "account.json") or {}
+        with suppress(OSError):
+            if marker.get("marker") == _MARKER and home.stat().st_mtime < time.time() - _ABANDONED:
+                _remove(server, home.name)

@@ -1,0 +1,89 @@
+"""What the doctor asks of hosting servers: what an install asks, without an order."""
+
+from datetime import timedelta
+
+from foundation.errors import Failed
+from foundation.hosting.databases import MariaDatabases
+from foundation.hosting.local import LocalServer
+from foundation.runtime.clock import utc_now
+from foundation.runtime.servers import server_of
+from foundation.runtime.settings import Settings
+from schemas.values import CauseKind
+from services.installer.sites.registry import installer_of
+from services.installer.sites.static import Static
+from services.installer.sites.trial import try_install
+from services.installer.sites.verify import front_of, unexpected
+from services.installer.sites.visitor import Visitor
+
+_PATIENCE = timedelta(seconds=10)
+_SHUT = (401, 403, 407, 429)
+
+
+def server(settings: Settings, name: str) -> str:
+    server_of(settings, name).check()
+    return "can take accounts"
+
+
+def databases(settings: Settings, name: str) -> str:
+    asked = server_of(settings, name).databases
+    if not isinstance(asked, MariaDatabases):
+        return "are a plug-in's own"
+    return asked.describe()
+
+
+def web(settings: Settings, name: str) -> str:
+    """As verification asks: for a page of our own under a name of its own, if we may put one there."""
+    asked = server_of(settings, name)
+    try:
+        if not isinstance(asked, LocalServer) or not _takes_accounts(asked):
+            return _answers(settings, name)
+        kinds = {site.address for site in settings.sites.values() if site.sold} or {"domain"}
+        www = any(site.www for site in settings.sites.values() if site.sold)
+        for kind in sorted(kinds):
+            try_install(Static(), asked, temporary=kind == "temporary", www=www)
+    except Failed as failure:
+        if failure.cause.code != "verify_failed":
+            raise
+        setting = f"servers.{name}"
+        raise Failed.because(
+            "web_unreachable",
+            CauseKind.TRANSIENT,
+            f"every install will fail: {failure.cause.detail}",
+            f"see that the web server runs and shows what is below {setting}.root, or correct {setting}.web_address,"
+            f" {setting}.scheme and what else docs/operate.md says of web servers",
+        ) from None
+    return f"{asked.web_address} shows a site that is put there, by {' and '.join(sorted(kinds))}"
+
+
+def site(settings: Settings, site_type: str, name: str, *, install: bool) -> str:
+    installer, asked = installer_of(settings, site_type), server_of(settings, name)
+    getattr(installer, "rehearse", installer.check)(asked)
+    if not install or not isinstance(asked, LocalServer):
+        return "can be installed"
+    own = settings.sites[site_type]
+    try_install(installer, asked, temporary=own.address == "temporary", www=own.www)
+    return "has been installed for a trial, and taken away"
+
+
+def _takes_accounts(asked: LocalServer) -> bool:
+    try:
+        asked.check()
+    except (Failed, OSError):
+        return False
+    return True
+
+
+def _answers(settings: Settings, name: str) -> str:
+    """Whether something answers to the server's address, and lets us in."""
+    asked = server_of(settings, name)
+    front = front_of(asked)
+    with Visitor(front, utc_now() + _PATIENCE) as visitor:
+        answer = visitor.visit(front.url(asked.address))
+    if answer.status in _SHUT or answer.location:
+        raise Failed.because(
+            "verify_failed",
+            CauseKind.TRANSIENT,
+            f"{answer.asked} answered {unexpected(answer, 200, front.setting)}",
+            "see servers.*.web_* in docs/settings.md",
+        )
+    return f"{front.address} answers ({answer.status})"
