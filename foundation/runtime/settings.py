@@ -34,7 +34,7 @@ from foundation.runtime import sources
 from foundation.runtime.clock import utc_now
 from foundation.runtime.problems import explained
 from foundation.runtime.sources import CONFIG_VARIABLE, PREFIX
-from schemas.values import Domain, Line, Locale, SiteType
+from schemas.values import Domain, Line, Locale, Permalinks, SiteType, TimeZone
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]
 
@@ -262,6 +262,16 @@ class Site(Section):
     recipe: Path | None = Field(None, description="for installer archive: the recipe of the application, a TOML file")
     options: Options = Field(default_factory=dict, description="a plug-in's own settings for this type of site")
 
+    locale: Locale | None = Field(
+        None, description="language of sites whose orders name none, like de_DE; without it English"
+    )
+    timezone: TimeZone | None = Field(
+        None, description="time zone of sites whose orders name none, like Europe/Berlin; without it UTC"
+    )
+    permalinks: Permalinks | None = Field(
+        None,
+        description="form of the addresses of pages, if the order names none, like /%postname%/; without it ?p=1",
+    )
     keep: list[Name] = Field(
         [".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota"],
         description="names at the top of a document root that are not the site's: they stay there, at re-installs too",

@@ -102,7 +102,8 @@ class Staging:
             raise ValueError(f"order {order.order_id} is staged before it has an account")
         server = self._servers[order.server]
         url = site_url(self._settings, server, order.site_type, order.username, order.domain)
-        wishes = {name: getattr(order, name) for name in ("locale", "timezone", "permalinks")}
+        site = self._settings.sites[order.site_type]
+        wishes = {name: getattr(order, name) or getattr(site, name) for name in ("locale", "timezone", "permalinks")}
         return InstallStaged(
             install_id=install_id(order.order_id, order.generation),
             order_id=order.order_id,

@@ -40,6 +40,12 @@ class Job:
     """Further names under which the site answers, like `www.` of its domain."""
     deadline: datetime
     """UTC; an install that is not done by then gives up with `timeout`."""
+    locale: str | None = None
+    """Like `de_DE`; None: as the application does by itself, and so are these two."""
+    timezone: str | None = None
+    """Like `Europe/Berlin`."""
+    permalinks: str | None = None
+    """The form of the addresses of a site's pages, like `/%postname%/`."""
     keep: tuple[str, ...] = KEEP
     """Patterns of names at the top of the document root that are not the site's, and stay whatever is installed."""
     replace: tuple[str, ...] = ()

@@ -56,6 +56,11 @@ CAUSES = Causes(
             "Install the application whole, with a theme (Debian: wordpress, wordpress-theme-twentytwentythree,"
             " ca-certificates), or correct `core` in the settings.",
         ),
+        "locale_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Put the language's files into WordPress's own (Debian: wordpress-l10n), or correct `locale` in the site"
+            " type's settings, then retry; or place the order again with another locale.",
+        ),
         "recipe_wrong": Meaning(
             CauseKind.CONFIGURATION,
             "Correct the recipe at the place named in the detail, see that `sitecrew doctor` finds no fault with it,"

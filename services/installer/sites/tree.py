@@ -1,7 +1,7 @@
 """Copying an application's files into a staged tree, as fast as the kernel can."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from services.installer.sites.causes import failed
@@ -11,19 +11,21 @@ FILE = 0o640
 _CHUNK = 1 << 30
 
 
-def copy_tree(source: Path, stage: Path, leave_out: Collection[str] = ()) -> None:
-    """Copy what is in `source` into the existing, empty directory `stage`, but for names at the top to leave out.
+def copy_tree(source: Path, stage: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
+    """Copy what is in `source` into the existing, empty directory `stage`, as far as files are `wanted`, which is asked
+    by their path within.
 
     Symbolic links are copied as what they point to: they may lead out of the tree, where a customer's
     PHP may not look. Raises `Failed` (core_missing) if one points nowhere.
     """
     for directory, names, files in os.walk(source, followlinks=True):
-        target = stage / Path(directory).relative_to(source)
+        inside = Path(directory).relative_to(source)
+        target = stage / inside
         for name in names:
             (target / name).mkdir()
             (target / name).chmod(DIRECTORY)
         for name in files:
-            if target != stage or name not in leave_out:
+            if wanted(str(inside / name)):
                 _copy(f"{directory}/{name}", f"{target}/{name}")
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from foundation.hosting import Database, Server
+from foundation.hosting.disk import write_new
 from foundation.passwords import generated
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.life import Built, Plan, Site, databases_of, live
@@ -16,7 +17,7 @@ from services.installer.sites.runs import database_prefix
 from services.installer.sites.trial import try_database
 from services.installer.sites.verify import Page, shows
 from services.installer.sites.wordpress.config import write_config
-from services.installer.sites.wordpress.core import check_core, copy_core
+from services.installer.sites.wordpress.core import check_core, copy_core, language_of
 
 _QUIET, _INSTALL, _RENDER = (Path(__file__).with_name(f"{name}.php") for name in ("quiet", "install", "render"))
 _EXTENSIONS = ("json", "mysqli")
@@ -31,6 +32,10 @@ class _Filled:
     title: str
     """As pages show it: WordPress beautifies quotes and dashes."""
     sealed_password: str
+    pages: tuple[str, ...]
+    """Addresses that only answer if the web server hands what is no file to WordPress."""
+    rewriting: str
+    """What Apache is to be told for that; empty for addresses that need none of it."""
 
 
 @dataclass(kw_only=True)
@@ -66,20 +71,25 @@ class WordPress:
 
         def prepare() -> Plan:
             self.check(server)
+            language_of(self.core, job.locale)
             return Plan(self.space, self.inodes, self._build)
 
         return live(job, server, step, prepare)
 
     def _build(self, site: Site) -> Built:
+        language = language_of(self.core, site.job.locale)
         with site.step("stage"):
-            copy_core(self.core, site.stage)
+            copy_core(self.core, site.stage, language)
         database = site.database()
         with site.step("config"):
             write_config(site.stage, database, isolated=self.isolated)
             probe = Probe.put(site.stage)
         # The tree is not the customer's yet: no process of his can put code of its own into what we run here.
         with site.step("install"):
-            filled = self._fill(site, database)
+            filled = self._fill(site, database, language)
+            if filled.rewriting:
+                rules = f"# BEGIN WordPress\n{filled.rewriting.strip()}\n# END WordPress\n"
+                write_new(site.stage / ".htaccess", rules, 0o640)
         with site.step("render"):
             self._render(site, filled.title)
             site.docroot.hand_over(site.stage)
@@ -87,7 +97,11 @@ class WordPress:
         return Built(
             application="WordPress",
             version=filled.version,
-            pages=(Page(url, (filled.title,)), Page(f"{url}wp-login.php", (_LOGIN_FORM,))),
+            pages=(
+                Page(url, (filled.title,)),
+                Page(f"{url}wp-login.php", (_LOGIN_FORM,)),
+                *(Page(address, (filled.title,)) for address in filled.pages),
+            ),
             probe=probe,
             login_url=f"{url}wp-login.php",
             username=site.job.username,
@@ -99,7 +113,7 @@ class WordPress:
     def _interpreter(self) -> Php:
         return Php(self.php, self.limits)
 
-    def _fill(self, site: Site, database: Database) -> _Filled:
+    def _fill(self, site: Site, database: Database, language: str) -> _Filled:
         """Run `wp_install` with a password that only this method knows, until it is sealed."""
         job = site.job
         # None of its letters is changed by WordPress, which hashes passwords with slashes added.
@@ -112,11 +126,20 @@ class WordPress:
             "username": job.username,
             "password": password,
             "email": job.admin_email,
+            "locale": language,
+            "timezone": job.timezone or "",
+            "permalinks": job.permalinks or "",
         }
         told = self._run(_INSTALL, order, site)
         match told.answer:
-            case {"ok": True, "version": str(version), "title": str(title)}:
-                return _Filled(version, title, sealed)
+            case {
+                "ok": True,
+                "version": str(version),
+                "title": str(title),
+                "pages": list(pages),
+                "rewriting": str(rules),
+            }:
+                return _Filled(version, title, sealed, tuple(map(str, pages)), rules)
         raise told.why("WordPress", (password, database.password))
 
     def _render(self, site: Site, title: str) -> None:

@@ -1,7 +1,8 @@
 <?php
 /*
  * Fills the database of a staged WordPress. The order, in $sitecrew:
- *   path, url (no slash at its end), title, username, password, email.
+ *   path, url (no slash at its end), title, username, password, email;
+ *   locale (of which the files are there), timezone, permalinks: '' for WordPress's own.
  * `ok: true` is said only after everything was read back and compared.
  */
 
@@ -21,7 +22,26 @@ if (sanitize_email($sitecrew['email']) !== $sitecrew['email'] || !is_email($site
     sitecrew_refuse('email');
 }
 
-wp_install($sitecrew['title'], $sitecrew['username'], $sitecrew['email'], true, '', $sitecrew['password']);
+/* As WordPress's own installer does it: its first page and post are written in this language. */
+if ($sitecrew['locale'] !== '') {
+    load_default_textdomain($sitecrew['locale']);
+    $GLOBALS['wp_locale'] = new WP_Locale();
+}
+
+wp_install(
+    $sitecrew['title'],
+    $sitecrew['username'],
+    $sitecrew['email'],
+    true,
+    '',
+    $sitecrew['password'],
+    $sitecrew['locale']
+);
+if ($sitecrew['timezone'] !== '') {
+    update_option('timezone_string', $sitecrew['timezone']);
+}
+$wp_rewrite->set_permalink_structure($sitecrew['permalinks']);
+flush_rewrite_rules(false);
 
 /* The first page views are our verification's: this lock keeps them from starting cron, which would ask outside. */
 set_transient('doing_cron', sprintf('%.22F', microtime(true)));
@@ -45,6 +65,9 @@ $sitecrew_stored = [
     ],
     'title' => [[$sitecrew_plain($sitecrew['title']), $sitecrew_plain(get_option('blogname'))]],
     'username' => [[$sitecrew['username'], $sitecrew_user ? $sitecrew_user->user_login : null]],
+    'locale' => [[$sitecrew['locale'], get_option('WPLANG', '')]],
+    'timezone' => [[$sitecrew['timezone'], get_option('timezone_string')]],
+    'permalinks' => [[$sitecrew['permalinks'], get_option('permalink_structure')]],
     'address' => [[$sitecrew['url'], get_option('home')], [$sitecrew['url'], get_option('siteurl')]],
 ];
 $sitecrew_checks = [
@@ -73,4 +96,6 @@ sitecrew_say([
     'ok' => true,
     'version' => $wp_version,
     'title' => $sitecrew_plain(get_bloginfo('name', 'display')),
+    'pages' => $sitecrew['permalinks'] === '' ? [] : [get_permalink(1)],
+    'rewriting' => $sitecrew['permalinks'] === '' ? '' : (string) $wp_rewrite->mod_rewrite_rules(),
 ]);
