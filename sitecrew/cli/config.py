@@ -53,6 +53,22 @@ def show(
         screen.out(line)
 
 
+def show_section(those: Mapping[str, "BaseModel"], kind: str, name: str, *, json: bool) -> None:
+    """Every setting of one named section, like one server. Raises NotFound, which names the nearest."""
+    from foundation.errors import NotFound
+    from sitecrew.cli import screen
+    from sitecrew.cli.help import not_among
+    from sitecrew.cli.tables import pairs
+
+    if name not in those:
+        raise NotFound(f"{kind}: {not_among(name, those)}")
+    values = dict(flat(those[name], ""))
+    if json:
+        screen.document(values)
+    else:
+        pairs([(f"{kind}.{name}.{setting}", _text(value)) for setting, value in values.items()])
+
+
 def for_people(rows: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
     """A line each, as long as it fits; a longer value stands beneath its name. No word is ever broken: who copies a
     key or a path from here must get it whole."""

@@ -17,18 +17,22 @@ from sitecrew.cli.help import Command, Noun, examples
 NOUNS = {
     "up": "Run everything on this machine, broker included.",
     "run": "Run one of the services until it is told to stop.",
-    "order": "Place orders, have one installed anew, or cancel one.",
+    "status": "Services, counts, the next batch, and what needs somebody.",
+    "order": "Orders: place, find, show whole, install anew, amend, cancel.",
     "installs": "See what is pending or has failed; cancel it, retry it.",
-    "parked": "Messages that could not be handled: see, requeue, purge.",
+    "parked": "Messages that could not be handled: see, correct, requeue, purge.",
     "store": "The services' databases: bring up to date, move.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
     "keys": "The key pair that passwords are sealed with.",
     "letter": "Welcome letters: see what failed, send again, preview.",
+    "sites": "The types of site that can be ordered: list, show.",
+    "server": "The hosting servers: list, show.",
+    "timer": "When batches begin.",
     "config": "Every setting: its value, and where that comes from.",
     "doctor": "Check everything that is needed, and say what to do.",
 }
-VERBS = ("up", "run", "doctor")
+VERBS = ("up", "run", "status", "doctor")
 """Those that are commands themselves."""
 
 
@@ -123,7 +127,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog=examples("sitecrew up", "sitecrew order place order.json --wait", "sitecrew installs list"),
+    epilog=examples("sitecrew up", "sitecrew order place order.json --wait", "sitecrew status"),
 )
 
 

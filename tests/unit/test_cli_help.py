@@ -88,7 +88,7 @@ def test_the_root_tells_of_the_settings_file_colours_and_exit_codes() -> None:
     ("line", "told"),
     [
         (("installs", "lst"), "Did you mean 'list'?"),
-        (("instals",), "Did you mean 'installs'?"),
+        (("instals",), "Did you mean 'installs'"),
         (("installs", "list", "--stat", "failed"), "--state"),
         (("installs", "list", "--state", "faild"), "did you mean failed?"),
         (("installs", "list", "--limit", "many"), "--limit"),

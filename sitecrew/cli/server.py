@@ -1,0 +1,52 @@
+"""`sitecrew server`: the hosting servers that the settings have."""
+
+from typing import Annotated
+
+import typer
+
+from sitecrew.cli import filters
+from sitecrew.cli.filters import Json
+from sitecrew.cli.help import examples, noun
+
+app = noun("sitecrew server list", "sitecrew server show local")
+
+
+@app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
+def list_servers(ctx: typer.Context, json: Json = False) -> None:
+    """Show the hosting servers: addresses, web server, databases."""
+    from sitecrew.cli import config, screen, session
+    from sitecrew.cli.tables import Table
+
+    settings = session.settings_of(ctx)
+    if json:
+        shown = {name: dict(config.flat(server, "")) for name, server in settings.servers.items()}
+        screen.document(
+            {name: {**values, "default": name == settings.default_server} for name, values in shown.items()}
+        )
+        return
+    rows = [
+        (
+            name,
+            "yes" if name == settings.default_server else "",
+            server.driver,
+            server.address,
+            server.web_address,
+            "yes" if server.databases else "none",
+        )
+        for name, server in settings.servers.items()
+    ]
+    Table(("SERVER", "DEFAULT", "DRIVER", "ADDRESS", "WEB SERVER", "DATABASES"), rows).show()
+
+
+@app.command(epilog=examples("sitecrew server show local", "sitecrew server show local --json"))
+def show(
+    ctx: typer.Context,
+    server: Annotated[
+        str, typer.Argument(metavar="SERVER", help="As the settings call it.", autocompletion=filters.SERVERS)
+    ],
+    json: Json = False,
+) -> None:
+    """Show every setting of one server, secrets left out."""
+    from sitecrew.cli import config, session
+
+    config.show_section(session.settings_of(ctx).servers, "servers", server, json=json)

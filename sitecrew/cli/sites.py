@@ -1,0 +1,50 @@
+"""`sitecrew sites`: the types of site that the settings have."""
+
+from typing import Annotated
+
+import typer
+
+from sitecrew.cli import filters
+from sitecrew.cli.filters import Json
+from sitecrew.cli.help import examples, noun
+
+app = noun("sitecrew sites list", "sitecrew sites show wordpress")
+
+
+@app.command("list", epilog=examples("sitecrew sites list", "sitecrew sites list --json"))
+def list_sites(ctx: typer.Context, json: Json = False) -> None:
+    """Show the types of site: what is sold, how it is installed and announced."""
+    from sitecrew.cli import screen, session
+    from sitecrew.cli.tables import Table
+
+    sites = session.settings_of(ctx).sites
+    if json:
+        screen.document({name: site.model_dump(mode="json") for name, site in sites.items()})
+        return
+    rows = [
+        (
+            name,
+            "yes" if site.sold else "no",
+            site.installer or name,
+            "in batches" if site.stage else "at once",
+            f"{site.settle_seconds:g}s",
+            site.address,
+            "yes" if site.welcome_email else "no",
+        )
+        for name, site in sites.items()
+    ]
+    Table(("TYPE", "SOLD", "INSTALLER", "INSTALLED", "AFTER", "ADDRESS", "LETTER"), rows).show()
+
+
+@app.command(epilog=examples("sitecrew sites show wordpress", "sitecrew sites show static --json"))
+def show(
+    ctx: typer.Context,
+    site_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="As the settings call it.", autocompletion=filters.SITE_TYPES)
+    ],
+    json: Json = False,
+) -> None:
+    """Show every setting of one type of site."""
+    from sitecrew.cli import config, session
+
+    config.show_section(session.settings_of(ctx).sites, "sites", site_type, json=json)

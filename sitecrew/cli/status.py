@@ -1,0 +1,22 @@
+"""`sitecrew status`: how it stands, and what needs somebody."""
+
+from typing import Annotated
+
+import typer
+
+from sitecrew.cli.filters import Json
+from sitecrew.cli.help import examples, noun
+
+app = noun()
+
+
+@app.command(epilog=examples("sitecrew status", "sitecrew status --json | jq '.needs[].command'"))
+def status(
+    ctx: typer.Context,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the services.", min=0)] = 2,
+    json: Json = False,
+) -> None:
+    """Services, counts, the next batch, and what needs somebody, with the command that mends it."""
+    from sitecrew.cli import overview, session
+
+    overview.show(session.settings_of(ctx), timeout, json=json)

@@ -1,0 +1,23 @@
+"""`sitecrew timer`: when batches begin."""
+
+from typing import Annotated
+
+import typer
+
+from sitecrew.cli.filters import Json
+from sitecrew.cli.help import examples, noun
+
+app = noun("sitecrew timer show", "sitecrew installs run-now")
+
+
+@app.command(epilog=examples("sitecrew timer show", "sitecrew timer show --ticks 10 --json"))
+def show(
+    ctx: typer.Context,
+    ticks: Annotated[int, typer.Option(metavar="N", help="How many of the next ticks.", min=1, max=1000)] = 5,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an installer.", min=0)] = 2,
+    json: Json = False,
+) -> None:
+    """Show the next ticks, of the installer that runs."""
+    from sitecrew.cli import session, ticking
+
+    ticking.show(session.settings_of(ctx), ticks, timeout, json=json)
