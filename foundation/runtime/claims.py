@@ -1,6 +1,7 @@
 """What this process has claimed and is at work on, so that it can renew its leases."""
 
 import threading
+from math import inf
 from time import monotonic
 
 
@@ -13,9 +14,10 @@ class Claims:
         self._claims: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
-    def hold(self, name: str, fence: int) -> None:
+    def hold(self, name: str, fence: int, *, waiting: bool = False) -> None:
+        """From now on; what waits for a thread is held without limit, until it is held once more as it begins."""
         with self._lock:
-            self._claims[name] = fence, monotonic()
+            self._claims[name] = fence, inf if waiting else monotonic()
 
     def let_go(self, name: str, fence: int) -> None:
         """This claim only: whoever lost it to a later one of the same process leaves that one be."""

@@ -134,6 +134,9 @@ class OrderIntake(Section):
     listen: Listen = Field("127.0.0.1:9411", description="where health and metrics are asked for; off: nowhere")
     capacity: Count = Field(200, description="orders in hand at a time")
     threads: Count = Field(8, description="accounts created at a time")
+    timeout_seconds: float = Field(
+        300, ge=1, le=100_000, description="an account that takes longer to create hangs: it is left to another try"
+    )
 
 
 Limit = Annotated[int, Field(ge=0, le=1_000_000)]

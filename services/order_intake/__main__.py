@@ -20,7 +20,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
     own = settings.order_intake
     intake = Intake(settings, servers_of(settings), sealer)
-    orders = service.worker(INTAKE_ORDERS, intake.orders(), own.capacity, own.threads, refused=refuse)
+    orders = service.worker(
+        INTAKE_ORDERS, intake.orders(), own.capacity, own.threads, refused=refuse, deadline=own.timeout_seconds
+    )
     news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
     commands = service.worker(INTAKE_COMMANDS, intake.commands(), own.capacity)
     service.count("orders", "Orders by state", accounts.counts)

@@ -40,8 +40,6 @@ _PAUSE = timedelta(seconds=10)
 """Before the first new try; doubles."""
 _LONGEST_PAUSE = timedelta(minutes=10)
 _LONGEST_NAME = 253  # letters of a host name, dots included
-_LONGEST = 3600.0
-"""Seconds after which the creation of an account hangs. It may wait behind many others."""
 _LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
 _INSTALL_STATES = {"": "staged", "installing": "started"}
 """How the contract calls what was last heard of an install; the others are called the same."""
@@ -58,7 +56,7 @@ class Intake:
         self._sealer = sealer
         self._names = Names(settings)
         self._staging = Staging(settings, servers)
-        self._claims = Claims(_LONGEST)
+        self._claims = Claims(settings.order_intake.timeout_seconds)
         self._description = Description(
             "order-intake", lambda: {"max_attempts": MAX_TRIES, "site_types": tuple(settings.sites)}
         )
@@ -111,9 +109,9 @@ class Intake:
             source=event.source,
             user_id=tx.sender.user_id,
             title=placed.blog_name or site.blog_name,
-            locale=placed.locale,
-            timezone=placed.timezone,
-            permalinks=placed.permalinks,
+            locale=placed.locale or getattr(site, "locale", None),
+            timezone=placed.timezone or getattr(site, "timezone", None),
+            permalinks=placed.permalinks or getattr(site, "permalinks", None),
             server=placed.server or self._settings.default_server,
             turn_at=limits.turn(tx, producer, self._settings.limits.orders_per_minute),
             trace=trace_of(event),
@@ -159,7 +157,7 @@ class Intake:
             run=partial(self._create_account, order),
             record=partial(self._record_account, order, event),
             fail=partial(self._record_failure, order, event),
-            claimed=partial(self._claims.hold, order.order_id, order.tries),
+            claimed=partial(self._claims.hold, order.order_id, order.tries, waiting=True),
             release=partial(self._release, order),
         )
 
@@ -170,6 +168,7 @@ class Intake:
                 accounts.renew(tx, held)
 
     def _create_account(self, order: Order) -> AccountRef:
+        self._claims.hold(order.order_id, order.tries)
         server = self._servers[order.server]
         password = generated()
         aliases = (f"www.{order.domain}",) if self._has_www(order) else ()
@@ -240,11 +239,12 @@ class Intake:
             run=partial(self._release_domain, claimed),
             record=partial(self._record_release, claimed),
             fail=partial(self._record_kept, claimed),
-            claimed=partial(self._claims.hold, claimed.order_id, claimed.tries),
+            claimed=partial(self._claims.hold, claimed.order_id, claimed.tries, waiting=True),
             release=partial(self._release, claimed),
         )
 
     def _release_domain(self, order: Order) -> bool:
+        self._claims.hold(order.order_id, order.tries)
         release = getattr(self._servers.get(order.server), "release_domain", None)
         if release:
             release(order.username, order.domain)

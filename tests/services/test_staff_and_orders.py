@@ -3,11 +3,16 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
+from foundation.broker.topology import INTAKE_ORDERS
 from foundation.hosting.causes import failed
+from foundation.runtime import claims
+from foundation.runtime import worker as loop
+from foundation.runtime.sealing import Sealer
 from schemas.installs import InstallCancel
 from schemas.orders import (
     OrderAmend,
@@ -19,6 +24,7 @@ from schemas.orders import (
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.installs import State
+from services.order_intake.__main__ import loops
 from services.order_intake.intake import MAX_TRIES
 from tests.house import PATIENCE, Gate, House, failure, kind
 from tests.services.test_what_a_producer_may_do import made, order_of
@@ -370,3 +376,47 @@ def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(ho
     gate.opened.set()
     house.until(house.mailed)
     assert house.server.calls == 1
+
+
+def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, real = Gate(), house.server.create_account
+    vars(house.server)["create_account"] = behind(gate, real)
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    worker = house.intake.lanes[0][0]
+    assert (list(house.orders._claims.held()), worker.overdue()) == (["order-1"], 0)
+    later = monotonic() + 1000  # the default is 300, and a worker's own 900
+    monkeypatch.setattr(claims, "monotonic", lambda: later)
+    monkeypatch.setattr(loop, "monotonic", lambda: later)
+    assert (list(house.orders._claims.held()), worker.overdue()) == ([], 1)
+    vars(house.server)["create_account"] = real
+    house.pass_time(60)
+    house.order(id="a copy")
+    house.turn_until(house.mailed)
+    gate.opened.set()
+    house.settle()
+    assert house.said().count("account.created") == 1
+
+
+def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = claims.Claims(300)
+    held.hold("waits", 1, waiting=True)
+    held.hold("works", 1)
+    later = monotonic() + 1000
+    monkeypatch.setattr(claims, "monotonic", lambda: later)
+    assert held.held() == {"waits": 1}
+
+
+def test_the_deadline_of_an_account_is_the_setting(tmp_path: Path) -> None:
+    deadlines: dict[str, Any] = {}
+
+    class Recording:
+        ledger = count = consume = every = staticmethod(lambda *_: None)
+
+        def worker(self, queue: str, *_: Any, **options: Any) -> None:
+            deadlines[queue] = options.get("deadline")
+
+    settings = House(tmp_path, order_intake={"timeout_seconds": 42}).settings
+    service: Any = Recording()
+    loops(settings, Sealer(settings.keys.public), service)
+    assert deadlines[INTAKE_ORDERS] == 42
