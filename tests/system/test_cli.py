@@ -263,7 +263,8 @@ def test_what_was_parked_goes_its_way_once_the_trouble_is_mended_and_it_is_reque
     somebody = company.hosting / "vhosts" / "taken.example"
     somebody.symlink_to("../accounts/somebody/www")
     ran = company.place("taken", "--wait", "--json")
-    assert (ran.exit_code, (ran.json[0]["cause"] or ran.json[0])["code"]) == (1, "domain_taken")
+    assert (ran.exit_code, ran.json[0]["state"]) == (1, "account failed"), ran.stderr
+    assert ran.json[0]["cause"]["code"] == "domain_taken"
     (row,) = [row for row in parked(company) if row["message_id"] == ran.json[0]["event_id"]]
     somebody.unlink()
     assert company.sitecrew("parked", "requeue", row["id"]).exit_code == 0
