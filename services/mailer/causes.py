@@ -57,7 +57,7 @@ CAUSES = Causes(
         ),
         "letters_limit": Meaning(
             CauseKind.CAPACITY,
-            "See whether this customer's orders are meant (`sitecrew letter list --to ADDRESS`); raise"
+            "See whether this customer's orders are meant (`sitecrew order list --customer ADDRESS`); raise"
             " limits.letters_per_hour if they are.",
         ),
         "template_broken": Meaning(

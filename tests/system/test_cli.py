@@ -260,6 +260,7 @@ def parked(company: Company) -> list[dict[str, Any]]:
 
 def test_what_was_parked_goes_its_way_once_the_trouble_is_mended_and_it_is_requeued(company: Company) -> None:
     (company.hosting / "vhosts").mkdir(exist_ok=True)
+    (company.hosting / "accounts" / "somebody" / "www").mkdir(parents=True)
     somebody = company.hosting / "vhosts" / "taken.example"
     somebody.symlink_to("../accounts/somebody/www")
     ran = company.place("taken", "--wait", "--json")
