@@ -46,6 +46,14 @@ def bare(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
+def host_only(text: str) -> str:
+    """A host, and nothing else with it. Raises ValueError that says what to leave out."""
+    host = bare(text.strip())
+    if not host or "/" in host or (":" in host and not _is_ipv6(host)):
+        raise ValueError("is not a host: leave out the scheme, the port and the path")
+    return host
+
+
 def url_of(scheme: str, host: str, port: int, path: str = "/") -> str:
     """A URL; the scheme's own port is left out, as browsers and applications leave it out."""
     place = bracketed(host) if port == SCHEME_PORTS.get(scheme) else str(HostPort(bare(host), port))

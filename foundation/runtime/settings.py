@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from foundation.addresses import HostPort, bare
+from foundation.addresses import HostPort, host_only
 from foundation.broker.address import fault_of
 from foundation.broker.tls import Tls
 from foundation.errors import ConfigurationError
@@ -78,11 +78,13 @@ Cron = Annotated[str, AfterValidator(_cron)]
 Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
 """At most three years: what cannot be added to a date would fail when it is first used."""
 Count = Annotated[int, Field(ge=1)]
+
+
 Address = Annotated[str, AfterValidator(_host_port)]
 """host:port; an IPv6 address in brackets."""
 Listen = Annotated[str, AfterValidator(_listen), sources.KEEPS_EMPTY]
 """An `Address` whose port 0 is any free one, or empty."""
-Host = Annotated[str, AfterValidator(bare)]
+Host = Annotated[str, AfterValidator(host_only)]
 """A host without a port; an IPv6 address without brackets, whether or not it was written with them."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]

@@ -24,7 +24,7 @@ def free_port() -> int:
 
 def port_taken(host: str, port: int) -> bool:
     """Whether somebody listens there already."""
-    with socket.socket() as probe:
+    with socket.socket(HostPort(host, port).family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, listeners not
         try:
             probe.bind((host, port))

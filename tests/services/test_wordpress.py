@@ -13,11 +13,14 @@ import pytest
 
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
+from foundation.hosting.web import WebFront
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.markers import read_site
 from services.installer.sites.verify import shows
 from services.installer.sites.visitor import Visitor
 from services.installer.sites.wordpress import WordPress
+from tests.services.certificates import Certificate, certificate
+from tests.services.fronts import tls_in_front_of
 from tests.services.installing import (
     claimed_again,
     databases_of,
@@ -43,6 +46,39 @@ def installed(web_host: LocalServer, wordpress: WordPress) -> tuple[Job, Install
     installer: SiteInstaller = wordpress
     job = new_job(web_host)
     return job, installer.install(job, web_host, quietly)
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return certificate(tmp_path_factory.mktemp("ca"), "*.shops.example")
+
+
+def on_its_own_domain(server: LocalServer) -> Job:
+    """A first install whose address is one that our certificate is for."""
+    made = new_job(server)
+    domain = f"{made.username}.shops.example"
+    (server.root / "vhosts" / domain).symlink_to(f"../accounts/{made.username}/www")
+    return replace(made, domain=domain, url=server.domain_url(domain))
+
+
+def test_wordpress_is_installed_behind_what_ends_tls(
+    web_host: LocalServer, wordpress: WordPress, certified: Certificate
+) -> None:
+    with tls_in_front_of(web_host.web_address, certified) as address:
+        web = WebFront(address=address, scheme="https", ca_file=certified.ca)
+        server = replace(web_host, web_address=address, front=web)
+        job = on_its_own_domain(server)
+        site = wordpress.install(job, server, quietly)
+        assert site.login_url == f"https://{job.domain}/wp-login.php"
+        with Visitor(web, job.deadline) as visitor:
+            assert f'href="https://{job.domain}/' in visitor.visit(job.url).body
+            assert f'action="https://{job.domain}/wp-login.php"' in visitor.visit(site.login_url).body
+
+
+def test_so_it_is_where_the_server_behind_the_proxy_is_asked(web_host: LocalServer, wordpress: WordPress) -> None:
+    front = WebFront(address=web_host.web_address, scheme="https", spoken="http")
+    server = replace(web_host, front=front)
+    assert wordpress.install(on_its_own_domain(server), server, quietly).url.startswith("https://")
 
 
 def test_wordpress_answers_under_www_by_leading_to_the_bare_name(web_host: LocalServer, wordpress: WordPress) -> None:

@@ -45,6 +45,12 @@ def test_an_address_that_is_not_host_and_port_is_refused_at_once(tmp_path: Path,
     assert advice in said
 
 
+@pytest.mark.parametrize("host", ["db.example:3307", "http://db.example", "[::1]:3306", "db.example/sites"])
+def test_a_host_with_more_than_its_name_is_refused_at_once(tmp_path: Path, host: str) -> None:
+    said = refusal(written(tmp_path, f"[servers.one.databases]\nhost = '{host}'\n"))
+    assert "servers.one.databases.host" in said
+
+
 def test_an_ipv6_address_may_stand_in_brackets_wherever_a_host_is_named(tmp_path: Path) -> None:
     text = "[servers.one]\naddress = '[2001:db8::7]'\nweb_address = '[::1]:80'\n"
     settings = load(

@@ -120,6 +120,8 @@ class Visitor:
         latest = time.monotonic() + timeout
         body = bytearray()
         headers = {"User-Agent": BROWSER, "Accept": "text/html,*/*", **self._front.headers, "Host": url.netloc}
+        if not address.startswith(f"{url.scheme}:"):  # as the proxy that we are asking behind
+            headers["X-Forwarded-Proto"] = url.scheme
         named = {"sni_hostname": url.hostname or ""}
         with self._client.stream("GET", address, headers=headers, timeout=timeout, extensions=named) as response:
             for piece in response.iter_bytes():

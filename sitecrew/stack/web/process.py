@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from foundation.addresses import HostPort
 from sitecrew.stack.ports import accepts, require_free
 from sitecrew.stack.processes import PATH, Child, Command
 
@@ -15,7 +16,7 @@ class StaticWeb:
 
     def __init__(self, root: Path, host: str, port: int, *, log: Path) -> None:
         self.host, self.port = host, port
-        place = ("--root", str(root), "--address", f"{host}:{port}")
+        place = ("--root", str(root), "--address", str(HostPort(host, port)))
         self.child = Child(
             Command(
                 name="web",

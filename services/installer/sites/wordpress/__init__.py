@@ -82,7 +82,8 @@ class WordPress:
             copy_core(self.core, site.stage, language)
         database = site.database()
         with site.step("config"):
-            write_config(site.stage, database, isolated=self.isolated)
+            https = site.job.url.startswith("https:")
+            write_config(site.stage, database, isolated=self.isolated, https=https)
             probe = Probe.put(site.stage)
         # The tree is not the customer's yet: no process of his can put code of its own into what we run here.
         with site.step("install"):

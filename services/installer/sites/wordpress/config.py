@@ -28,6 +28,13 @@ _TLS = {
 }
 """mysqli encrypts without a look at the certificate unless it is told to look."""
 
+_PROXIED = """
+/* What is in front of this server may end the encryption: WordPress would send visitors in a circle. */
+if (($_SERVER['HTTP_X_FORWARDED_PROTO'] ?? '') === 'https') {
+    $_SERVER['HTTPS'] = 'on';
+}
+"""
+
 _END = """
 $table_prefix = 'wp_';
 
@@ -38,12 +45,13 @@ require_once ABSPATH . 'wp-settings.php';
 """
 
 
-def write_config(stage: Path, database: Database, *, isolated: bool) -> None:
-    """Write the tree's wp-config.php (0640), with salts of its own."""
-    write_new(stage / "wp-config.php", _config(database, isolated=isolated), 0o640)
+def write_config(stage: Path, database: Database, *, isolated: bool, https: bool = False) -> None:
+    """Write the tree's wp-config.php (0640), with salts of its own. `https`: so are the site's addresses."""
+    extra = _TLS.get(database.tls, "") + (_PROXIED if https else "") + (_ISOLATION if isolated else "")
+    write_new(stage / "wp-config.php", _config(database, extra), 0o640)
 
 
-def _config(database: Database, *, isolated: bool) -> str:
+def _config(database: Database, extra: str) -> str:
     constants = {
         "DB_NAME": database.name,
         "DB_USER": database.username,
@@ -54,4 +62,4 @@ def _config(database: Database, *, isolated: bool) -> str:
         **{name: secrets.token_urlsafe(48) for name in _SALTS},
     }
     lines = "".join(f"define('{name}', {quoted(value)});\n" for name, value in constants.items())
-    return f"<?php\n{lines}{_TLS.get(database.tls, '')}{_ISOLATION if isolated else ''}{_END}"
+    return f"<?php\n{lines}{extra}{_END}"
