@@ -127,6 +127,16 @@ class Keys(Section):
 
     public: str = Field("", description="seals passwords; order intake and installer need it")
     private: SecretStr = Field(SecretStr(""), description="opens them; only the mailer needs it")
+    previous: tuple[SecretStr, ...] = Field(
+        (), description="private keys of earlier pairs, newest first: they open what is sealed to those"
+    )
+
+    @field_validator("previous", mode="before")
+    @classmethod
+    def _one_a_line(cls, given: Any) -> Any:
+        """From a file, whose lines are keys, or a list."""
+        parts = given if isinstance(given, list | tuple) else [given]
+        return [key for part in parts for key in (part.split() if isinstance(part, str) else [part])]
 
 
 class OrderIntake(Section):

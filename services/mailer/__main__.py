@@ -8,7 +8,7 @@ from pathlib import Path
 from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, run_alone, serve
-from foundation.runtime.settings import Mailer, Settings
+from foundation.runtime.settings import Keys, Mailer, Settings
 from services.mailer import mails
 from services.mailer.addresses import domain_of, sender_of
 from services.mailer.letters import letters_of
@@ -56,8 +56,14 @@ def smtp_of(mailer: Mailer) -> Smtp:
     )
 
 
+def opener_of(keys: Keys) -> Opener:
+    """Raises ConfigurationError if the keys don't fit together."""
+    previous = [key.get_secret_value() for key in keys.previous]
+    return Opener(keys.private.get_secret_value(), keys.public, previous)
+
+
 def main(settings: Settings) -> int:
-    opener = Opener(settings.keys.private.get_secret_value(), settings.keys.public)
+    opener = opener_of(settings.keys)
     return serve("mailer", settings, settings.mailer, MIGRATIONS, partial(loops, settings, opener))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from foundation.broker.rabbit import RabbitBroker
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
 from foundation.runtime.clock import utc_now
-from foundation.runtime.sealing import Opener, Sealer
+from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings
 from foundation.store import Store, outbox
-from services.mailer.__main__ import smtp_of
+from services.mailer.__main__ import opener_of, smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letters import letters_of, sample
 from sitecrew.cli import server_checks as servers
@@ -76,11 +76,11 @@ def worst(findings: Sequence[Finding]) -> int:
 
 def _keys(settings: Settings) -> str:
     Sealer(settings.keys.public)
-    private = settings.keys.private.get_secret_value()
-    if not private:
+    if not settings.keys.private.get_secret_value():
         return "keys.public is a key; keys.private is not here, as it should be everywhere but at the mailer"
-    Opener(private, settings.keys.public)
-    return "keys.private opens what keys.public seals"
+    opener_of(settings.keys)
+    older = len(settings.keys.previous)
+    return "keys.private opens what keys.public seals" + (f"; {older} earlier keys are kept" if older else "")
 
 
 def _broker(broker: RabbitBroker) -> str:

@@ -130,6 +130,8 @@ def _shown(value: Any) -> Any:
     if isinstance(value, SecretStr):
         secret = value.get_secret_value()
         return secret if not secret or secret.startswith("sqlite:") else "[redacted]"
+    if isinstance(value, tuple):
+        return [_shown(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -51,6 +51,62 @@ def generate(
     screen.note(f"Give the mailer SITECREW_KEYS__PRIVATE_FILE={private_file}, and everyone this keys.public.")
 
 
+@app.command(
+    epilog=examples("sitecrew keys rotate --private-file mailer.key --previous-file previous.keys"),
+)
+def rotate(
+    ctx: typer.Context,
+    private_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailer's private key; replaced.")],
+    previous_file: Annotated[Path, typer.Option(metavar="FILE", help="Takes the key that was there, as its first.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Make a new key pair, and keep the earlier key for what is sealed to it."""
+    from foundation.runtime.sealing import generate_keys, public_of
+    from sitecrew.cli import screen
+
+    if private_file == previous_file:
+        raise typer.BadParameter("--previous-file must be another file", ctx=ctx)
+    key = _read_key(private_file)
+    replaced = public_of(key)
+    earlier = previous_file.read_text().split() if previous_file.exists() else []
+    public, private = generate_keys()
+    _replace(previous_file, [key, *(other for other in earlier if other != key)])
+    _replace(private_file, [private])
+    if json:
+        screen.document({"public": public, "replaces": replaced})
+    else:
+        screen.out(public)
+    screen.note(
+        f"Next: restart the mailer with SITECREW_KEYS__PREVIOUS_FILE={previous_file}; only then give everyone this"
+        " keys.public, and restart order intake and the installers"
+    )
+
+
+def _read_key(path: Path) -> str:
+    from foundation.errors import Refused
+
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", "it is not text")
+        raise Refused(f"{path} can't be read: {reason}. `sitecrew keys generate` makes a first pair") from None
+
+
+def _replace(path: Path, keys: list[str]) -> None:
+    """The whole file or none of it, on the disk before anything else happens."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("".join(f"{key}\n" for key in keys))
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():  # whoever may read the present file, as the mailer's own user, reads the new one
+        there = path.stat()
+        os.chown(draft, there.st_uid, there.st_gid)
+    draft.replace(path)
+
+
 def _print_both(public: str, private: str, *, json: bool) -> None:
     from sitecrew.cli import screen
 

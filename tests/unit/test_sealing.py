@@ -90,3 +90,25 @@ def test_a_private_key_that_is_not_the_public_ones_partner_is_told_at_once() -> 
     Opener(private, public)
     with pytest.raises(ConfigurationError, match="not the partner"):
         Opener(generate_keys()[1], public)
+
+
+# changing the pair
+
+
+def test_what_is_sealed_to_an_earlier_key_opens_as_long_as_that_is_kept() -> None:
+    old, new = Sealer(OTHER_PUBLIC).seal("old"), Sealer(PUBLIC).seal("new")
+    opener = Opener(PRIVATE, PUBLIC, [OTHER_PRIVATE])
+    assert (opener.open(old), opener.open(new)) == ("old", "new")
+    with pytest.raises(ConfigurationError, match=r"none of 0 keys\.previous"):
+        Opener(PRIVATE, PUBLIC).open(old)
+
+
+def test_the_mailer_starts_while_others_still_seal_to_the_earlier_key() -> None:
+    assert Opener(PRIVATE, OTHER_PUBLIC, [OTHER_PRIVATE]).open(Sealer(OTHER_PUBLIC).seal("x")) == "x"
+    with pytest.raises(ConfigurationError):
+        Opener(PRIVATE, OTHER_PUBLIC)
+
+
+def test_an_earlier_key_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"keys\.previous"):
+        Opener(PRIVATE, PUBLIC, ["nonsense"])
