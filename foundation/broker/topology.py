@@ -111,7 +111,7 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
-    (MAILER_INSTALLS, ((EVENTS, "install.completed.*"),)),
+    (MAILER_INSTALLS, ((EVENTS, "install.completed.*"), (EVENTS, "order.amended.*"))),
     (MAILER_COMMANDS, ((COMMANDS, "mail.#"), (COMMANDS, "service.#"))),
 )
 

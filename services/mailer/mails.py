@@ -3,6 +3,7 @@
     waiting -> sending -> sent | waiting (another attempt) | failed ;  suppressed from the start
     waiting | sending -> suppressed (a newer install of the order has a letter: what is in this one opens nothing)
     sent | failed | suppressed -> waiting (staff want it sent again)
+    waiting, though it is due: its recipient has had as many letters as he may, or its key is not here
 
 A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, or_, select, update
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, func, or_, select, update
 
 from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
@@ -21,7 +22,7 @@ from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted
-from schemas.values import Cause
+from schemas.values import Cause, Customer
 from services.mailer import states
 
 State = states.State
@@ -51,6 +52,8 @@ mails = Table(
 
 _LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its letter is another's."""
+HELD = frozenset({"letters_limit", "wrong_key"})
+"""Causes for which a letter waits as long as it takes. Such an attempt is none."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an attempt counts as early."""
 
@@ -82,8 +85,15 @@ class Mail:
         return self.attempt - self.attempts_before
 
     @property
+    def claimed_at(self) -> datetime | None:
+        """For whoever has just claimed it."""
+        return self.lease_until and self.lease_until - _LEASE
+
+    @property
     def is_on_its_way(self) -> bool:
-        return self.state in (State.WAITING, State.SENDING)
+        """Whether there is nothing that staff could do for it."""
+        held = self.cause is not None and self.cause.code in HELD
+        return self.state == State.SENDING or (self.state == State.WAITING and not held)
 
     def rests(self, now: datetime) -> bool:
         """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
@@ -120,16 +130,39 @@ def find(tx: Tx, install_id: str) -> Mail | None:
 
 
 def latest(connection: Connection, name: str) -> Mail | None:
-    """The letter of the install of this id, or of the latest install of the order of this id."""
-    named = or_(mails.c.install_id == name, mails.c.order_id == name)
-    row = connection.execute(select(mails).where(named).order_by(mails.c.generation.desc()).limit(1)).mappings().first()
-    return _mail(row) if row else None
+    """The letter of the install of this id; without one, that of the latest install of the order of this id."""
+    of_order = select(mails).where(mails.c.order_id == name).order_by(mails.c.generation.desc()).limit(1)
+    for query in (select(mails).where(mails.c.install_id == name), of_order):
+        if row := connection.execute(query).mappings().first():
+            return _mail(row)
+    return None
 
 
-def listing(connection: Connection, states: Sequence[State], limit: int) -> list[Mail]:
-    """Letters in these states, newest first."""
-    query = select(mails).where(mails.c.state.in_(states)).order_by(mails.c.created_at.desc()).limit(limit)
+def listing(
+    connection: Connection,
+    states: Sequence[State],
+    limit: int,
+    *,
+    order_id: str | None = None,
+    recipient: str | None = None,
+    since: datetime | None = None,
+) -> list[Mail]:
+    """Letters in these states, newest first; of one order, to one address, asked for since a time."""
+    wanted = [
+        mails.c.state.in_(states),
+        *([mails.c.order_id == order_id] if order_id else []),
+        *([func.lower(mails.c.recipient) == recipient.lower()] if recipient else []),
+        *([mails.c.created_at >= since] if since else []),
+    ]
+    query = select(mails).where(*wanted).order_by(mails.c.created_at.desc(), mails.c.install_id).limit(limit)
     return [_mail(row) for row in connection.execute(query).mappings()]
+
+
+def newest(connection: Connection, found: Sequence[Mail]) -> list[Mail]:
+    """Those of them whose order has no newer letter: what is in the others opens nothing any more."""
+    outdated = select(mails.c.install_id).where(_newer)
+    gone = set(connection.execute(outdated).scalars())
+    return [mail for mail in found if mail.install_id not in gone]
 
 
 def claim(tx: Tx, mail: Mail) -> Mail | None:
@@ -169,6 +202,12 @@ def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
 
 
+def held(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
+    """sending -> waiting until `due_at`, for a cause of `HELD`; the claim was no attempt."""
+    before, wake_at = mail.attempts_before + 1, due_at + _LEASE
+    return _move(tx, mail, State.WAITING, cause=cause, attempts_before=before, lease_until=None, wake_at=wake_at)
+
+
 def given_back(tx: Tx, mail: Mail) -> Mail | None:
     """sending -> waiting, due now; the claim was no attempt."""
     before, wake_at = mail.attempts_before + 1, tx.now + _LEASE
@@ -197,6 +236,15 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
         cause=None,
         wake_at=tx.now + _LEASE,
     )
+
+
+def amend(tx: Tx, order_id: str, customer: Customer) -> None:
+    """Address an order's letters anew, for whenever they are sent. One that is being sent just now goes where it
+    goes; if it has to be sent again, then to the new address."""
+    rows = tx.execute(select(mails).where(mails.c.order_id == order_id).with_for_update()).mappings()
+    for mail in [_mail(row) for row in rows]:
+        changed = mail.completed.model_copy(update={"customer": customer})
+        _move(tx, mail, mail.state, completed=changed, recipient=customer.email)
 
 
 def stale(tx: Tx, limit: int = 100) -> list[Mail]:
@@ -235,18 +283,4 @@ def _move(tx: Tx, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes
 
 
 def _mail(row: Any) -> Mail:
-    return Mail(
-        install_id=row["install_id"],
-        state=State(row["state"]),
-        attempt=row["attempt"],
-        attempts_before=row["attempts_before"],
-        resends=row["resends"],
-        lease_until=row["lease_until"],
-        wake_at=row["wake_at"],
-        completed=row["completed"],
-        trace=row["trace"],
-        created_at=row["created_at"],
-        message_id=row["message_id"],
-        sent_at=row["sent_at"],
-        cause=row["cause"],
-    )
+    return Mail(**{name: row[name] for name in Mail.__dataclass_fields__} | {"state": State(row["state"])})

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
 from typing import Any
@@ -21,8 +21,9 @@ from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
 from schemas.envelope import Event
 from schemas.installs import InstallCompleted
 from schemas.mails import MailFailed, MailSent
+from schemas.orders import OrderAmended
 from schemas.values import Cause, CauseKind
-from services.mailer import mails
+from services.mailer import customers, limits, mails
 from services.mailer.answers import without
 from services.mailer.causes import CAUSES
 from services.mailer.letters import Letters, PanelLogin, Welcome
@@ -49,12 +50,12 @@ class Welcoming:
         self._claims = Claims(_LONGEST)
 
     def handlers(self) -> Handlers:
-        return {InstallCompleted: self.welcome}
+        return {InstallCompleted: self.welcome, OrderAmended: self.amend}
 
     def welcome(self, tx: Tx, event: Event[InstallCompleted]) -> Settled | Act:
         """Claim the install's letter and send it. After a crash between the SMTP server's yes and our
         record it is sent again: a customer without credentials is the worse outcome."""
-        completed = event.data
+        completed = customers.corrected(tx, event.data)
         site = self._settings.sites.get(completed.site.site_type)
         wanted = site is None or site.welcome_email
         entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED, trace_of(event))
@@ -70,6 +71,8 @@ class Welcoming:
             if mails.outdated(tx, mail):
                 _log.info("mail.outdated", **_names(mail))
             return Done()
+        if free_at := self._full_until(tx, claimed):
+            return self._hold(tx, claimed, self._too_many(claimed), free_at)
         return Act(
             run=partial(self._send, claimed),
             record=partial(self._record, claimed, event),
@@ -78,6 +81,37 @@ class Welcoming:
             release=partial(self._release, claimed),
         )
 
+    def amend(self, tx: Tx, event: Event[OrderAmended]) -> Settled:
+        """Whatever is sent of this order from now on goes to the customer as he is now."""
+        order_id, customer = event.data.order_id, event.data.customer
+        if customers.amend(tx, order_id, customer, event.time or tx.now):
+            mails.amend(tx, order_id, customer)
+            _log.info("mail.amended", order_id=order_id)
+        return Done()
+
+    def _full_until(self, tx: Tx, mail: Mail) -> datetime | None:
+        """When the recipient may have this letter, if not now. What staff send again is not counted."""
+        if mail.resends:
+            return None
+        return limits.take(tx, mail.completed.customer.email, self._settings.limits.letters_per_hour)
+
+    def _too_many(self, mail: Mail) -> Cause:
+        per_hour = self._settings.limits.letters_per_hour
+        detail = f"{mail.completed.customer.email} has had {per_hour} letters within an hour"
+        return CAUSES.cause("letters_limit", detail)
+
+    def _hold(self, tx: Tx, mail: Mail, cause: Cause, until: datetime) -> Settled:
+        """Let a letter wait for what is neither its own fault nor the mail server's."""
+        if mails.held(tx, mail, cause, until) is None:
+            return Done()
+        _log.warning("mail.held", **_names(mail), cause=cause.code, reason=cause.detail, until=until.isoformat())
+        return Retry(until, cause)
+
+    def _give_back(self, tx: Tx, mail: Mail) -> None:
+        """The recipient has not had the letter that was counted."""
+        if mail.claimed_at and not mail.resends and self._settings.limits.letters_per_hour:
+            limits.give_back(tx, mail.completed.customer.email, mail.claimed_at)
+
     def _answer(self, tx: Tx, mail: Mail, event: Event[InstallCompleted]) -> Settled:
         """Say once more what became of the letter to an installer that has not heard it, and asks."""
         if event.source == tx.source or event.time is None or event.time <= mail.created_at:
@@ -85,7 +119,7 @@ class Welcoming:
         if mail.state == State.SENT:
             tx.emit(_sent(mail, mail.message_id or ""), mail.completed.order_id, event)
         elif mail.cause:
-            tx.emit(_failed(mail, mail.cause), mail.completed.order_id, event)
+            tx.emit(self._failed(mail, mail.cause), mail.completed.order_id, event)
         return Done()
 
     def wake_stale(self, ledger: Ledger) -> None:
@@ -152,6 +186,7 @@ class Welcoming:
 
     def _release(self, mail: Mail, tx: Tx) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
+        self._give_back(tx, mail)
         mails.given_back(tx, mail)
         return Retry(tx.now, _STOPPING)
 
@@ -165,16 +200,34 @@ class Welcoming:
     def _fail(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(mail.install_id, mail.attempt)
         own = self._settings.mailer
+        if cause.code not in _PERHAPS_SENT:
+            self._give_back(tx, mail)
+        if cause.code in mails.HELD:
+            return self._hold(tx, mail, cause, tx.now + _KEY_AGAIN)
         if cause.kind == CauseKind.TRANSIENT and mail.attempts_now < own.max_attempts:
             pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempts_now - 1))
             due_at = tx.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
             return Retry(due_at, cause) if mails.again(tx, mail, cause, due_at) else Done()
         if mails.failed(tx, mail, cause):
-            tx.emit(_failed(mail, cause), mail.completed.order_id, event)
+            tx.emit(self._failed(mail, cause), mail.completed.order_id, event)
             _log.error("mail.failed", **_names(mail), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
         return Done()
 
+    def _failed(self, mail: Mail, cause: Cause) -> MailFailed:
+        ref, recipient = _ref(mail.completed), mail.completed.customer.email
+        attempts = self._settings.mailer.max_attempts
+        return MailFailed(**ref, recipient=recipient, cause=cause, max_attempts=attempts, next=after_failure(mail))
 
+
+def after_failure(mail: Mail) -> str:
+    """What becomes of a letter that has failed."""
+    tries = f"used up its {mail.attempts_now} attempts; " if mail.attempts_now > 1 else ""
+    return f"{tries}not sent until staff asks: once it is mended, `sitecrew letter resend {mail.install_id}`"
+
+
+_KEY_AGAIN = timedelta(minutes=5)
+"""After this time it is looked whether the key has come."""
+_PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})
 _STOPPING = CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
 _SENDER_LOST = CAUSES.cause(
     "worker_lost", "every worker that was to send this letter ended before it could say how that went"
@@ -184,10 +237,6 @@ _SENDER_LOST = CAUSES.cause(
 def _sent(mail: Mail, message_id: str) -> MailSent:
     recipient = mail.completed.customer.email
     return MailSent(**_ref(mail.completed), recipient=recipient, message_id=message_id, resends=mail.resends)
-
-
-def _failed(mail: Mail, cause: Cause) -> MailFailed:
-    return MailFailed(**_ref(mail.completed), recipient=mail.completed.customer.email, cause=cause)
 
 
 def _ref(completed: InstallCompleted) -> dict[str, Any]:

@@ -35,7 +35,22 @@ def upgrade() -> None:
     op.create_index("ix_mails_order_id", "mails", ["order_id"])
     op.create_index("ix_mails_state", "mails", ["state"])
     op.create_index("ix_mails_wake_at", "mails", ["wake_at"])
+    op.create_table(
+        "recipients",
+        sa.Column("address", sa.String(320), nullable=False),
+        sa.Column("sent", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("address", name="pk_recipients"),
+    )
+    op.create_table(
+        "customers",
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("customer", sa.Text, nullable=False),
+        sa.Column("amended_at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("order_id", name="pk_customers"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("customers")
+    op.drop_table("recipients")
     op.drop_table("mails")
