@@ -28,6 +28,8 @@ from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
+from services.mailer import mails
+from services.mailer.welcome import Welcoming
 from tests.brokers import until
 from tests.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
 
@@ -657,6 +659,14 @@ def test_attempts_at_a_letter_end_and_keep_their_pauses_even_if_it_is_asked_for_
     said_once(house, "mail.failed")
 
 
+def second_mailer(house: House) -> tuple[Service, Welcoming]:
+    """Another replica, on the same store and queues."""
+    first = house.welcoming
+    other = house.open_mailer()
+    second, house.welcoming = house.welcoming, first
+    return other, second
+
+
 def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House) -> None:
     gate = Gate()
     real = house.welcoming._deliver
@@ -668,15 +678,64 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
     house.welcoming._deliver = slow
     house.order()
     house.turn_until(gate.reached.is_set)
-    for _ in range(60):
+    other, second = second_mailer(house)
+    for _ in range(12):
         house.welcoming.renew_leases(house.mailer.ledger)
-        house.look_around()
         house.pass_time(10)
-        house.mailer.turn()
+        second.wake_stale(other.ledger)
+        other.turn()
+        house.broker.expire()
+        other.turn()
+    assert other.idle
     gate.opened.set()
+    house.services.append(other)
     house.settle()
     assert len(house.smtp.sent) == 1
     said_once(house, "mail.sent")
+
+
+def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_successors_work(house: House) -> None:
+    gates = [Gate(), Gate()]
+    arrived = iter(gates)
+
+    def slow_and_refused(message: Any) -> None:
+        next(arrived)(message)
+        raise failure("recipient_refused", CauseKind.PERMANENT)
+
+    house.welcoming._deliver = slow_and_refused
+    house.order()
+    house.turn_until(gates[0].reached.is_set)
+    other, second = second_mailer(house)
+
+    def slow_and_taken(message: Any) -> None:
+        next(arrived)(message)
+        house.smtp.sent.append(message)
+
+    second._deliver = slow_and_taken
+    while other.idle:  # each wake-up goes to one of the two
+        house.pass_time(40)
+        second.wake_stale(other.ledger)
+        other.turn()
+        house.broker.expire()
+        other.turn()
+
+    def taken_over() -> bool:
+        other.turn()
+        return gates[1].reached.is_set()
+
+    until(taken_over, PATIENCE)
+    gates[0].opened.set()
+    house.turn_until(lambda: house.mailer.idle)
+    with house.mailer.store.reading() as connection:
+        mail = mails.latest(connection, "order-1")
+    assert mail is not None
+    assert (mail.state, mail.attempt) == (mails.State.SENDING, 2)
+    gates[1].opened.set()
+    house.services.append(other)
+    house.settle()
+    said = house.said()
+    assert (said.count("mail.failed"), said.count("mail.sent")) == (0, 1)
+    assert len(house.smtp.sent) == 1
 
 
 # 25: told to stop
