@@ -385,6 +385,7 @@ class House:
         self.reconciler.recover(self.installing.ledger)
         self.orders.announce_again(self.intake.ledger)
         self.welcoming.wake_stale(self.mailer.ledger)
+        self.welcoming.reopen(self.mailer.ledger)
 
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Let the time go by, with its ticks and its reconcilers, until something is so."""

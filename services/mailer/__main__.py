@@ -34,6 +34,7 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
         service.consume(worker, own.capacity),
         service.consume(steering, own.capacity),
         service.every(10, lambda: welcoming.wake_stale(service.ledger)),
+        service.every(30, lambda: welcoming.reopen(service.ledger)),
         service.every(10, lambda: smtp.close_idle(_IDLE)),
         service.every(10, lambda: welcoming.renew_leases(service.ledger)),
     )

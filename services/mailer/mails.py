@@ -3,7 +3,8 @@
     waiting -> sending -> sent | waiting (another attempt) | failed ;  suppressed from the start
     waiting | sending -> suppressed (a newer install of the order has a letter: what is in this one opens nothing)
     sent | failed | suppressed -> waiting (staff want it sent again)
-    waiting, though it is due: its recipient has had as many letters as he may, or its key is not here
+    failed -> waiting (it could not be opened, and its key is here now)
+    waiting, though it is due: its recipient has had as many letters as he may
 
 A letter is claimed (`sending`) before it is sent, with a lease and a fencing number like an install.
 """
@@ -13,7 +14,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, bindparam, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    bindparam,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
@@ -52,7 +67,7 @@ mails = Table(
 
 _LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its letter is another's."""
-HELD = frozenset({"letters_limit", "wrong_key"})
+HELD = frozenset({"letters_limit"})
 """Causes for which a letter waits as long as it takes. Such an attempt is none."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an attempt counts as early."""
@@ -236,6 +251,19 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
         cause=None,
         wake_at=tx.now + _LEASE,
     )
+
+
+def unopened(tx: Tx, limit: int = 100) -> list[Mail]:
+    """Letters that failed because their key was not here."""
+    wrong_key = type_coerce(mails.c.cause, Text).like('%"code":"wrong_key"%')
+    query = select(mails).where(mails.c.state == State.FAILED, wrong_key).order_by(mails.c.created_at).limit(limit)
+    return [_mail(row) for row in tx.execute(query).mappings()]
+
+
+def reopened(tx: Tx, mail: Mail) -> Mail | None:
+    """failed -> waiting, due now, with all its attempts before it."""
+    wake_at = tx.now + _LEASE
+    return _move(tx, mail, State.WAITING, only=_NEWEST, attempts_before=mail.attempt, cause=None, wake_at=wake_at)
 
 
 def amend(tx: Tx, order_id: str, customer: Customer) -> None:

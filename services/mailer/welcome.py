@@ -129,6 +129,21 @@ class Welcoming:
                 lost = mail.state == State.SENDING
                 tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace, suspect=lost)
 
+    def reopen(self, ledger: Ledger) -> None:
+        """Send what could not be opened, now that its key is here: a mailer with other keys has failed it."""
+        with ledger.transaction() as tx:
+            for mail in mails.unopened(tx):
+                if self._opens(mail) and mails.reopened(tx, mail):
+                    tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace)
+                    _log.info("mail.reopened", **_names(mail))
+
+    def _opens(self, mail: Mail) -> bool:
+        try:
+            self._letter(mail)
+        except Failed:
+            return False
+        return True
+
     def renew_leases(self, ledger: Ledger) -> None:
         """Tell the table that we are still at work on what we have claimed, however slow the mail server."""
         if held := self._claims.held():
@@ -202,8 +217,6 @@ class Welcoming:
         own = self._settings.mailer
         if cause.code not in _PERHAPS_SENT:
             self._give_back(tx, mail)
-        if cause.code in mails.HELD:
-            return self._hold(tx, mail, cause, tx.now + _KEY_AGAIN)
         if cause.kind == CauseKind.TRANSIENT and mail.attempts_now < own.max_attempts:
             pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempts_now - 1))
             due_at = tx.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
@@ -216,17 +229,19 @@ class Welcoming:
     def _failed(self, mail: Mail, cause: Cause) -> MailFailed:
         ref, recipient = _ref(mail.completed), mail.completed.customer.email
         attempts = self._settings.mailer.max_attempts
-        return MailFailed(**ref, recipient=recipient, cause=cause, max_attempts=attempts, next=after_failure(mail))
+        return MailFailed(
+            **ref, recipient=recipient, cause=cause, max_attempts=attempts, next=after_failure(mail, cause)
+        )
 
 
-def after_failure(mail: Mail) -> str:
+def after_failure(mail: Mail, cause: Cause) -> str:
     """What becomes of a letter that has failed."""
+    if cause.code == "wrong_key":
+        return "sent by itself once the mailer is started with the key for it"
     tries = f"used up its {mail.attempts_now} attempts; " if mail.attempts_now > 1 else ""
     return f"{tries}not sent until staff asks: once it is mended, `sitecrew letter resend {mail.install_id}`"
 
 
-_KEY_AGAIN = timedelta(minutes=5)
-"""After this time it is looked whether the key has come."""
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})
 _STOPPING = CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
 _SENDER_LOST = CAUSES.cause(

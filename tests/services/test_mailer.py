@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from foundation.broker.topology import INSTALLER_DUE
 from foundation.runtime.sealing import Opener, generate_keys
+from foundation.runtime.settings import Keys
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer
@@ -189,19 +191,38 @@ def test_an_older_correction_that_comes_late_changes_nothing(house: House) -> No
 # the key
 
 
-def test_a_letter_whose_key_is_not_there_waits_for_it_and_is_not_lost(house: House) -> None:
+def test_a_letter_whose_key_is_not_there_is_told_and_sent_by_itself_when_the_key_is(house: House) -> None:
     right = house.welcoming._opener
     house.welcoming._opener = Opener(generate_keys()[1])
     house.order()
     house.settle()
     house.tick()
-    house.lie_still(30, 600)
-    assert (letter(house).state, letter(house).cause.code) == (State.WAITING, "wrong_key")  # type: ignore[union-attr]
-    assert "mail.failed" not in house.said()
+    house.lie_still(5, 600)
+    assert letter(house).state == State.FAILED
+    [failed] = [event.data for event in house.events() if event.type.endswith("mail.failed.v1")]
+    assert (failed.cause.code, failed.cause.kind) == ("wrong_key", CauseKind.CONFIGURATION)
+    assert failed.next == "sent by itself once the mailer is started with the key for it"
     house.welcoming._opener = right
-    house.lie_still(2, 600)
+    house.lie_still(1, 60)
     assert len(house.smtp.sent) == 1
-    assert letter(house).cause is None
+    assert house.mailed()
+    assert (letter(house).state, letter(house).cause) == (State.SENT, None)
+
+
+def test_the_pair_may_change_between_the_order_and_its_letter(house: House) -> None:
+    house.order()
+    house.settle()
+    public, private = generate_keys()
+    old = house.settings.keys
+    house.welcoming._opener = Opener(private, old.public, [old.private.get_secret_value()])
+    house.settings = house.settings.model_copy(update={"keys": Keys(public=public, private=SecretStr(private))})
+    house.restart(house.intake)
+    house.restart(house.installing)
+    house.tick()
+    house.order(2)
+    house.settle()
+    house.tick()
+    assert len(house.smtp.sent) == 2
 
 
 # who a letter is for
