@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from foundation.errors import Failed
+from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from services.installer.sites import php as php_module
 from services.installer.sites.php import Php
 from services.installer.sites.programs import Ran
 from services.installer.sites.wordpress import WordPress
 from tests.services.installing import assert_untouched, new_job, opens, quietly, shim
+
+takes_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
 
 pytest_plugins = ("tests.services.web_host",)
 
@@ -86,7 +89,7 @@ def private(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@takes_root
 @pytest.mark.usefixtures("private")
 def test_a_customers_php_runs_scripts_that_lie_where_he_may_not_walk() -> None:
     Php().require(["json"], owner=(54321, 33))
@@ -102,3 +105,53 @@ def test_nothing_but_the_installs_own_time_limits_php(monkeypatch: pytest.Monkey
     monkeypatch.setattr(php_module, "run", ran)
     Php().run((php_module._LOOK,), {}, deadline=datetime.now(UTC) + timedelta(hours=2))
     assert given[0] > 7000
+
+
+# The doctor asks what installs ask
+
+
+@pytest.mark.parametrize(
+    "flags", ["disable_functions=ini_set", "disable_functions=version_compare", "open_basedir=/nowhere"]
+)
+def test_the_doctor_finds_the_fences_that_installs_would_run_into(
+    web_host: LocalServer, wordpress: WordPress, tmp_path: Path, flags: str
+) -> None:
+    with pytest.raises(Failed, match="php_fatal"):
+        replace(wordpress, php=shim(tmp_path, f'exec php -d {flags} "$@"')).rehearse(web_host)
+    assert_nothing_of_the_trial(web_host)
+
+
+@pytest.mark.parametrize(
+    ("wish", "value", "code"),
+    [
+        ("locale", "tlh", "locale_missing"),
+        ("timezone", "Mars", "value_unsupported"),
+        ("space", 10**18, "disk_full"),
+        ("inodes", 10**15, "disk_full"),
+    ],
+)
+def test_the_doctor_finds_what_every_install_of_a_type_would_fail_by(
+    web_host: LocalServer, wordpress: WordPress, wish: str, value: object, code: str
+) -> None:
+    with pytest.raises(Failed, match=code):
+        replace(wordpress, **{wish: value}).rehearse(web_host)  # type: ignore[arg-type]
+    assert_nothing_of_the_trial(web_host)
+
+
+@pytest.mark.parametrize("linux_users", [False, pytest.param(True, marks=takes_root)])
+@pytest.mark.usefixtures("private")
+def test_the_doctor_leaves_nothing_of_a_trial_that_went_well(
+    web_host: LocalServer, wordpress: WordPress, linux_users: bool
+) -> None:
+    assert isinstance(web_host.databases, MariaDatabases)
+    assert web_host.databases.socket is not None
+    for folder in (web_host.root, web_host.databases.socket.parent):
+        folder.chmod(0o711)
+    replace(wordpress, permalinks="/%postname%/").rehearse(replace(web_host, linux_users=linux_users))
+    assert_nothing_of_the_trial(web_host)
+
+
+def assert_nothing_of_the_trial(server: LocalServer) -> None:
+    assert server.databases is not None
+    assert [name for name in server.databases.names("") if "trial" in name] == []
+    assert list((server.root / "accounts").glob("*trial*")) == []

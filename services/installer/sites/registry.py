@@ -45,8 +45,16 @@ def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
     return cast("SiteInstaller", plugins.made(kind, ("install", "check"), setting, site_type, site.options))
 
 
-def _wordpress(_site_type: str, _site: Site, own: Installer) -> SiteInstaller:
-    return WordPress(core=own.wordpress_core, php=own.php, isolated=own.wordpress_isolated, limits=_limits(own))
+def _wordpress(_site_type: str, site: Site, own: Installer) -> SiteInstaller:
+    return WordPress(
+        core=own.wordpress_core,
+        php=own.php,
+        limits=_limits(own),
+        isolated=own.wordpress_isolated,
+        locale=site.locale,
+        timezone=site.timezone,
+        permalinks=site.permalinks,
+    )
 
 
 def _static(_site_type: str, _site: Site, _own: Installer) -> SiteInstaller:

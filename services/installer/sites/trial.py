@@ -1,5 +1,6 @@
 """What an install asks of a server, asked without an order: by the doctor, before the first customer is."""
 
+import grp
 import os
 import pwd
 import secrets
@@ -14,10 +15,13 @@ from pathlib import Path
 
 from foundation.errors import Failed
 from foundation.hosting import AccountRequest, Database, Databases, Server, linux
-from foundation.hosting.disk import read_marker
+from foundation.hosting.disk import disk_errors, read_marker, require_room
 from foundation.hosting.local import LocalServer
 from services.installer.sites import Job, SiteInstaller
-from services.installer.sites.life import databases_of
+from services.installer.sites.docroot import Docroot
+from services.installer.sites.exchange import exchange
+from services.installer.sites.life import Plan, databases_of
+from services.installer.sites.life import Site as BuildSite
 from services.installer.sites.php import Php
 from services.installer.sites.programs import Owner
 from services.installer.sites.runs import database_prefix
@@ -54,6 +58,43 @@ def try_install(installer: SiteInstaller, server: LocalServer, *, temporary: boo
     with _account(server, www=www) as (trial, job):
         url = trial.temporary_url(job.username) if temporary else trial.domain_url(job.domain)
         installer.install(replace(job, url=url), trial, lambda _: nullcontext())
+
+
+def try_build(server: Server, job: Job, plan: Plan) -> None:
+    """Build a site as an install does, as the same user, in a folder beside the accounts, and take it away again: all
+    but showing it. Raises `Failed` with any cause of `services.installer.sites.causes`."""
+    with disk_errors(f"server {server.name}"), _folder(server) as home:
+        home.chmod(0o711)
+        (home / "private").mkdir(mode=0o700)
+        (home / "www").mkdir()
+        if (owner := _stranger(server)) is not None:
+            linux.hand_over(home / "www", _STRANGER, getattr(server, "web_group", grp.getgrgid(owner[1]).gr_name))
+        docroot = replace(Docroot.of(job, server), home=home)
+        require_room(home, plan.space, plan.inodes)
+        try:
+            with docroot.building() as stage:
+                plan.build(BuildSite(job, server, lambda _: nullcontext(), docroot, stage))
+                exchange(stage, docroot.www)
+        finally:
+            docroot.sweep()
+
+
+def trial_job(server: Server) -> Job:
+    """The job of a site that nobody ordered; its title is one that needs care wherever it is written."""
+    username = f"trial{secrets.token_hex(5)}"
+    return Job(
+        install_id=f"{username}-g1",
+        order_id=username,
+        generation=1,
+        fence=1,
+        username=username,
+        domain=f"{username}.sitecrew.invalid",
+        url=server.domain_url(f"{username}.sitecrew.invalid"),
+        title="""It's a "trial" & <more> \\ $x""",
+        admin_email="nobody@sitecrew.invalid",
+        seal=lambda _: "",
+        deadline=datetime.now(UTC) + 2 * _PATIENCE,
+    )
 
 
 def _connect(folder: Path, database: Database, php: Php, config: Config, owner: Owner | None) -> None:

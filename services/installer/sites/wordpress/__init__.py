@@ -1,7 +1,7 @@
 """WordPress: staged beside the document root, installed by its own `wp_install`, shown only when it is whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from services.installer.sites.php import Php, Told
 from services.installer.sites.probe import Probe
 from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
-from services.installer.sites.trial import try_database
+from services.installer.sites.trial import trial_job, try_build, try_database
 from services.installer.sites.verify import Page, shows
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.core import check_core, copy_core, language_of
@@ -50,6 +50,10 @@ class WordPress:
     isolated: bool = False
     """Write DISABLE_WP_CRON and WP_HTTP_BLOCK_EXTERNAL into the sites: for demonstrations and machines without a
     way out. A customer's site needs both kinds of work for its scheduled posts and its security updates."""
+    locale: str | None = None
+    """What sites get whose orders name none; and so do these two."""
+    timezone: str | None = None
+    permalinks: str | None = None
     space: int = 150 * 1024 * 1024
     """Bytes that must be free before an install begins."""
     inodes: int = 5_000
@@ -62,19 +66,30 @@ class WordPress:
         self._interpreter.require(_EXTENSIONS)
 
     def rehearse(self, server: Server) -> None:
-        """What `check` looks at, and what an install does with the database: by PHP, as a site's own user."""
-        self.check(server)
+        """What `check` looks at, and what an install does before it shows a site, as the same user by the same PHP."""
+        job = self._wished(trial_job(server))
+        plan = self._plan(job, server)
         try_database(server, self._interpreter, partial(write_config, isolated=self.isolated))
+        try_build(server, job, plan)
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """See `SiteInstaller`. Raises `Failed` with any cause of `services.installer.sites.causes`."""
 
-        def prepare() -> Plan:
-            self.check(server)
-            language_of(self.core, job.locale)
-            return Plan(self.space, self.inodes, self._build)
+        job = self._wished(job)
+        return live(job, server, step, lambda: self._plan(job, server))
 
-        return live(job, server, step, prepare)
+    def _wished(self, job: Job) -> Job:
+        return replace(
+            job,
+            locale=job.locale or self.locale,
+            timezone=job.timezone or self.timezone,
+            permalinks=job.permalinks or self.permalinks,
+        )
+
+    def _plan(self, job: Job, server: Server) -> Plan:
+        self.check(server)
+        language_of(self.core, job.locale)
+        return Plan(self.space, self.inodes, self._build)
 
     def _build(self, site: Site) -> Built:
         language = language_of(self.core, site.job.locale)
