@@ -50,7 +50,7 @@ def web(settings: Settings, name: str) -> str:
             CauseKind.TRANSIENT,
             f"every install will fail: {failure.cause.detail}",
             f"see that the web server runs and shows what is below {setting}.root, or correct {setting}.web_address,"
-            f" {setting}.scheme and what else docs/operate.md says of web servers",
+            f" {setting}.scheme and what else docs/hosting.md says of web servers",
         ) from None
     return f"{asked.web_address} shows a site that is put there, by {' and '.join(sorted(kinds))}"
 
@@ -84,6 +84,6 @@ def _answers(settings: Settings, name: str) -> str:
             "verify_failed",
             CauseKind.TRANSIENT,
             f"{answer.asked} answered {unexpected(answer, 200, front.setting)}",
-            "see servers.*.web_* in docs/settings.md",
+            "see docs/hosting.md",
         )
     return f"{front.address} answers ({answer.status})"

@@ -48,6 +48,7 @@ class Shelf:
         self.name = facts.name
         self.address = facts.address
         self.web_address = facts.web_address
+        self.web = facts.web
         self.control_panel_url = facts.control_panel_url
         self.databases = facts.databases
         self._options = options
@@ -71,10 +72,10 @@ class Shelf:
         return self._options.folder / "accounts" / username
 
     def temporary_url(self, username: str) -> str:
-        return f"http://{self.web_address}/~{username}/"
+        return f"{self.web.scheme}://{self.web_address}/~{username}/"
 
     def domain_url(self, domain: str) -> str:
-        return f"http://{domain}/"
+        return self.web.url(domain)
 
     def check(self) -> None:
         if not self._options.folder.is_dir():
