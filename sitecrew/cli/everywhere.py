@@ -92,7 +92,7 @@ def obey(ctx: Any) -> None:
     from sitecrew.cli import acting, screen
 
     acting.call(ctx.meta.get(ACTOR, ""))
-    logs.configure("cli", "warning", sys.stderr)
+    logs.configure("cli", "error", sys.stderr)  # what a person needs to know is said in words
     screen.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
 
 

@@ -86,12 +86,15 @@ def _account(life: Life, event: Event[AccountCreated]) -> Life:
 def _staged(life: Life, event: Event[InstallStaged]) -> Life:
     data = event.data
     again = f"; the attempt before failed: {data.cause.code}: {data.cause.detail}" if data.cause else ""
-    told = f"due {moments.relative(data.due_at, event.time or data.due_at)}{again}"
+    limit = f" of {data.max_attempts}" if data.max_attempts else ""
+    attempt = f", attempt {data.attempt}{limit}" if data.attempt > 1 else ""
+    told = f"due {moments.relative(data.due_at, event.time or data.due_at)}{attempt}{again}"
     return replace(life, state="staged", install_id=data.install_id, cause=data.cause, told=told)
 
 
 def _started(life: Life, event: Event[InstallStarted]) -> Life:
-    return replace(life, state="installing", told=f"attempt {event.data.attempt}")
+    limit = f" of {event.data.max_attempts}" if event.data.max_attempts else ""
+    return replace(life, state="installing", told=f"attempt {event.data.attempt}{limit}")
 
 
 def _completed(life: Life, event: Event[InstallCompleted]) -> Life:
@@ -130,7 +133,8 @@ def _refused(life: Life, event: Event[CommandRefused]) -> Life:
 def _ends(state: str) -> Callable[[Life, Event[Any]], Life]:
     def step(life: Life, event: Event[Any]) -> Life:
         cause = event.data.cause
-        told = f"{cause.code}: {cause.detail}. What to do: {cause.remedy}"
+        upcoming = getattr(event.data, "next", None)
+        told = f"{cause.code}: {cause.detail}. What to do: {cause.remedy}" + (f" Next: {upcoming}" if upcoming else "")
         return replace(life, state=state, ended=True, cause=cause, told=told)
 
     return step

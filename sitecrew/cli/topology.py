@@ -14,7 +14,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 
 @app.command(epilog=examples("sitecrew topology declare"))
-def declare(ctx: typer.Context) -> None:
+def declare(ctx: typer.Context, json: _Json = False) -> None:
     """Make the exchanges, queues and bindings that are missing."""
     from sitecrew.cli import screen, session
 
@@ -22,6 +22,8 @@ def declare(ctx: typer.Context) -> None:
         broker.declare()
         table = broker.topology
     sums = [f"{len(getattr(table, part))} {part}" for part in _PARTS]
+    if json:
+        screen.document({part: [item.name for item in getattr(table, part)] for part in ("exchanges", "queues")})
     screen.note(f"{', '.join(sums)} are there")
 
 

@@ -273,3 +273,22 @@ def sending_until(monkeypatch: pytest.MonkeyPatch, last: str) -> list[Any]:
 
     monkeypatch.setattr(sending, "heard", interrupted)
     return heard
+
+
+def test_watching_says_in_words_that_the_broker_is_away_and_back(
+    house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([[], ["watch"], ["watch"], [], []])
+
+    def disconnected() -> list[str]:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(house.broker, "disconnected", disconnected)
+    monkeypatch.setattr(sending, "_GLANCE", 0)
+    ran = sitecrew("installs", "watch")
+    assert ran.exit_code == 0
+    assert ran.stderr.count("the broker is away") == 1
+    assert ran.stderr.count("what happened meanwhile was not heard") == 1

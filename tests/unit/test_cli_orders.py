@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from schemas.installs import InstallCancel
+from schemas.orders import OrderPlaced
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import everywhere, session
+from sitecrew.cli import everywhere, sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
-from tests.house import House, failure
+from tests.house import House, at_work, failure
 
 Command = Callable[..., Ran]
 
@@ -246,3 +247,114 @@ def test_a_reinstall_by_a_script_says_yes_or_is_refused(sitecrew: Command) -> No
     ran = sitecrew("order", "reinstall", "order-1")
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "--yes" in ran.stderr
+
+
+ORDER = (
+    '{"order_id": "1", "site_type": "%s", "domain": "a.example", "customer": {"name": "J", "email": "j@example.org"}}'
+)
+
+# Staff's commands, answered by order intake
+
+
+def test_an_unknown_order_is_not_found_at_once_and_leaves_nothing_behind(house: House, sitecrew: Command) -> None:
+    with at_work(house):
+        for line in (("cancel", "9999"), ("reinstall", "9999", "--yes"), ("amend", "9999", "--email", "a@example.org")):
+            ran = sitecrew("order", *line)
+            assert (ran.exit_code, ran.stdout) == (5, ""), ran.stderr
+            assert "9999: there is no such order" in ran.stderr
+    assert house.parked() == []
+
+
+def test_cancelling_waits_for_what_comes_of_it(house: House, sitecrew: Command) -> None:
+    house.order(1)
+    house.order(2)
+    house.settle()
+    with at_work(house):
+        ran = sitecrew("order", "cancel", "order-1", "order-2", "--reason", "not paid", "--as", "maria")
+    assert (ran.exit_code, ran.lines) == (0, ["order-1  withdrawn  not paid", "order-2  withdrawn  not paid"])
+    house.settle()
+    shown = sitecrew("order", "show", "order-1").stdout
+    assert "cancelled because  not paid" in shown
+    assert "cancelled by maria: not paid" in shown
+
+
+def test_an_installed_order_is_refused_with_the_reason(house: House, sitecrew: Command) -> None:
+    house.order(1)
+    house.settle()
+    house.until(lambda: house.mailed(1))
+    with at_work(house):
+        ran = sitecrew("order", "cancel", "order-1")
+    assert (ran.exit_code, ran.stdout) == (6, "")
+    assert "it is installed" in ran.stderr
+    assert house.parked() == []
+
+
+def test_a_corrected_address_is_answered_with_what_it_is_now(house: House, sitecrew: Command) -> None:
+    house.order(1)
+    house.settle()
+    with at_work(house):
+        ran = sitecrew("order", "amend", "order-1", "--email", "new@example.org")
+        again = sitecrew("order", "reinstall", "order-1", "--yes")
+    assert ran.stdout == "order-1  amended  Jo Miller <new@example.org>; later letters go there\n"
+    assert (again.exit_code, again.stdout) == (0, "order-1  staged  order-1-g2, due now\n")
+    assert house.install("order-1-g2").staged.customer.email == "new@example.org"
+
+
+@pytest.mark.parametrize("line", [("order", "cancel", "order-1"), ("order", "reinstall", "order-1", "--yes")])
+def test_without_an_answer_it_says_which_service_to_look_for(
+    house: House, sitecrew: Command, line: tuple[str, ...]
+) -> None:
+    house.order(1)
+    house.settle()
+    ran = sitecrew(*line, "--timeout", "0")
+    assert (ran.exit_code, ran.stdout) == (1, "order-1  unanswered  no answer yet\n")
+    assert "sitecrew run order-intake" in ran.stderr
+    assert "intake.commands" in ran.stderr
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_an_order_that_is_known_ends_the_wait_at_once(house: House, sitecrew: Command, installed: bool) -> None:
+    placed = OrderPlaced(
+        order_id="shop-1",
+        site_type="wordpress",
+        domain="shop1.example",
+        customer={"name": "Jo", "email": "jo@example.org"},
+    )
+    data = placed.model_dump_json(exclude_none=True)
+    sitecrew("order", "place", "-", given=data)
+    house.settle()
+    if installed:
+        house.until(lambda: house.is_in(State.INSTALLED, "shop-1-g1"))
+        house.settle()
+    else:
+        house.publish(InstallCancel(install_id="shop-1-g1"))
+        house.settle()
+    with at_work(house):
+        ran = sitecrew("order", "place", "-", "--wait", "--timeout", "20", given=data)
+    assert "shop-1 is known since 2026-01-01T12:00:00Z" in ran.stderr
+    assert "nothing was changed" in ran.stderr
+    assert ran.exit_code == (0 if installed else 6)
+
+
+def test_ctrl_c_says_that_it_goes_on_and_how_to_see_it(sitecrew: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Iterator[object]:
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(sending, "heard", interrupted)
+    order = ORDER % "static"
+    ran = sitecrew("order", "place", "-", "--wait", given=order)
+    assert ran.exit_code == 130
+    assert "it goes on without us: 1. How far it is: `sitecrew order show 1`" in ran.stderr
+    cancelled = sitecrew("order", "cancel", "1")
+    assert cancelled.exit_code == 130
+    assert "on the way" in cancelled.stderr
+
+
+def test_placing_says_so_and_what_to_type_next(sitecrew: Command) -> None:
+    order = ORDER % "wordpres"
+    ran = sitecrew("order", "place", "-", given=order)
+    assert ran.stdout == "1\n"
+    assert "did you mean wordpress?" in ran.stderr
+    assert "placed 1 order. How far it is: `sitecrew order show 1`" in ran.stderr
+    assert '"timestamp"' not in ran.stderr, "no JSON that nobody asked for"
