@@ -1,6 +1,8 @@
 """What all commands have in common: their help, their exit codes, where they write."""
 
 import importlib
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -277,3 +279,10 @@ def test_typers_own_ways_out_stay_what_they_are(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(sealing, "generate_keys", leave)
     assert sitecrew("keys", "generate").exit_code == 7
+
+
+def test_every_exit_code_is_documented_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    kinds = {SitecrewError.exit_code, *(kind.exit_code for kind in SitecrewError.__subclasses__())}
+    assert documented == {0, *kinds, 128 + signal.SIGINT, 128 + signal.SIGTERM}

@@ -129,8 +129,9 @@ def test_every_setting_says_what_it_means() -> None:
     assert not silent, f"give each a description in foundation/runtime/settings.py: {', '.join(silent)}"
 
 
-def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash() -> None:
-    packages = json.loads((ROOT / "tests" / "node" / "package-lock.json").read_text())["packages"]
+@pytest.mark.parametrize("folder", ["tests/node", "script/asyncapi"])
+def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash(folder: str) -> None:
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     del packages[""]  # the folder itself
     assert packages
     assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
