@@ -75,6 +75,12 @@ class LogLine(BaseModel):
     due_at: Moment | None = None
     owner: str | None = None
     """Who had the lease of an install."""
+    path: str | None = None
+    """Of a file or folder on a hosting server."""
+    program: str | None = None
+    """That ran as a customer."""
+    processes: int | None = None
+    """How many it left behind."""
     step: str | None = None
     """Of an install."""
     number: int | None = None

@@ -50,6 +50,8 @@ class Delivery:
     routing_key: str = ""
     user_id: str = ""
     """The broker's user who published it, if he said so: the broker vouches for it."""
+    size: int = 0
+    """Bytes of its body on the broker, if more than are read: then `body` is only its beginning. See `limits`."""
 
     @property
     def name(self) -> str:
@@ -88,7 +90,11 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """Deliveries of one queue, at most `prefetch` unsettled."""
+    """Deliveries of one queue, at most `prefetch` unsettled.
+
+    It begins with one at a time, and goes on so as long as what comes was handed out before and not settled: that may
+    be what ended the last consumer, and when it does, the broker counts that against all that were handed out with it.
+    """
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         """Up to `limit` deliveries: waits up to `timeout` seconds for the first, never for more.
@@ -100,6 +106,9 @@ class Consumer(Protocol):
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge. A delivery of an earlier life of the channel is passed over: the broker has
         taken it back already and delivers it again."""
+
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        """Have the broker dead-letter them as they are. Passed over like settlements."""
 
     def close(self) -> None:
         """Stop consuming; what is unsettled goes back to its queue."""

@@ -8,6 +8,7 @@ import orjson
 from pydantic import ValidationError
 
 from foundation.broker import Delivery
+from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
 from foundation.errors import SitecrewError
 from schemas import catalogue
@@ -15,8 +16,6 @@ from schemas.envelope import Event
 from schemas.values import Model
 
 CONTENT_TYPE = "application/cloudevents+json"
-MAX_BYTES = 262_144
-"""An order is some 500 bytes; what is larger than this is no event of ours."""
 MAX_DEPTH = 32
 """Nesting of objects and arrays; ours have 5."""
 _PATH = 200
@@ -36,6 +35,8 @@ class Malformed(SitecrewError):
         self.detail = detail
         self.document = document or {}
         self.errors: tuple[tuple[str, str], ...] = ((field, detail),)
+        self.remedy = ""
+        """What to do, if that is something else than to correct the field."""
 
 
 def encode(event: Event[Any]) -> bytes:
@@ -46,6 +47,7 @@ def encode(event: Event[Any]) -> bytes:
 def read(delivery: Delivery) -> Event[Any]:
     """The event that was delivered. Raises `Malformed`, also if it came by an exchange or with a routing key that is
     not its type's: the broker's permissions are about those, and would otherwise mean nothing."""
+    _refuse_size(delivery.size or len(delivery.body))
     event = decode(delivery.body, delivery.content_type, delivery.headers)
     entry = catalogue.by_model(type(event.data))
     if delivery.exchange not in (ORDERS, EVENTS, COMMANDS):
@@ -62,14 +64,18 @@ def read(delivery: Delivery) -> Event[Any]:
 
 def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:
     """Read an event in structured or binary mode. Raises `Malformed`."""
-    if len(body) > MAX_BYTES:
-        raise Malformed("too_large", "body", f"has {len(body)} bytes; at most {MAX_BYTES} are read")
+    _refuse_size(len(body))
     document = _document(body, content_type, headers or {})
     entry = _entry(document)
     try:
         return entry.envelope.model_validate(document)
     except ValidationError as error:
         raise _invalid(error, document) from None
+
+
+def _refuse_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise Malformed("too_large", "body", f"has {size} bytes; at most {MAX_BYTES} are read")
 
 
 def digest(event: Event[Any]) -> str:

@@ -8,6 +8,9 @@ AMQP 0-9-1, sections 2.3.5.2 (a content header is one frame; RabbitMQ's are 128 
 from foundation.broker import Message
 from foundation.broker.topology import Topology
 
+MAX_BYTES = 262_144
+"""Of a body that is read. An order is some 500 bytes; what is larger than this is no event of ours."""
+
 _NAME_BYTES = 255
 _HEADERS_BYTES = 65_536
 _NUMBERS = range(-(2**63), 2**63)

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from queue import Empty
@@ -26,7 +27,7 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, Pr
 from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
 from foundation.broker.address import nodes_of, options_of
-from foundation.broker.limits import can_be_sent
+from foundation.broker.limits import MAX_BYTES, can_be_sent
 from foundation.broker.reasons import reason_of
 from foundation.broker.tls import Tls, context_of
 from foundation.broker.topology import Exchange, Queue, Topology
@@ -489,6 +490,8 @@ class RabbitConsumer:
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
+        self._careful = False
+        """Whether one is taken at a time."""
         self.link = _Link(broker, queue or "watch", self._opened, self._closed)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
@@ -514,6 +517,10 @@ class RabbitConsumer:
         if deliveries:
             self.link.call(partial(self._acknowledge, deliveries))
 
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            self.link.call(partial(self._reject, deliveries))
+
     def close(self) -> None:
         self.link.close()
 
@@ -524,7 +531,9 @@ class RabbitConsumer:
         self._epoch = next(_epochs)
         self._unsettled = {}
         self._channel = channel
-        channel.basic_qos(prefetch_count=self._prefetch, callback=lambda _: self._subscribe(channel))
+        self._careful = self._watched is None and self._prefetch > 1
+        prefetch = 1 if self._careful else self._prefetch
+        channel.basic_qos(prefetch_count=prefetch, callback=lambda _: self._subscribe(channel))
 
     def _subscribe(self, channel: Any) -> None:
         if self._watched is None:
@@ -546,10 +555,22 @@ class RabbitConsumer:
             callback=lambda _: self.ready.set(),
         )
 
-    def _received(self, epoch: int, _channel: object, method: Any, properties: Any, body: bytes) -> None:
+    def _received(self, epoch: int, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         if self._watched is None:
             self._unsettled[method.delivery_tag] = None
-        self._arrived.put(_delivery(self._queue, method, properties, body, epoch))
+            self._widen(channel, method.redelivered)
+        delivery = _delivery(self._queue, method, properties, body[:MAX_BYTES], epoch)
+        self._arrived.put(replace(delivery, size=len(body)) if len(body) > MAX_BYTES else delivery)
+
+    def _widen(self, channel: Any, redelivered: bool) -> None:
+        """Take as many as we may once something new has come."""
+        if redelivered or not self._careful:
+            return
+        self._careful = False
+        # A consumer keeps the prefetch that it began with, and what is on its way to one that is cancelled would be
+        # handed out for nothing. So there is another beside the one that takes one at a time.
+        channel.basic_qos(prefetch_count=self._prefetch - 1)
+        self._consume(channel, self._queue)
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         tags = {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}
@@ -560,6 +581,12 @@ class RabbitConsumer:
         for tag in sorted(tags):
             if self._unsettled.pop(tag, tag) is None:
                 self._channel.basic_ack(tag)
+
+    def _reject(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if delivery.epoch == self._epoch and self._channel.is_open and delivery.tag in self._unsettled:
+                del self._unsettled[delivery.tag]
+                self._channel.basic_reject(delivery.tag, requeue=False)
 
     def _leading(self, tags: set[int]) -> int:
         """Take the oldest unsettled deliveries that are all in `tags`: one frame settles them."""

@@ -23,6 +23,8 @@ INSTALLER_NOW = "installer.now"
 INSTALLER_MAILS = "installer.mails"
 MAILER_INSTALLS = "mailer.installs"
 MAILER_COMMANDS = "mailer.commands"
+PARKED = "intake.parked"
+"""A copy of all that is parked, for order intake to look at once."""
 
 DELIVERY_LIMIT = 20
 """A message that was handed out this often and never settled is parked: it kills its workers."""
@@ -125,8 +127,8 @@ def sitecrew(ladder: Ladder) -> Topology:
         Exchange(PARKING, "fanout"),
         Exchange(UNROUTED, "fanout"),
     ]
-    queues = [_kept(PARKING), _kept(UNROUTED)]
-    bindings = [Binding(PARKING, PARKING, ""), Binding(UNROUTED, UNROUTED, "")]
+    queues = [_kept(PARKING), _kept(UNROUTED), _glanced_at(PARKED)]
+    bindings = [Binding(PARKING, PARKING, ""), Binding(PARKING, PARKED, ""), Binding(UNROUTED, UNROUTED, "")]
     for name, sources in _WORK:
         queues.append(_work_queue(name))
         bindings += [Binding(exchange, name, key) for exchange, key in sources]
@@ -138,6 +140,11 @@ def sitecrew(ladder: Ladder) -> Topology:
 def _kept(name: str) -> Queue:
     """A queue that people look into: nothing ever leaves it by itself."""
     return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED})
+
+
+def _glanced_at(name: str) -> Queue:
+    """What ends its worker here, too, is dropped: parking it once more would bring it back."""
+    return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT})
 
 
 def _work_queue(name: str) -> Queue:

@@ -42,6 +42,9 @@ class Metrics:
         self.published_seconds = self._histogram(
             "published_messages_duration_seconds", "From publishing a batch of the outbox to its last confirm"
         )
+        self.dead_lettered = self._counter(
+            "dead_lettered_messages", "Messages that the broker parked, which no service decided", "queue", "reason"
+        )
         self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines that could not be written").inc
         build = self._gauge("build_info", "1, labelled with the service and its version", "service", "version")
         build.labels(service, version("sitecrew")).set(1)

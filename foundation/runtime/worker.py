@@ -299,7 +299,8 @@ class Worker:
         sender = str(problem.document.get("source", ""))[:200]
         remedy = f"correct {problem.field} at the sender" + (f" ({sender})" if sender else "") + " and publish it again"
         cause = Cause(code=problem.code, kind=CauseKind.PERMANENT, detail=str(problem)[:1000], remedy=remedy[:500])
-        tx.park(delivery, cause, problem.field, sender)
+        if not delivery.size:  # else the broker parks it, which has all of it
+            tx.park(delivery, cause, problem.field, sender)
         # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
         # sent it again, corrected, under this name.
         if self._refused and not (problem.code == "id_conflict" and is_detour(delivery.exchange)):
@@ -387,7 +388,8 @@ class Worker:
             acted = piece.identity in self._acting and not piece.fresh
             settled += self._acting.pop(piece.identity).deliveries if acted else [piece.delivery]
             self._count(piece, result)
-        consumer.settle(settled)
+        consumer.reject([delivery for delivery in settled if delivery.size])
+        consumer.settle([delivery for delivery in settled if not delivery.size])
         self._in_process.dec(len(settled))
 
     def _count(self, piece: _Piece, result: Settled | Act) -> None:

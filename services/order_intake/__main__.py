@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
+from foundation.runtime.dead_letters import DeadLetters
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import servers_of
 from foundation.runtime.service import Loop, Service, run_alone, serve
@@ -25,10 +26,12 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
     )
     news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
     commands = service.worker(INTAKE_COMMANDS, intake.commands(), own.capacity)
+    buried = DeadLetters(service.ledger, INTAKE_ORDERS, refuse, service.metrics, service.pulse)
     service.count("orders", "Orders by state", accounts.counts)
     return (
         service.consume(orders, own.capacity),
         service.consume(news, own.capacity),
+        lambda stop: buried.run(service.broker.consumer, stop),
         service.consume(commands, own.capacity),
         service.every(60, lambda: intake.announce_again(service.ledger)),
         service.every(10, lambda: intake.renew_leases(service.ledger)),

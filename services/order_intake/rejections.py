@@ -40,7 +40,7 @@ def refuse(tx: Tx, problem: Malformed) -> None:
     data: Any = problem.document.get("data")
     order_id = data.get("order_id") if isinstance(data, dict) else None
     legible = "".join(letter for letter in str(order_id or "") if letter.isprintable())
-    remedy = "Correct the event at the producer and publish it again."
+    remedy = problem.remedy or "Correct the event at the producer and publish it again."
     rejected = OrderRejected(
         order_id=legible[:64] or "unknown",
         event_id=str(problem.document.get("id", "unknown"))[:255],

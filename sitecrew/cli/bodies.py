@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from foundation.broker.codec import MAX_BYTES, MAX_DEPTH
+from foundation.broker.codec import MAX_DEPTH
+from foundation.broker.limits import MAX_BYTES
 
 MASK = "[redacted]"
 _LETTERS = 4_000

@@ -4,7 +4,7 @@ There are two ways in. A service parks what it cannot handle, with the reason in
 broker parks what was handed out too often without being settled, and says so in its own headers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,16 +13,14 @@ from typing import Any
 import orjson
 
 from foundation.broker import Delivery
-from foundation.broker.codec import BINARY_PREFIXES, MAX_BYTES
-from foundation.broker.delay import DELIVER, Ladder
+from foundation.broker.codec import BINARY_PREFIXES
+from foundation.broker.death import WORK_QUEUES, Death, death_of
+from foundation.broker.limits import MAX_BYTES
 from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
-from foundation.broker.topology import UNROUTED, sitecrew
+from foundation.broker.topology import UNROUTED
 from schemas.catalogue import PREFIX
 from sitecrew.cli import bodies, moments
-
-WORK_QUEUES = frozenset(bound.target for bound in sitecrew(Ladder()).bindings if bound.source == DELIVER)
-"""The queues that a message can be put back into."""
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -93,8 +91,7 @@ def read(delivery: Delivery) -> Parked:
     """What a message in the parking queue says of itself."""
     # A sender may write any header, so ours are believed only where the broker has not put its own: what a service
     # parks inherits none of them.
-    by_broker = isinstance(delivery.headers.get("x-death"), list) or "x-first-death-queue" in delivery.headers
-    ours = "parked-from" in delivery.headers and not by_broker
+    ours = "parked-from" in delivery.headers and death_of(delivery) is None
     parked = _by_service(delivery) if ours else _by_broker(delivery)
     order_id, source = _content(delivery)
     return replace(parked, order_id=order_id, sent_by=parked.sent_by or source)
@@ -139,43 +136,31 @@ def _by_service(delivery: Delivery) -> Parked:
 
 
 def _by_broker(delivery: Delivery) -> Parked:
-    death = _last_death(delivery.headers)
-    queue, code = death.get("queue", ""), death.get("reason", "")
+    death = death_of(delivery) or Death("", "", delivery.exchange)
+    queue, code = death.queue, death.reason
     if code == "delivery_limit":
         reason = f"it was handed out too often from {queue} and never settled: its workers ended, or lost the broker"
         remedy = f"look for what ended the workers of {queue} at that time, mend it, then requeue; or purge it"
+    elif code == "rejected" and len(delivery.body) > MAX_BYTES:
+        code = "too_large"
+        reason, remedy = f"it has {len(delivery.body)} bytes; at most {MAX_BYTES} are read", "purge it"
     elif code:
         reason, remedy = f"the broker took it out of {queue}: {code}", "see what it is, then requeue or purge it"
     elif delivery.queue == UNROUTED:
         reason, remedy = "no queue takes what it is addressed to", "correct the routing key at the sender; purge it"
     else:
         reason, remedy = "nothing says why it is here", "see what it is, then purge it"
-    moment = death.get("time")
     return Parked(
         delivery=delivery,
-        at=moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None,
+        at=death.at,
         by="broker" if code else "",
         came_from=queue,
         code=code,
         reason=reason,
         remedy=remedy,
         message_id=delivery.message_id,
-        sender=sender_of(replace(delivery, exchange=str(death.get("exchange", delivery.exchange)))),
+        sender=sender_of(replace(delivery, exchange=death.exchange)),
     )
-
-
-def _last_death(headers: Mapping[str, object]) -> dict[str, Any]:
-    """Where and why the broker last took the message out of a queue. Its first death will not do: what
-    came through the delay ladder died there first, of old age."""
-    deaths = headers.get("x-death")
-    found = [death for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
-    at_work = [death for death in found if death.get("queue") in WORK_QUEUES]
-    if at_work or found:
-        return (at_work or found)[0]  # the broker puts the newest first
-    for which in ("last", "first"):
-        if f"x-{which}-death-queue" in headers:
-            return {name: str(headers.get(f"x-{which}-death-{name}", "")) for name in ("queue", "reason", "exchange")}
-    return {}
 
 
 def _times(delivery: Delivery) -> int:

@@ -14,6 +14,7 @@ import pytest
 from foundation.broker import Broker, Consumer, Delivery, Message, Outcome
 from foundation.broker import topology as table
 from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
+from foundation.broker.limits import MAX_BYTES
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED, Topology
 from foundation.errors import ConfigurationError
@@ -111,6 +112,15 @@ def arrivals(ground: Ground, consumer: Consumer, count: int) -> list[tuple[datet
 
     until(come, SECONDS)
     return arrived
+
+
+def one_by_one(consumer: Consumer, count: int) -> list[Delivery]:
+    """Take and settle: what was handed out before comes one at a time."""
+    taken: list[Delivery] = []
+    for _ in range(count):
+        taken += gather(consumer, 1, SECONDS)
+        consumer.settle(taken[-1:])
+    return taken
 
 
 # Publishing
@@ -218,10 +228,10 @@ def test_threads_share_a_publisher(broker: Broker) -> None:
     eventually(lambda: broker.depth(INTAKE_ORDERS), 800, SECONDS)
 
 
-def test_a_body_of_a_megabyte_arrives_whole(broker: Broker) -> None:
+def test_a_body_of_a_megabyte_is_kept_whole(broker: Broker) -> None:
     body = bytes(range(256)) * 4096
     send(broker, [order(1, body=body)])
-    (delivery,) = gather(broker.consumer(INTAKE_ORDERS, 1), 1, SECONDS)
+    (delivery,) = broker.browse(INTAKE_ORDERS, 1)
     assert delivery.body == body
 
 
@@ -279,19 +289,20 @@ def test_deliveries_may_be_settled_in_any_order(broker: Broker) -> None:
     first.settle([held[0]])
     first.settle([held[0]])
     first.close()
-    again = gather(broker.consumer(INTAKE_ORDERS, 10), 3, SECONDS)
+    again = one_by_one(broker.consumer(INTAKE_ORDERS, 10), 3)
     assert [(d.message_id, d.redeliveries) for d in again] == [("m2", 1), ("m3", 1), ("m5", 1)]
 
 
 def test_what_is_unsettled_goes_back_to_the_head_of_its_queue(broker: Broker) -> None:
     send(broker, [order(number) for number in range(3)])
-    for _ in range(2):
+    for handed_out in (2, 1):
         consumer = broker.consumer(INTAKE_ORDERS, 2)
-        gather(consumer, 2, SECONDS)
+        gather(consumer, handed_out, SECONDS)
         consumer.close()
         eventually(lambda: broker.depth(INTAKE_ORDERS), 3, SECONDS)
-    again = gather(broker.consumer(INTAKE_ORDERS, 10), 3, SECONDS)
-    assert [(d.message_id, d.redeliveries) for d in again] == [("m0", 2), ("m1", 2), ("m2", 0)]
+    *returned, new = one_by_one(broker.consumer(INTAKE_ORDERS, 10), 3)
+    assert sorted((d.message_id, d.redeliveries) for d in returned) == [("m0", 2), ("m1", 1)]
+    assert (new.message_id, new.redeliveries) == ("m2", 0)
 
 
 def test_a_closed_consumer_gives_nothing_more(broker: Broker) -> None:
@@ -371,6 +382,48 @@ def test_what_is_handed_out_too_often_is_parked_with_the_reason(
     assert (parked.exchange, parked.user_id) == (PARKING, seen[0].user_id)
     assert parked.user_id
     assert broker.depth(INTAKE_ORDERS) == 0
+
+
+def test_who_begins_gets_one_at_a_time_of_what_was_handed_out_before(broker: Broker) -> None:
+    """What ends its consumer on receipt must be the only one in hand: each end counts for all that were."""
+    send(broker, [order(number) for number in range(5)])
+    first = broker.consumer(INTAKE_ORDERS, 10)
+    gather(first, 5, SECONDS)
+    first.close()
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 5, SECONDS)
+    send(broker, [order(number) for number in range(5, 25)])
+    second = broker.consumer(INTAKE_ORDERS, 10)
+    seen: list[str] = []
+    for left in range(24, 19, -1):
+        (delivery,) = gather(second, 1, SECONDS)
+        seen.append(delivery.message_id)
+        assert delivery.redeliveries == 1
+        assert broker.depth(INTAKE_ORDERS) == left
+        assert second.take(1, 0.05) == []
+        second.settle([delivery])
+    new = gather(second, 10, SECONDS)
+    assert sorted(seen) == [f"m{number}" for number in range(5)]
+    assert {delivery.redeliveries for delivery in new} == {0}
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 10, SECONDS)
+    second.settle(new)
+    assert len(gather(second, 10, SECONDS)) == 10
+
+
+def test_a_body_beyond_the_limit_comes_as_its_beginning_and_is_parked_whole(broker: Broker) -> None:
+    large = order(1, body=b"x" * (MAX_BYTES + 1))
+    send(broker, [large, order(2, body=b"y" * MAX_BYTES), order(3)])
+    consumer = broker.consumer(INTAKE_ORDERS, 10)
+    deliveries = {delivery.message_id: delivery for delivery in gather(consumer, 3, SECONDS)}
+    assert (deliveries["m1"].body, deliveries["m1"].size) == (b"x" * MAX_BYTES, MAX_BYTES + 1)
+    assert (deliveries["m2"].body, deliveries["m2"].size) == (b"y" * MAX_BYTES, 0)
+    consumer.reject([deliveries["m1"]])
+    consumer.reject([deliveries["m1"]])
+    consumer.settle([deliveries["m2"], deliveries["m3"]])
+    eventually(lambda: broker.depth(PARKING), 1, SECONDS)
+    (parked,) = broker.browse(PARKING, 10)
+    assert (parked.body, parked.headers["x-first-death-reason"]) == (large.body, "rejected")
+    consumer.close()
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 0, SECONDS)
 
 
 # Watching

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,15 +34,10 @@ def broker(brokers: Brokers) -> RabbitBroker:
     return made
 
 
-@contextmanager
-def order_intake(
-    directory: Path, broker: RabbitBroker, port: int, script: str, stdout: int | None = None
-) -> Iterator[Child]:
-    """The service, as a shell starts it with such a standard output. It creates no Linux users."""
-    (directory / "hosting").mkdir()
+def environment(directory: Path, broker: RabbitBroker, port: int) -> dict[str, str]:
     node = broker._nodes[0]
     url = f"amqp://{node.credentials.username}:{node.credentials.password}@{node.host}:{node.port}/{node.virtual_host}"
-    environment = {
+    return {
         "PATH": os.environ["PATH"],
         "SITECREW_AMQP_URL": url,
         "SITECREW_KEYS__PUBLIC": generate_keys()[0],
@@ -50,9 +46,19 @@ def order_intake(
         "SITECREW_SERVERS__LOCAL__ROOT": str(directory / "hosting"),
         "SITECREW_SERVERS__LOCAL__LINUX_USERS": "false",
     }
+
+
+@contextmanager
+def order_intake(
+    directory: Path, broker: RabbitBroker, port: int, script: str, stdout: int | None = None
+) -> Iterator[Child]:
+    """The service, as a shell starts it with such a standard output. It creates no Linux users."""
+    (directory / "hosting").mkdir()
     command = f"exec {sys.executable} -m services.order_intake {script}"
     shell = ["/bin/sh", "-c", command]
-    with subprocess.Popen(shell, env=environment, stdout=stdout, stderr=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        shell, env=environment(directory, broker, port), stdout=stdout, stderr=subprocess.DEVNULL
+    ) as child:
         try:
             yield child
         finally:
@@ -81,12 +87,13 @@ def place(broker: RabbitBroker, numbers: range) -> None:
     assert set(broker.publisher().publish([message(event) for event in events])) == {"confirmed"}
 
 
-def created(watcher: Consumer, count: int) -> None:
+def created(watcher: Consumer, count: int, others: AbstractSet[str] = frozenset()) -> None:
+    """Until the accounts of so many orders are there, and news of `others`."""
     seen: set[str | None] = set()
 
     def all_are() -> bool:
         seen.update(codec.decode(delivery.body).subject for delivery in watcher.take(100, 0.1))
-        return len(seen) == count
+        return len(seen - others) == count and seen >= others
 
     until(all_are, PATIENCE)
 

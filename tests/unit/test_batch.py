@@ -145,7 +145,7 @@ def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station
 
         def __init__(self, real: Consumer) -> None:
             self.real = real
-            self.wake, self.settle, self.close = real.wake, real.settle, real.close
+            self.wake, self.settle, self.reject, self.close = real.wake, real.settle, real.reject, real.close
             self.asked = 0
 
         def take(self, limit: int, timeout: float) -> list[Delivery]:

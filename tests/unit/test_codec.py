@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.broker import codec
-from foundation.broker.codec import MAX_BYTES, MAX_DEPTH, Malformed, decode, encode
+from foundation.broker.codec import MAX_DEPTH, Malformed, decode, encode
+from foundation.broker.limits import MAX_BYTES
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import Customer

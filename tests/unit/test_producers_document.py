@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from foundation.broker import codec
+from foundation.broker.limits import MAX_BYTES
 from schemas import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ def test_every_event_on_the_exchange_that_it_tells_to_bind_to_exists() -> None:
 
 
 def test_its_limits_are_those_that_hold() -> None:
-    assert f"at most {codec.MAX_BYTES} bytes and {codec.MAX_DEPTH} levels" in DOCUMENT
+    assert f"at most {MAX_BYTES} bytes and {codec.MAX_DEPTH} levels" in DOCUMENT
 
 
 def test_it_leads_to_every_example() -> None:

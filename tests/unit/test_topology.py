@@ -109,7 +109,7 @@ def test_what_has_no_destination_at_the_ladders_end_is_collected() -> None:
 
 
 def test_what_is_parked_reaches_parking_whatever_its_key() -> None:
-    assert routes().queues(table.PARKING, "installer.due") == [table.PARKING]
+    assert routes().queues(table.PARKING, "installer.due") == [table.PARKING, table.PARKED]
     assert TOPOLOGY.expects(table.PARKING, "installer.due")
 
 

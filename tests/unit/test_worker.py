@@ -103,6 +103,14 @@ class Lane:
         worker = Worker(INTAKE_ORDERS, handlers, ledger, capacity=self.capacity, threads=threads or self.capacity)
         return worker, self.broker.consumer(INTAKE_ORDERS, self.capacity)
 
+    def elsewhere(self, *order_ids: str) -> Consumer:
+        """Sent, and handed out to another replica, which has room for no more."""
+        self.consumer.close()
+        replica = self.broker.consumer(INTAKE_ORDERS, len(order_ids))
+        self.send(*order_ids)
+        self.consumer = self.broker.consumer(INTAKE_ORDERS, self.capacity)
+        return replica
+
     def _handle(self, tx: Tx, event: Event[Any]) -> Settled | Act:
         return self.handler(tx, event)
 
@@ -236,8 +244,8 @@ def test_a_copy_that_comes_while_the_act_runs_is_settled_with_the_first(lane: La
     lane.send("a")
     lane.turn()
     lane.kill()
-    waiting = lane.consumer.take(10, 0)
-    assert len(waiting) == 2, "as long as nothing is recorded, no copy may go"
+    waiting = len(lane.consumer.take(10, 0)) + (lane.broker.depth(INTAKE_ORDERS) or 0)
+    assert waiting == 2, "as long as nothing is recorded, no copy may go"
     lane.kill()
     acting.go.set()
     lane.rest()
@@ -555,13 +563,12 @@ def test_a_deadlock_is_called_by_its_name_and_tried_again_without_a_pause(lane: 
 
 
 def test_what_was_handed_out_before_is_handled_alone_after_its_neighbours(lane: Lane) -> None:
-    lane.hold()
-    lane.send(*"abcd")
-    lane.turn()
-    lane.kill()
+    replica = lane.elsewhere(*"abcd")
     acting = lane.hold()
     lane.send(*"efgh")
     lane.turn_until(lambda: acting.at_work >= {*"efgh"})
+    replica.close()
+    lane.turn()
     acting.go.set()
     lane.rest()
     assert sorted(acting.recorded) == [*"abcdefgh"]
@@ -586,16 +593,14 @@ def test_nothing_new_is_begun_while_a_suspect_has_its_chance(lane: Lane) -> None
 
 
 def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane) -> None:
-    acting = lane.hold()
-    lane.send("a")
-    lane.turn()
-    lane.kill()
+    replica = lane.elsewhere("a")
     hanging = lane.hold()
     lane.send("b")
     lane.turn_until(lambda: hanging.at_work == {"b"})
+    replica.close()
+    lane.turn()
     lane.worker._deadline = 0.0
     lane.turn_until(lambda: hanging.at_work == {"a", "b"})
-    assert acting.recorded == []
 
 
 def test_an_act_past_its_time_is_counted_and_not_waited_for(lane: Lane) -> None:

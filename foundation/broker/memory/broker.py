@@ -10,7 +10,7 @@ from math import inf
 from time import monotonic
 
 from foundation.broker import Consumer, Delivery, Header, Message, Outcome, Publisher
-from foundation.broker.limits import can_be_sent
+from foundation.broker.limits import MAX_BYTES, can_be_sent
 from foundation.broker.memory.line import Held, Line
 from foundation.broker.memory.routing import Routes
 from foundation.broker.topology import Binding, Queue, Topology
@@ -132,6 +132,13 @@ class MemoryBroker:
                 self._routes.unbind(line.queue.name)
             self.changed.notify_all()
 
+    def bury(self, line: Line, rejected: Iterable[Held]) -> None:
+        """Dead-letter what a consumer does not want."""
+        with self.changed:
+            self._dead_letter(line, rejected, "rejected", self._now())
+            line.serve()
+            self.changed.notify_all()
+
     def _line(self, queue: str) -> Line:
         if queue not in self._lines:
             raise ConfigurationError(f"there is no queue '{queue}'. See `sitecrew topology check`")
@@ -186,19 +193,24 @@ class MemoryConsumer:
         self._tags = itertools.count(1)
         self._arrived: deque[Delivery | None] = deque()
         self._unsettled: dict[int, Held] = {}
+        self._careful = not line.temporary
+        """Whether one is taken at a time."""
         self._closed = False
         broker.attach(self, line)
 
     @property
     def has_room(self) -> bool:
-        return len(self._unsettled) < self._prefetch
+        return len(self._unsettled) < (1 if self._careful else self._prefetch)
 
     def receive(self, held: Held) -> None:
         """Called by the line, for a consumer that has room."""
         tag = next(self._tags)
         if not self._line.temporary:  # a watcher settles nothing
             self._unsettled[tag] = held
-        self._arrived.append(held.delivery(self._line.queue.name, tag, self._epoch))
+        self._careful = self._careful and held.redeliveries > 0
+        delivery = held.delivery(self._line.queue.name, tag, self._epoch)
+        size = len(delivery.body)
+        self._arrived.append(replace(delivery, body=delivery.body[:MAX_BYTES], size=size * (size > MAX_BYTES)))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         ends = monotonic() + timeout
@@ -225,6 +237,11 @@ class MemoryConsumer:
                     self._unsettled.pop(delivery.tag, None)
             self._line.serve()
             self._broker.changed.notify_all()
+
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        with self._broker.changed:
+            ours = [delivery.tag for delivery in deliveries if delivery.epoch == self._epoch]
+            self._broker.bury(self._line, [self._unsettled.pop(tag) for tag in ours if tag in self._unsettled])
 
     def close(self) -> None:
         with self._broker.changed:

@@ -99,7 +99,7 @@ class Line:
             consumer.receive(self.waiting.popleft())
 
     def _next_with_room(self) -> Served | None:
-        for _ in self.consumers:
+        for _ in range(len(self.consumers)):
             self.consumers.rotate(-1)
             if self.consumers[-1].has_room:
                 return self.consumers[-1]

@@ -1,0 +1,78 @@
+"""What the broker parks by itself: no service decided it, so nobody would hear of it."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from foundation.broker import Consumer, Delivery, codec
+from foundation.broker.codec import Malformed
+from foundation.broker.death import WORK_QUEUES, death_of
+from foundation.broker.topology import PARKED
+from foundation.errors import StoreUnreachable
+from foundation.runtime.health import Pulse
+from foundation.runtime.metrics import Metrics
+from foundation.runtime.tx import Ledger, Tx
+
+_AT_A_TIME = 20
+_log = structlog.get_logger(__name__)
+
+Refusal = Callable[[Tx, Malformed], None]
+
+
+class DeadLetters:
+    """Looks at a copy of all that is parked, counts what the broker parked, and tells those who sent orders."""
+
+    def __init__(self, ledger: Ledger, queue: str, refused: Refusal, metrics: Metrics, pulse: Pulse) -> None:
+        """`refused` is told of what was taken out of `queue`."""
+        self._ledger = ledger
+        self._queue = queue
+        self._refused = refused
+        self._metrics = metrics
+        self._pulse = pulse
+        for name in WORK_QUEUES:
+            metrics.dead_lettered.labels(name, "delivery_limit")  # from zero: what appears at one is no increase yet
+
+    def run(self, open_queue: Callable[[str, int], Consumer], stop: threading.Event) -> None:
+        consumer = open_queue(PARKED, _AT_A_TIME)
+        while not stop.is_set():
+            self._pulse.beat(PARKED)
+            self.turn(consumer, stop, timeout=1.0)
+        self._pulse.end(PARKED)
+        consumer.close()
+
+    def turn(self, consumer: Consumer, stop: threading.Event, timeout: float) -> int:
+        """Look at what has come; how many messages."""
+        taken = consumer.take(_AT_A_TIME, timeout)
+        while taken and not stop.is_set():
+            try:
+                with self._ledger.transaction() as tx:
+                    for delivery in taken:
+                        self._look(tx, delivery)
+                consumer.settle(taken)
+                break
+            except StoreUnreachable as error:
+                _log.warning("store.unreachable", queue=PARKED, reason=str(error))
+                stop.wait(1)
+        return len(taken)
+
+    def _look(self, tx: Tx, delivery: Delivery) -> None:
+        death = death_of(delivery)
+        if death is None or death.reason == "rejected":  # a service did it, and has said so
+            return
+        self._metrics.dead_lettered.labels(death.queue, death.reason).inc()
+        _log.error("message.dead_lettered", queue=death.queue, code=death.reason, message_id=delivery.message_id)
+        if death.queue == self._queue:
+            detail = "was given to our workers again and again, and never dealt with: they ended, or lost the broker"
+            problem = Malformed(death.reason, "body", detail, _document(delivery))
+            problem.remedy = "Nothing at the producer: whoever runs Sitecrew sees it with `sitecrew parked list`."
+            self._refused(tx, problem)
+
+
+def _document(delivery: Delivery) -> dict[str, object]:
+    """As much of the event as can be read: this is what ends workers, so nothing is done with it."""
+    try:
+        event = codec.decode(delivery.body, delivery.content_type, delivery.headers)
+    except Malformed as problem:
+        return dict(problem.document)
+    return event.model_dump(mode="json", exclude_none=True)

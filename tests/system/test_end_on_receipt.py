@@ -1,0 +1,100 @@
+"""Messages that end their service as soon as they arrive. They end in parking, alone; every honest order is done."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foundation.broker import Message, topology
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
+from sitecrew.stack.ports import free_port
+from tests.brokers import Brokers, until
+from tests.house import PATIENCE
+from tests.system.test_unwritable_log import created, environment, place
+
+pytestmark = pytest.mark.timeout(600)
+
+DYING = """
+import os
+from foundation.broker import topology
+from foundation.broker.rabbit import RabbitConsumer
+topology.DELIVERY_LIMIT = 4
+real = RabbitConsumer._received
+def received(self, epoch, channel, method, properties, body):
+    if body == b"deadly":
+        os._exit(9)
+    real(self, epoch, channel, method, properties, body)
+RabbitConsumer._received = received
+import sys, runpy
+runpy.run_module("services.order_intake", run_name="__main__")
+"""
+"""As if memory ended there."""
+
+
+@pytest.fixture
+def broker(brokers: Brokers, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RabbitBroker:
+    if "honest" in request.node.name:
+        monkeypatch.setattr(topology, "DELIVERY_LIMIT", 4)
+    made = brokers.broker(sitecrew(Ladder()))
+    made.declare()
+    return made
+
+
+def test_honest_orders_come_through_and_only_what_kills_is_parked(tmp_path: Path, broker: RabbitBroker) -> None:
+    watcher = broker.watch(EVENTS, "account.created.*", "order.rejected.*")
+    place(broker, range(10))
+    deadly = Message(ORDERS, "order.placed.v1", b"deadly")
+    broker.publisher().publish([deadly])
+    place(broker, range(10, 30))
+    broker.publisher().publish([deadly])
+    place(broker, range(30, 40))
+    (tmp_path / "hosting").mkdir()
+    ends = 0
+    with (tmp_path / "log").open("w") as log:
+
+        def parked() -> bool:
+            nonlocal ends
+            with subprocess.Popen(
+                [sys.executable, "-c", DYING], env=environment(tmp_path, broker, free_port()), stdout=log, stderr=log
+            ) as service:
+                until(lambda: service.poll() is not None or broker.depth(PARKING) == 2, PATIENCE)
+                ends += 1
+                if service.poll() is None:
+                    created(watcher, 40, {"unknown"})
+                service.kill()
+            return broker.depth(PARKING) == 2
+
+        until(parked, 8 * PATIENCE)
+    assert [delivery.body for delivery in broker.browse(PARKING, 100)] == [b"deadly"] * 2
+    assert broker.depth(INTAKE_ORDERS) == 0
+    assert ends <= 12
+
+
+def test_bodies_of_many_megabytes_are_refused_within_little_memory(tmp_path: Path, broker: RabbitBroker) -> None:
+    """Six of 60 MB each, honest orders among them, in far less memory than all of them together take."""
+    watcher = broker.watch(EVENTS, "account.created.*", "order.rejected.*")
+    large = Message(ORDERS, "order.placed.v1", b"x" * 60_000_000)
+    publisher = broker.publisher()
+    for number in range(6):
+        assert publisher.publish([large], 60) == ["confirmed"]
+        place(broker, range(10 * number, 10 * number + 10))
+    publisher.close()
+    (tmp_path / "hosting").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.order_intake"],
+        env=environment(tmp_path, broker, free_port()),
+        stdout=subprocess.DEVNULL,
+    ) as service:
+        created(watcher, 60, {"unknown"})
+        peak = next(
+            int(line.split()[1])
+            for line in Path(f"/proc/{service.pid}/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
+        assert service.poll() is None
+        service.kill()
+    assert peak < 450_000, f"{peak} kB"
+    until(lambda: broker.depth(PARKING) == 6, PATIENCE)
