@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -100,6 +101,11 @@ class Mail:
         return self.attempt - self.attempts_before
 
     @property
+    def due_at(self) -> datetime | None:
+        """When it is to be sent, if it waits."""
+        return self.wake_at and self.wake_at - _LEASE
+
+    @property
     def claimed_at(self) -> datetime | None:
         """For whoever has just claimed it."""
         return self.lease_until and self.lease_until - _LEASE
@@ -114,8 +120,7 @@ class Mail:
         """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
         if self.state == State.SENDING:
             return self.lease_until is not None and self.lease_until > now
-        due_at = self.wake_at and self.wake_at - _LEASE
-        return self.state == State.SUPPRESSED or (due_at is not None and due_at > now + _EARLY)
+        return self.state == State.SUPPRESSED or (self.due_at is not None and self.due_at > now + _EARLY)
 
 
 def enter(tx: Tx, completed: InstallCompleted, state: State, trace: Trace) -> Mail | None:
@@ -161,13 +166,16 @@ def listing(
     order_id: str | None = None,
     recipient: str | None = None,
     since: datetime | None = None,
+    causes: Sequence[str] = (),
 ) -> list[Mail]:
-    """Letters in these states, newest first; of one order, to one address, asked for since a time."""
+    """Letters in these states, newest first; of one order, to one address, asked for since a time, for one of these
+    causes."""
     wanted = [
         mails.c.state.in_(states),
         *([mails.c.order_id == order_id] if order_id else []),
         *([func.lower(mails.c.recipient) == recipient.lower()] if recipient else []),
         *([mails.c.created_at >= since] if since else []),
+        *([or_(*map(_caused_by, causes))] if causes else []),
     ]
     query = select(mails).where(*wanted).order_by(mails.c.created_at.desc(), mails.c.install_id).limit(limit)
     return [_mail(row) for row in connection.execute(query).mappings()]
@@ -255,8 +263,8 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
 
 def unopened(tx: Tx, limit: int = 100) -> list[Mail]:
     """Letters that failed because their key was not here."""
-    wrong_key = type_coerce(mails.c.cause, Text).like('%"code":"wrong_key"%')
-    query = select(mails).where(mails.c.state == State.FAILED, wrong_key).order_by(mails.c.created_at).limit(limit)
+    wanted = (mails.c.state == State.FAILED, _caused_by("wrong_key"))
+    query = select(mails).where(*wanted).order_by(mails.c.created_at).limit(limit)
     return [_mail(row) for row in tx.execute(query).mappings()]
 
 
@@ -308,6 +316,10 @@ def _move(tx: Tx, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes
     changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Mail.__dataclass_fields__}
     return replace(mail, state=state, **kept) if changed else None
+
+
+def _caused_by(code: str) -> ColumnElement[bool]:
+    return type_coerce(mails.c.cause, Text).contains(f'"code":"{code}"', autoescape=True)
 
 
 def _mail(row: Any) -> Mail:

@@ -14,7 +14,7 @@ from foundation.errors import ConfigurationError, Failed
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
-from foundation.runtime.settings import Settings, Site
+from foundation.runtime.settings import Settings
 from foundation.runtime.tracing import trace_of
 from foundation.runtime.tx import Ledger, Tx
 from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
@@ -26,7 +26,9 @@ from schemas.values import Cause, CauseKind
 from services.mailer import customers, limits, mails
 from services.mailer.answers import without
 from services.mailer.causes import CAUSES
-from services.mailer.letters import Letters, PanelLogin, Welcome
+from services.mailer.content import Welcome
+from services.mailer.filling import welcome_of
+from services.mailer.letters import Letters
 from services.mailer.mails import Mail, State
 
 Send = Callable[[EmailMessage], None]
@@ -162,36 +164,7 @@ class Welcoming:
         return str(message["Message-ID"])
 
     def _letter(self, mail: Mail) -> Welcome:
-        completed = mail.completed
-        login, account = completed.login, completed.account
-        site = self._settings.sites.get(completed.site.site_type, Site())
-        return Welcome(
-            install_id=completed.install_id,
-            order_id=completed.order_id,
-            generation=completed.generation,
-            resends=mail.resends,
-            customer_name=completed.customer.name,
-            customer_email=completed.customer.email,
-            domain=account.domain,
-            site_type=completed.site.site_type,
-            application=completed.application,
-            site_url=completed.site.url,
-            login_url=login.login_url if login else None,
-            username=login.username if login else None,
-            password=self._opened(login.sealed_password) if login else None,
-            address=account.address,
-            temporary=site.address == "temporary",
-            locale=completed.site.locale,
-            dns=self._settings.mailer.dns_records,
-            www=f"www.{account.domain}" in (account.aliases or ()),
-            control_panel=self._panel(completed) if site.display_control_panel_login else None,
-        )
-
-    def _panel(self, completed: InstallCompleted) -> PanelLogin | None:
-        panel = completed.account.control_panel
-        if panel is None:
-            return None
-        return PanelLogin(panel.url, panel.username, self._opened(panel.sealed_password))
+        return welcome_of(mail.completed, self._settings, self._opened, mail.resends)
 
     def _opened(self, sealed: str) -> str:
         try:

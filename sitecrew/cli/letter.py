@@ -1,25 +1,33 @@
 """`sitecrew letter`: what became of welcome letters, sending one again, and how they look."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.mailer.states import State
+from sitecrew.cli import filters
+from sitecrew.cli.filters import DryRun, Json, Limit, Since, Yes
 from sitecrew.cli.help import examples, known, noun
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from foundation.runtime.settings import Settings
-    from services.mailer.letters import Welcome
     from services.mailer.mails import Mail
 
-app = noun("sitecrew letter list", "sitecrew letter resend 1042")
+app = noun("sitecrew letter list", "sitecrew letter show 1042", "sitecrew letter resend 1042")
 
-_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Order = Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")]
+_Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="Those to this address.")]
+
+
+def _causes(incomplete: str) -> list[str]:
+    from services.mailer.causes import CAUSES
+
+    return [code for code in sorted(CAUSES) if code.startswith(incomplete)]
+
+
+_Cause = Annotated[
+    str | None, typer.Option(metavar="CODE,...", help="With one of these causes.", autocompletion=_causes)
+]
 
 
 class Form(StrEnum):
@@ -32,108 +40,150 @@ class Form(StrEnum):
 
 @app.command(
     "list",
-    epilog=examples("sitecrew letter list", "sitecrew letter list --state sent --json"),
+    epilog=examples(
+        "sitecrew letter list",
+        "sitecrew letter list --state failed --cause smtp_auth --since 2h",
+        "sitecrew letter list --order 1042 --json",
+    ),
 )
 def list_letters(
     ctx: typer.Context,
     state: Annotated[
-        str, typer.Option(metavar="STATE,...", help=f"Of {', '.join(State)}.", show_default=True)
-    ] = "waiting,sending,failed",
-    limit: Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)] = 100,
-    json: _Json = False,
+        str,
+        typer.Option(
+            metavar="STATE,...",
+            help=f"Of {', '.join(State)}.  [default: waiting,sending,failed]",
+            autocompletion=filters.states(State),
+        ),
+    ] = "",
+    order: _Order = None,
+    recipient: _Address = None,
+    cause: _Cause = None,
+    since: Since = "",
+    limit: Limit = 100,
+    json: Json = False,
 ) -> None:
     """Show letters that wait or have failed, with causes and remedies."""
     from services.mailer import mails
-    from sitecrew.cli import screen, session
-    from sitecrew.cli.tables import Table
+    from sitecrew.cli import letter_rows, screen, session
 
-    names = known(ctx, [name.strip() for name in state.split(",")], list(State), "--state")
+    default = ",".join(State) if order or recipient else "waiting,sending,failed"
+    names = known(ctx, [name.strip() for name in (state or default).split(",")], list(State), "--state")
+    narrowed = filters.filters(cause, None, None, None, None, since)
     with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = mails.listing(connection, [State(name) for name in names], limit)
+        found = mails.listing(
+            connection,
+            [State(name) for name in names],
+            limit,
+            order_id=order,
+            recipient=recipient,
+            since=narrowed.since,
+            causes=narrowed.causes,
+        )
     if json:
-        screen.document([_record(mail) for mail in found])
+        screen.document([letter_rows.record(mail) for mail in found])
     elif found:
-        headers = ("INSTALL", "TO", "STATE", "TRY", "SENT AGAIN")
-        Table(headers, [_row(mail) for mail in found], beneath=("CAUSE", "REMEDY")).show()
+        letter_rows.table(found, session.now()).show()
     else:
-        screen.note(f"no letter is {' or '.join(names)}")
+        screen.note("no such letter" if order or recipient else f"no letter is {' or '.join(names)}")
+    if len(found) == limit:
+        screen.note(f"these are the newest {limit}; more: --limit")
+
+
+@app.command(epilog=examples("sitecrew letter show 1042", "sitecrew letter show 1042-g2 --json"))
+def show(
+    ctx: typer.Context,
+    letter: Annotated[str, typer.Argument(metavar="INSTALL|ORDER", help="An order's id: its latest install.")],
+    json: Json = False,
+) -> None:
+    """Show all that is known of one letter. What stands in it: `letter preview --install`."""
+    from sitecrew.cli import letter_rows, screen, session
+    from sitecrew.cli.tables import pairs
+
+    with session.reading_letters(session.settings_of(ctx)) as connection:
+        found = letter_rows.the_one(connection, letter)
+    if json:
+        screen.document(letter_rows.record(found))
+    else:
+        pairs(letter_rows.page(found, session.now()))
 
 
 @app.command(
     epilog=examples(
         "sitecrew letter resend 1042",
-        "sitecrew letter resend 1042-g2 --to new@example.org",
-        "sitecrew letter resend --all-failed",
+        "sitecrew letter resend 1042-g2 --to new@example.org --keep",
+        "sitecrew letter resend --all-failed --dry-run",
+        "sitecrew letter resend --cause smtp_auth --since 2h",
     )
 )
 def resend(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="INSTALL_ID|ORDER_ID", help="An order's id: its latest install.")
+        list[str] | None, typer.Argument(metavar="INSTALL|ORDER...", help="An order's id: its latest install.")
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to, if not to the customer.")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --to: that is the customer's address from now on.")
+    ] = False,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="Every letter that has failed.")] = False,
+    cause: _Cause = None,
+    since: Since = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the outcome.", min=0)] = 60,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Send welcome letters again, those that failed or got lost."""
     from schemas.mails import MailResend
-    from services.mailer import mails
-    from sitecrew.cli import commands, screen, session
+    from sitecrew.cli import commands, letter_rows, screen, session
     from sitecrew.cli.order_files import validated
 
-    if bool(ids) == all_failed:
-        raise typer.BadParameter("name the installs, or give --all-failed", ctx=ctx)
-    if to and len(ids or ()) != 1:
-        raise typer.BadParameter("--to goes with one install", ctx=ctx)
+    narrowed = filters.filters(cause, None, None, None, None, since)
+    if bool(ids) == (all_failed or narrowed.given):
+        raise typer.BadParameter("name the installs, or give --all-failed, --cause or --since", ctx=ctx)
+    if (to and len(ids or ()) != 1) or (keep and not to):
+        raise typer.BadParameter("--to goes with one install, and --keep with --to", ctx=ctx)
     settings = session.settings_of(ctx)
     with session.reading_letters(settings) as connection:
-        found = [_found(connection, name) for name in ids or ()]
-        found += mails.listing(connection, [State.FAILED], 100_000) if all_failed else ()
+        found = letter_rows.chosen(connection, ids or (), narrowed)
     if not found:
-        screen.note("no letter has failed")
-    fields = [{"install_id": mail.install_id, "recipient": to} for mail in found]
-    wanted = [validated(MailResend, named, {"recipient": "--to"}) for named in fields]
+        screen.note("no letter has failed" if all_failed else "no such letter has failed")
+    wanted = [
+        validated(MailResend, {"install_id": mail.install_id, "recipient": to}, {"recipient": "--to"}) for mail in found
+    ]
+    if dry_run:
+        letter_rows.show_choice(found, to, json=json)
+        return
+    if to:
+        _require_consent(ctx, found[0], to, yes=yes)
+    if to and keep:
+        _amend(ctx, found[0], to, timeout)
     commands.carry_out(settings, wanted, timeout, by="mailer", json=json)
 
 
-def _found(connection: "Connection", name: str) -> "Mail":
-    from foundation.errors import NotFound
-    from services.mailer import mails
+def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) -> None:
+    """There are passwords in a letter: whoever is there is asked before it goes to somebody else."""
+    from sitecrew.cli import everywhere
 
-    mail = mails.latest(connection, name)
-    if mail is None:
-        raise NotFound(f"there is no letter for {name}: see `sitecrew installs show {name}` for what it waits for")
-    return mail
-
-
-def _row(mail: "Mail") -> tuple[str, ...]:
-    cause = mail.cause
-    told = (f"{cause.code}: {cause.detail}", cause.remedy) if cause else ("", "")
-    recipient = mail.completed.customer.email
-    return (mail.install_id, recipient, mail.state, str(mail.attempts_now), str(mail.resends or "-"), *told)
+    completed = mail.completed
+    if to.lower() != completed.customer.email.lower() and not yes and everywhere.may_ask(ctx):
+        whose = f"{completed.customer.name} <{completed.customer.email}> for {completed.account.domain}"
+        typer.confirm(f"Send the passwords of {whose} to {to}?", abort=True, err=True)
 
 
-def _record(mail: "Mail") -> dict[str, Any]:
-    """As JSON shows it; what is sealed is left out."""
-    completed, cause = mail.completed, mail.cause
-    return {
-        "install_id": mail.install_id,
-        "order_id": completed.order_id,
-        "recipient": completed.customer.email,
-        "state": mail.state,
-        "attempt": mail.attempts_now,
-        "resends": mail.resends,
-        "created_at": mail.created_at,
-        "sent_at": mail.sent_at,
-        "message_id": mail.message_id,
-        "cause": cause.model_dump(mode="json") if cause else None,
-    }
+def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float) -> None:
+    """Have order intake keep the address."""
+    from schemas.orders import OrderAmend
+    from sitecrew.cli import commands, session
+
+    amended = OrderAmend(order_id=mail.completed.order_id, email=to)
+    commands.carry_out(session.settings_of(ctx), [amended], timeout, by="order-intake", json=False)
 
 
 @app.command(
     epilog=examples(
-        "sitecrew letter preview",
+        "sitecrew letter preview --locale de",
+        "sitecrew letter preview --install 1042",
         "sitecrew letter preview --html > letter.html",
         "sitecrew letter preview --eml --site-type static > letter.eml",
     )
@@ -143,20 +193,27 @@ def preview(
     text: Annotated[bool, typer.Option("--text", help="Subject and plain text (as without an option).")] = False,
     html: Annotated[bool, typer.Option("--html", help="The HTML part.")] = False,
     eml: Annotated[bool, typer.Option("--eml", help="The whole message, as it is sent.")] = False,
-    site_type: Annotated[str, typer.Option(metavar="TYPE", help="As for this type of site.")] = "wordpress",
-    json: _Json = False,
+    install: Annotated[
+        str | None, typer.Option(metavar="INSTALL|ORDER", help="The letter of this one, its passwords masked.")
+    ] = None,
+    site_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="As for this type of site.", autocompletion=filters.SITE_TYPES)
+    ] = None,
+    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="In this language: de, de_AT.")] = None,
+    json: Json = False,
 ) -> None:
-    """Show the letter to an invented customer, from your templates."""
+    """Show a letter from your templates: to an invented customer, or a real one."""
     from services.mailer.letters import letters_of
-    from sitecrew.cli import screen, session
+    from sitecrew.cli import letter_preview, screen, session
 
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
     if len(forms) + json > 1:
         raise typer.BadParameter("choose one of --text, --html, --eml and --json", ctx=ctx)
+    if install and site_type:
+        raise typer.BadParameter("--install has a type of its own", ctx=ctx)
     settings = session.settings_of(ctx)
-    own = settings.mailer
-    letters = letters_of(own)
-    message = letters.render(_sample(settings, site_type), datetime.now(UTC))
+    welcome = letter_preview.of(settings, install, site_type or "wordpress", locale)
+    message = letters_of(settings.mailer).render(welcome, session.now())
     parts = {form: message.get_body((kind,)) for form, kind in ((Form.TEXT, "plain"), (Form.HTML, "html"))}
     contents = {form: str(part.get_content()) if part else "" for form, part in parts.items()}
     if json:
@@ -168,23 +225,3 @@ def preview(
         screen.raw(contents[Form.HTML])
     else:
         screen.raw(f"Subject: {message['subject']}\n\n{contents[Form.TEXT]}")
-
-
-def _sample(settings: "Settings", site_type: str) -> "Welcome":
-    """The sample, with what the settings say of this type of site."""
-    from foundation.errors import NotFound
-    from services.mailer.letters import sample
-
-    site = settings.sites.get(site_type)
-    if site is None:
-        raise NotFound(f"there is no site type {site_type}; the settings have {', '.join(settings.sites)}")
-    invented = replace(sample(), site_type=site_type)
-    if not site.display_control_panel_login:
-        invented = replace(invented, control_panel=None)
-    if site_type != "wordpress":  # what it is called, and whether it has a login, only its installer knows
-        invented = replace(invented, application=site_type, login_url=None, username=None, password=None)
-    if site.address == "domain":
-        home = f"http://{invented.domain}/"
-        login = home + "wp-login.php" if invented.login_url else None
-        invented = replace(invented, temporary=False, site_url=home, login_url=login)
-    return invented

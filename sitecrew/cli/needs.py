@@ -59,7 +59,7 @@ def _installs(installs: Sequence[Install]) -> Iterator[Need]:
 def _letters(letters: Sequence[Mail]) -> Iterator[Need]:
     for (code, _), remedy, number in _alike((letter.cause, "") for letter in letters):
         ids = [letter.install_id for letter in letters if letter.cause and letter.cause.code == code]
-        which = ids[0] if len(ids) == 1 else "--all-failed"
+        which = ids[0] if len(ids) == 1 else f"--cause {code}"
         yield Need("letter", code, "", number, remedy, f"sitecrew letter resend {which}")
 
 

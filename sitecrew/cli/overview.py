@@ -71,7 +71,8 @@ def _installs(connection: Connection) -> tuple[Sequence[installs.Install], Mappi
 
 
 def _letters(connection: Connection) -> tuple[Sequence[mails.Mail], Mapping[Any, int]]:
-    return mails.listing(connection, [MailState.FAILED], _MANY), mails.counts(connection)
+    failed = mails.listing(connection, [MailState.FAILED], _MANY)
+    return mails.newest(connection, failed), mails.counts(connection)
 
 
 def _on_broker(settings: Settings, timeout: float) -> OnBroker:
