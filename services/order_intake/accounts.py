@@ -71,6 +71,7 @@ orders = Table(
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("install_state", String(16), nullable=False),
+    Column("cancelled_installs", Integer, nullable=False),
     Column("has_site", Boolean, nullable=False),
     Column("cancel_reason", String(200)),
     Column("announcements", Integer, nullable=False),
@@ -128,6 +129,8 @@ class Order:
     generation: int
     install_state: str
     """What was last heard of the newest install."""
+    cancelled_installs: int
+    """Of how many the installer has said that they will not run. It says so once of each."""
     has_site: bool
     """Whether an install of the order was completed."""
     cancel_reason: str | None
@@ -143,7 +146,7 @@ class Order:
     @property
     def gives_domain_back(self) -> bool:
         """Whether the order will certainly have no site, and its account still holds the domain."""
-        over = self.generation == 0 or self.install_state == "cancelled"
+        over = self.cancelled_installs >= self.generation
         ended = self.state == OrderState.FAILED or (self.state == OrderState.CANCELLED and over)
         return ended and self.holds_domain and not self.has_site
 
@@ -221,7 +224,7 @@ def gave_domain_back(tx: Tx, order: Order) -> Order | None:
 
 
 def kept_domain(tx: Tx, order: Order) -> Order | None:
-    """The server did not take the domain back: another look in a while."""
+    """The domain is still to be given back: another look in a while."""
     return _move(tx, order, order.state, **_leased_until(tx.now))
 
 
@@ -334,13 +337,16 @@ def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
 
 
 def heard_cancelled(tx: Tx, order_id: str, generation: int, reason: str) -> Order | None:
-    """As `heard`, of an install that was cancelled, by whomever; the order, if that was its newest."""
+    """As `heard`, of an install that was cancelled, by whomever. The order as it is then."""
     heard(tx, order_id, generation, "cancelled")
     order = find(tx, order_id)
-    if order is None or order.generation != generation:
+    if order is None:
         return None
-    again_at = tx.now + _PATIENCE if order.gives_domain_back else None
-    return _move(tx, order, order.state, cancel_reason=order.cancel_reason or reason, announce_at=again_at)
+    changes: dict[str, Any] = {"cancelled_installs": order.cancelled_installs + 1}
+    if order.generation == generation:
+        changes["cancel_reason"] = order.cancel_reason or reason
+    known = _move(tx, order, order.state, **changes)
+    return kept_domain(tx, known) if known and known.gives_domain_back else known
 
 
 def woken(tx: Tx, order: Order) -> OrderPlaced:
@@ -431,6 +437,7 @@ def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) ->
         "waits": 0,
         "generation": 0,
         "install_state": "",
+        "cancelled_installs": 0,
         "has_site": False,
         "cancel_reason": None,
         "announcements": 0,

@@ -7,7 +7,7 @@ import structlog
 
 from foundation.runtime.refusal import refuse
 from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Handlers, Park, Retry, Settled
+from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
 from schemas.envelope import Event
 from schemas.orders import (
     OrderAmend,
@@ -23,6 +23,7 @@ from services.order_intake import accounts, limits
 from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 from services.order_intake.rejections import reject_order_id
+from services.order_intake.releasing import Releasing
 from services.order_intake.staging import Staging
 
 _PAUSE = timedelta(seconds=10)
@@ -35,8 +36,9 @@ _log = structlog.get_logger(__name__)
 class Changes:
     """Re-installs, cancels and corrections. A producer's are only for orders of its own, and not without limit."""
 
-    def __init__(self, staging: Staging, reinstalls_per_hour: int) -> None:
+    def __init__(self, staging: Staging, releasing: Releasing, reinstalls_per_hour: int) -> None:
         self._staging = staging
+        self._releasing = releasing
         self._per_hour = reinstalls_per_hour
 
     def by_staff(self) -> Handlers:
@@ -62,11 +64,13 @@ class Changes:
             limits.note_reinstall(tx, renewed)
         return Done()
 
-    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled:
-        """Take back what is not yet installed."""
+    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
+        """Take back what is not yet installed. What we say ourselves means: the domain, too."""
         order = accounts.find(tx, event.data.order_id)
         if order is None:
             return _wait_for_order(tx, event)
+        if tx.sender.is_ourselves and event.source == tx.source:
+            return self._releasing.give_back(tx, order)
         if not order.is_of(event.source, tx.sender):
             return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
         if _is_installed(order):
@@ -128,7 +132,7 @@ class Changes:
         if cancelled is None:
             return
         if cancelled.gives_domain_back:
-            self._staging.wake(tx, cancelled)
+            self._staging.take_back(tx, cancelled)
         elif order.state == OrderState.CREATED:
             self._staging.cancel(tx, cancelled, event)
         _tell_withdrawn(tx, cancelled, event)

@@ -30,6 +30,7 @@ from services.order_intake.causes import INTAKE
 from services.order_intake.changes import Changes
 from services.order_intake.names import Names
 from services.order_intake.rejections import reject, reject_order_id
+from services.order_intake.releasing import Releasing, release_claim
 from services.order_intake.staging import Staging
 from services.order_intake.upcoming import after_failure
 
@@ -60,7 +61,7 @@ class Intake:
         self._description = Description(
             "order-intake", lambda: {"max_attempts": MAX_TRIES, "site_types": tuple(settings.sites)}
         )
-        self._changes = Changes(self._staging, settings.limits.reinstalls_per_hour)
+        self._changes = Changes(self._staging, Releasing(servers, self._claims), settings.limits.reinstalls_per_hour)
         self.reinstall, self.cancel = self._changes.reinstall, self._changes.cancel
         self.announce_again = self._staging.announce_again
 
@@ -109,9 +110,9 @@ class Intake:
             source=event.source,
             user_id=tx.sender.user_id,
             title=placed.blog_name or site.blog_name,
-            locale=placed.locale or getattr(site, "locale", None),
-            timezone=placed.timezone or getattr(site, "timezone", None),
-            permalinks=placed.permalinks or getattr(site, "permalinks", None),
+            locale=placed.locale,
+            timezone=placed.timezone,
+            permalinks=placed.permalinks,
             server=placed.server or self._settings.default_server,
             turn_at=limits.turn(tx, producer, self._settings.limits.orders_per_minute),
             trace=trace_of(event),
@@ -122,9 +123,7 @@ class Intake:
         woken = tx.sender.is_ourselves and event.source == tx.source
         if not order.is_of(event.source, tx.sender) or not (woken or order.digest == accounts.digest(event.data)):
             return reject_order_id(tx, event, "order_conflict", "is taken by an order with other content, or another's")
-        if woken and order.gives_domain_back:
-            return self._give_domain_back(tx, order)
-        if order.state in (OrderState.CREATED, OrderState.CANCELLED) or (woken and order.state == OrderState.FAILED):
+        if order.state in (OrderState.CREATED, OrderState.CANCELLED):
             return Done() if woken else _known(tx, order, event)
         if order.lease_until > tx.now:
             return Retry(order.lease_until, INTAKE.cause("in_progress", "another worker has it, or it waits its turn"))
@@ -158,7 +157,7 @@ class Intake:
             record=partial(self._record_account, order, event),
             fail=partial(self._record_failure, order, event),
             claimed=partial(self._claims.hold, order.order_id, order.tries, waiting=True),
-            release=partial(self._release, order),
+            release=partial(release_claim, self._claims, order),
         )
 
     def renew_leases(self, ledger: Ledger) -> None:
@@ -190,17 +189,12 @@ class Intake:
         bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
         return bare and self._settings.sites[order.site_type].www
 
-    def _release(self, order: Order, tx: Tx) -> Settled:
-        self._claims.let_go(order.order_id, order.tries)
-        accounts.given_back(tx, order)
-        return Retry(tx.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))
-
     def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
         if self._staging.created(tx, order, account, event):
             _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
         elif late := accounts.made_too_late(tx, order):
-            self._staging.wake(tx, late)
+            self._staging.take_back(tx, late)
         return Done()
 
     def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
@@ -222,45 +216,11 @@ class Intake:
         failed = accounts.failed(tx, order, cause)
         if failed is None:
             return Done()
-        self._staging.wake(tx, failed)  # to give its domain back
+        self._staging.take_back(tx, failed)
         news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
         tx.emit(news, order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
-
-    def _give_domain_back(self, tx: Tx, order: Order) -> Settled | Act:
-        """The order has come to nothing: another may have its domain."""
-        if order.lease_until > tx.now:
-            return Retry(order.lease_until, INTAKE.cause("in_progress", "its account is just being created"))
-        claimed = accounts.claimed_for_release(tx, order)
-        if claimed is None:
-            return Done()
-        return Act(
-            run=partial(self._release_domain, claimed),
-            record=partial(self._record_release, claimed),
-            fail=partial(self._record_kept, claimed),
-            claimed=partial(self._claims.hold, claimed.order_id, claimed.tries, waiting=True),
-            release=partial(self._release, claimed),
-        )
-
-    def _release_domain(self, order: Order) -> bool:
-        self._claims.hold(order.order_id, order.tries)
-        release = getattr(self._servers.get(order.server), "release_domain", None)
-        if release:
-            release(order.username, order.domain)
-        return release is not None
-
-    def _record_release(self, order: Order, tx: Tx, done: bool) -> Settled:  # what the act returned
-        self._claims.let_go(order.order_id, order.tries)
-        if accounts.gave_domain_back(tx, order) and done:
-            _log.info("domain.given_back", order_id=order.order_id, server=order.server)
-        return Done()
-
-    def _record_kept(self, order: Order, tx: Tx, cause: Cause) -> Settled:
-        self._claims.let_go(order.order_id, order.tries)
-        accounts.kept_domain(tx, order)
-        _log.warning("domain.kept", order_id=order.order_id, server=order.server, cause=cause.code, reason=cause.detail)
-        return Done()
 
     def hear(
         self, state: str, tx: Tx, event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed]
@@ -274,7 +234,7 @@ class Intake:
         about = event.data
         order = accounts.heard_cancelled(tx, about.order_id, about.generation, about.reason)
         if order and order.gives_domain_back:
-            self._staging.wake(tx, order)
+            self._staging.take_back(tx, order)
         return Done()
 
     def _errors(self, placed: OrderPlaced) -> list[FieldError]:

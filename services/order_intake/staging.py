@@ -15,6 +15,7 @@ from foundation.runtime.tx import Ledger, Tx
 from schemas.accounts import AccountCreated
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
+from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
 from services.order_intake import accounts
 from services.order_intake.accounts import Order, OrderState
@@ -50,13 +51,14 @@ class Staging:
         return renewed
 
     def cancel(self, tx: Tx, order: Order, cause: Origin) -> None:
-        """Tell the installer that the order's newest install is not wanted."""
-        install = install_id(order.order_id, order.generation)
-        tx.emit(InstallCancel(install_id=install, reason=str(order.cancel_reason)), order.order_id, cause)
+        """Tell the installer that the order's newest install is not wanted; none of them, if there is no site yet."""
+        for generation in range(order.generation if order.has_site else 1, order.generation + 1):
+            unwanted = InstallCancel(install_id=install_id(order.order_id, generation), reason=str(order.cancel_reason))
+            tx.emit(unwanted, order.order_id, cause)
 
-    def wake(self, tx: Tx, order: Order, *, suspect: bool = False) -> None:
-        """Look at the order once more, now or as soon as nobody is at work on it."""
-        tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=suspect)
+    def take_back(self, tx: Tx, order: Order) -> None:
+        """Have the order give its domain back, now or as soon as nobody is at work on it."""
+        tx.wake(OrderCancelled(order_id=order.order_id), INTAKE_ORDERS, order.order_id, order.trace)
 
     def announce_again(self, ledger: Ledger) -> None:
         """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
@@ -64,9 +66,13 @@ class Staging:
         orders whose messages were lost."""
         with ledger.transaction() as tx:
             for order, number in accounts.silent(tx):
-                if order.state == OrderState.ACCEPTED or order.gives_domain_back:
-                    self.wake(tx, order, suspect=True)
+                if order.state == OrderState.ACCEPTED:
+                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
                     _log.warning("order.woken", order_id=order.order_id)
+                    continue
+                if order.gives_domain_back:
+                    accounts.kept_domain(tx, order)
+                    self.take_back(tx, order)
                     continue
                 accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
                 if order.account and self.unknown(order) is None:

@@ -307,7 +307,7 @@ def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(
     races(60, record, cancel)
     waiting = [order for order in found_by(replicas, range(60)) if order.generation == 0]
     assert all(order.gives_domain_back for order in waiting)
-    woken = Counter(str(said.correlation_id) for said in replicas.said if kind(said.type) == "order.placed")
+    woken = Counter(str(said.correlation_id) for said in replicas.said if kind(said.type) == "order.cancelled")
     assert all(woken[order.order_id] for order in waiting), "each is looked at once more"
 
 
@@ -320,9 +320,10 @@ def test_of_those_who_give_a_domain_back_and_try_its_order_again_one_has_the_cla
             act.fail(tx, gone)
 
     def give_back(number: int) -> Any:
-        event = codec.envelope(placed(number), id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
+        back = OrderCancelled(order_id=f"order-{number}")
+        event = codec.envelope(back, id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
         with theirs.transaction() as tx:
-            return intake.place(tx, event)
+            return intake.cancel(tx, event)
 
     again = placing(replicas)
     for results in races(40, again, give_back):

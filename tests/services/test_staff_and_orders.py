@@ -26,6 +26,7 @@ from schemas.values import CauseKind, Model
 from services.installer.installs import State
 from services.order_intake.__main__ import loops
 from services.order_intake.intake import MAX_TRIES
+from sitecrew.cli import parking, requeueing
 from tests.house import PATIENCE, Gate, House, failure, kind
 from tests.services.test_what_a_producer_may_do import made, order_of
 
@@ -260,6 +261,47 @@ def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_s
     house.settle()
     assert (order_of(house).state, house.is_in(State.INSTALLED)) == ("created", True)
     assert not second_order(house)
+
+
+def test_no_domain_is_given_back_while_an_older_install_of_the_order_is_at_work(house: House) -> None:
+    """The newest was cancelled, but an older one may yet put its site in place."""
+    gate = Gate()
+    house.installer.meanwhile = gate
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).generation == 2)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).install_state == "cancelled")
+    for _ in range(20):
+        house.intake.turn()
+    assert "shop1.example" in house.server.domains
+    gate.opened.set()
+    house.settle()
+    assert (order_of(house).state, order_of(house).has_site) == ("created", True)
+    assert not second_order(house)
+
+
+def test_the_domain_of_an_order_that_was_installed_anew_before_its_first_install_is_free_too(house: House) -> None:
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    assert second_order(house)
+
+
+def test_an_order_that_was_woken_and_failed_is_tried_again_when_staff_requeue_it(house: House) -> None:
+    house.order()
+    house.turn_until(lambda: house.server.calls == 0 and house.intake.turn())
+    house.restart(house.intake)
+    house.wipe()
+    house.server.failures = [failed("server_denied", "on purpose")]
+    house.lie_still(steps=13, seconds=60)
+    (parked,) = [parking.read(delivery) for delivery in house.parked()]
+    assert [outcome for _, outcome in requeueing.requeue(house.broker, "parking", [parked])] == ["confirmed"]
+    house.until(house.mailed)
 
 
 def test_an_account_that_is_made_while_its_order_is_cancelled_gives_its_domain_back(house: House) -> None:

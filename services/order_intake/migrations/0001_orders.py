@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("lease_until", Utc, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("install_state", sa.String(16), nullable=False),
+        sa.Column("cancelled_installs", sa.Integer, nullable=False),
         sa.Column("has_site", sa.Boolean, nullable=False),
         sa.Column("cancel_reason", sa.String(200)),
         sa.Column("announcements", sa.Integer, nullable=False),
