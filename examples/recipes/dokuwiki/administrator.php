@@ -1,7 +1,7 @@
 <?php
 /*
  * Gives a staged DokuWiki, whose folder this runs in, its administrator. On stdin, JSON: username, password, email.
- * The last line on stdout is JSON; `ok: true` only if the password opens.
+ * The answer on stdout is JSON: `ok: true` only if the password opens, and what DokuWiki has stored of the order.
  */
 
 $order = json_decode(stream_get_contents(STDIN), true, 4, JSON_THROW_ON_ERROR);
@@ -14,5 +14,6 @@ auth_setup();
 $made = [$order['username'], $order['password'], $order['username'], $order['email'], ['admin', 'user']];
 $ok = $auth->triggerUserMod('create', $made) && $auth->checkPass($order['username'], $order['password']);
 
-echo "\n", json_encode(['ok' => $ok]), "\n";
+$stored = $auth->getUserData($order['username']);
+echo "\n", json_encode(['ok' => $ok, 'stored' => ['email' => $stored['mail'] ?? null]]), "\n";
 exit($ok ? 0 : 1);

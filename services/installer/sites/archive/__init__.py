@@ -42,7 +42,7 @@ class Archive:
         """See `SiteInstaller`. Raises `Failed`: recipe_wrong, archive_*, php_missing, php_ext, program_missing,
         db_unset, db_*."""
         recipe = read_recipe(self.recipe)
-        self._require(recipe, server)
+        self._require(recipe, server, thoroughly=True)
         archive = self._place(recipe)
         require_unchanged(archive, recipe.archive)
         survey(archive, recipe.archive)
@@ -92,14 +92,15 @@ class Archive:
     def _interpreter(self) -> Php:
         return Php(self.php, self.limits)
 
-    def _require(self, recipe: Recipe, server: Server) -> None:
+    def _require(self, recipe: Recipe, server: Server, *, thoroughly: bool = False) -> None:
         """Raise `Failed` unless all is there that the recipe needs, and its templates can be rendered."""
         if recipe.php is not None:
             self._interpreter.require(recipe.php.extensions)
         if recipe.database:
             databases_of(server).names(database_prefix("check"))
         database = INVENTED_DATABASE if recipe.database else None
-        rehearse(recipe, words_of(self.recipe, recipe, INVENTED, database), self._interpreter)
+        words = words_of(self.recipe, recipe, INVENTED, database)
+        rehearse(recipe, words, self._interpreter, thoroughly=thoroughly)
 
     def _place(self, recipe: Recipe) -> Path:
         return self.recipe.parent / recipe.archive.path

@@ -1,19 +1,23 @@
 """The steps of a recipe, carried out in the staged tree, and rehearsed without touching anything."""
 
+import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from foundation.hosting.disk import disk_errors
 from services.installer.sites import beneath
+from services.installer.sites.archive.judging import judge_command, judge_file
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Remove, Run, RunPhp, Step, Write
 from services.installer.sites.archive.words import Words
 from services.installer.sites.causes import failed
 from services.installer.sites.life import Site
 from services.installer.sites.php import Php
-from services.installer.sites.programs import PATH, run
+from services.installer.sites.programs import PATH, Owner, run, unsupported
 from services.installer.sites.verify import Page
 
 
@@ -36,12 +40,15 @@ def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
                     _run(step, where, words, site, php)
 
 
-def rehearse(recipe: Recipe, words: Words, php: Php) -> None:
-    """Render every template, look for every program. Raises `Failed`: recipe_wrong, program_missing."""
+def rehearse(recipe: Recipe, words: Words, php: Php, *, thoroughly: bool = False) -> None:
+    """Render every template, look for every program; thoroughly: see that what is written is not broken by what a
+    customer chose. Raises `Failed`: recipe_wrong, program_missing."""
     for where, step in _steps(recipe):
         match step:
             case Write():
-                _text(step, where, words)
+                text = _text(step, where, words)
+                if thoroughly:
+                    judge_file(step.write, where, words, text, php)
             case Run() | RunPhp():
                 words.render(f"{where}.stdin", step.stdin, confidential=True)
                 program = _command(step, where, words, php)[0]
@@ -105,24 +112,67 @@ def _text(step: Write, where: str, words: Words) -> str:
 
 
 def _command(step: Run | RunPhp, where: str, words: Words, php: Php) -> list[str]:
-    if isinstance(step, Run):
-        return [words.render(f"{where}.run", part) for part in step.run]
-    return php.command(*(words.render(f"{where}.php", part) for part in step.php))
+    verb, parts = ("run", step.run) if isinstance(step, Run) else ("php", step.php)
+    rendered = [words.render(f"{where}.{verb}", part) for part in parts]
+    judge_command(step, f"{where}.{verb}", words, rendered)
+    return rendered if isinstance(step, Run) else php.command(*rendered)
 
 
 def _run(step: Run | RunPhp, where: str, words: Words, site: Site, php: Php) -> None:
     left = (site.job.deadline - datetime.now(UTC)).total_seconds()
     what = f"step {step.name!r}"
-    ran = run(
-        _command(step, where, words, php),
-        words.render(f"{where}.stdin", step.stdin, confidential=True),
-        seconds=left if step.seconds is None else min(step.seconds, left),
-        owner=site.docroot.owner(),
-        directory=site.stage,
-        limits=php.limits,
-        missing="program_missing" if isinstance(step, Run) else "php_missing",
-        what=what,
-    )
-    answered = not step.answers or (ran.answer() or {}).get("ok") is True
-    if ran.exit_code != step.exit_code or not answered:
+    owner = site.docroot.owner()
+    command = _command(step, where, words, php)
+    script = command[-len(step.php)] if isinstance(step, RunPhp) else command[0]
+    with _within_reach(Path(script), words.recipe.parent, site.stage, owner) as reachable:
+        ran = run(
+            [str(reachable) if part == script else part for part in command],
+            words.render(f"{where}.stdin", step.stdin, confidential=True),
+            seconds=left if step.seconds is None else min(step.seconds, left),
+            owner=owner,
+            directory=site.stage,
+            limits=php.limits,
+            missing="program_missing" if isinstance(step, Run) else "php_missing",
+            what=what,
+        )
+    answer = ran.answer() or {}
+    if ran.exit_code != step.exit_code or (step.answers and answer.get("ok") is not True):
         raise ran.why("step_failed", what, words.secrets())
+    if step.answers:
+        _compare(answer.get("stored"), words, what)
+
+
+def _compare(stored: object, words: Words, what: str) -> None:
+    """What an application says that it has stored of the order must be what was ordered, letter by letter."""
+    for field, value in stored.items() if isinstance(stored, dict) else ():
+        ordered = words.plain["login"]["username"] if field == "username" else words.plain.get(field)
+        if value != ordered:
+            raise unsupported(field, what)
+
+
+@contextmanager
+def _within_reach(script: Path, recipe: Path, stage: Path, owner: Owner | None) -> Iterator[Path]:
+    """A script of the recipe's that the customer's user can open: itself, or a copy in the tree for as long as it runs.
+
+    The recipe may lie in a folder that is nobody's but ours to walk.
+    """
+    if owner is None or not script.is_relative_to(recipe) or not script.is_file() or _may_open(script, owner):
+        yield script
+        return
+    name = f".sitecrew-{secrets.token_hex(16)}{script.suffix}"
+    mode = 0o750 if os.access(script, os.X_OK) else 0o640
+    beneath.write(stage, name, script.read_text("utf-8", "surrogateescape"), mode, owner)
+    try:
+        yield stage / name
+    finally:
+        beneath.remove(stage, name)
+
+
+def _may_open(path: Path, owner: Owner) -> bool:
+    """Whether the permissions of a file and of all folders above it let somebody open it."""
+    return all(_allowed(folder.stat(), owner, 0o1) for folder in path.parents) and _allowed(path.stat(), owner, 0o4)
+
+
+def _allowed(found: os.stat_result, owner: Owner, wanted: int) -> bool:
+    shift = 6 if found.st_uid == owner[0] else 3 if found.st_gid == owner[1] else 0
+    return bool(found.st_mode >> shift & wanted)

@@ -5,8 +5,10 @@ an error, which `sitecrew doctor` finds before any customer does.
 """
 
 import difflib
+import shlex
 import string
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +31,9 @@ INVENTED: Mapping[str, str] = MappingProxyType(
     {
         "url": "http://shop.example/",
         "domain": "shop.example",
-        "title": "A site",
-        "email": "customer@shop.example",
+        # As a customer may choose them: what can't be written down with these is not quoted well.
+        "title": """-It's a "site" = $x {y} <b> & \\ % # ; | 'z""",
+        "email": "-o'neil+shop@shop.example",
         "locale": "",
         "timezone": "",
         "account": "shop",
@@ -42,6 +45,7 @@ INVENTED: Mapping[str, str] = MappingProxyType(
 
 INVENTED_DATABASE = Database(host="localhost", name="shop_g1f1", username="shop_g1f1", password="none")  # noqa: S106
 
+_CHOSEN = {"title", "email", "login"}
 _WITHHELD = "a secret may stand in a file or on stdin, and nowhere else"
 _LETTERS = string.ascii_letters + string.digits
 
@@ -78,8 +82,7 @@ class Words:
 
         Raises `Failed` (recipe_wrong), which says where.
         """
-        environment = ImmutableSandboxedEnvironment(undefined=_Unknown, keep_trailing_newline=True)
-        environment.filters["php"] = lambda value: quoted(str(value))
+        environment = _environment()
         names = self._names(None if confidential else environment.undefined(hint=_WITHHELD))
         try:
             named = meta.find_undeclared_variables(environment.parse(text))
@@ -94,6 +97,12 @@ class Words:
             # Its words could repeat a secret.
             raise wrong(self.recipe, f"{where}: the template can't be rendered ({type(error).__name__})") from None
 
+    def chosen(self, text: str) -> set[str]:
+        """Which names of a template stand for words that a customer chose."""
+        with suppress(jinja2.TemplateSyntaxError):  # is told where it is rendered
+            return meta.find_undeclared_variables(_environment().parse(text)) & _CHOSEN
+        return set()
+
     def secrets(self) -> Iterator[str]:
         """Each secret, for striking it out."""
         return (value for keys in self.secret.values() for value in keys.values())
@@ -103,6 +112,13 @@ class Words:
         for name, keys in self.secret.items():
             names[name] = {**names.get(name, {}), **(keys if veil is None else dict.fromkeys(keys, veil))}
         return names
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(undefined=_Unknown, keep_trailing_newline=True)
+    environment.filters["php"] = lambda value: quoted(str(value))
+    environment.filters["sh"] = lambda value: shlex.quote(str(value))
+    return environment
 
 
 def names_of(job: Job, path: Path, stage: Path) -> dict[str, str]:

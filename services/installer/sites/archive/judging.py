@@ -1,0 +1,60 @@
+"""What a recipe must not do with values that customers choose: run them, or let them be taken for something else."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from services.installer.sites.archive.reading import wrong
+from services.installer.sites.archive.recipe import Run, RunPhp
+from services.installer.sites.archive.words import Words
+from services.installer.sites.php import Php
+from services.installer.sites.programs import run
+
+_INTERPRETER = re.compile(r"(ba|da|a|k|z|fi)?sh|python[0-9.]*|perl|ruby|node|php[0-9.]*")
+_CODE = re.compile(r"-[A-Za-z]*[ceEr]|--eval")
+_SECONDS = 60.0
+
+
+def judge_command(step: Run | RunPhp, where: str, words: Words, rendered: Sequence[str]) -> None:
+    """Raise `Failed` (recipe_wrong) if an argument is an option, or code, because a customer's words are in it."""
+    parts = step.run if isinstance(step, Run) else step.php
+    interprets = isinstance(step, RunPhp) or _INTERPRETER.fullmatch(PurePosixPath(rendered[0]).name) is not None
+    for number, (part, value) in enumerate(zip(parts, rendered, strict=True)):
+        if value.startswith("-") and not part.startswith("-") and "--" not in parts[:number]:
+            named = f"argument {number} is {value!r}, which is an option to the program"
+            advice = "write '--' before it, or '--title={{ title }}', or use stdin"
+            raise wrong(words.recipe, f"{where}: {named}: {advice}")
+        if interprets and number and _CODE.fullmatch(parts[number - 1]) and words.chosen(part):
+            raise _runs(words, where, f"argument {number}", part)
+    if interprets and all(part.startswith("-") for part in parts[isinstance(step, Run) :]) and words.chosen(step.stdin):
+        raise _runs(words, where, "stdin", step.stdin)
+
+
+def judge_file(name: str, where: str, words: Words, text: str, php: Php) -> None:
+    """Raise `Failed` (recipe_wrong) if a written file of a known kind is broken; `words` should be hard to quote."""
+    match PurePosixPath(name).suffix:
+        case ".json":
+            try:
+                json.loads(text)
+            except ValueError as error:
+                raise _unquoted(words, where, str(error), "tojson") from None
+        case ".php":
+            checked = run(php.command("-l"), text, seconds=_SECONDS, missing="php_missing", what="php -l")
+            if checked.exit_code:
+                raise _unquoted(words, where, checked.complaint(words.secrets()), "php")
+        case ".sh":
+            checked = run(["sh", "-n"], text, seconds=_SECONDS)
+            if checked.exit_code:
+                raise _unquoted(words, where, checked.complaint(words.secrets()), "sh")
+
+
+def _runs(words: Words, where: str, what: str, part: str) -> Exception:
+    named = ", ".join(sorted(words.chosen(part)))
+    advice = "hand it over as an argument of its own, like ['sh', '-c', 'tool \"$1\"', 'sh', '{{ title }}']"
+    return wrong(words.recipe, f"{where}: {what} is code with a customer's {named} in it, which would be run: {advice}")
+
+
+def _unquoted(words: Words, where: str, complaint: str, name: str) -> Exception:
+    title = words.plain["title"]
+    return wrong(words.recipe, f"{where}: with the title {title!r} {complaint}; write {{{{ title | {name} }}}}")
