@@ -108,7 +108,7 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
     (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
-    (INSTALLER_STAGED, ((EVENTS, "install.staged.*"),)),
+    (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
     (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only

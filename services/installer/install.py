@@ -31,6 +31,7 @@ from schemas.installs import (
     InstallStaged,
     InstallStarted,
 )
+from schemas.orders import OrderAmended
 from schemas.values import Cause, CauseKind
 from services.installer import installs, moves
 from services.installer.causes import WAITING
@@ -75,7 +76,7 @@ class Installing:
 
     def staged(self) -> Handlers:
         """The news that something is staged: the row is there before its time comes."""
-        return {InstallStaged: self.note}
+        return {InstallStaged: self.note, OrderAmended: self.amend}
 
     def due(self) -> Handlers:
         """What the delayed exchange brings when its time has come."""
@@ -84,6 +85,11 @@ class Installing:
     def note(self, tx: Tx, event: Event[InstallStaged]) -> Settled:
         """Write the install down, and cancel older generations that have not begun."""
         self._noted(tx, event)
+        return Done()
+
+    def amend(self, tx: Tx, event: Event[OrderAmended]) -> Settled:
+        """The customer of what is not yet installed has another name or address."""
+        moves.amend(tx, event.data.order_id, event.data.customer)
         return Done()
 
     def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:

@@ -18,7 +18,7 @@ from foundation.runtime.tracing import Trace
 from foundation.runtime.tx import Tx
 from foundation.store.insert import insert_new
 from schemas.installs import InstallCompleted, InstallStaged
-from schemas.values import Cause
+from schemas.values import Cause, Customer
 from services.installer.history import Entry, History
 from services.installer.installs import OVERDUE, Install, State, install_of, installs
 
@@ -90,6 +90,14 @@ def supersede(tx: Tx, newer: Install) -> list[Install]:
     reason = f"superseded by {newer.install_id}"
     change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=tx.now, reason=reason)
     return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+
+
+def amend(tx: Tx, order_id: str, customer: Customer) -> None:
+    """What of the order waits, or has failed, is installed for the customer as he is called now."""
+    waiting = (installs.c.order_id == order_id, installs.c.state.in_([State.STAGED, State.FAILED]))
+    for row in tx.execute(select(installs).where(*waiting).with_for_update()).mappings():
+        staged = row["staged"].model_copy(update={"customer": customer})
+        tx.execute(update(installs).where(installs.c.install_id == row["install_id"]).values(staged=staged))
 
 
 def newer(tx: Tx, install: Install) -> str | None:

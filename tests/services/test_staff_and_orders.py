@@ -13,7 +13,7 @@ from foundation.hosting.causes import failed
 from foundation.runtime import claims
 from foundation.runtime import worker as loop
 from foundation.runtime.sealing import Sealer
-from schemas.installs import InstallCancel
+from schemas.installs import InstallCancel, InstallRetry
 from schemas.orders import (
     OrderAmend,
     OrderCancel,
@@ -122,6 +122,23 @@ def test_a_corrected_address_is_kept_for_later_installs_and_their_letters(house:
         "jo1@customer.example",
         "new@customer.example",
     ]
+
+
+@pytest.mark.parametrize("fails_first", [False, True])
+def test_an_address_that_is_corrected_before_the_install_gets_the_letter(house: House, fails_first: bool) -> None:
+    if fails_first:
+        house.static.failures = [failure("broken", CauseKind.PERMANENT)]
+    house.order(site_type="static")
+    house.settle()
+    if fails_first:
+        house.tick()
+    staff(house, OrderAmend(order_id="order-1", name="Joanna Miller", email="new@customer.example"))
+    house.publish(InstallRetry(install_id="order-1-g1"))
+    house.settle()
+    house.tick()
+    (letter,) = house.smtp.sent
+    assert letter["To"].addresses[0].addr_spec == "new@customer.example"
+    assert house.static.installed[0].admin_email == "new@customer.example"
 
 
 def test_an_amended_order_is_still_the_same_order_when_it_comes_again(house: House) -> None:
