@@ -124,9 +124,9 @@ def _run(step: Run | RunPhp, where: str, words: Words, site: Site, php: Php) -> 
     owner = site.docroot.owner()
     command = _command(step, where, words, php)
     script = command[-len(step.php)] if isinstance(step, RunPhp) else command[0]
-    with _within_reach(Path(script), words.recipe.parent, site.stage, owner) as reachable:
+    with _within_reach(script, words.recipe.parent, site.stage, owner) as reachable:
         ran = run(
-            [str(reachable) if part == script else part for part in command],
+            [reachable if part == script else part for part in command],
             words.render(f"{where}.stdin", step.stdin, confidential=True),
             seconds=left if step.seconds is None else min(step.seconds, left),
             owner=owner,
@@ -151,19 +151,20 @@ def _compare(stored: object, words: Words, what: str) -> None:
 
 
 @contextmanager
-def _within_reach(script: Path, recipe: Path, stage: Path, owner: Owner | None) -> Iterator[Path]:
+def _within_reach(script: str, recipe: Path, stage: Path, owner: Owner | None) -> Iterator[str]:
     """A script of the recipe's that the customer's user can open: itself, or a copy in the tree for as long as it runs.
 
     The recipe may lie in a folder that is nobody's but ours to walk.
     """
-    if owner is None or not script.is_relative_to(recipe) or not script.is_file() or _may_open(script, owner):
+    path = Path(script)
+    if owner is None or not path.is_relative_to(recipe) or not path.is_file() or _may_open(path, owner):
         yield script
         return
-    name = f".sitecrew-{secrets.token_hex(16)}{script.suffix}"
-    mode = 0o750 if os.access(script, os.X_OK) else 0o640
-    beneath.write(stage, name, script.read_text("utf-8", "surrogateescape"), mode, owner)
+    name = f".sitecrew-{secrets.token_hex(16)}{path.suffix}"
+    mode = 0o750 if os.access(path, os.X_OK) else 0o640
+    beneath.write(stage, name, path.read_text("utf-8", "surrogateescape"), mode, owner)
     try:
-        yield stage / name
+        yield str(stage / name)
     finally:
         beneath.remove(stage, name)
 
