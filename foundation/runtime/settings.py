@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from foundation.addresses import HostPort, host_only
+from foundation.addresses import SCHEME_PORTS, HostPort, host_only
 from foundation.broker.address import fault_of
 from foundation.broker.tls import Tls
 from foundation.errors import ConfigurationError
@@ -354,6 +354,14 @@ class HostingServer(Section):
     control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
     linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_of_the_scheme(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "https" in (given.get("web_scheme"), given.get("scheme")):
+            spoken = given.get("web_scheme") or given.get("scheme")
+            return {"web_address": f"127.0.0.1:{SCHEME_PORTS[spoken]}"} | given if spoken in SCHEME_PORTS else given
+        return given
 
     @model_validator(mode="after")
     def _settings_of_the_driver(self) -> "HostingServer":

@@ -127,6 +127,7 @@ def test_a_second_name_that_does_not_answer_is_told(tmp_path: Path) -> None:
         said = refusal(behind(tmp_path, address), "www.nobody.example")
         assert "Host: www.nobody.example" in said
         assert "answered 404" in said
+        assert "sites.*.www" in said
 
 
 @pytest.mark.parametrize(

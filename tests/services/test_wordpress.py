@@ -81,6 +81,13 @@ def test_so_it_is_where_the_server_behind_the_proxy_is_asked(web_host: LocalServ
     assert wordpress.install(on_its_own_domain(server), server, quietly).url.startswith("https://")
 
 
+@pytest.mark.parametrize("title", ["Caf&eacute; &lt;3 &copy 2026", "&amp;amp; \\ 'q' \"q\"", "0", "<b>&#038;</b>"])
+def test_titles_that_look_escaped_are_installed_as_ordered(
+    web_host: LocalServer, wordpress: WordPress, title: str
+) -> None:
+    wordpress.install(new_job(web_host, title=title), web_host, quietly)
+
+
 def test_wordpress_answers_under_www_by_leading_to_the_bare_name(web_host: LocalServer, wordpress: WordPress) -> None:
     made = new_job(web_host, own_domain=True)
     www = f"www.{made.domain}"

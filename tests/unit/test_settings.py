@@ -45,6 +45,30 @@ def test_an_address_that_is_not_host_and_port_is_refused_at_once(tmp_path: Path,
     assert advice in said
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("scheme = 'https'", "127.0.0.1:443"),
+        ("scheme = 'https'\nweb_scheme = 'http'", "127.0.0.1:80"),
+        ("scheme = 'https'\nweb_address = '[::1]:8443'", "[::1]:8443"),
+        ("scheme = 'http'", "127.0.0.1:80"),
+    ],
+)
+def test_a_web_server_is_asked_at_the_port_of_the_scheme_that_it_speaks(
+    tmp_path: Path, text: str, address: str
+) -> None:
+    assert load(written(tmp_path, f"[servers.one]\n{text}\n")).servers["one"].web_address == address
+
+
+def test_headers_are_secret_and_checked_at_once(tmp_path: Path) -> None:
+    text = "[servers.one.web_headers]\n'X-Token' = 'canary-71c2'\n"
+    settings = load(written(tmp_path, text))
+    assert CANARY not in repr(settings)
+    assert settings.servers["one"].web_headers["X-Token"].get_secret_value() == CANARY
+    for wrong in ("Host = 'x'", "'X Y' = 'x'", "X = 'ü'", 'X = "a\\r\\nB: c"'):
+        assert "web_headers" in refusal(written(tmp_path, f"[servers.one.web_headers]\n{wrong}\n"))
+
+
 @pytest.mark.parametrize("host", ["db.example:3307", "http://db.example", "[::1]:3306", "db.example/sites"])
 def test_a_host_with_more_than_its_name_is_refused_at_once(tmp_path: Path, host: str) -> None:
     said = refusal(written(tmp_path, f"[servers.one.databases]\nhost = '{host}'\n"))

@@ -7,6 +7,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from foundation.addresses import HostPort, bracketed
+from foundation.errors import Failed
 from foundation.hosting import Server
 from foundation.hosting.web import WebFront
 from services.installer.sites.causes import failed
@@ -25,12 +26,15 @@ class Page:
     unwanted: tuple[str, ...] = ()
     """Texts that it must not contain."""
     status: int = 200
+    hint: str = ""
+    """What else may be done about it, if it fails."""
 
     def at(self, host: str) -> "Page":
         """The same page under another name of the site."""
         parts = urlsplit(self.url)
         netloc = bracketed(host) if parts.port is None else str(HostPort(host, parts.port))
-        return replace(self, url=parts._replace(netloc=netloc).geturl())
+        hint = f"; {host} is a second name of the site: sites.*.www can be switched off"
+        return replace(self, url=parts._replace(netloc=netloc).geturl(), hint=hint)
 
 
 def front_of(server: Server) -> WebFront:
@@ -46,7 +50,10 @@ def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: 
     """
     with Visitor(front, deadline, secrets) as visitor:
         for page in pages:
-            _verify(visitor.visit(page.url, page.status), page, front.setting)
+            try:
+                _verify(visitor.visit(page.url, page.status), page, front.setting)
+            except Failed as failure:
+                raise failed("verify_failed", f"{failure.cause.detail}{page.hint}") from None
 
 
 def shows(page: str, wanted: str) -> bool:
