@@ -16,6 +16,7 @@ from email.policy import EmailPolicy
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import css_inline
 import idna
@@ -115,6 +116,7 @@ class Letters:
             "customer_name": _name(welcome.customer_name),
             "application": _clean(welcome.application),
             "domain": _readable(welcome.domain),
+            "domain_url": _at(welcome.site_url, _readable(welcome.domain)),
             "reinstalled": welcome.reinstalled,
             "records": records,
             "nameservers": self._nameservers,
@@ -157,6 +159,12 @@ def _readable(domain: str) -> str:
         return idna.decode(domain)
     except UnicodeError:
         return domain
+
+
+def _at(url: str, domain: str) -> str:
+    """Where a site answers once the domain leads to the server that it answers at now."""
+    now = urlsplit(url)
+    return f"{now.scheme}://{domain}{f':{now.port}' if now.port else ''}/"
 
 
 def _recipient(address: str) -> str:

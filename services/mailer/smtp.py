@@ -14,8 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.policy import SMTP as WIRE
-from email.utils import getaddresses
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -28,6 +26,7 @@ from services.mailer import addresses
 from services.mailer.answers import Step, one_line, verdict, without
 from services.mailer.causes import CAUSES
 from services.mailer.deadline import Deadline
+from services.mailer.envelope import Letter
 
 Security = Literal["auto", "none", "starttls", "tls"]
 
@@ -37,7 +36,6 @@ _SIGN_OF_LIFE = 5.0
 """Seconds that a kept connection has to show that it still works."""
 
 _CHALLENGES = 5
-_PASSWORD = re.compile(r"^[^:\n]*(?:password|passwort|kennwort)[^:\n]*: *(\S+)", re.IGNORECASE | re.MULTILINE)
 
 _REFUSED_AT: dict[Step, str] = {
     "secure the connection": "smtp_tls",
@@ -79,7 +77,7 @@ class Smtp:
 
         Raises Failed, with a cause of `CAUSES`. `smtp_interrupted` alone leaves it open whether the letter was taken.
         """
-        letter = _Letter.of(message)
+        letter = Letter.of(message)
         deadline = Deadline(self.deadline)
         with deadline.running():
             kept = self._still_working(deadline)
@@ -131,7 +129,7 @@ class Smtp:
 
     # One letter
 
-    def _hand_over(self, client: "_Client", letter: "_Letter", *, kept: bool = False) -> bool:
+    def _hand_over(self, client: "_Client", letter: Letter, *, kept: bool = False) -> bool:
         """False if a kept connection would not do, and nothing of the letter has gone over it: try a new one."""
         try:
             self._address(client, letter)
@@ -154,7 +152,7 @@ class Smtp:
             client.leave()
         return True
 
-    def _address(self, client: "_Client", letter: "_Letter") -> None:
+    def _address(self, client: "_Client", letter: Letter) -> None:
         with self._trying("name the sender", client):
             _expect(client.mail(letter.sender, _mail_options(client, letter)))
         with self._trying("name the recipient", client):
@@ -368,41 +366,7 @@ class _Client(smtplib.SMTP):
         return f"{self.user} {hmac.new(self.password.encode(), challenge, 'md5').hexdigest()}"
 
 
-@dataclass(frozen=True)
-class _Letter:
-    """A letter as it travels."""
-
-    sender: str
-    recipients: Sequence[str]
-    content: bytes
-    international: bool
-    """It needs SMTPUTF8: a mailbox's own name is beyond ASCII."""
-    secrets: Sequence[str]
-    """What a filter that quotes the line it dislikes must not bring into our log."""
-
-    @classmethod
-    def of(cls, message: EmailMessage) -> "_Letter":
-        [sender], recipients = _addresses(message, "from"), _addresses(message, "to")
-        international = not all(address.isascii() for address in (sender, *recipients))
-        content = message.as_bytes(policy=WIRE.clone(utf8=international, refold_source="none"))
-        text = message.get_body(("plain",))
-        secrets = _PASSWORD.findall(text.get_content()) if text is not None else []
-        return cls(sender, recipients, content, international, secrets)
-
-
-def _addresses(message: EmailMessage, header: str) -> list[str]:
-    """From the header as it stands. `message[header].addresses` decodes names first, and takes some names'
-    brackets for the address's own (seen on 3.11.7): the letter would go to somebody else."""
-    raw = [str(value) for name, value in message.raw_items() if name.lower() == header]
-    found = [address for _, address in getaddresses(raw)]
-    try:
-        return [addresses.with_ascii_domain(address) for address in found] or [addresses.with_ascii_domain("")]
-    except ValueError:
-        detail = f"the letter's {header.capitalize()} header holds no usable address"
-        raise CAUSES.failed("recipient_refused", detail) from None
-
-
-def _mail_options(client: _Client, letter: _Letter) -> list[str]:
+def _mail_options(client: _Client, letter: Letter) -> list[str]:
     if letter.international and not client.has_extn("smtputf8"):
         raise smtplib.SMTPNotSupportedError
     options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.international else []

@@ -37,7 +37,7 @@ from services.installer.install import Installing
 from services.installer.installs import State
 from services.installer.reconcile import Reconciler
 from services.installer.sites import Job
-from services.mailer import mails
+from services.mailer import limits, mails
 from services.mailer.__main__ import MIGRATIONS as MAILER
 from services.order_intake import accounts
 from services.order_intake.__main__ import MIGRATIONS as INTAKE
@@ -244,6 +244,20 @@ def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> 
 
     for results in races(40, *[lambda number, ledger=ledger: claim(number, ledger) for ledger in ledgers]):
         assert sum(result is not None for result in results) == 1
+
+
+def test_replicas_count_the_letters_to_one_address_together(replicas: Replicas) -> None:
+    def contender(ledger: Ledger) -> Callable[[int], bool]:
+        def take(_number: int) -> bool:
+            with ledger.transaction() as tx:
+                return limits.take(tx, "jo@customer.example", 10) is None
+
+        return take
+
+    results = races(20, *[contender(replicas.ledger()) for _ in range(3)])
+    assert sum(map(sum, results)) == 10
+    replicas.now += timedelta(seconds=3601)
+    assert contender(replicas.ledger())(0)
 
 
 def placing(replicas: Replicas) -> Callable[[int], Any]:

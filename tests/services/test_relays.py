@@ -453,3 +453,26 @@ def test_a_check_sees_a_greeting_that_is_refused_with_the_recipient_only() -> No
 def test_a_check_does_not_mind_that_the_sender_has_no_mailbox(answer: str) -> None:
     with relay(RCPT=answer) as server:
         assert "answers" in to(server).check("us@hosting.example")
+
+
+# Small ones
+
+
+@pytest.mark.parametrize(("port", "tls"), [(465, True), (587, False), (25, False)])
+def test_port_465_speaks_tls_from_the_first_byte_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, port: int, tls: bool
+) -> None:
+    with relay() as server:
+        real, first = socket.create_connection, []
+        monkeypatch.setattr(socket, "create_connection", lambda _to, timeout: real(("127.0.0.1", server.port), timeout))
+        cause = told(lambda: settings_for(port, username="sitecrew", password="secret").send(letter()))
+        first += [line for lines in server.heard for line in lines]
+    assert cause.code == "smtp_tls"
+    assert (not any(line.upper().startswith("EHLO") for line in first)) == tls
+
+
+def test_a_mail_server_may_have_an_address_of_the_newer_family(tmp_path: Path) -> None:
+    with Mailbox(tmp_path, host="::1") as mailbox:
+        smtp = of(Settings(mailer={"smtp": {"host": "[::1]", "port": mailbox.port, "letters_per_connection": 1}}))
+        smtp.send(letter())
+        assert smtp.check().startswith(f"[::1]:{mailbox.port} answers")

@@ -482,3 +482,18 @@ def test_a_name_as_it_stands_in_a_web_page_is_written_as_people_write_it(given: 
     assert text_of(welcome).startswith(f"Hello {written},\n")
     assert addressed_to(LETTERS.render(welcome, NOON)) == [(written, "alex@customer.example")]
     assert "<b>Bob" not in html_of(welcome)
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ("https://203.0.113.7/~shop/", "https://shop.example/"),
+        ("http://203.0.113.7:8080/~shop/", "http://shop.example:8080/"),
+        ("https://[2001:db8::7]/~shop/", "https://shop.example/"),
+    ],
+)
+@pytest.mark.parametrize("locale", ["en", "de"])
+def test_a_temporary_site_is_told_its_later_address_as_its_server_makes_it(now: str, then: str, locale: str) -> None:
+    letter = LETTERS.render(replace(sample(), site_url=now, locale=locale), NOON)
+    assert f" {then}" in part(letter, "plain")
+    assert f" {then}" in part(letter, "html")
