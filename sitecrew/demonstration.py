@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupt_on_signals()
     show = Show(console)
     try:
+        show.say("starting a broker, a web server, a mail catcher and the services in var/demo ...")
         plan = _plan(options, show)
         _clear(plan.directory)
         with stack(plan, show.say, show.log_line) as running:
