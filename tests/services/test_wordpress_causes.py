@@ -151,7 +151,7 @@ def test_a_database_that_refuses_the_site_is_told_apart_from_a_fault_of_php(
     web_host: LocalServer, wordpress: WordPress, database_server: MariaDatabases
 ) -> None:
     job = new_job(web_host)
-    with pytest.raises(Failed, match="db_site_refused: WordPress: 1045") as failure:
+    with pytest.raises(Failed, match=r"db_site_refused: WordPress with its database at localhost:/.*: 1045") as failure:
         wordpress.install(job, web_host, at_step("install", lambda: database_server.drop(f"{job.username}_g1f1")))
     assert failure.value.cause.kind is CauseKind.CONFIGURATION
     assert_untouched(web_host, job)

@@ -107,7 +107,7 @@ class WordPress:
                 rules = f"# BEGIN WordPress\n{filled.rewriting.strip()}\n# END WordPress\n"
                 write_new(site.stage / ".htaccess", rules, 0o640)
         with site.step("render"):
-            self._render(site, filled.title)
+            self._render(site, database, filled.title)
             site.docroot.hand_over(site.stage)
         url = site.job.url
         return Built(
@@ -156,14 +156,19 @@ class WordPress:
                 "rewriting": str(rules),
             }:
                 return _Filled(version, title, sealed, tuple(map(str, pages)), rules)
-        raise told.why("WordPress", (password, database.password))
+        raise told.why(_where(database), (password, database.password))
 
-    def _render(self, site: Site, title: str) -> None:
+    def _render(self, site: Site, database: Database, title: str) -> None:
         """Raise `Failed` (php_fatal, ...) unless the staged home page renders and shows the title."""
         order = {"path": str(site.stage), "url": site.job.url.rstrip("/")}
         told = self._run(_RENDER, order, site)
         if told.ran.exit_code != 0 or not shows(told.ran.stdout, title):
-            raise told.why("WordPress")
+            raise told.why(_where(database), (database.password,))
 
     def _run(self, script: Path, order: Mapping[str, object], site: Site) -> Told:
         return self._interpreter.run((_QUIET, script), order, deadline=site.job.deadline, owner=site.docroot.owner())
+
+
+def _where(database: Database) -> str:
+    """What failed, for messages: of the database's errors, few name the place that was asked."""
+    return f"WordPress with its database at {database.host}"
