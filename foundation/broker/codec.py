@@ -1,5 +1,6 @@
 """Events to bytes and back, with limits. What can't be read says why, and in which field."""
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from foundation.broker import Delivery
 from foundation.broker.limits import MAX_BYTES
+from foundation.broker.media import media_type
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
 from foundation.errors import SitecrewError
 from schemas import catalogue
@@ -65,7 +67,9 @@ def read(delivery: Delivery) -> Event[Any]:
 def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:
     """Read an event in structured or binary mode. Raises `Malformed`."""
     _refuse_size(len(body))
-    document = _document(body, content_type, headers or {})
+    document = _document(body, _utf8(content_type, "content_type"), headers or {})
+    if isinstance(written := document.get("datacontenttype"), str):
+        document["datacontenttype"] = _utf8(written, "datacontenttype")
     entry = _entry(document)
     try:
         return entry.envelope.model_validate(document)
@@ -85,19 +89,29 @@ def digest(event: Event[Any]) -> str:
 
 
 def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> dict[str, Any]:
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise Malformed("not_json", "body", "is written in UTF-16; send UTF-8")
     try:
-        content = orjson.loads(body)
+        content = orjson.loads(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise Malformed("not_json", "body", f"is not JSON: {error}") from None
     # Counting brackets is cheap and tells nearly every event from what needs the careful look.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _refuse_depth(content)
-    attributes = {} if content_type.startswith(CONTENT_TYPE) else _attributes(headers)
+    attributes = {} if content_type == CONTENT_TYPE else _attributes(headers)
     if attributes:
         return {**attributes, "data": content}
     if not isinstance(content, dict):
         raise Malformed("not_an_event", "body", "is not a JSON object; send a CloudEvents 1.0 envelope")
     return content
+
+
+def _utf8(written: str, field: str) -> str:
+    """A media type without its parameters, of which only the charset says something."""
+    found = media_type(written)
+    if not found.is_utf8:
+        raise Malformed("charset", field, f"says charset '{found.charset[:40]}'; send UTF-8, as JSON has to be")
+    return found.name
 
 
 def _attributes(headers: Mapping[str, object]) -> dict[str, Any]:

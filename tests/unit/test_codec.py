@@ -83,10 +83,60 @@ def test_an_event_is_written_without_what_is_not_set() -> None:
     assert json.loads(encode(EVENT)) == {**DOCUMENT, "datacontenttype": "application/json"}
 
 
+BINARY = {f"ce-{name}": value for name, value in ATTRIBUTES.items()}
+JSON = (
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON;charset=UTF-8",
+    ' application/json ; CHARSET = "utf8" ; profile=x',
+    "application/json; charset=us-ascii",
+    "application/json;",
+)
+
+
+@pytest.mark.parametrize("media", JSON)
+def test_data_may_say_its_media_type_with_parameters(media: str) -> None:
+    """As Dapr and MQTT bridges do."""
+    assert decode(written({**DOCUMENT, "datacontenttype": media})) == EVENT
+    event = decode(written(DOCUMENT["data"]), media, BINARY)
+    assert (event.data, event.datacontenttype) == (ORDER, "application/json")
+
+
+@pytest.mark.parametrize(
+    "charset", ["iso-8859-1", "UTF-16", "utf-7", "windows-1252", "no-such-charset", "\x00", "*"]
+)
+def test_another_charset_is_refused_in_words(charset: str) -> None:
+    for body, content_type, headers, field in (
+        (written(DOCUMENT), f"application/cloudevents+json; charset={charset}", {}, "content_type"),
+        (written(DOCUMENT["data"]), f"application/json; charset={charset}", BINARY, "content_type"),
+        (written({**DOCUMENT, "datacontenttype": f"application/json; charset={charset}"}), "", {}, "datacontenttype"),
+    ):
+        with pytest.raises(Malformed, match="send UTF-8") as problem:
+            decode(body, content_type, headers)
+        assert (problem.value.code, problem.value.field) == ("charset", field)
+
+
+@pytest.mark.parametrize("media", ["text/plain", "application/xml", "application/jsonx", "json", 7, ["a"]])
+def test_data_of_another_media_type_is_refused(media: object) -> None:
+    assert refused(written({**DOCUMENT, "datacontenttype": media})).field == "datacontenttype"
+
+
+def test_a_byte_order_mark_at_the_beginning_is_no_fault() -> None:
+    """Notepad and PowerShell write one."""
+    assert decode(b"\xef\xbb\xbf" + written(DOCUMENT)) == EVENT
+    assert decode(b"\xef\xbb\xbf" + written(DOCUMENT["data"]), "application/json", BINARY).data == ORDER
+    assert refused(b"\xef\xbb\xbf" * 2 + written(DOCUMENT)).code == "not_json"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        text = written(DOCUMENT).decode()
+        body = text.encode(encoding) if encoding == "utf-16" else f"\ufeff{text}".encode(encoding)
+        assert (refused(body).code, refused(body).detail) == ("not_json", "is written in UTF-16; send UTF-8")
+
+
 def test_structured_mode_is_read_whatever_parameters_its_content_type_has() -> None:
     for content_type in (
         "application/cloudevents+json",
         "application/cloudevents+json; charset=utf-8",
+        'Application/CloudEvents+JSON;Charset="UTF-8"',
         "Application/CloudEvents+JSON",
         "application/json",
         "",
@@ -141,7 +191,7 @@ def test_binary_mode_reads_a_time_that_the_protocol_carries_as_a_timestamp() -> 
         (b"\xff\xfe\x00", "not_json", "body"),
         (b'{"type": "\xc3\x28"}', "not_json", "body"),
         (b'{"type": "\\ud800"}', "not_json", "body"),
-        (b'\xef\xbb\xbf{"type": "sitecrew.order.placed.v1"}', "not_json", "body"),
+        (b'\xef\xbb\xbf{"type": "com.github.push"}', "unknown_type", "type"),
         (b'{"type": NaN}', "not_json", "body"),
         (written(DOCUMENT)[:-1], "not_json", "body"),
         (written(DOCUMENT) + b"}", "not_json", "body"),

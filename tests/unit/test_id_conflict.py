@@ -94,8 +94,8 @@ def test_the_same_event_again_changes_nothing(house: House, first: str, second: 
 )
 def test_every_kind_of_event_is_known_by_what_it_says(tmp_path: Path, known: Model, other: Model) -> None:
     house = House(tmp_path)
-    house.order(1)
-    house.order(2)
+    send(house, order(1), "1-placed")
+    send(house, order(2), "2-placed")
     house.settle()
     send(house, known, "same")
     house.settle()
