@@ -5,11 +5,16 @@
 - `/metrics`: see `metrics`.
 """
 
+import io
+import socket
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,6 +26,10 @@ from foundation.errors import ConfigurationError, SitecrewError
 
 STALLED = 300.0
 """Seconds after which a loop that has not come round is taken to be stuck: no turn takes that long."""
+
+_CONNECTIONS = 32
+_REQUEST_BYTES = 16_384
+_REQUEST_SECONDS = 5.0
 
 Probe = Callable[[], None]
 """Looks at one thing. Raises SitecrewError if it is not well."""
@@ -111,17 +120,53 @@ class HealthServer:
         self._server.server_close()
 
 
+class _Bounded(io.RawIOBase):
+    """What a client sends, as far as a request may go in bytes and in time. What is beyond never comes."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._left = _REQUEST_BYTES
+        self._ends = monotonic() + _REQUEST_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connection.settimeout(max(0.001, self._ends - monotonic()))
+        taken = self._connection.recv_into(memoryview(buffer)[: self._left]) if self._left else 0
+        self._left -= taken
+        return taken
+
+
 class _Server(ThreadingHTTPServer):
+    """A thread a connection, and not too many of either: who comes then takes the place of the oldest."""
+
     daemon_threads = True
     request_queue_size = 64
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changing:
+            if len(self._open) >= _CONNECTIONS:
+                oldest, _ = self._open.popitem(last=False)
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread finds it at its end
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._changing:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
     def __init__(self, place: HostPort, answering: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = place.family
+        self._open: OrderedDict[socket.socket, None] = OrderedDict()
+        self._changing = threading.Lock()
         super().__init__(place, answering)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Who hangs up before our answer is no news. The server would print a traceback, which is no log line."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             _log.exception("health.broken")
 
 
@@ -131,7 +176,12 @@ def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegist
 
         server_version = "sitecrew"
         sys_version = ""
-        timeout = 10
+        timeout = _REQUEST_SECONDS
+        """For each write."""
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile = io.BufferedReader(_Bounded(self.connection))
 
         def do_GET(self) -> None:
             asked = urlsplit(self.path)

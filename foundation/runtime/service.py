@@ -17,8 +17,9 @@ from foundation.broker import Broker
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import sitecrew
-from foundation.errors import BrokerUnreachable, SitecrewError, StoreUnreachable
+from foundation.errors import BrokerUnreachable, SitecrewError
 from foundation.runtime import logs, tracing
+from foundation.runtime.awaited import Awaited
 from foundation.runtime.clock import Now, utc_now
 from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
 from foundation.runtime.metrics import Metrics
@@ -45,8 +46,6 @@ Loop = Callable[[threading.Event], None]
 """Runs until the event is set, finishes what it has begun, and returns."""
 
 _INBOX_KEPT = timedelta(days=14)
-_PAUSE = 2.0
-"""Seconds between attempts to reach the broker or the store at start."""
 
 _log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -162,8 +161,10 @@ def serve(
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
     exporting = tracing.exporting(name, settings.tracing.endpoint or "")
-    with exporting, _health(name, own.listen, _probes(store, broker, working, stop), metrics, pulse):
-        if not _until_reached(lambda: store.migrate([migrations]), stop) or not _until_reached(broker.declare, stop):
+    awaited = Awaited("store", "broker")
+    probes = _probes(store, broker, awaited, working, stop)
+    with exporting, _health(name, own.listen, probes, metrics, pulse):
+        if not awaited.reach({"store": lambda: store.migrate([migrations]), "broker": broker.declare}, stop):
             return 0
         relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse, broker.declare)
         ledger = Ledger(store, name, utc_now, relay.hand_over)
@@ -204,18 +205,22 @@ def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, 
         server.close()
 
 
-def _probes(store: Store, broker: Broker, working: threading.Event, stop: threading.Event) -> dict[str, Probe]:
+def _probes(
+    store: Store, broker: Broker, awaited: Awaited, working: threading.Event, stop: threading.Event
+) -> dict[str, Probe]:
     """What must be well for the service to be ready."""
 
     def running() -> None:
         if stop.is_set() or not working.is_set():
-            raise SitecrewError("it is stopping" if stop.is_set() else "it waits for its broker and its store")
+            raise SitecrewError("it is stopping" if stop.is_set() else f"it waits for its {awaited or 'loops'}")
 
     def connected() -> None:
+        awaited.require("broker")
         if lost := broker.disconnected():
             raise BrokerUnreachable(f"no connection for {', '.join(lost)}")
 
     def answering() -> None:
+        awaited.require("store")
         with store.reading() as connection:
             outbox.is_empty(connection)  # any look will do, as often as a supervisor asks
 
@@ -228,7 +233,7 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
     def guarded(loop: Loop, ends: threading.Event) -> None:
         try:
             loop(ends)
-        except Exception as error:  # noqa: BLE001  # it ends the service, whose supervisor starts it anew
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the service, whose supervisor starts it anew
             broken.append(type(error).__name__)
             stop.set()
             _log.exception("service.broken")
@@ -252,16 +257,3 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
 
 def _is_chore(loop: Loop) -> bool:
     return isinstance(loop, Chore)
-
-
-def _until_reached(attempt: Callable[[], object], stop: threading.Event) -> bool:
-    """Broker and database may start after us: wait for them, saying so. False if told to stop."""
-    while not stop.is_set():
-        try:
-            attempt()
-        except (BrokerUnreachable, StoreUnreachable) as error:
-            _log.warning("service.waiting", reason=str(error))
-            stop.wait(_PAUSE)
-        else:
-            return True
-    return False

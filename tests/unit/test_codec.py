@@ -102,9 +102,7 @@ def test_data_may_say_its_media_type_with_parameters(media: str) -> None:
     assert (event.data, event.datacontenttype) == (ORDER, "application/json")
 
 
-@pytest.mark.parametrize(
-    "charset", ["iso-8859-1", "UTF-16", "utf-7", "windows-1252", "no-such-charset", "\x00", "*"]
-)
+@pytest.mark.parametrize("charset", ["iso-8859-1", "UTF-16", "utf-7", "windows-1252", "no-such-charset", "\x00", "*"])
 def test_another_charset_is_refused_in_words(charset: str) -> None:
     for body, content_type, headers, field in (
         (written(DOCUMENT), f"application/cloudevents+json; charset={charset}", {}, "content_type"),

@@ -1,17 +1,20 @@
 """What a service answers to those who ask how it is."""
 
+import select
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from time import monotonic
 from typing import Any
 
 import httpx2
 import pytest
 
-from foundation.errors import ConfigurationError, SitecrewError, StoreUnreachable
+from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError, StoreUnreachable
 from foundation.runtime import health
+from foundation.runtime.awaited import Awaited
 from foundation.runtime.health import HealthServer, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from tests.brokers import until
@@ -136,6 +139,73 @@ def test_who_hangs_up_before_the_answer_leaves_no_traceback_between_the_log_line
     ask("/livez")  # was taken after the other one
     until(lambda: not any("process_request" in thread.name for thread in threading.enumerate()), 60)
     assert capsys.readouterr().err == ""
+
+
+# Who is not kind
+
+
+def port_of(ask: Ask) -> int:
+    return ask("/livez").url.port or 0
+
+
+def test_any_number_of_silent_connections_keeps_nobody_from_asking(ask: Ask) -> None:
+    port = port_of(ask)
+    with ExitStack() as opened:
+        for _ in range(300):
+            opened.enter_context(socket.create_connection(("127.0.0.1", port)))
+        assert ask("/readyz").text == "ok\n"
+        until(lambda: sum("process_request" in thread.name for thread in threading.enumerate()) <= 32, 60)
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n" + b"X: y\r\n" * 9_000, b"GET /" + b"x" * 60_000, b"x" * 60_000])
+def test_a_request_without_end_is_cut(ask: Ask, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(ask)), timeout=60) as caller:
+        caller.sendall(sent)
+        with suppress(ConnectionResetError):
+            while caller.recv(4096):
+                pass
+    assert ask("/livez").text == "ok\n"
+
+
+def test_who_sends_a_letter_now_and_then_is_not_waited_for(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_REQUEST_SECONDS", 0.3)
+    with socket.create_connection(("127.0.0.1", port_of(ask)), timeout=60) as caller:
+        began = monotonic()
+        with suppress(OSError):
+            while not select.select([caller], [], [], 0.05)[0]:
+                caller.sendall(b"x")
+            caller.recv(1)
+        assert monotonic() - began < 30
+    assert ask("/livez").text == "ok\n"
+
+
+# While it starts
+
+
+def test_what_was_not_reached_yet_says_why_until_it_is() -> None:
+    awaited, stop = Awaited("store", "broker"), threading.Event()
+    troubles: list[SitecrewError] = [BrokerUnreachable("refused"), BrokerUnreachable("no such user")]
+    seen: list[str] = []
+
+    def declare() -> None:
+        awaited.require("store")
+        if troubles:
+            raise troubles.pop(0)
+
+    def wait(_seconds: float) -> bool:
+        with pytest.raises(SitecrewError) as found:
+            awaited.require("broker")
+        seen.append(str(found.value))
+        return False
+
+    stop.wait = wait  # type: ignore[method-assign, assignment]
+    with pytest.raises(SitecrewError, match="not been asked"):
+        awaited.require("store")
+    assert str(awaited) == "store and its broker"
+    assert awaited.reach({"store": lambda: None, "broker": declare}, stop)
+    assert seen == ["refused", "no such user"]
+    assert not awaited
+    awaited.require("broker")
 
 
 def test_any_other_path_says_which_there_are(ask: Ask) -> None:
