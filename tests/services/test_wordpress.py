@@ -22,6 +22,7 @@ from services.installer.sites.wordpress import WordPress
 from tests.services.certificates import Certificate, certificate
 from tests.services.fronts import tls_in_front_of
 from tests.services.installing import (
+    at_step,
     claimed_again,
     databases_of,
     home_page,
@@ -31,6 +32,7 @@ from tests.services.installing import (
     only_at,
     opens,
     quietly,
+    reinstall,
     reinstalled_under_watch,
     shim,
     telling_php,
@@ -195,5 +197,38 @@ def test_with_linux_users_the_site_is_the_users_and_its_php_runs_as_the_user(
         assert {path.lstat().st_uid for path in (www, *www.rglob("*"))} == {user}
         assert {path.lstat().st_gid for path in www.rglob("*")} == {grp.getgrnam(server.web_group).gr_gid}
         assert opens(server, site)
+    finally:
+        subprocess.run(["userdel", job.username], check=False, capture_output=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("useradd") is None, reason="takes root and useradd")
+def test_no_process_of_the_customers_can_put_code_into_what_is_run_for_him(
+    web_host: LocalServer, database_server: MariaDatabases, wordpress: WordPress
+) -> None:
+    """One that waits for the stage and replaces wp-load.php would be run, and print what it likes."""
+    assert database_server.socket is not None
+    for private in (web_host.root, database_server.socket.parent):
+        private.chmod(0o711)
+    server = replace(web_host, linux_users=True)
+    job = new_job(server)
+    stage = server.home(job.username) / ".stage-g1-f1"
+    tried: list[int] = []
+
+    def intrude() -> None:
+        command = f"echo x >> {stage}/wp-load.php || mv {stage}/wp-load.php {stage}/gone || touch {stage}/new"
+        user = pwd.getpwnam(job.username)
+        tried.append(
+            subprocess.run(
+                ["sh", "-c", command], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False
+            ).returncode
+        )
+
+    try:
+        for step in ("install", "render"):
+            wordpress.install(job, server, at_step(step, intrude))
+            job = reinstall(job)
+            stage = server.home(job.username) / ".stage-g2-f1"
+        assert len(tried) == 2
+        assert all(tried)
     finally:
         subprocess.run(["userdel", job.username], check=False, capture_output=True)

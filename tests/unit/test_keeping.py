@@ -1,6 +1,9 @@
 """What else lives in a document root stays there, and what must not be there is named."""
 
+import ctypes
+import errno
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,8 +15,10 @@ import pytest
 
 from foundation.errors import Failed
 from schemas.values import CauseKind
+from services.installer.sites import exchange as exchange_module
 from services.installer.sites.docroot import Docroot
 from services.installer.sites.htaccess import merged, own
+from services.installer.sites.markers import read_site
 from tests.unit.test_docroot import databases, first, install, leftovers, put_in_place, reinstall, shown  # noqa: F401
 
 CHALLENGE = ".well-known/acme-challenge/token"
@@ -63,20 +68,20 @@ def test_what_was_carried_over_goes_back_with_the_older_tree(first: Docroot) -> 
 def killed(docroot: Docroot, where: str) -> None:
     """A run in a process of its own that dies right behind one of the things that going live is made of."""
     script = f"""
-        import os, signal
+        import os, pickle, signal, sys
         from services.installer.sites import docroot, keeping
-        from tests.unit.test_docroot import *
+        from tests.unit.test_docroot import install
         def deadly(act):
             def acting(*given, **more):
                 act(*given, **more)
                 os.kill(os.getpid(), signal.SIGKILL)
             return acting
         {where} = deadly({where})
-        ann = Docroot(Path({str(docroot.home)!r}), "ann", {docroot.install_id!r}, Run({docroot.run.generation}, 1),
-                      datetime.now(UTC) + timedelta(seconds=60), Names())
-        install(ann)
+        install(pickle.load(sys.stdin.buffer))
     """
-    ended = subprocess.run([sys.executable, "-c", dedent(script)], check=False, capture_output=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", dedent(script)], input=pickle.dumps(docroot), check=False, capture_output=True
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
 
 
@@ -218,3 +223,57 @@ def test_a_link_that_leads_nowhere_is_a_link_too(first: Docroot) -> None:
         first.begin()
     assert first.www.is_symlink()
     assert shown(first) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+@pytest.mark.parametrize("option", [["-t", "tmpfs", "tmpfs"], ["--bind", "elsewhere"]])
+def test_a_mount_point_as_document_root_is_refused_by_its_name(
+    first: Docroot, tmp_path: Path, option: list[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    given = [str(tmp_path / "elsewhere") if word == "elsewhere" else word for word in option]
+    if subprocess.run(["mount", *given, first.www], check=False, capture_output=True).returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        with pytest.raises(Failed, match=f"docroot_mounted: {first.www}"):
+            install(first)
+        assert (os.listdir(first.www), read_site(first.private)) == ([], None)  # noqa: PTH208
+    finally:
+        subprocess.run(["umount", first.www], check=True)
+    assert leftovers(first) == []
+    install(first)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.EXDEV, "docroot_mounted"),
+        (errno.EBUSY, "docroot_mounted"),
+        (errno.EROFS, "disk_denied"),
+        (errno.EDQUOT, "disk_full"),
+        (errno.EPERM, "disk_denied"),
+    ],
+)
+def test_what_keeps_directories_from_being_exchanged_is_the_cause(
+    first: Docroot, monkeypatch: pytest.MonkeyPatch, number: int, code: str
+) -> None:
+    put(first, CHALLENGE)
+    with monkeypatch.context() as broken:
+        broken.setattr(exchange_module, "_libc", Unable(number))
+        with pytest.raises(Failed, match=code):
+            install(first)
+    assert (there(first), leftovers(first)) == ({CHALLENGE: "the host's"}, [])
+
+
+class Unable:
+    """A C library whose exchange ends in an error."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def renameat2(self, *_: object) -> int:
+        ctypes.set_errno(self.number)
+        return -1
+
+    def syncfs(self, _: int) -> int:
+        return 0

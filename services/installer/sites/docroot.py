@@ -117,10 +117,10 @@ class Docroot:
         """Give the tree to the owner of the document root. From then on it is his: write nothing more into it."""
         if (owner := self.owner()) is None:
             return
-        for directory, _, files in os.walk(stage, topdown=False):
-            for name in files:
+        for directory, folders, files in os.walk(stage, topdown=False):
+            for name in (*folders, *files):
                 os.chown(f"{directory}/{name}", *owner, follow_symlinks=False)
-            os.chown(directory, *owner, follow_symlinks=False)
+        os.chown(stage, *owner, follow_symlinks=False)
 
     def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], object], step: Step) -> None:
         """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
