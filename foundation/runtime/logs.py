@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, TextIO
@@ -49,13 +50,9 @@ def configure(
 
 def for_people(line: str) -> str:
     """One of our JSON lines as a terminal shows it; any other line as it is."""
-    try:
-        fields = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return line
-    return (
-        str(structlog.dev.ConsoleRenderer()(None, "", _short(None, "", fields))) if isinstance(fields, dict) else line
-    )
+    with suppress(ValueError, TypeError):
+        return str(structlog.dev.ConsoleRenderer()(None, "", _short(None, "", dict(orjson.loads(line)))))
+    return line
 
 
 def _short(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -113,7 +113,8 @@ def read_only(allowed: Sequence[str], known: Known) -> tuple[Sources, list[str]]
 
 def settings_file(path: Path | None = None) -> Path | None:
     """The settings file: the one that is named, else the first that is there. Raises ConfigurationError."""
-    named = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    variable = _cleaned(os.environ.get(CONFIG_VARIABLE, ""))
+    named = path or (Path(variable) if variable else None)
     if named is None:
         return next((place for place in CONFIG_PLACES if _is_there(place)), None)
     if not _is_there(named):
@@ -214,11 +215,11 @@ def _tidied(value: Any, info: FieldInfo | None) -> Any:
     """A choice in any case, a list as one string: `a, b`, or JSON."""
     if info is None or not isinstance(value, str):
         return value
-    kind = get_origin(info.annotation)
-    if kind is Literal and all(isinstance(choice, str) for choice in get_args(info.annotation)):
-        return value.strip().lower()
-    if kind in (list, tuple, set, frozenset):
-        return _listed(value)
+    for kind in (info.annotation, *get_args(info.annotation)):  # the kind itself, or each of a union
+        if get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind)):
+            return value.strip().lower()
+        if get_origin(kind) in {list, tuple, set, frozenset}:
+            return _listed(value)
     return value
 
 
@@ -260,19 +261,23 @@ def _variables(
 
 
 def _from_file(place: str) -> str:
-    return readable_text(Path(place.strip()))
+    place = _cleaned(place)
+    return readable_text(Path(place)) if place else ""
 
 
 def _value(text: str, pattern: str, info: FieldInfo) -> Any:
     """What a variable says. Environment files leave quotes and line ends where they are; in a secret, spaces and
     quotes may be part of it."""
-    text = text.strip("\r\n")
     if "Secret" in str(info.annotation) and not pattern.endswith("_url"):
-        return text if text.strip() else ""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1].strip()
+        return text.strip("\r\n") if text.strip() else ""
+    text = _cleaned(text)
     return _tidied(text, info) if text else ""
+
+
+def _cleaned(text: str) -> str:
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
 
 
 def _spelled(variable: str, pattern: str, document: Mapping[str, Any]) -> str:

@@ -183,7 +183,7 @@ def test_an_empty_variable_is_one_that_is_not_given(monkeypatch: pytest.MonkeyPa
         quoted = nothing and not nothing.isspace()
         if not (quoted and "Secret" in str(known()[setting_of(name, known()) or ""].annotation)):
             monkeypatch.setenv(name, nothing)  # of a secret, quotes may be a part
-    monkeypatch.setenv("SITECREW_CONFIG", "")
+    monkeypatch.setenv("SITECREW_CONFIG", nothing)
     assert (load(), origins()) == usual
 
 
@@ -290,6 +290,24 @@ def test_a_secret_file_may_end_its_line_as_it_likes(
     (tmp_path / "secret").write_bytes(content)
     monkeypatch.setenv("SITECREW_MAILER__SMTP__PASSWORD_FILE", str(tmp_path / "secret"))
     assert load().mailer.smtp.password == SecretStr("s3 cret")
+
+
+def test_a_place_in_quotes_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = written(tmp_path, "mailer.brand = 'Ours'", "own.toml")
+    monkeypatch.setenv("SITECREW_CONFIG", f' "{own}"\r')
+    monkeypatch.setenv("SITECREW_KEYS__PRIVATE_FILE", f"'{written(tmp_path, CANARY, 'key')}'")
+    assert (load().mailer.brand, load().keys.private.get_secret_value()) == ("Ours", CANARY)
+
+
+@pytest.mark.parametrize("text", ["a.example, b.example,", '["a.example", "b.example"]', '"a.example,b.example"'])
+def test_a_list_is_written_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SITECREW_DOMAINS__RESERVED", text)
+    assert load().domains.reserved == ["a.example", "b.example"]
+
+
+def test_a_list_that_is_half_json_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITECREW_DOMAINS__RESERVED", '["a.example"')
+    assert refusal() == 'SITECREW_DOMAINS__RESERVED must be a list, like ["a", "b"]'
 
 
 def test_names_of_servers_and_site_types_are_found_whatever_their_case_and_dashes(

@@ -1,0 +1,93 @@
+"""How the demonstration ends, and what of the log a person sees."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from foundation.errors import Refused
+from foundation.runtime import logs
+from sitecrew import demonstration
+from sitecrew.show import Show
+from sitecrew.stack.claim import claimed
+
+REPORT: dict[str, Any] = {
+    "site_url": "http://127.0.0.1:1/~bakery/",
+    "login_url": "http://127.0.0.1:1/~bakery/wp-login.php",
+    "letter": "var/demo/letters/1.eml",
+}
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (REPORT, f"open {REPORT['login_url']}, log in with what var/demo/letters/1.eml says"),
+        ({**REPORT, "login_url": None}, f"open {REPORT['site_url']}"),
+        ({**REPORT, "login_url": None, "orders": [{}] * 3}, f"open {REPORT['site_url']} (and 2 more sites)"),
+    ],
+)
+def test_on_a_terminal_it_ends_with_what_to_open(
+    report: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demonstration._tell(report, as_json=False)
+    assert capsys.readouterr().out == f"{said}\n"
+
+
+def test_for_programs_it_ends_with_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
+    demonstration._tell(REPORT, as_json=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == REPORT
+
+
+def test_what_the_demonstration_decides_is_not_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"ADDRESS": "domain", "WELCOME_EMAIL": "false", "SOLD": "false", "BLOG_NAME": "Ours", "STAGE": "false"}
+    for name, value in given.items():
+        monkeypatch.setenv(f"SITECREW_SITES__STATIC__{name}", value)
+    monkeypatch.setenv("SITECREW_LOG__LEVEL", "error")
+    said: list[str] = []
+    show = Show.__new__(Show)
+    monkeypatch.setattr(Show, "say", lambda _show, text: said.append(text))
+    plan = demonstration._plan(demonstration._options(["--site", "static"]), show)
+    assert plan.settings == {
+        "timer.every": "*/3 * * * * *",
+        "sites.static.settle_seconds": 2,
+        "log.level": "debug",
+        "sites.static.blog_name": "Ours",
+        "sites.static.stage": "false",
+    }
+    assert "SITECREW_SITES__STATIC__ADDRESS" in said[-1]
+    assert "SITECREW_LOG__LEVEL" in said[-1]
+
+
+def test_a_demonstration_that_runs_is_not_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    with claimed(tmp_path / "lock"), pytest.raises(Refused):
+        demonstration._clear(tmp_path)
+    assert (tmp_path / "kept").exists()
+    demonstration._clear(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_person_sees_the_time_of_the_day_and_nothing_that_is_the_same_on_every_line() -> None:
+    fields = {
+        "event": "install.completed",
+        "level": "info",
+        "timestamp": "2026-01-02T03:04:05.678901Z",
+        "service": "installer",
+        "version": "0.1.0",
+        "trace_id": "4bf92f",
+        "queue": "installer.due",
+        "order_id": "1042",
+    }
+    shown = logs.for_people(orjson.dumps(fields).decode())
+    for word in ("install.completed", "installer", "1042"):
+        assert word in shown
+    for noise in ("678901", "0.1.0", "4bf92f", "installer.due", "2026-01-02"):
+        assert noise not in shown
+
+
+@pytest.mark.parametrize("line", ["BOOT FAILED", "[1]", "{", "", '{"timestamp": "soon", "event": "x"}'])
+def test_a_line_that_is_none_of_ours_is_shown_as_it_is(line: str) -> None:
+    assert logs.for_people(line) == line
