@@ -47,6 +47,7 @@ orders = Table(
     metadata,
     Column("order_id", String(64), primary_key=True),
     Column("digest", String(80), nullable=False),
+    Column("event_id", String(255), nullable=False),
     Column("source", String(255), nullable=False),
     Column("user_id", String(255), nullable=False),
     Column("producer", String(255), nullable=False),
@@ -103,6 +104,8 @@ class Order:
 
     order_id: str
     digest: str
+    event_id: str
+    """Of the event that moves it: it comes again until the account is there, or has failed."""
     source: str
     """Whose it is: the CloudEvents source that placed it."""
     user_id: str
@@ -178,6 +181,7 @@ def find(tx: Tx, order_id: str) -> Order | None:
 class Acceptance:
     """What is settled about an order when it is accepted, and stays so."""
 
+    event_id: str
     source: str
     user_id: str
     title: str
@@ -206,12 +210,14 @@ def accept(tx: Tx, placed: OrderPlaced, settled: Acceptance) -> Order | None:
     raise RuntimeError("no free username in a hundred candidates")  # 32^4 endings each
 
 
-def take_over(tx: Tx, order: Order) -> Order | None:
-    """Claim an order whose worker was lost, or that failed; None if another was faster."""
+def take_over(tx: Tx, order: Order, event_id: str) -> Order | None:
+    """Claim an order whose worker was lost, or that failed, for that event; None if another was faster."""
     failed = order.state == OrderState.FAILED
     before, waits = (order.tries, 0) if failed else (order.tries_before, order.waits)
-    changes = {"tries": order.tries + 1, "tries_before": before, "waits": waits, "cause": None, "holds_domain": True}
-    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(tx.now + _LEASE))
+    changes = {"tries": order.tries + 1, "tries_before": before, "waits": waits, "event_id": event_id}
+    return _move(
+        tx, order, OrderState.ACCEPTED, cause=None, holds_domain=True, **changes, **_leased_until(tx.now + _LEASE)
+    )
 
 
 def claimed_for_release(tx: Tx, order: Order) -> Order | None:
@@ -246,22 +252,15 @@ def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
     return _move(tx, order, OrderState.FAILED, cause=cause, **_leased_until(tx.now))
 
 
-def released(tx: Tx, order: Order, cause: Cause, username: str) -> Order | None:
-    """Left for another try, perhaps under another username."""
-    return _move(
-        tx,
-        order,
-        OrderState.ACCEPTED,
-        cause=cause,
-        username=username,
-        **_leased_until(tx.now),
-    )
+def released(tx: Tx, order: Order, cause: Cause, username: str, until: datetime) -> Order | None:
+    """Left for another try then, perhaps under another username."""
+    return _move(tx, order, OrderState.ACCEPTED, cause=cause, username=username, **_leased_until(until))
 
 
-def put_off(tx: Tx, order: Order, cause: Cause) -> Order | None:
-    """Left until there is room; the claim was no try."""
+def put_off(tx: Tx, order: Order, cause: Cause, until: datetime) -> Order | None:
+    """Left until then, when there may be room; the claim was no try."""
     changes = {"tries_before": order.tries_before + 1, "waits": order.waits + 1, "cause": cause}
-    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(tx.now))
+    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(until))
 
 
 def given_back(tx: Tx, order: Order) -> Order | None:
@@ -414,6 +413,7 @@ def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) ->
     return {
         "order_id": placed.order_id,
         "digest": digest(placed),
+        "event_id": settled.event_id,
         "source": settled.source,
         "user_id": settled.user_id,
         "producer": settled.producer,

@@ -107,6 +107,7 @@ class Intake:
         placed, site = event.data, self._settings.sites[event.data.site_type]
         producer = tx.sender.user_id or event.source
         return Acceptance(
+            event_id=event.id,
             source=event.source,
             user_id=tx.sender.user_id,
             title=placed.blog_name or site.blog_name,
@@ -126,7 +127,9 @@ class Intake:
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
             return Done() if woken else _known(tx, order, event)
         if order.lease_until > tx.now:
-            return Retry(order.lease_until, INTAKE.cause("in_progress", "another worker has it, or it waits its turn"))
+            moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
+            waits = INTAKE.cause("in_progress", "another worker has it, or it waits its turn")
+            return Retry(order.lease_until, waits) if moves_it else _known(tx, order, event)
         if order.state == OrderState.FAILED:
             return self._try_failed(tx, event, order)
         return self._take_over(tx, event, order)
@@ -141,7 +144,7 @@ class Intake:
     def _take_over(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
         if hopeless := self._hopeless(order):
             return self._give_up(tx, order, event, hopeless)
-        taken = accounts.take_over(tx, order)
+        taken = accounts.take_over(tx, order, event.id)
         return self._create(taken, event) if taken else Done()
 
     def _hopeless(self, order: Order) -> Cause | None:
@@ -200,16 +203,18 @@ class Intake:
     def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
-            accounts.put_off(tx, order, cause)
-            return Retry(tx.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE), cause)
+            again_at = tx.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE)
+            accounts.put_off(tx, order, cause, again_at)
+            return Retry(again_at, cause)
         if order.tries_now >= MAX_TRIES:
             return self._give_up(tx, order, event, cause)
         if cause.code == "username_taken":
-            accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries))
+            accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), tx.now)
             return Retry(tx.now, cause)
         if cause.kind == CauseKind.TRANSIENT:
-            accounts.released(tx, order, cause, order.username)
-            return Retry(tx.now + _PAUSE * 2 ** (order.tries_now - 1), cause)
+            again_at = tx.now + _PAUSE * 2 ** (order.tries_now - 1)
+            accounts.released(tx, order, cause, order.username, again_at)
+            return Retry(again_at, cause)
         return self._give_up(tx, order, event, cause)
 
     def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -180,6 +181,19 @@ def test_an_unchanged_order_that_comes_again_hears_how_far_it_is(house: House, s
         state,
     )
     assert (house.clock.now() - known.placed_at).total_seconds() == 3600
+
+
+def test_an_order_that_waits_for_room_is_known_to_whoever_sends_it_again(house: House) -> None:
+    house.server.failures = [failed("disk_full", "no room on purpose")] * 4
+    house.order()
+    house.settle()
+    for copy in range(3):
+        house.order(id=f"copy-{copy}")
+    house.settle()
+    assert house.said() == ["order.known"] * 3
+    assert house.server.calls == 1, "copies are no tries"
+    house.until(house.mailed)
+    assert house.server.calls == 5
 
 
 def test_an_install_that_staff_cancel_is_seen_at_its_order(house: House) -> None:
@@ -467,15 +481,8 @@ def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.Monkey
 
 
 def test_the_deadline_of_an_account_is_the_setting(tmp_path: Path) -> None:
-    deadlines: dict[str, Any] = {}
-
-    class Recording:
-        ledger = count = consume = every = staticmethod(lambda *_: None)
-
-        def worker(self, queue: str, *_: Any, **options: Any) -> None:
-            deadlines[queue] = options.get("deadline")
-
     settings = House(tmp_path, order_intake={"timeout_seconds": 42}).settings
-    service: Any = Recording()
+    service = MagicMock()
     loops(settings, Sealer(settings.keys.public), service)
-    assert deadlines[INTAKE_ORDERS] == 42
+    (orders,) = (call for call in service.worker.call_args_list if call.args[0] == INTAKE_ORDERS)
+    assert orders.kwargs["deadline"] == 42

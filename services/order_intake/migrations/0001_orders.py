@@ -16,6 +16,7 @@ def upgrade() -> None:
         "orders",
         sa.Column("order_id", sa.String(64), nullable=False),
         sa.Column("digest", sa.String(80), nullable=False),
+        sa.Column("event_id", sa.String(255), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("producer", sa.String(255), nullable=False),
