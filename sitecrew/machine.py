@@ -36,6 +36,9 @@ _GRACE = 30.0
 
 Say = Callable[[str], None]
 
+_BROKER = {"max_message_size": "1048576"}
+"""As docs/operate.md advises."""
+
 
 class Server(Protocol):
     """A broker, database or web server of our own."""
@@ -169,7 +172,7 @@ def _servers(plan: Plan, directory: Path, hosting: Path, ports: Ports) -> dict[s
     """The broker, the database, and the web server of the hosting accounts. Nothing is started yet."""
     servers: dict[str, Server] = {}
     if plan.amqp_url is None:
-        servers["RabbitMQ"] = PrivateRabbit(directory / "rabbitmq", port=ports.broker)
+        servers["RabbitMQ"] = PrivateRabbit(directory / "rabbitmq", port=ports.broker, settings=_BROKER)
     if "wordpress" in plan.site_types:
         router = Path(web.__file__).with_name("router.php")
         servers["MariaDB"] = PrivateMariaDB(directory / "mariadb")

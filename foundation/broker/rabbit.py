@@ -22,7 +22,12 @@ import pika
 import structlog
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.select_connection import SelectConnection
-from pika.exceptions import ChannelClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
 
 from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
@@ -30,9 +35,9 @@ from foundation.broker.address import nodes_of, options_of
 from foundation.broker.limits import MAX_BYTES, can_be_sent
 from foundation.broker.reasons import reason_of
 from foundation.broker.tls import Tls, context_of
-from foundation.broker.topology import Exchange, Queue, Topology
+from foundation.broker.topology import EVENTS, PARKING, Exchange, Queue, Topology
 from foundation.broker.window import Window
-from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError
+from foundation.errors import BrokerUnreachable, ConfigurationError, Refused, SitecrewError
 
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
@@ -41,7 +46,12 @@ _USEFUL = 5.0
 _OPENING = 5.0
 """Seconds in which a first connection is not missed yet: a batch opens one at every tick."""
 _NOT_FOUND = 404
-_IN_USE_ALREADY = 406
+_FORBIDDEN = 403
+_IN_USE_ALREADY = _TOO_LARGE = 406
+_NOWHERE = "doctor.looked"
+"""A key that no queue is bound for."""
+_ALARMED = 0.5
+"""Seconds within which the broker tells who publishes of an alarm; it does so at once."""
 _HEARTBEAT, _BLOCKED = 30, 300
 """Seconds. After so long without a sign of life, or blocked by an alarm, a connection is given up."""
 _PATIENCE = 15.0
@@ -82,6 +92,31 @@ class RabbitBroker:
         """The broker's own word for its version."""
         with self._connection() as connection:
             return str(connection._impl.server_properties.get("version", "?"))  # noqa: SLF001  # pika keeps it there
+
+    def alarm(self) -> str:
+        """The alarm that keeps publishers waiting, such as `low on disk`; empty if there is none. Only who publishes is
+        told, so a message is published that goes nowhere. Raises Refused if we may not."""
+        said: list[str] = []
+        with self._connection() as connection:
+            connection.add_on_connection_blocked_callback(lambda _, blocked: said.append(str(blocked.method.reason)))
+            channel = connection.channel()
+            channel.basic_publish(EVENTS, _NOWHERE, b"")
+            ends = monotonic() + _ALARMED
+            while not said and (left := ends - monotonic()) > 0:
+                connection.process_data_events(left)
+            if said:
+                _abandon(connection)
+            else:
+                _was_taken(channel)
+        return said[0] if said else ""
+
+    def takes(self, size: int) -> bool:
+        """Whether a message of so many bytes is taken; it goes nowhere. Not to be asked during an alarm, when there is
+        no answer. Raises Refused if we may not publish."""
+        with self._connection() as connection:
+            channel = connection.channel()
+            channel.basic_publish(EVENTS, _NOWHERE, b" " * size)
+            return _was_taken(channel)
 
     def publisher(self) -> Publisher:
         return RabbitPublisher(self)
@@ -225,6 +260,27 @@ def _refusal(closed: ChannelClosedByBroker) -> str:
     return str(closed.reply_text)
 
 
+def _was_taken(channel: BlockingChannel) -> bool:
+    """Whether what was just published was taken; False if it was too large."""
+    try:
+        channel.queue_declare(PARKING, passive=True)  # any answer will do: a refusal comes before it
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code == _TOO_LARGE and "larger than" in closed.reply_text:
+            return False
+        if closed.reply_code == _FORBIDDEN:
+            raise Refused(f"its user may not publish to {EVENTS}") from None
+        raise
+    return True
+
+
+def _abandon(connection: pika.BlockingConnection) -> None:
+    """While an alarm blocks us, the broker reads nothing that we send, not even a goodbye: `close` would wait for its
+    end."""
+    with suppress(Exception):
+        connection._impl._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+        connection.process_data_events(1)
+
+
 def _hang_up(connection: pika.BlockingConnection) -> None:
     with suppress(Exception):  # it is of no use any more, whatever it says
         if connection.is_open:
@@ -315,6 +371,7 @@ class _Link:
         self._began = monotonic()
         self._connection: SelectConnection | None = None
         self._channel: Any = None
+        self._blocked = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
         broker.links.add(self)
@@ -385,6 +442,9 @@ class _Link:
             connection.ioloop.close()
 
     def _open_channel(self, connection: SelectConnection) -> None:
+        self._blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._is_blocked(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._is_blocked(False))
         connection.channel(on_open_callback=self._channel_opened)
 
     def _channel_opened(self, channel: Any) -> None:
@@ -398,9 +458,16 @@ class _Link:
             _log.warning("broker.channel_closed", connection=self.name, reason=str(reason))
         self._disconnect()
 
+    def _is_blocked(self, blocked: bool) -> None:
+        self._blocked = blocked
+
     def _disconnect(self) -> None:
         connection = self._connection
-        if connection is not None and not (connection.is_closing or connection.is_closed):
+        if connection is None or connection.is_closing or connection.is_closed:
+            return
+        if self._blocked:  # the broker reads nothing that we send, so it would not hear us close
+            connection._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+        else:
             connection.close()
 
     def _ended(self, ended: list[BaseException], error: BaseException) -> None:

@@ -138,8 +138,9 @@ def sitecrew(ladder: Ladder) -> Topology:
 
 
 def _kept(name: str) -> Queue:
-    """A queue that people look into: nothing ever leaves it by itself."""
-    return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": UNLIMITED})
+    """A queue that people look into: nothing ever leaves it by itself. Where a policy limits its length, and
+    says no more, the newest are refused and stay where they came from; by default the oldest would be dropped."""
+    return Queue(name, {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-delivery-limit": UNLIMITED})
 
 
 def _glanced_at(name: str) -> Queue:

@@ -408,6 +408,10 @@ class Settings(Section):
         15, gt=0, le=3600, description="a node that does not answer for so long is passed over"
     )
     amqp_tls: AmqpTls = AmqpTls()
+    amqp_management_url: SecretStr = Field(
+        SecretStr(""),
+        description="RabbitMQ's management, such as http://host:15672, where doctor sees policies and replicas",
+    )
     delay: Delay = Delay()
     keys: Keys = Keys()
     order_intake: OrderIntake = OrderIntake()
@@ -441,6 +445,11 @@ class Settings(Section):
         if fault := fault_of(url.get_secret_value()):
             raise ValueError(fault)
         return url
+
+    @field_validator("amqp_management_url")
+    @classmethod
+    def _management(cls, url: SecretStr) -> SecretStr:
+        return SecretStr(_web_url(url.get_secret_value())) if url.get_secret_value() else url
 
     @field_validator("sites")
     @classmethod

@@ -1,61 +1,28 @@
 """What `sitecrew doctor` looks at: each check raises, or says what it found."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from foundation.broker.rabbit import RabbitBroker
-from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, SitecrewError, StoreUnreachable
+from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
 from foundation.runtime.clock import utc_now
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.settings import Settings
-from foundation.store import Store, outbox
 from services.mailer.__main__ import opener_of, smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letters import letters_of, sample
 from sitecrew.cli import server_checks as servers
-from sitecrew.cli.stores import FOLDERS, url_of
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something to look at. `code` is the exit code of the doctor if it is not well."""
-
-    name: str
-    look: Callable[[], str]
-    code: int = 1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of a check."""
-
-    name: str
-    ok: bool
-    detail: str
-    remedy: str = ""
-    code: int = 0
-
-
-def examine(check: Check) -> Finding:
-    """Look, and turn what is wrong into a finding."""
-    try:
-        return Finding(check.name, True, check.look())
-    except Failed as failure:
-        return Finding(check.name, False, str(failure), failure.cause.remedy, check.code)
-    except (SitecrewError, OSError) as error:
-        return Finding(check.name, False, str(error), "", check.code)
+from sitecrew.cli.broker_checks import of_broker
+from sitecrew.cli.findings import Check, Finding
+from sitecrew.cli.store_checks import of_stores
 
 
 def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -> Iterator[Check]:
     """Every check for these settings, nearest things first; with `install`, a site of each type for a trial."""
     yield Check("keys", partial(_keys, settings))
-    yield Check("broker", partial(_broker, broker), BrokerUnreachable.exit_code)
-    yield Check("topology", partial(_topology, broker), BrokerUnreachable.exit_code)
-    for service, folder in FOLDERS.items():
-        look = partial(_store, service, url_of(settings, service), folder)
-        yield Check(f"store of {service}", look, StoreUnreachable.exit_code)
+    yield from of_broker(settings, broker)
+    yield from of_stores(settings)
     for name in settings.servers:
         yield Check(f"server {name}", partial(servers.server, settings, name))
         if settings.servers[name].databases is not None:
@@ -81,31 +48,6 @@ def _keys(settings: Settings) -> str:
     opener_of(settings.keys)
     older = len(settings.keys.previous)
     return "keys.private opens what keys.public seals" + (f"; {older} earlier keys are kept" if older else "")
-
-
-def _broker(broker: RabbitBroker) -> str:
-    return f"RabbitMQ {broker.version()} answers"
-
-
-def _topology(broker: RabbitBroker) -> str:
-    differences = broker.differences()
-    if differences:
-        more = f" (and {len(differences) - 1} more, see `sitecrew topology check`)" if len(differences) > 1 else ""
-        raise ConfigurationError(f"{differences[0]}{more}")
-    return "the broker has what is wanted"
-
-
-def _store(service: str, url: str, migrations: Path) -> str:
-    store = Store.existing(url)
-    try:
-        if not store.is_migrated([migrations]):
-            raise StoreUnreachable(
-                f"{store.place} is not of this version; `sitecrew run {service}` brings it up to date"
-            )
-        with store.reading() as connection:
-            return f"{store.place} is of this version; {outbox.backlog(connection)} messages wait to be published"
-    finally:
-        store.close()
 
 
 def _smtp(settings: Settings) -> str:

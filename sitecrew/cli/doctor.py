@@ -10,11 +10,17 @@ import typer
 from sitecrew.cli.help import examples, noun
 
 if TYPE_CHECKING:
-    from sitecrew.cli.checks import Finding
+    from sitecrew.cli.findings import Finding
 
 app = noun()
 
 _INDENT = 30
+_RESULTS = {
+    "ok": ("ok    ", "green"),
+    "note": ("note  ", "yellow"),
+    "skipped": ("-     ", "dim"),
+    "failed": ("FAILED", "bold red"),
+}
 
 
 @app.command(
@@ -39,10 +45,12 @@ def doctor(
         if not json:
             _show(finding)
     if json:
-        names = ("name", "ok", "detail", "remedy")
+        names = ("name", "ok", "result", "detail", "remedy")
         screen.document([{name: asdict(finding)[name] for name in names} for finding in findings])
-    failed = sum(not finding.ok for finding in findings)
-    screen.note(f"{len(findings) - failed} of {len(findings)} checks are ok")
+    looked_at = [finding for finding in findings if finding.result != "skipped"]
+    failed = sum(not finding.ok for finding in looked_at)
+    skipped = f"; {len(findings) - len(looked_at)} were not looked at" if len(findings) > len(looked_at) else ""
+    screen.note(f"{len(looked_at) - failed} of {len(looked_at)} checks are ok{skipped}")
     if code := worst(findings):
         raise typer.Exit(code)
 
@@ -50,19 +58,21 @@ def doctor(
 def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
     from foundation.errors import ConfigurationError
     from sitecrew.cli import screen, session
-    from sitecrew.cli.checks import Finding, all_of, examine
+    from sitecrew.cli.checks import all_of
+    from sitecrew.cli.findings import Finding, examine
 
     try:
         settings = session.settings_of(ctx)
     except ConfigurationError as error:
         remedy = "correct it; `sitecrew config show --defaults` lists all"
-        yield Finding("settings", False, str(error), remedy, error.exit_code)
+        yield Finding("settings", False, str(error), remedy, error.exit_code, "failed")
         return
     yield Finding("settings", True, "are read")
+    ill: set[str] = set()
     with session.broker(settings) as broker:
         for check in all_of(settings, broker, install=install):
             with screen.working(f"checking {check.name}"):
-                finding = examine(check)
+                finding = examine(check, ill)
             yield finding
 
 
@@ -72,7 +82,7 @@ def _show(finding: "Finding") -> None:
 
     from sitecrew.cli import screen
 
-    result = ("ok    ", "green") if finding.ok else ("FAILED", "bold red")
+    result = _RESULTS[finding.result]
     sentence = finding.detail + (f". What to do: {finding.remedy}" if finding.remedy else "")
     room = max(screen.width() - _INDENT, 30) if screen.on_terminal() else len(sentence) + 1
     first, *rest = textwrap.wrap(screen.printable(sentence), room) or [""]

@@ -45,9 +45,14 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
 def check(ctx: typer.Context, json: _Json = False) -> None:
     """Compare the broker with what is wanted; exit code 1 if it differs."""
     from sitecrew.cli import screen, session
+    from sitecrew.cli.broker_checks import troubles_of
 
-    with session.broker(session.settings_of(ctx)) as broker, screen.working("comparing"):
-        differences = broker.differences()
+    settings = session.settings_of(ctx)
+    with session.broker(settings) as broker, screen.working("comparing"):
+        differences, troubles = broker.differences(), troubles_of(settings, broker.topology)
+    differences += troubles or []
+    if troubles is None:
+        screen.note("policies were not looked at; amqp_management_url says whom to ask")
     if json:
         screen.document({"differences": differences})
     for difference in differences if not json else ():

@@ -514,7 +514,8 @@ def test_no_secret_is_in_what_can_be_printed(monkeypatch: pytest.MonkeyPatch) ->
     assert len(secrets) >= 7
     for name in secrets:
         path = name.replace("*", "local").upper().replace(".", "__")
-        url = {"amqp_url": "amqp://", "store_url": "postgresql://"}.get(name.rpartition(".")[2], "")
+        kinds = {"amqp_url": "amqp://", "amqp_management_url": "http://", "store_url": "postgresql://"}
+        url = kinds.get(name.rpartition(".")[2], "")
         monkeypatch.setenv(f"SITECREW_{path}", url + CANARY)
     settings = load()
     assert settings.keys.private.get_secret_value() == CANARY
