@@ -1,5 +1,7 @@
 """What the doctor tries, so that it says of a server what installs will meet there."""
 
+import os
+import pwd
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +19,7 @@ from services.installer.sites.wordpress import WordPress
 from sitecrew.cli import server_checks
 from sitecrew.stack.ports import free_port
 from tests.services.certificates import certificate
-from tests.services.daemons import mariadb
+from tests.services.daemons import mariadb, scratch
 from tests.services.fronts import Reply, front
 from tests.services.installing import local_server, shim
 
@@ -87,6 +89,22 @@ def test_php_that_may_not_do_what_installs_do_is_found_out(
 def test_php_fenced_into_the_hosting_root_passes(web_host: LocalServer, wordpress: WordPress, tmp_path: Path) -> None:
     fenced = shim(tmp_path, f'exec php -d open_basedir={web_host.root} "$@"')
     replace(wordpress, php=fenced).rehearse(web_host)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making Linux users takes root")
+def test_where_sites_belong_to_their_own_users_php_is_tried_as_a_stranger(
+    web_host: LocalServer, wordpress: WordPress
+) -> None:
+    web_host.root.chmod(0o711)
+    server = replace(web_host, linux_users=True, web_group="nogroup")
+    users = {user.pw_name for user in pwd.getpwall()}
+    with scratch() as folder:
+        folder.chmod(0o777)
+        replace(wordpress, php=shim(folder, f'id -un >> {folder}/users; exec php "$@"')).rehearse(server)
+        assert "nobody" in (folder / "users").read_text().split()
+    try_install(wordpress, server, temporary=False, www=True)
+    assert nothing_is_left(server)
+    assert {user.pw_name for user in pwd.getpwall()} == users
 
 
 # The web server
