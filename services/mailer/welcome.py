@@ -106,7 +106,7 @@ class Welcoming:
         """Let a letter wait for what is neither its own fault nor the mail server's."""
         if mails.held(tx, mail, cause, until) is None:
             return Done()
-        _log.warning("mail.held", **_names(mail), cause=cause.code, reason=cause.detail, until=until.isoformat())
+        _log.warning("mail.held", **_names(mail), cause=cause.code, reason=cause.detail, due_at=until)
         return Retry(until, cause)
 
     def _give_back(self, tx: Tx, mail: Mail) -> None:
