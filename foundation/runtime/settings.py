@@ -230,8 +230,8 @@ class Smtp(Section):
     helo: str | None = Field(
         None, description="name to greet it with; without one, this machine's full name, or else the sender's domain"
     )
-    timeout_seconds: Seconds = Field(30, description="patience with a silent server, at each step")
-    deadline_seconds: Seconds = Field(240, description="patience with a slow server, for a whole letter")
+    timeout_seconds: Seconds = Field(30, gt=0, description="patience with a silent server, at each step")
+    deadline_seconds: Seconds = Field(240, gt=0, description="patience with a slow server, for a whole letter")
     letters_per_connection: Count = Field(50, description="letters that one connection takes; 1: each has its own")
 
 

@@ -127,7 +127,7 @@ class Letters:
             "date": date,
             "brand": self._brand,
             "support": support,
-            "support_link": support if "://" in support or not support else f"mailto:{support}",
+            "support_link": _link(support),
         }
 
 
@@ -159,6 +159,16 @@ def _readable(domain: str) -> str:
         return idna.decode(domain)
     except UnicodeError:
         return domain
+
+
+def _link(support: str) -> str:
+    """A web page as it is; an address for mail programs, which not all know domains beyond ASCII."""
+    if "://" in support or not support:
+        return support
+    try:
+        return f"mailto:{with_ascii_domain(support)}"
+    except ValueError:
+        return f"mailto:{support}"
 
 
 def _at(url: str, domain: str) -> str:

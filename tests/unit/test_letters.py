@@ -307,6 +307,9 @@ def test_a_support_page_is_linked_as_it_is_and_an_address_by_mail() -> None:
     page = Letters(None, "hello@host.example", "Northwind", "https://help.host.example/")
     assert 'href="https://help.host.example/"' in part(page.render(sample(), NOON), "html")
     assert 'href="mailto:support@host.example"' in html_of(sample())
+    beyond = Letters(None, "hello@host.example", "Northwind", "hilfe@hösting.example")
+    assert 'href="mailto:hilfe@xn--hsting-wxa.example"' in part(beyond.render(sample(), NOON), "html")
+    assert "hilfe@hösting.example" in part(beyond.render(sample(), NOON), "plain")
     silent = Letters(None, "hello@host.example", "Northwind")
     assert "help with" not in part(silent.render(sample(), NOON), "plain")
 
