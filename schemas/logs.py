@@ -28,6 +28,10 @@ class LogLine(BaseModel):
     """The trace that the producer began (W3C Trace Context), or we did, if it did not."""
     order_id: str | None = None
     """As the producer sent it."""
+    authtype: str | None = None
+    """Who caused what is being handled, by kind; a claim of whoever sent it."""
+    authid: str | None = None
+    """Likewise, by name."""
     install_id: str | None = None
     attempt: int | None = None
     """Of an install or a letter; 1 is the first."""

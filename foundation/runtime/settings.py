@@ -7,9 +7,10 @@ docs/settings.md lists them all; a test keeps it complete.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
@@ -47,6 +48,19 @@ def _cron(expression: str) -> str:
     return expression
 
 
+def _zone(name: str) -> str:
+    try:
+        zone_of(name)
+    except (LookupError, ValueError, OSError):
+        raise ValueError("is no time zone of this machine's IANA database; write it like Europe/Berlin") from None
+    return name
+
+
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its name. UTC needs no database."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
 def _host_port(text: str) -> str:
     return str(HostPort.parse(text))
 
@@ -74,6 +88,7 @@ def _web_url(url: str) -> str:
     return url
 
 
+Zone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
 """At most three years: what cannot be added to a date would fail when it is first used."""
@@ -206,15 +221,23 @@ class Installer(Section):
 
 
 class Timer(Section):
-    every: Cron = Field(
-        "*/5 * * * *", description="cron expression of the batches, in UTC; six fields begin with seconds"
-    )
+    every: Cron = Field("*/5 * * * *", description="cron expression of the batches; six fields begin with seconds")
+    timezone: Zone = Field("UTC", description="time zone that the expression is meant in, like Europe/Berlin")
     jitter_seconds: Seconds = Field(5, description="replicas start up to this much after the tick")
     budget_seconds: Seconds = Field(240, description="a batch takes no new install after this time")
 
     def first_tick(self, moment: datetime) -> datetime:
         """The first tick at or after a moment (timezone-aware)."""
-        return next(CronSim(self.every, moment.astimezone(UTC) - timedelta(microseconds=1)))
+        return next(self.ticks(moment - timedelta(microseconds=1)))
+
+    def ticks(self, after: datetime) -> Iterator[datetime]:
+        """The ticks after a moment (timezone-aware), in UTC. When clocks are put forward, what would be skipped comes
+        right after; when they are put back, what would come twice comes once, unless it is for each hour (as in
+        Debian's cron)."""
+        for tick in CronSim(self.every, after.astimezone(zone_of(self.timezone))):
+            # In an hour that comes twice the schedule may begin anew, at the first of them.
+            if (moment := tick.astimezone(UTC)) > after:
+                yield moment
 
 
 class Smtp(Section):

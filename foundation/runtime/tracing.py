@@ -85,8 +85,9 @@ def new_traceparent() -> str:
 
 @contextmanager
 def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
-    """While an event is handled: its names are in all log lines, and there is a span for it."""
+    """While an event is handled: its names are in all log lines, with who caused it, and there is a span for it."""
     names = {"trace_id": event.trace_id, "order_id": event.subject} if event else {}
+    names |= {name: value for name in ("authtype", "authid") if (value := getattr(event, name, None))}
     with structlog.contextvars.bound_contextvars(queue=queue, **names), _span(event, queue, phase):
         yield
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from time import monotonic
 
 import structlog
-from cronsim import CronSim
 
 from foundation.broker import Consumer
 from foundation.errors import BrokerUnreachable, StoreUnreachable
@@ -16,6 +15,8 @@ from foundation.runtime.metrics import Metrics, Tick
 from foundation.runtime.settings import Timer
 from foundation.runtime.worker import Worker
 
+_LOOK = 60.0
+"""Seconds between looks at the clock."""
 _DRY = 0.3
 """Seconds without a delivery after which the queue's depth is asked for."""
 
@@ -96,12 +97,17 @@ class Batches:
 
     def _wait(self) -> datetime | None:
         """Until the next tick that is still to come, or until called; the tick, if that was it."""
-        now = self._now()
-        tick = next(CronSim(self._timer.every, now))
-        self.upcoming = tick
-        self._punctual.upcoming.set(tick.timestamp())
-        pause = (tick - now).total_seconds() + random.uniform(0, self._timer.jitter_seconds)
-        if self._called.wait(pause):
-            self._called.clear()
-            return None
-        return tick
+        now, jitter = self._now(), random.uniform(0, self._timer.jitter_seconds)
+        tick = next(self._timer.ticks(now))
+        while True:
+            self.upcoming = tick
+            self._punctual.upcoming.set(tick.timestamp())
+            pause = (tick - now).total_seconds() + jitter
+            if self._called.wait(min(max(pause, 0.0), _LOOK)):
+                self._called.clear()
+                return None
+            if pause <= _LOOK:
+                return tick
+            # A clock that is put right meanwhile must not have the batch wait for what was wrong.
+            now = self._now()
+            tick = min(tick, next(self._timer.ticks(now)))

@@ -161,7 +161,7 @@ class Installing:
             "max_attempts": own.installer.max_attempts,
             "site_types": tuple(self._installers),
             "timer": own.timer.every,
-            "timezone": getattr(own.timer, "timezone", "UTC"),
+            "timezone": own.timer.timezone,
             "next_tick": next_tick,
         }
 

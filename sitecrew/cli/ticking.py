@@ -2,12 +2,9 @@
 
 from datetime import UTC, datetime
 from itertools import islice
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.settings import Settings
+from foundation.runtime.settings import Settings, Timer, zone_of
 from schemas.services import ServiceDescribed
 from sitecrew.cli import moments, screen, session
 from sitecrew.cli.describing import describe
@@ -20,9 +17,10 @@ def show(settings: Settings, ticks: int, timeout: float, *, json: bool) -> None:
     running = _running(settings, timeout)
     own = settings.timer
     every = (running.timer if running else None) or own.every
-    zone = (running.timezone if running else None) or str(getattr(own, "timezone", "UTC"))
+    zone = (running.timezone if running else None) or own.timezone
     now = session.now()
-    coming = list(islice(CronSim(every, now.astimezone(ZoneInfo(zone))), ticks))
+    schedule = Timer(every=every, timezone=zone)
+    coming = [tick.astimezone(zone_of(zone)) for tick in islice(schedule.ticks(now), ticks)]
     known = running.next_tick if running else None
     if json:
         said = {"every": every, "timezone": zone, "installer": running.instance if running else None}

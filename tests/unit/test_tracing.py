@@ -24,6 +24,8 @@ from foundation.errors import ConfigurationError
 from foundation.runtime import logs, tracing
 from schemas.installs import TimerRunNow
 from schemas.logs import LogLine
+from schemas.orders import OrderPlaced
+from schemas.values import Customer
 from tests.house import House
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -80,6 +82,27 @@ def test_every_line_about_an_order_has_its_trace(house: House) -> None:
     assert {line.trace_id for line in lines} == {TRACE}
     assert {line.order_id for line in lines} == {"order-1"}
     assert all(line.queue for line in lines)
+
+
+def test_who_caused_it_is_in_every_line_and_goes_on_to_every_event(house: House) -> None:
+    stream = io.StringIO()
+    logs.configure("tests", "info", stream)
+    try:
+        customer = Customer(name="Jo Miller", email="jo@customer.example")
+        placed = OrderPlaced(order_id="order-1", site_type="wordpress", domain="shop.example", customer=customer)
+        house.publish(placed, authtype="user", authid="maria")
+        house.settle()
+        house.order(2)
+        house.settle()
+    finally:
+        structlog.reset_defaults()
+    lines = [LogLine.model_validate_json(line) for line in stream.getvalue().splitlines()]
+    assert {"account.created", "install.completed", "mail.sent"} <= {line.event for line in lines}
+    assert {(line.order_id, line.authtype, line.authid) for line in lines} == {
+        ("order-1", "user", "maria"),
+        ("order-2", None, None),
+    }
+    assert {(event.subject, event.authid) for event in house.events()} == {("order-1", "maria"), ("order-2", None)}
 
 
 def test_each_step_is_a_span_of_the_producers_trace(house: House, spans: InMemorySpanExporter) -> None:
