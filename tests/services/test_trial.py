@@ -93,13 +93,17 @@ def test_php_fenced_into_the_hosting_root_passes(web_host: LocalServer, wordpres
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making Linux users takes root")
 def test_where_sites_belong_to_their_own_users_php_is_tried_as_a_stranger(
-    web_host: LocalServer, wordpress: WordPress
+    web_host: LocalServer, wordpress: WordPress, database_server: MariaDatabases
 ) -> None:
-    web_host.root.chmod(0o711)
+    assert database_server.socket is not None
+    for folder in (web_host.root, database_server.socket.parent):
+        folder.chmod(0o711)
     server = replace(web_host, linux_users=True, web_group="nogroup")
     users = {user.pw_name for user in pwd.getpwall()}
     with scratch() as folder:
-        folder.chmod(0o777)
+        folder.chmod(0o711)
+        (folder / "users").touch()
+        (folder / "users").chmod(0o666)
         replace(wordpress, php=shim(folder, f'id -un >> {folder}/users; exec php "$@"')).rehearse(server)
         assert "nobody" in (folder / "users").read_text().split()
     try_install(wordpress, server, temporary=False, www=True)
