@@ -256,11 +256,16 @@ ORDER = (
 # Staff's commands, answered by order intake
 
 
+def answers(ran: Ran) -> list[str]:
+    """What the command says; the services of the house log onto the same stdout."""
+    return [line for line in ran.lines if line.startswith("order-")]
+
+
 def test_an_unknown_order_is_not_found_at_once_and_leaves_nothing_behind(house: House, sitecrew: Command) -> None:
     with at_work(house):
         for line in (("cancel", "9999"), ("reinstall", "9999", "--yes"), ("amend", "9999", "--email", "a@example.org")):
             ran = sitecrew("order", *line)
-            assert (ran.exit_code, ran.stdout) == (5, ""), ran.stderr
+            assert (ran.exit_code, answers(ran)) == (5, []), ran.stderr
             assert "9999: there is no such order" in ran.stderr
     assert house.parked() == []
 
@@ -271,7 +276,7 @@ def test_cancelling_waits_for_what_comes_of_it(house: House, sitecrew: Command) 
     house.settle()
     with at_work(house):
         ran = sitecrew("order", "cancel", "order-1", "order-2", "--reason", "not paid", "--as", "maria")
-    assert (ran.exit_code, ran.lines) == (0, ["order-1  withdrawn  not paid", "order-2  withdrawn  not paid"])
+    assert (ran.exit_code, answers(ran)) == (0, ["order-1  withdrawn  not paid", "order-2  withdrawn  not paid"])
     house.settle()
     shown = sitecrew("order", "show", "order-1").stdout
     assert "cancelled because  not paid" in shown
@@ -284,7 +289,7 @@ def test_an_installed_order_is_refused_with_the_reason(house: House, sitecrew: C
     house.until(lambda: house.mailed(1))
     with at_work(house):
         ran = sitecrew("order", "cancel", "order-1")
-    assert (ran.exit_code, ran.stdout) == (6, "")
+    assert (ran.exit_code, answers(ran)) == (6, [])
     assert "it is installed" in ran.stderr
     assert house.parked() == []
 
@@ -295,8 +300,8 @@ def test_a_corrected_address_is_answered_with_what_it_is_now(house: House, sitec
     with at_work(house):
         ran = sitecrew("order", "amend", "order-1", "--email", "new@example.org")
         again = sitecrew("order", "reinstall", "order-1", "--yes")
-    assert ran.stdout == "order-1  amended  Jo Miller <new@example.org>; later letters go there\n"
-    assert (again.exit_code, again.stdout) == (0, "order-1  staged  order-1-g2, due now\n")
+    assert answers(ran) == ["order-1  amended  Jo Miller <new@example.org>; later letters go there"]
+    assert (again.exit_code, answers(again)) == (0, ["order-1  staged  order-1-g2, due now"])
     assert house.install("order-1-g2").staged.customer.email == "new@example.org"
 
 
