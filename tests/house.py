@@ -251,7 +251,7 @@ class House:
     def open_intake(self) -> Service:
         service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
         self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
-        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=refuse)
+        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=refuse, repeated=self.orders.tell_known)
         service.lane(INTAKE_INSTALLS, self.orders.news())
         service.lane(INTAKE_COMMANDS, self.orders.commands())
         return service

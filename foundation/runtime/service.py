@@ -28,7 +28,7 @@ from foundation.runtime.settings import Settings, load
 from foundation.runtime.signals import stop_on_signals
 from foundation.runtime.sink import open_standard_streams
 from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import DEADLINE, Handlers, Refusal, Worker
+from foundation.runtime.worker import DEADLINE, Handlers, Refusal, Repetition, Worker
 from foundation.store import Store, inbox, outbox
 
 
@@ -88,6 +88,7 @@ class Service:
         capacity: int,
         threads: int = 1,
         refused: Refusal | None = None,
+        repeated: Repetition | None = None,
         deadline: float = DEADLINE,
     ) -> Worker:
         """A worker for one queue, whose turns are counted. An act of it may take `deadline` seconds."""
@@ -98,6 +99,7 @@ class Service:
             capacity=capacity,
             threads=threads,
             refused=refused,
+            repeated=repeated,
             deadline=deadline,
             metrics=self.metrics,
             pulse=self.pulse,

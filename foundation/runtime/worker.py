@@ -89,6 +89,7 @@ class Act:
 Handler = Callable[[Tx, Event[Any]], Settled | Act]
 Handlers = Mapping[type[Model], Handler]
 Refusal = Callable[[Tx, Malformed], None]
+Repetition = Callable[[Tx, Event[Any]], None]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Worker:
         threads: int = 1,
         deadline: float = DEADLINE,
         refused: Refusal | None = None,
+        repeated: Repetition | None = None,
         metrics: Metrics | None = None,
         pulse: Pulse | None = None,
     ) -> None:
@@ -153,6 +155,7 @@ class Worker:
         self._ledger = ledger
         self._capacity = capacity
         self._refused = refused
+        self._repeated = repeated
         self._pool = Pool(threads, queue)
         self._pulse.watch(queue, self.overdue)
         self._acting: dict[inbox.Identity | None, _InHand] = {}
@@ -339,7 +342,7 @@ class Worker:
                 if taken.fresh and taken.identity in known:
                     duplicate = known[taken.identity].agrees(taken.fingerprint)
                     piece = taken if duplicate else self._impostor(taken)
-                result = _DUPLICATE if duplicate else self._step(tx, piece)
+                result = self._repetition(tx, piece) if duplicate else self._step(tx, piece)
                 results.append((piece, result))
                 if piece.identity and not duplicate:
                     known[piece.identity] = piece.fingerprint
@@ -348,6 +351,14 @@ class Worker:
             inbox.remember(tx.connection, self.queue, settled[True], tx.now)
             inbox.remember_acted(tx.connection, self.queue, settled[False], tx.now)
         return results
+
+    def _repetition(self, tx: Tx, piece: _Piece) -> Done:
+        """Nothing is done about what was dealt with. Whoever sent it once more may be told; what the broker handed
+        out once more was sent by nobody."""
+        if self._repeated and piece.event and not piece.delivery.redeliveries:
+            tx.sender = sender_of(piece.delivery)
+            self._repeated(tx, piece.event)
+        return _DUPLICATE
 
     def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
         with tracing.handling(piece.event, self.queue, "claim" if piece.fresh else "record"):

@@ -22,7 +22,13 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
     own = settings.order_intake
     intake = Intake(settings, servers_of(settings), sealer)
     orders = service.worker(
-        INTAKE_ORDERS, intake.orders(), own.capacity, own.threads, refused=refuse, deadline=own.timeout_seconds
+        INTAKE_ORDERS,
+        intake.orders(),
+        own.capacity,
+        own.threads,
+        refused=refuse,
+        repeated=intake.tell_known,
+        deadline=own.timeout_seconds,
     )
     news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
     commands = service.worker(INTAKE_COMMANDS, intake.commands(), own.capacity)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache, partial
+from typing import Any
 from zoneinfo import available_timezones
 
 import structlog
@@ -162,6 +163,12 @@ class Intake:
             claimed=partial(self._claims.hold, order.order_id, order.tries, waiting=True),
             release=partial(release_claim, self._claims, order),
         )
+
+    def tell_known(self, tx: Tx, event: Event[Any]) -> None:
+        """The same event again: whoever waits for what comes of it hears how far the order is."""
+        order = accounts.find(tx, event.data.order_id) if isinstance(event.data, OrderPlaced) else None
+        if order and order.is_of(event.source, tx.sender):
+            _known(tx, order, event)
 
     def renew_leases(self, ledger: Ledger) -> None:
         """Tell the table that we are still at work on what we have claimed, however slow the servers."""

@@ -363,3 +363,18 @@ def test_placing_says_so_and_what_to_type_next(sitecrew: Command) -> None:
     assert "did you mean wordpress?" in ran.stderr
     assert "placed 1 order. How far it is: `sitecrew order show 1`" in ran.stderr
     assert '"timestamp"' not in ran.stderr, "no JSON that nobody asked for"
+
+
+def test_the_very_same_event_again_ends_the_wait_at_once(house: House, sitecrew: Command) -> None:
+    """As the examples have it: with an id of its own, by which order intake knows the repetition."""
+    example = (Path(__file__).parents[2] / "examples" / "orders" / "static.json").read_text()
+    assert sitecrew("order", "place", "-", given=example).exit_code == 0
+    house.settle()
+    house.until(lambda: house.is_in(State.INSTALLED, "shop-1002-g1"))
+    house.settle()
+    with at_work(house):
+        ran = sitecrew("order", "place", "-", "--wait", "--timeout", "20", given=example)
+    assert ran.exit_code == 0, ran.stderr
+    assert "shop-1002 is known since " in ran.stderr
+    assert "installed; nothing was changed" in ran.stderr
+    assert len(house.static.installed) == 1
