@@ -13,6 +13,7 @@ from foundation.broker.limits import MAX_BYTES
 from foundation.broker.media import media_type
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
 from foundation.errors import SitecrewError
+from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Model
@@ -140,7 +141,7 @@ def _entry(document: dict[str, Any]) -> catalogue.EventType:
 
 def _invalid(error: ValidationError, document: dict[str, Any]) -> Malformed:
     errors = tuple(
-        (".".join(map(str, item["loc"])) or "body", item["msg"]) for item in error.errors(include_url=False)[:20]
+        (".".join(map(str, item["loc"])) or "body", in_words(item)) for item in error.errors(include_url=False)[:20]
     )
     malformed = Malformed("invalid", *errors[0], document)
     malformed.errors = errors

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Secret, ValidationError
 
 from foundation.errors import ConfigurationError
+from foundation.wording import in_words
 
 SITE_INSTALLERS = "sitecrew.site_installers"
 HOSTING_SERVERS = "sitecrew.hosting_servers"
@@ -79,7 +80,7 @@ def _told(point: metadata.EntryPoint) -> str:
 def _faults(error: ValidationError, setting: str, model: type[BaseModel]) -> list[str]:
     section = setting.rpartition(".")[0]
     return [
-        f"{section}.options.{'.'.join(map(str, item['loc']))}: {item['msg']}"
+        f"{section}.options.{'.'.join(map(str, item['loc']))}: {in_words(item)}"
         + (f"; there are {', '.join(model.model_fields) or 'none'}" if item["type"] == "extra_forbidden" else "")
         for item in error.errors(include_url=False, include_input=False)
     ]

@@ -2,47 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
 from foundation.runtime.sources import PREFIX, Known, Sources, variable_of
+from foundation.wording import in_words
 
 _HEADER = re.compile(r"\s*\[+\s*(?P<path>[^\]#]+?)\s*\]+")
 _KEY = re.compile(r"\s*(?P<path>[^=#\[\]{}]+?)\s*=")
 
-_WORDS = {
-    "int": "must be a whole number",
-    "float": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool": "must be true or false",
-    "string_type": "must be text in quotes",
-    "path_type": "must be a path in quotes",
-    "list_type": 'must be a list, like ["a", "b"]',
-    "tuple_type": 'must be a list, like ["a", "b"]',
-    "dict_type": "must be a table, like [name]",
-    "model_type": "must be a table, like [name]",
-    "missing": "must be given",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "greater_than": "must be more than {gt:g}",
-    "less_than": "must be less than {lt:g}",
-    "literal_error": "must be one of {expected}",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must have at least {min_length} characters",
-    "too_long": "must have at most {max_length} entries",
-    "too_short": "must have at least {min_length} entries",
-}
-"""By the type of pydantic's error, or what that begins with."""
-
-
 _VERBS = ("must ", "is ", "has ", "needs ")
-_PATTERNS = {
-    r"^[a-z][a-z0-9-]{0,31}$": "must be a lower-case letter, then up to 31 lower-case letters, digits and dashes",
-    r"^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$": "must be the name of a time zone, like Europe/Berlin or UTC",
-    r"^/[A-Za-z0-9%/_.-]*$": "must be a structure of addresses like /%postname%/",
-}
 
 
 def explained(sources: Sources, known: Known, error: ValidationError | None) -> str:
@@ -60,7 +30,7 @@ def _validation(sources: Sources, known: Known, error: ValidationError) -> Itera
             names = [*known, *_folders(known)]
             yield f"{_in_file(sources, path)}: unknown setting {path}{_suggestion(path, names)}"
             continue
-        words = _words(item, path)
+        words = in_words(item)
         variable = _variable(sources, path)
         where = variable or f"{_in_file(sources, path)}: {path}".removesuffix(": ")
         yield f"{where} {words}" if words.startswith(_VERBS) else f"{where}: {words}"
@@ -72,19 +42,6 @@ def _variable(sources: Sources, path: str) -> str | None:
     if not given and not _line(sources.text, path):
         given = [variable for variable in sources.variables if path and _is_within(variable.setting, path)]
     return given[0].name if given else None
-
-
-def _words(item: Mapping[str, Any], path: str) -> str:
-    kind, context = item["type"], item.get("ctx", {})
-    if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(context["pattern"], "has letters that are not allowed here")
-    if path.endswith("_seconds") and kind.startswith("float"):
-        return "must be a number of seconds, without a unit"
-    found = next((words for name, words in _WORDS.items() if kind == name or kind.startswith(f"{name}_")), None)
-    if found:
-        return found.format(**{**context, "expected": str(context.get("expected", "")).replace("'", "")})
-    message = re.sub(r"^Value error, ", "", item["msg"]).replace("Input should be", "must be")
-    return message[:1].lower() + message[1:] if message.startswith(("Must ", "Is ")) else message
 
 
 def _in_file(sources: Sources, path: str) -> str:

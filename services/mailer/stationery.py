@@ -116,7 +116,7 @@ def _load(directory: Path, prefix: str = "") -> dict[str, tuple[str, str]]:
     found = {}
     for path in sorted(directory.rglob("*.j2")):
         try:
-            found[prefix + path.relative_to(directory).as_posix()] = (path.read_text("utf-8"), str(path))
+            found[prefix + path.relative_to(directory).as_posix()] = (path.read_text("utf-8-sig"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise broken(f"{path} cannot be read as UTF-8 text ({type(error).__name__})") from None
     return found

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from foundation.broker import codec
 from foundation.broker.codec import Malformed
 from foundation.errors import SitecrewError
+from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
@@ -118,12 +119,10 @@ def validated(model: type[ModelT], fields: Mapping[str, Any], names: Mapping[str
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        faults = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors(include_url=False)]
+        faults = [(".".join(map(str, item["loc"])), in_words(item)) for item in error.errors(include_url=False)]
         raise _unusable(faults, names or {}) from None
 
 
 def _unusable(faults: Sequence[tuple[str, str]], names: Mapping[str, str]) -> Unusable:
     """A line for each fault, in words that need no knowledge of pydantic."""
-    return Unusable(
-        "\n".join(f"{names.get(field, field)}: {fault.removeprefix('Value error, ')}" for field, fault in faults)
-    )
+    return Unusable("\n".join(f"{names.get(field, field)}: {fault}" for field, fault in faults))

@@ -140,14 +140,14 @@ def test_installs_of_a_type_whose_package_is_missing_fail_and_no_others(tmp_path
 
 @pytest.mark.usefixtures("greeting")
 def test_options_are_checked_by_the_packages_own_model(tmp_path: Path) -> None:
-    assert "sites.hello.options.txet: Extra inputs are not permitted; there are text" in refusal(
+    assert "sites.hello.options.txet: is not known here; there are text" in refusal(
         settings(tmp_path, sites__hello__options__txet="x")
     )
-    assert "sites.hello.options.text: Input should be a valid string" in refusal(
+    assert "sites.hello.options.text: must be text" in refusal(
         settings(tmp_path, sites__hello__options__text=["canary"])
     )
-    assert "sites.hello.options.text: Field required" in refusal(settings(tmp_path, sites__hello__options__text=None))
-    with pytest.raises(ConfigurationError, match=r"servers\.one\.options\.folder: Field required"):
+    assert "sites.hello.options.text: must be given" in refusal(settings(tmp_path, sites__hello__options__text=None))
+    with pytest.raises(ConfigurationError, match=r"servers\.one\.options\.folder: must be given"):
         servers_of(settings(tmp_path, servers__one__options__folder=None))
 
 

@@ -136,7 +136,7 @@ def test_every_faulty_field_of_every_order_is_named_and_nothing_is_sent(broker: 
 def test_faulty_options_are_called_by_their_names(config: str) -> None:
     ran = sitecrew("--config", config, "order", "place", "--order-id", "1", "--domain", "shop", "--email", "nobody")
     assert ran.exit_code == 2
-    for option in ("--domain: is not a host name", "--email: ", "--name: Field required", "--site-type: "):
+    for option in ("--domain: is not a host name", "--email: ", "--name: must be given", "--site-type: "):
         assert option in ran.stderr
 
 

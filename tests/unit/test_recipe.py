@@ -76,9 +76,9 @@ def test_an_unknown_key_names_the_nearest_that_is_known(tmp_path: Path, text: st
     [
         (STEP, "steps.0: needs one of write, run, php, remove, and no two of them"),
         (STEP + "run = ['a']\nremove = ['b']", "steps.0: needs one of write, run, php, remove"),
-        (STEP + "run = []", "steps.0.run: List should have at least 1 item"),
+        (STEP + "run = []", "steps.0.run: must not be empty"),
         (STEP + "php = ['a']", "a step runs PHP: say so with a section [php]"),
-        ("[[steps]]\nwrite = 'a'\ntext = ''", "steps.0.name: Field required"),
+        ("[[steps]]\nwrite = 'a'\ntext = ''", "steps.0.name: must be given"),
         (STEP + "write = 'a'", "steps.0: needs one of text and template"),
         (
             STEP + "write = '/etc/passwd'\ntext = ''",
@@ -92,7 +92,7 @@ def test_an_unknown_key_names_the_nearest_that_is_known(tmp_path: Path, text: st
         (STEP + "remove = ['../other']", "steps.0.remove.0: must stay inside the site"),
         (
             STEP + "write = 'a'\ntext = ''\nmode = '0644'",
-            "steps.0.mode: Input should be '0600', '0640'",
+            "steps.0.mode: must be one of 0600, 0640",
         ),
         (
             LOGIN + "password = { length = 8, letters = 'ab' }",
@@ -105,7 +105,7 @@ def test_an_unknown_key_names_the_nearest_that_is_known(tmp_path: Path, text: st
         ("[secrets.key]", "secrets.key: needs one of random and file"),
         ("[secrets.'no name']\nrandom = 9", "secrets.no name"),
         ("version = { file = 'V', pattern = '(' }", "Cannot overwrite a value"),
-        ("[archive", "is not TOML"),
+        ("[archive", "is not valid TOML"),
     ],
 )
 def test_what_cannot_be_is_told_by_its_place(tmp_path: Path, text: str, said: str) -> None:

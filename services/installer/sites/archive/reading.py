@@ -9,6 +9,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from foundation.errors import Failed
+from foundation.runtime.sources import readable_text
+from foundation.wording import in_words
 from services.installer.sites.archive.recipe import Part, Recipe
 from services.installer.sites.causes import failed
 
@@ -18,15 +20,17 @@ _SEVERAL = ("secrets", "steps", "verify")
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a file. Raises `Failed` (recipe_wrong) that says what is wrong, and where."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise wrong(path, f"is not TOML: {error}") from None
+        document = tomllib.loads(readable_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise wrong(path, f"is not valid TOML: {error}") from None
+    except ValueError as error:
+        raise wrong(path, str(error)) from None
     except OSError as error:
         raise wrong(path, f"can't be read: {error.strerror}") from None
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        faults = [_fault(item["loc"], item["type"], item["msg"]) for item in error.errors(include_url=False)]
+        faults = [_fault(item["loc"], item["type"], in_words(item)) for item in error.errors(include_url=False)]
         raise wrong(path, "; ".join(faults)) from None
 
 
@@ -65,7 +69,7 @@ def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
         del parts[tag : tag + 1]
     place = ".".join(parts)
     if kind != "extra_forbidden":
-        return f"{place}: {message.removeprefix('Value error, ')}".removeprefix(": ")
+        return f"{place}: {message}".removeprefix(": ")
     starred = [parts[0], "*", *parts[2:]] if parts[0] in _SEVERAL else parts
     section, _, name = ".".join(starred).rpartition(".")
     known = [key.rpartition(".")[2] for key in keys() if key.rpartition(".")[0] == section]

@@ -163,7 +163,7 @@ def _secret(file: Path, name: str, secret: Secret) -> str:
     if secret.file is None:
         return generated(secret.random or 0, _LETTERS)
     try:
-        return (file.parent / secret.file).read_text("utf-8").strip()
+        return (file.parent / secret.file).read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise wrong(file, f"secrets.{name}: {file.parent / secret.file} can't be read: {reason}") from None
