@@ -42,7 +42,9 @@ def main(descriptor: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     woken, wake = socket.socketpair()
     wake.setblocking(False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    # A service manager may tell every process to end; when this one's program does, the installer decides.
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     try:
         program = _start(order)
@@ -127,7 +129,12 @@ def _end_all(leader: int) -> int:
 
 
 def _descendants() -> set[int]:
+    """All that /proc shows. Where it hides other users' processes (hidepid), at least our own children, which those of
+    a killed one become."""
     children: dict[int, list[int]] = {}
+    with contextlib.suppress(OSError):  # a kernel without CONFIG_PROC_CHILDREN
+        own = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
+        children[os.getpid()] = [int(pid) for pid in own.split()]
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             with contextlib.suppress(OSError):

@@ -47,7 +47,7 @@ def try_database(server: Server, php: Php | None, config: Config) -> None:
         database = databases.create(name)
         if php is not None:
             with _folder(server) as folder:
-                _connect(folder, database, php, config, _stranger(server))
+                _connect(folder, database, php, config, stranger(server))
     finally:
         with suppress(Failed):
             databases.drop(name)
@@ -67,7 +67,7 @@ def try_build(server: Server, job: Job, plan: Plan) -> None:
         home.chmod(0o711)
         (home / "private").mkdir(mode=0o700)
         (home / "www").mkdir()
-        if (owner := _stranger(server)) is not None:
+        if (owner := stranger(server)) is not None:
             linux.hand_over(home / "www", _STRANGER, getattr(server, "web_group", grp.getgrgid(owner[1]).gr_name))
         docroot = replace(Docroot.of(job, server), home=home)
         require_room(home, plan.space, plan.inodes)
@@ -108,8 +108,8 @@ def _connect(folder: Path, database: Database, php: Php, config: Config, owner: 
         raise told.why(f"PHP as a site's user, by DB_HOST {database.host}", (database.password,))
 
 
-def _stranger(server: Server) -> Owner | None:
-    """Somebody who is not us, where sites belong to users of their own."""
+def stranger(server: Server) -> Owner | None:
+    """Whom programs of a site that nobody ordered run as; not us, where sites belong to users of their own."""
     if not getattr(server, "linux_users", False) or os.geteuid() != 0:
         return None
     user = pwd.getpwnam(_STRANGER)

@@ -20,7 +20,7 @@ from services.installer.sites.probe import Probe
 from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.runs import database_prefix
 from services.installer.sites.tree import copy_tree
-from services.installer.sites.trial import try_database
+from services.installer.sites.trial import stranger, try_database
 from services.installer.sites.wordpress.config import write_config
 
 _BLOCK = 4096  # bytes: what the smallest file takes
@@ -51,6 +51,8 @@ class Archive:
         """What `check` looks at, and what an install does with the database; by PHP, if the application is in PHP."""
         self.check(server)
         recipe = read_recipe(self.recipe)
+        if recipe.php is not None:
+            self._interpreter.require(recipe.php.extensions, owner=stranger(server))
         if recipe.database:
             try_database(server, self._interpreter if recipe.php else None, partial(write_config, isolated=False))
 
