@@ -1,10 +1,18 @@
 """Hosts and ports, joined and taken apart."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.addresses import HostPort, bare, bracketed, url_of
+from foundation.broker import topology
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.errors import BrokerUnreachable, Failed
+from foundation.hosting.databases import MariaDatabases
+from services.mailer.smtp import Smtp
 
 HOSTS = st.one_of(
     st.ip_addresses().map(str), st.sampled_from(["localhost", "web1.hosting.example", "fe80::1%eth0", "Web-1"])
@@ -69,3 +77,28 @@ def test_brackets_are_put_on_once() -> None:
 )
 def test_a_url_leaves_its_schemes_own_port_out(scheme: str, host: str, port: int, url: str) -> None:
     assert url_of(scheme, host, port) == url
+
+
+def test_messages_name_ipv6_places_as_settings_write_them(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match=r"\[::1\]:1"):
+        Smtp(host="::1", port=1).check("staff@hosting.example")
+    with pytest.raises(Failed, match=r"db_down: .* at \[::1\]:1 \(servers\.x\.databases\)"):
+        MariaDatabases(host="::1", port=1, setting="servers.x.databases").names("x")
+    with pytest.raises(BrokerUnreachable, match=r"RabbitMQ at \[::1\]:1 can't be used"):
+        RabbitBroker(["amqp://guest:guest@[::1]:1/"], topology.sitecrew(Ladder(1000, 20))).version()
+    assert str(tmp_path) in MariaDatabases(socket=tmp_path / "sock").place
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("[::1]", True),
+        ("LOCALHOST", True),
+        ("10.0.0.5", False),
+        ("db1", False),
+    ],
+)
+def test_a_database_server_is_on_this_machine_by_its_address(host: str, here: bool) -> None:
+    assert MariaDatabases(host=host).on_this_machine is here
