@@ -81,6 +81,10 @@ class LogLine(BaseModel):
     """Who had the lease of an install."""
     path: str | None = None
     """Of a file or folder on a hosting server."""
+    skew_seconds: float | None = None
+    """How far this machine's clock is ahead of the database's."""
+    staged: str | None = None
+    """The address that an install was staged for."""
     program: str | None = None
     """That ran as a customer."""
     processes: int | None = None

@@ -20,7 +20,7 @@ from foundation.broker.topology import sitecrew
 from foundation.errors import BrokerUnreachable, SitecrewError
 from foundation.runtime import logs, tracing
 from foundation.runtime.awaited import Awaited
-from foundation.runtime.clock import Now, utc_now
+from foundation.runtime.clock import Now, SharedClock
 from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
 from foundation.runtime.metrics import Metrics
 from foundation.runtime.relay import Relay
@@ -46,6 +46,9 @@ Loop = Callable[[threading.Event], None]
 """Runs until the event is set, finishes what it has begun, and returns."""
 
 _INBOX_KEPT = timedelta(days=14)
+
+_LOOK_AT_CLOCK = 20.0
+"""Seconds between looks at the store's clock."""
 
 _log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -163,18 +166,24 @@ def serve(
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
     exporting = tracing.exporting(name, settings.tracing.endpoint or "")
-    awaited = Awaited("store", "broker")
+    awaited, clock = Awaited("store", "broker"), SharedClock(store.time)
+
+    def prepare() -> None:
+        store.migrate([migrations])
+        clock.read()
+
     probes = _probes(store, broker, awaited, working, stop)
     with exporting, _health(name, own.listen, probes, metrics, pulse):
-        if not awaited.reach({"store": lambda: store.migrate([migrations]), "broker": broker.declare}, stop):
+        if not awaited.reach({"store": prepare, "broker": broker.declare}, stop):
             return 0
-        relay = Relay(store, broker.publisher(), broker.topology, utc_now, metrics, pulse, broker.declare)
-        ledger = Ledger(store, name, utc_now, relay.hand_over)
-        service = Service(name, store, broker, ledger, utc_now, metrics, pulse)
+        metrics.on_scrape("clock_skew_seconds", "How far this machine's clock is ahead", "", lambda: {"": clock.skew})
+        relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, pulse, broker.declare)
+        ledger = Ledger(store, name, clock.now, relay.hand_over)
+        service = Service(name, store, broker, ledger, clock.now, metrics, pulse)
         service.measure("outbox_messages", "Messages that wait to be published", outbox.backlog)
         _log.info("service.started", store=store.place)
         working.set()
-        broken = _run(service, loops(service), relay, stop)
+        broken = _run(service, [*loops(service), service.every(_LOOK_AT_CLOCK, clock.read)], relay, stop)
         broker.close()
         store.close()
     _log.info("service.stopped", broken=broken)

@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
@@ -87,6 +88,14 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def time(self) -> datetime | None:
+        """The database server's clock; None for SQLite, which has none but this machine's."""
+        if self.is_sqlite:
+            return None
+        with self.reading() as connection:
+            told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return told.astimezone(UTC)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

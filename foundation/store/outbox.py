@@ -7,7 +7,7 @@ what is still there after that time is anybody's.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     JSON,
@@ -19,14 +19,18 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    and_,
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
 
 from foundation.store.types import Utc, metadata
+
+_LONGEST_CLAIM = timedelta(minutes=5)
 
 outbox = Table(
     "outbox",
@@ -90,9 +94,14 @@ def add(connection: Connection, messages: Sequence[Pending], claimed_until: date
 
 def claim(connection: Connection, now: datetime, until: datetime, limit: int) -> list[Pending]:
     """Take up to `limit` rows that are nobody's, oldest first. Two relays never take the same."""
+    # Nobody claims for so long, unless it is not due: the clock has been put back since.
+    undone = and_(
+        outbox.c.claimed_until > now + _LONGEST_CLAIM,
+        or_(outbox.c.due_at.is_(None), outbox.c.due_at < outbox.c.claimed_until),
+    )
     free = (
         select(outbox.c.id)
-        .where(outbox.c.claimed_until < now)
+        .where(or_(outbox.c.claimed_until < now, undone))
         .order_by(outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -110,7 +110,9 @@ class Installing:
             return Done()
         if install.state == State.INSTALLING:
             return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
-        if install.due_at > tx.now + _EARLY:
+        # A clock that has been put back since it was decided when it is due can't say that it is early.
+        decided = max(install.staged_at, install.started_at or install.staged_at)
+        if install.due_at > tx.now + _EARLY and tx.now > decided - _EARLY:
             return Retry(install.due_at, WAITING.cause("early", "delivered before it is due"))
         claimed = moves.claim(tx, install, self._owner, self._lease, self._settings.installer.max_attempts)
         if claimed is None:

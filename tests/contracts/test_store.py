@@ -270,6 +270,22 @@ def test_a_relay_passes_over_what_another_is_just_claiming(store: Store, impatie
         assert [row.id for row in outbox.claim(other, NOON, LATER, 100)] == ids[4:]
 
 
+def test_rows_claimed_by_a_clock_that_was_put_back_are_anybodys(store: Store) -> None:
+    with store.transaction() as connection:
+        outbox.add(connection, [message(1), message(2, due_at=NOON + timedelta(days=30))], NOON + timedelta(hours=1))
+        outbox.add(connection, [message(3)], NOON + timedelta(seconds=60))
+        assert [row.message_id for row in outbox.claim(connection, NOON, LATER, 10)] == ["m1"]
+
+
+def test_a_server_tells_its_time_and_a_file_has_none(store: Store) -> None:
+    told = store.time()
+    if store.is_sqlite:
+        assert told is None
+    else:
+        assert told is not None
+        assert abs(told - datetime.now(UTC)) < timedelta(minutes=5)
+
+
 # The inbox
 
 
