@@ -6,23 +6,36 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from foundation.errors import ConfigurationError
+
 HERE = Path(__file__).parent / "migrations"
 _LOCK = 0x73697465  # any number, the same in every replica
 
 
 def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
-    """Upgrade to the newest revision of every folder, in one transaction that replicas take in turn."""
+    """Upgrade to the newest revision of every folder, in one transaction that replicas take in turn. Raises
+    ConfigurationError if the database is of a version that is unknown here."""
     from alembic import command  # noqa: PLC0415 - slow to import, and whoever only reads does without
+    from alembic.script.revision import RevisionError  # noqa: PLC0415 - likewise
+    from alembic.util import CommandError  # noqa: PLC0415
 
     with engine.begin() as connection:
         _take_turn(connection)
-        command.upgrade(_config(connection, folders), "heads")
+        try:
+            command.upgrade(_config(connection, folders), "heads")
+        except (CommandError, RevisionError) as error:
+            place = engine.url.set(query={}).render_as_string(hide_password=True)
+            raise ConfigurationError(
+                f"the database {place} is of another version of Sitecrew, or another service's ({error}): "
+                "run that version, or check store_url"
+            ) from None
 
 
 def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
     """Whether the database is at the newest revision of every folder, and at none that is unknown here."""
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - likewise
     from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script.revision import RevisionError  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     with engine.connect() as connection:
@@ -31,7 +44,7 @@ def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
         try:
             # What others depend on is applied, but no longer written down.
             applied = {revision.revision for revision in script.iterate_revisions(current, "base")}
-        except CommandError:
+        except (CommandError, RevisionError):
             return False
         return set(script.get_heads()) <= applied
 

@@ -9,7 +9,7 @@ from time import monotonic
 import structlog
 
 from foundation.broker import Consumer
-from foundation.errors import BrokerUnreachable, StoreUnreachable
+from foundation.errors import SitecrewError
 from foundation.runtime.clock import Now
 from foundation.runtime.metrics import Metrics, Tick
 from foundation.runtime.settings import Timer
@@ -59,7 +59,7 @@ class Batches:
                 break
             try:
                 self.run_once(stop, tick)
-            except (BrokerUnreachable, StoreUnreachable) as error:
+            except SitecrewError as error:  # also a permission that was taken away: the next tick looks again
                 _log.warning("batch.interrupted", reason=str(error))
         self._worker.close()
 

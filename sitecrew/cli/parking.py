@@ -23,6 +23,8 @@ from schemas.catalogue import PREFIX
 from sitecrew.cli import bodies, moments
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_BY_POLICY = {"expired": "it had waited for longer than it may", "maxlen": "the queue was longer than it may be"}
+"""What no work queue of ours does by itself: there messages stay until they are handled."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ def _by_broker(delivery: Delivery) -> Parked:
     elif code == "rejected" and len(delivery.body) > MAX_BYTES:
         code = "too_large"
         reason, remedy = f"it has {len(delivery.body)} bytes; at most {MAX_BYTES} are read", "purge it"
+    elif code in _BY_POLICY:
+        reason = f"the broker took it out of {queue}: {_BY_POLICY[code]}. That is a policy of the house, not ours"
+        remedy = "`sitecrew doctor` (broker policies) tells which; take our queues out of it, then requeue"
     elif code:
         reason, remedy = f"the broker took it out of {queue}: {code}", "see what it is, then requeue or purge it"
     elif delivery.queue == UNROUTED:

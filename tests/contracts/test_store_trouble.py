@@ -1,5 +1,6 @@
 """What databases and poolers do while they are used: away, in the way, or a mistake of ours, each by its name."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +38,7 @@ def store(url: str) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def pool(postgres: Postgres) -> Iterator[str]:
     if not shutil.which("pgbouncer", path="/usr/sbin"):
-        pytest.skip("no pgbouncer; `script/bootstrap postgresql` installs it")
+        (pytest.fail if "CI" in os.environ else pytest.skip)("no pgbouncer; `script/bootstrap postgresql` installs it")
     with pooled(postgres) as query:
         yield query
 
@@ -290,3 +291,11 @@ def test_an_outbox_is_read_by_the_thousand_in_one_look(store: Store) -> None:
         assert outbox.backlog(connection) == 0
         with pytest.raises(DBAPIError, match="read-only"):
             connection.execute(text("DELETE FROM outbox"))
+
+
+def test_a_database_of_a_newer_version_is_left_alone_and_told(store: Store) -> None:
+    with store.transaction() as connection:
+        connection.execute(text("INSERT INTO alembic_version VALUES ('9999_from_the_future')"))
+    assert not store.is_migrated([])
+    with pytest.raises(ConfigurationError, match=r"another version of Sitecrew.*9999_from_the_future"):
+        store.migrate([])

@@ -14,7 +14,7 @@ from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import INSTALLER_DUE, sitecrew
-from foundation.errors import BrokerUnreachable, StoreUnreachable
+from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
 from foundation.runtime.health import Pulse
 from foundation.runtime.settings import Timer
 from foundation.runtime.tx import Ledger, Tx, new_id
@@ -243,7 +243,10 @@ def test_replicas_start_up_to_the_jitter_after_the_tick(station: Station) -> Non
     assert max(late) - min(late) > timedelta(seconds=2), "they do not all start together"
 
 
-@pytest.mark.parametrize("trouble", [BrokerUnreachable("gone"), StoreUnreachable("gone")])
+TROUBLES = [BrokerUnreachable("gone"), StoreUnreachable("gone"), ConfigurationError("a permission was taken away")]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
 def test_a_batch_that_finds_no_broker_or_database_does_not_end_the_timer(station: Station, trouble: Exception) -> None:
     def fail() -> None:
         raise trouble

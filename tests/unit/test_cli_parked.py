@@ -242,6 +242,15 @@ def test_without_a_history_the_brokers_short_word_counts() -> None:
     assert found.came_from == INSTALLER_DUE
 
 
+@pytest.mark.parametrize(("reason", "said"), [("expired", "waited for longer"), ("maxlen", "longer than it may be")])
+def test_what_a_policy_of_the_house_took_out_of_a_work_queue_is_told_as_that(reason: str, said: str) -> None:
+    found = dead({"x-death": [{"queue": INTAKE_ORDERS, "reason": reason, "count": 1}]})
+    assert said in found.reason
+    assert "a policy of the house" in found.reason
+    assert "sitecrew doctor" in found.remedy
+    assert found.can_go_back
+
+
 def test_headers_of_any_shape_are_read() -> None:
     for deaths in ("text", [], [5], [{"queue": 7}]):
         assert not dead({"x-death": deaths}).can_go_back
