@@ -12,6 +12,9 @@ from foundation.broker.delay import DELIVER, Ladder, destination
 
 ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
 PARKING, UNROUTED = "parking", "unrouted"
+DEAD_LETTERS = "dead-letters"
+"""Where the broker sends what it takes out of a work queue: into parking, and to order intake, which tells of it. What
+services park goes to the exchange `parking`, which has one queue: if that was deleted, they learn of it and wait."""
 
 INTAKE_ORDERS = "intake.orders"
 INTAKE_INSTALLS = "intake.installs"
@@ -24,7 +27,7 @@ INSTALLER_MAILS = "installer.mails"
 MAILER_INSTALLS = "mailer.installs"
 MAILER_COMMANDS = "mailer.commands"
 PARKED = "intake.parked"
-"""A copy of all that is parked, for order intake to look at once."""
+"""A copy of what the broker has parked, for order intake to look at once."""
 
 DELIVERY_LIMIT = 20
 """A message that was handed out this often and never settled is parked: it kills its workers."""
@@ -125,10 +128,12 @@ def sitecrew(ladder: Ladder) -> Topology:
         Exchange(EVENTS),
         Exchange(COMMANDS, arguments={"alternate-exchange": UNROUTED}),
         Exchange(PARKING, "fanout"),
+        Exchange(DEAD_LETTERS, "fanout"),
         Exchange(UNROUTED, "fanout"),
     ]
     queues = [_kept(PARKING), _kept(UNROUTED), _glanced_at(PARKED)]
-    bindings = [Binding(PARKING, PARKING, ""), Binding(PARKING, PARKED, ""), Binding(UNROUTED, UNROUTED, "")]
+    fanned_out = ((PARKING, PARKING), (DEAD_LETTERS, PARKING), (DEAD_LETTERS, PARKED), (UNROUTED, UNROUTED))
+    bindings = [Binding(exchange, queue, "") for exchange, queue in fanned_out]
     for name, sources in _WORK:
         queues.append(_work_queue(name))
         bindings += [Binding(exchange, name, key) for exchange, key in sources]
@@ -149,7 +154,7 @@ def _glanced_at(name: str) -> Queue:
 
 
 def _work_queue(name: str) -> Queue:
-    return Queue(name, {**_NEVER_LOSE, "x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": PARKING})
+    return Queue(name, {**_NEVER_LOSE, "x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD_LETTERS})
 
 
 def _add_ladder(ladder: Ladder, exchanges: list[Exchange], queues: list[Queue], bindings: list[Binding]) -> None:

@@ -21,7 +21,7 @@ Refusal = Callable[[Tx, Malformed], None]
 
 
 class DeadLetters:
-    """Looks at a copy of all that is parked, counts what the broker parked, and tells those who sent orders."""
+    """Looks at a copy of what the broker has parked, counts it, and tells those who sent orders."""
 
     def __init__(self, ledger: Ledger, queue: str, refused: Refusal, metrics: Metrics, pulse: Pulse) -> None:
         """`refused` is told of what was taken out of `queue`."""
