@@ -154,7 +154,8 @@ def _reason(heard: Event[Any], _command: Event[Any]) -> str:
 
 
 def _refusal(heard: Event[Any], _command: Event[Any]) -> str:
-    return f"{heard.data.cause.detail}; {heard.data.cause.remedy}"
+    cause = heard.data.cause
+    return f"{cause.detail}. What to do: {cause.remedy}"
 
 
 def _due(heard: Event[Any], command: Event[Any]) -> str:

@@ -127,7 +127,7 @@ def _known(life: Life, event: Event[OrderKnown]) -> Life:
 def _refused(life: Life, event: Event[CommandRefused]) -> Life:
     cause = event.data.cause
     state = "unknown" if cause.code in UNKNOWN else "refused"
-    return replace(life, state=state, cause=cause, told=f"{cause.detail}; {cause.remedy}", ended=True)
+    return replace(life, state=state, cause=cause, told=f"{cause.detail}. What to do: {cause.remedy}", ended=True)
 
 
 def _ends(state: str) -> Callable[[Life, Event[Any]], Life]:

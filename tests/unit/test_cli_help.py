@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from sitecrew.cli.root import NOUNS, load
+from sitecrew.cli.root import NOUNS, app, load
 from tests.cli import settings_file, sitecrew
 
 
@@ -122,3 +123,27 @@ def test_quiet_leaves_data_and_errors(tmp_path: Any) -> None:
     assert sitecrew("schema", "check").stderr
     assert not sitecrew("schema", "check", "-q").stderr
     assert sitecrew("-q", "installs", "list", "--config", at).stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("installs", "list", "--state", "pending,fa"), "pending,failed"),
+        (("order", "list", "--state", "acc"), "accepted"),
+        (("installs", "retry", "--cause", "db_do"), "db_down"),
+        (("installs", "list", "--server", "we"), "web1"),
+        (("order", "place", "--site-type", "stat"), "static"),
+        (("sites", "show", "word"), "wordpress"),
+        (("server", "show", "web"), "web1"),
+        (("parked", "list", "--queue", "unr"), "unrouted"),
+        (("parked", "re"), "requeue"),
+        (("installs", "retry", "--dry"), "--dry-run"),
+        (("run", "mai"), "mailer"),
+    ],
+)
+def test_words_are_completed(words: tuple[str, ...], offered: str, tmp_path: Any) -> None:
+    at = settings_file(tmp_path, servers__web1__address="203.0.113.9", default_server="web1")
+    line = ("sitecrew", "--config", at, *words)
+    asked = {"_SITECREW_COMPLETE": "complete_bash", "COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
+    ran = CliRunner().invoke(app, [], prog_name="sitecrew", env=asked)
+    assert offered in ran.stdout.split()
