@@ -106,6 +106,16 @@ def test_a_house_that_sends_everybody_to_https_is_followed_at_its_own_address(
             install(behind(tmp_path, plain, ca_file=certified.ca))
 
 
+def test_an_https_that_nobody_serves_there_is_told_with_the_setting(tmp_path: Path) -> None:
+    def upgrade(headers: object, path: str) -> Reply:
+        return Reply(301, location=f"https://{headers['host']}:1{path}")  # type: ignore[index]
+
+    with front(tmp_path, upgrade) as address:
+        said = refusal(behind(tmp_path, address))
+    assert "https://127.0.0.1:1/" in said
+    assert 'servers.one.scheme = "https"' in said
+
+
 @pytest.mark.parametrize("order", ["bare", "www"])
 def test_a_house_that_prefers_one_of_the_two_names_is_followed(tmp_path: Path, order: str) -> None:
     def prefer(headers: object, path: str) -> Reply | None:

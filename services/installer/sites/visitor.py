@@ -81,6 +81,9 @@ class Visitor:
         path = f"{url.path or '/'}{'?' * bool(url.query)}{url.query}"
         address = f"{scheme}://{place}{path}"
         asked = f"{address} with Host: {url.netloc}"
+        if scheme == "https" and first.scheme == "http":
+            setting = self._front.setting
+            asked += f' (where http leads; {setting}.scheme = "https" asks {setting}.web_address itself)'
         try:
             return self._patiently(asked, address, url)
         except httpx2.TimeoutException:
