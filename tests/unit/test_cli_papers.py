@@ -231,4 +231,4 @@ def test_the_topology_is_shown_without_a_broker(tmp_path: Path) -> None:
     assert queues["delay.2"]["x-message-ttl"] == 2000
     assert "delay.3" not in queues
     lines = sitecrew("--config", config, "topology", "show").lines
-    assert ["installer.due", "20", "deliveries", "to", "parking"] in [line.split() for line in lines]
+    assert ["installer.due", "20", "deliveries", "to", "dead-letters"] in [line.split() for line in lines]
