@@ -1,7 +1,9 @@
 """What the store does, on every database that it may be."""
 
 import multiprocessing
-import sqlite3
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -565,10 +567,38 @@ def test_an_errors_text_holds_no_values(store: Store) -> None:
 
 
 def test_sqlite_keeps_a_committed_row_when_the_process_dies(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = Store(url)
+    store.migrate([])
+    store.close()
+    dying = subprocess.run([sys.executable, "-c", COMMITS_AND_DIES, url], check=False)
+    assert dying.returncode == -signal.SIGKILL
+    store = Store(url)
+    assert backlog(store) == 1
+    store.close()
+
+
+COMMITS_AND_DIES = """
+import os, signal, sys
+from datetime import UTC, datetime
+from foundation.store import Store, outbox
+from foundation.store.outbox import Pending
+with Store(sys.argv[1]).transaction() as connection:
+    outbox.add(connection, [Pending("events", "x", "m1", "t", "", "", b"")], datetime.now(UTC))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_sqlite_has_committed_is_on_the_disk_before_anything_is_done_for_it(tmp_path: Path) -> None:
+    """With NORMAL a power failure takes back what was committed last: an account is made, and nothing knows of it."""
     store = Store(f"sqlite:///{tmp_path}/store.db")
     store.migrate([])
-    add(store, 1)
-    with sqlite3.connect(f"file:{tmp_path}/store.db?mode=ro", uri=True) as other:
-        assert other.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
-    other.close()
+    full, with_log = 2, "wal"
+    with store.transaction() as first, store.reading() as second:
+        for connection in (first, second):
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == full
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == with_log
+    store.engine.dispose()
+    with store.transaction() as anew:
+        assert anew.exec_driver_sql("PRAGMA synchronous").scalar_one() == full
     store.close()
