@@ -77,7 +77,7 @@ def _plugin_name(name: str) -> str:
 
 
 def _database_url(secret: SecretStr) -> SecretStr:
-    if not re.match(r"(sqlite(\+pysqlite)?|postgres(ql)?(\+psycopg)?)://", secret.get_secret_value()):
+    if not re.match(r"(sqlite(\+pysqlite)?|postgres(ql)?(\+psycopg)?)://", secret.get_secret_value().strip()):
         raise ValueError("must begin with sqlite:/// or postgresql://; other databases are not supported")
     return secret
 

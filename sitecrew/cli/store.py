@@ -111,5 +111,5 @@ def _warn_of_passwords(*urls: str) -> None:
         try:
             if make_url(url).password:
                 screen.note("a password on the command line can be read by everybody here: use ~/.pgpass instead")
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # a port that is a word
             continue  # opening it says so

@@ -150,3 +150,10 @@ def test_migrating_makes_the_tables_of_all_services_or_of_one(tmp_path: Path) ->
     assert list(migrate("--json").json) == ["order-intake", "installer", "mailer"]
     assert "installs" in content(urls["installer__store_url"])
     assert migrate("mailman").exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["postgresql://host:word/name", "mysql://host/name", "nonsense"])
+def test_a_database_that_is_none_of_ours_is_told_in_one_line(tmp_path: Path, url: str) -> None:
+    (tmp_path / "mailer.db").touch()
+    ran = sitecrew("store", "copy", "--from", f"sqlite:///{tmp_path}/mailer.db", "--to", url)
+    assert (ran.exit_code, ran.stderr.count("\n")) == (2, 1)
