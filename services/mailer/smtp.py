@@ -36,6 +36,7 @@ _SIGN_OF_LIFE = 5.0
 """Seconds that a kept connection has to show that it still works."""
 
 _CHALLENGES = 5
+_LOGINS = frozenset({"CRAM-MD5", "LOGIN", "PLAIN"})
 
 _REFUSED_AT: dict[Step, str] = {
     "secure the connection": "smtp_tls",
@@ -183,6 +184,7 @@ class Smtp:
             if not tls:
                 self._secure(client)
             if self.username is not None:
+                self._require_login(client)
                 with self._trying("log in", client):
                     client.login(self.username, self.password or "")
         except Failed:
@@ -204,6 +206,15 @@ class Smtp:
             client.secure(self._verifying if verified else _unverified())
         with self._trying("say hello", client):
             client.introduce()
+
+    def _require_login(self, client: "_Client") -> None:
+        """Name what is offered instead, if it is nothing of ours."""
+        offered = client.esmtp_features.get("auth", "").split()
+        if offered and not _LOGINS & set(map(str.upper, offered)):
+            detail = (
+                f"{self._place} takes logins by {', '.join(offered)} only; {', '.join(sorted(_LOGINS))} are known here"
+            )
+            raise CAUSES.failed("smtp_auth", detail)
 
     @cached_property
     def _verifying(self) -> ssl.SSLContext:

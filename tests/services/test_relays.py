@@ -103,6 +103,14 @@ def test_a_challenge_that_is_none_is_an_answer_like_any_other() -> None:
         assert told(lambda: to(server, username=USER, password=PASSWORD).send(letter())).code == "smtp_auth"
 
 
+def test_a_server_that_takes_other_logins_only_is_told_with_what_it_offers() -> None:
+    with relay(EHLO="250-relay.example\r\n250 AUTH XOAUTH2 OAUTHBEARER") as server:
+        cause = told(lambda: to(server, username=USER, password=PASSWORD).send(letter()))
+        assert cause.code == "smtp_auth"
+        assert "XOAUTH2, OAUTHBEARER only; CRAM-MD5, LOGIN, PLAIN are known here" in cause.detail
+        assert "AUTH" not in server.commands()
+
+
 # 32: empty is not given
 
 
