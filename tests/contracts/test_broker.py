@@ -16,7 +16,16 @@ from foundation.broker import topology as table
 from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED, Topology
+from foundation.broker.topology import (
+    DEAD_LETTERS,
+    EVENTS,
+    INSTALLER_DUE,
+    INTAKE_ORDERS,
+    ORDERS,
+    PARKING,
+    UNROUTED,
+    Topology,
+)
 from foundation.errors import ConfigurationError
 from tests.brokers import Brokers, Clock, eventually, gather, until
 
@@ -379,7 +388,7 @@ def test_what_is_handed_out_too_often_is_parked_with_the_reason(
     assert parked.headers["x-first-death-queue"] == INTAKE_ORDERS
     assert parked.headers["x-first-death-reason"] == "delivery_limit"
     assert parked.headers["x-first-death-exchange"] == ORDERS
-    assert (parked.exchange, parked.user_id) == (PARKING, seen[0].user_id)
+    assert (parked.exchange, parked.user_id) == (DEAD_LETTERS, seen[0].user_id)
     assert parked.user_id
     assert broker.depth(INTAKE_ORDERS) == 0
 
