@@ -19,7 +19,7 @@ from schemas.orders import (
     OrderWithdrawn,
 )
 from schemas.values import Cause, Customer
-from services.order_intake import accounts, limits
+from services.order_intake import accounts, limits, moves
 from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 from services.order_intake.rejections import reject_order_id
@@ -54,7 +54,8 @@ class Changes:
         if not order.is_of(event.source, tx.sender):
             return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
         if order.state == OrderState.ACCEPTED:
-            return Retry(tx.now + _PAUSE, INTAKE.cause("in_progress", "the order's account is being created"))
+            being_created = INTAKE.cause("in_progress", "the order's account is being created, or waits its turn")
+            return Retry(max(tx.now + _PAUSE, order.lease_until), being_created)
         if obstacle := self._obstacle(order):
             return Park(obstacle)
         if not limits.may_reinstall(tx, order, self._per_hour):
@@ -116,7 +117,7 @@ class Changes:
             return _refuse(tx, event, "nothing was given to correct", "give a name, an e-mail address, or both")
         known = order.customer
         customer = Customer(name=event.data.name or known.name, email=event.data.email or known.email)
-        if accounts.amended(tx, order, customer):
+        if moves.amended(tx, order, customer):
             tx.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
             _log.info("order.amended", order_id=order.order_id)
         return Done()
@@ -128,7 +129,7 @@ class Changes:
         return self._staging.unknown(order)
 
     def _withdraw(self, tx: Tx, order: Order, reason: str, event: Event[Any]) -> None:
-        cancelled = accounts.cancelled(tx, order, reason)
+        cancelled = moves.cancelled(tx, order, reason)
         if cancelled is None:
             return
         if cancelled.gives_domain_back:
@@ -144,7 +145,7 @@ def _tell_withdrawn(tx: Tx, order: Order, event: Event[Any]) -> None:
 
 
 def _is_installed(order: Order) -> bool:
-    return order.has_site and order.install_state in accounts.OVER
+    return order.has_site and order.install_state in moves.OVER
 
 
 def _refuse_unknown(tx: Tx, event: Event[Any]) -> Settled:

@@ -25,10 +25,11 @@ from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, 
 from schemas.orders import FieldError, OrderCancelled, OrderKnown, OrderPlaced, OrderReinstallRequested
 from schemas.services import ServiceDescribe
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
-from services.order_intake import accounts, limits
-from services.order_intake.accounts import Acceptance, Order, OrderState
+from services.order_intake import accounts, limits, moves
+from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 from services.order_intake.changes import Changes
+from services.order_intake.moves import Acceptance
 from services.order_intake.names import Names
 from services.order_intake.rejections import reject, reject_order_id
 from services.order_intake.releasing import Releasing, release_claim
@@ -97,7 +98,7 @@ class Intake:
         alone(tx.connection, "orders")  # of two at once for neighbouring domains, or for one turn, each sees the other
         if self._names.is_anothers(tx, placed):
             return _reject_domain(tx, event)
-        order = accounts.accept(tx, placed, self._settled(tx, event))
+        order = moves.accept(tx, placed, self._settled(tx, event))
         if order is None:
             return Retry(tx.now + _PAUSE, INTAKE.cause("in_progress", "another worker takes this order"))
         if order.lease_until > tx.now and order.tries == 0:
@@ -145,7 +146,7 @@ class Intake:
     def _take_over(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
         if hopeless := self._hopeless(order):
             return self._give_up(tx, order, event, hopeless)
-        taken = accounts.take_over(tx, order, event.id)
+        taken = moves.take_over(tx, order, event.id)
         return self._create(taken, event) if taken else Done()
 
     def _hopeless(self, order: Order) -> Cause | None:
@@ -174,7 +175,7 @@ class Intake:
         """Tell the table that we are still at work on what we have claimed, however slow the servers."""
         if held := self._claims.held():
             with ledger.transaction() as tx:
-                accounts.renew(tx, held)
+                moves.renew(tx, held)
 
     def _create_account(self, order: Order) -> AccountRef:
         self._claims.hold(order.order_id, order.tries)
@@ -203,7 +204,7 @@ class Intake:
         self._claims.let_go(order.order_id, order.tries)
         if self._staging.created(tx, order, account, event):
             _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
-        elif late := accounts.made_too_late(tx, order):
+        elif late := moves.made_too_late(tx, order):
             self._staging.take_back(tx, late)
         return Done()
 
@@ -211,21 +212,24 @@ class Intake:
         self._claims.let_go(order.order_id, order.tries)
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
             again_at = tx.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE)
-            accounts.put_off(tx, order, cause, again_at)
+            moves.put_off(tx, order, cause, again_at)
+            _log.warning(
+                "account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at
+            )
             return Retry(again_at, cause)
         if order.tries_now >= MAX_TRIES:
             return self._give_up(tx, order, event, cause)
         if cause.code == "username_taken":
-            accounts.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), tx.now)
+            moves.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), tx.now)
             return Retry(tx.now, cause)
         if cause.kind == CauseKind.TRANSIENT:
             again_at = tx.now + _PAUSE * 2 ** (order.tries_now - 1)
-            accounts.released(tx, order, cause, order.username, again_at)
+            moves.released(tx, order, cause, order.username, again_at)
             return Retry(again_at, cause)
         return self._give_up(tx, order, event, cause)
 
     def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:
-        failed = accounts.failed(tx, order, cause)
+        failed = moves.failed(tx, order, cause)
         if failed is None:
             return Done()
         self._staging.take_back(tx, failed)
@@ -238,13 +242,13 @@ class Intake:
         self, state: str, tx: Tx, event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed]
     ) -> Settled:
         """The installer has the install: nothing more to announce."""
-        accounts.heard(tx, event.data.order_id, event.data.generation, state)
+        moves.heard(tx, event.data.order_id, event.data.generation, state)
         return Done()
 
     def hear_cancelled(self, tx: Tx, event: Event[InstallCancelled]) -> Settled:
         """The install will not run, whoever took it back. If its order was, too, the domain is free."""
         about = event.data
-        order = accounts.heard_cancelled(tx, about.order_id, about.generation, about.reason)
+        order = moves.heard_cancelled(tx, about.order_id, about.generation, about.reason)
         if order and order.gives_domain_back:
             self._staging.take_back(tx, order)
         return Done()

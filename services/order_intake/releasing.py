@@ -10,7 +10,7 @@ from foundation.runtime.claims import Claims
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Act, Done, Retry, Settled
 from schemas.values import Cause
-from services.order_intake import accounts
+from services.order_intake import moves
 from services.order_intake.accounts import Order
 from services.order_intake.causes import INTAKE
 
@@ -30,7 +30,7 @@ class Releasing:
             return Done()
         if order.lease_until > tx.now:
             return Retry(order.lease_until, INTAKE.cause("in_progress", "its account is just being created"))
-        claimed = accounts.claimed_for_release(tx, order)
+        claimed = moves.claimed_for_release(tx, order)
         if claimed is None:
             return Done()
         return Act(
@@ -50,13 +50,13 @@ class Releasing:
 
     def _record(self, order: Order, tx: Tx, done: bool) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
-        if accounts.gave_domain_back(tx, order) and done:
+        if moves.gave_domain_back(tx, order) and done:
             _log.info("domain.given_back", order_id=order.order_id, server=order.server)
         return Done()
 
     def _record_kept(self, order: Order, tx: Tx, cause: Cause) -> Settled:
         self._claims.let_go(order.order_id, order.tries)
-        accounts.kept_domain(tx, order)
+        moves.kept_domain(tx, order)
         _log.warning("domain.kept", order_id=order.order_id, server=order.server, cause=cause.code, reason=cause.detail)
         return Done()
 
@@ -64,5 +64,5 @@ class Releasing:
 def release_claim(claims: Claims, order: Order, tx: Tx) -> Settled:
     """What was claimed has not had its turn, because the service stops."""
     claims.let_go(order.order_id, order.tries)
-    accounts.given_back(tx, order)
+    moves.given_back(tx, order)
     return Retry(tx.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))

@@ -17,7 +17,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
-from services.order_intake import accounts
+from services.order_intake import moves
 from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 
@@ -34,7 +34,7 @@ class Staging:
     def created(self, tx: Tx, order: Order, account: AccountRef, cause: Origin) -> Order | None:
         """The account exists: stage its first install. None if the order was cancelled or taken over meanwhile."""
         due_at = self._due_at(order, tx.now)
-        created = accounts.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
+        created = moves.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
         if created:
             news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
             tx.emit(news, order.order_id, cause)
@@ -45,7 +45,7 @@ class Staging:
         """Stage the order's next install. None if another was faster."""
         due_at = self._due_at(order, tx.now)
         begins_at = self._settings.begins_at(order.site_type, due_at)
-        renewed = accounts.next_generation(tx, order, title or order.title, begins_at, trace_of(cause))
+        renewed = moves.next_generation(tx, order, title or order.title, begins_at, trace_of(cause))
         if renewed:
             self._stage(tx, renewed, due_at, cause)
         return renewed
@@ -65,16 +65,16 @@ class Staging:
         with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
         orders whose messages were lost."""
         with ledger.transaction() as tx:
-            for order, number in accounts.silent(tx):
+            for order, number in moves.silent(tx):
                 if order.state == OrderState.ACCEPTED:
-                    tx.wake(accounts.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
+                    tx.wake(moves.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
                     _log.warning("order.woken", order_id=order.order_id)
                     continue
                 if order.gives_domain_back:
-                    accounts.kept_domain(tx, order)
+                    moves.kept_domain(tx, order)
                     self.take_back(tx, order)
                     continue
-                accounts.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
+                moves.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
                 if order.account and self.unknown(order) is None:
                     self._announce(tx, order)
                     _log.warning("install.announced_again", order_id=order.order_id, number=number)
