@@ -1,14 +1,18 @@
 """Removing a tree that may be a customer's: of any depth, and without being led out of it by links."""
 
+import errno
 import os
 import secrets
+import time
 from pathlib import Path
 
+_PATIENCE = 600.0
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def remove_tree(path: Path | str, *, dir_fd: int | None = None) -> None:
-    """Remove a file, a link or a whole folder; no error if it is not there.
+def remove_tree(path: Path | str, *, dir_fd: int | None = None, seconds: float = _PATIENCE) -> None:
+    """Remove a file, a link or a whole folder; no error if it is not there. Gives up after `seconds`: something may be
+    adding to the tree as fast as it is removed.
 
     Folders within are lifted to the top before they are emptied, so that neither our stack nor our descriptors grow
     with the depth. Raises the `OSError` of something that resists, once everything else is gone.
@@ -21,17 +25,19 @@ def remove_tree(path: Path | str, *, dir_fd: int | None = None) -> None:
         os.unlink(path, dir_fd=dir_fd)
         return
     try:
-        _empty_out(top)
+        _empty_out(top, time.monotonic() + seconds)
     finally:
         os.close(top)
     os.rmdir(path, dir_fd=dir_fd)
 
 
-def _empty_out(top: int) -> None:
+def _empty_out(top: int, deadline: float) -> None:
     """Pass by pass, as long as a pass gets anything done."""
     while True:
         done, resisting = False, None
         for name in os.listdir(top):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
             try:
                 done = _take_away(top, name) or done
             except OSError as error:

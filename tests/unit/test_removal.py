@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def test_a_file_or_a_link_goes_and_what_is_not_there_is_no_error(tmp_path: Path)
     (tmp_path / "link").symlink_to("/etc")
     for name in ("file", "link", "nothing"):
         remove_tree(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tree_that_somebody_fills_as_fast_as_it_is_emptied_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    inside = os.open(tmp_path / "tree", os.O_RDONLY)
+    stop = threading.Event()
+
+    def fill() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with suppress(OSError):
+                os.close(os.open(f"file{number}", os.O_CREAT, dir_fd=inside))
+
+    filling = threading.Thread(target=fill)
+    filling.start()
+    try:
+        with pytest.raises(OSError, match=r"timed out|not empty"):
+            remove_tree(tmp_path / "tree", seconds=0.5)
+    finally:
+        stop.set()
+        filling.join()
+        os.close(inside)
+    remove_tree(tmp_path / "tree")
     assert list(tmp_path.iterdir()) == []
 
 
