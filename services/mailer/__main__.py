@@ -10,7 +10,6 @@ from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, run_alone, serve
 from foundation.runtime.settings import Keys, Mailer, Settings
 from services.mailer import mails
-from services.mailer.addresses import domain_of, sender_of
 from services.mailer.letters import letters_of
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
@@ -53,7 +52,6 @@ def smtp_of(mailer: Mailer) -> Smtp:
         ca_file=own.ca_file,
         deadline=own.deadline_seconds,
         letters_per_connection=own.letters_per_connection,
-        domain=domain_of(sender_of(mailer.sender)[1]),
     )
 
 

@@ -56,8 +56,8 @@ class Smtp:
     `starttls` never falls back to plain text. `auto` speaks TLS on port 465, and elsewhere takes encryption where it
     is offered; with a username it insists on it. Certificates are verified, against the system's authorities or
     those in `ca_file` (PEM), wherever a login goes over the line. `timeout` is in seconds for each step, `deadline`
-    for all of them. `helo` is the name we greet with; without one, this machine's full name, or `domain`, the
-    sender's. A connection takes up to `letters_per_connection` letters.
+    for all of them. `helo` is the name we greet with; without one, this machine's full name, or the sender's domain.
+    A connection takes up to `letters_per_connection` letters.
     """
 
     host: str
@@ -70,7 +70,6 @@ class Smtp:
     ca_file: Path | None = None
     deadline: float = 240.0
     letters_per_connection: int = 1
-    domain: str = ""
     _kept: deque["_Client"] = field(default_factory=deque, init=False, repr=False, compare=False)
 
     def send(self, message: EmailMessage) -> None:
@@ -83,14 +82,14 @@ class Smtp:
         with deadline.running():
             kept = self._still_working(deadline)
             if kept is None or not self._hand_over(kept, letter, kept=True):
-                self._hand_over(self._opened(deadline), letter)
+                self._hand_over(self._opened(deadline, letter.sender), letter)
 
     def check(self, sender: str | None = None) -> str:
         """Connects, introduces itself, logs in if it is to, asks whether `sender` may send, and sends nothing.
         Returns what it found, for people. Raises Failed as `send` does."""
         deadline = Deadline(self.deadline)
         with deadline.running():
-            client = self._opened(deadline)
+            client = self._opened(deadline, sender or "")
             try:
                 with self._trying("ask for a sign of life", client):
                     _expect(client.noop())
@@ -172,9 +171,13 @@ class Smtp:
                     return client
         return None
 
-    def _opened(self, deadline: Deadline) -> "_Client":
-        name = addresses.ascii_domain(self.helo) if self.helo else addresses.greeting(self.domain)
-        client = _Client(name, self.timeout, deadline)
+    def _greeting(self, sender: str) -> str:
+        with suppress(ValueError):  # then the server says what it thinks of it
+            return addresses.ascii_domain(self.helo or "") or addresses.greeting(addresses.domain_of(sender))
+        return self.helo or ""
+
+    def _opened(self, deadline: Deadline, sender: str) -> "_Client":
+        client = _Client(self._greeting(sender), self.timeout, deadline)
         try:
             tls = self.security == "tls" or (self.security == "auto" and self.port == smtplib.SMTP_SSL_PORT)
             with self._trying("connect", client):

@@ -20,6 +20,7 @@ from foundation.runtime.settings import Settings, load
 from schemas.values import Cause, CauseKind
 from services.mailer import addresses
 from services.mailer.__main__ import smtp_of
+from services.mailer.addresses import sender_of
 from services.mailer.letters import Letters, sample
 from services.mailer.smtp import Smtp
 from sitecrew.stack.mailbox import Mailbox
@@ -143,16 +144,25 @@ def test_a_machine_without_a_full_name_greets_with_the_senders_domain(
 ) -> None:
     monkeypatch.setattr(addresses, "_own_name", lambda: own)
     with relay() as server:
-        mailer = {"sender": "Us <us@münchen.example>", "smtp": {"host": "127.0.0.1", "port": server.port}}
-        of(Settings(mailer=mailer)).send(letter())
-        assert server.heard[0][0].lower() == "ehlo xn--mnchen-3ya.example"
+        sender = "Us <us@münchen.example>"
+        mailer = {"sender": sender, "smtp": {"host": "127.0.0.1", "port": server.port}}
+        letters = Letters(None, sender, "Us")
+        of(Settings(mailer=mailer)).send(letters.render(sample(), datetime.now(UTC)))
+        of(Settings(mailer=mailer)).check(sender_of(sender)[1])
+        assert {lines[0].lower() for lines in server.heard} == {"ehlo xn--mnchen-3ya.example"}
 
 
 def test_a_machine_with_a_full_name_greets_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "_own_name", lambda: "mail1.hosting.example")
     with relay() as server:
-        to(server, helo=None, domain="other.example").send(letter())
+        to(server, helo=None).send(letter())
         assert server.heard[0][0].lower() == "ehlo mail1.hosting.example"
+
+
+@pytest.mark.parametrize("name", ["x" * 80 + ".ü", "..ü"])
+def test_a_greeting_that_is_no_name_is_refused_by_its_setting_and_breaks_nothing(name: str) -> None:
+    with relay(EHLO="501 5.5.4 invalid", HELO="501 5.5.4 invalid") as server:
+        assert told(lambda: to(server, helo=name).send(letter())).code == "smtp_refused"
 
 
 @pytest.mark.parametrize(
