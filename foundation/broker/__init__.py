@@ -117,6 +117,10 @@ class Consumer(Protocol):
 class Broker(Protocol):
     """A connection to one broker (or a cluster), with Sitecrew's topology declared on it."""
 
+    reconnections: int
+    """How often what was opened through this broker has lost its connection and got another. Who watches has
+    missed what passed in between, however short that was."""
+
     def declare(self) -> None:
         """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if what is there
         differs from what is wanted."""

@@ -74,6 +74,7 @@ class RabbitBroker:
         tls: Tls | None = None,
     ) -> None:
         self.topology = topology
+        self.reconnections = 0
         self._patience = patience
         self._nodes = [_parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
         self.links: set[_Link] = set()
@@ -448,6 +449,7 @@ class _Link:
         connection.channel(on_open_callback=self._channel_opened)
 
     def _channel_opened(self, channel: Any) -> None:
+        self._broker.reconnections += self._channel is not None
         self._channel = channel
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(lambda _: self._disconnect())

@@ -24,20 +24,22 @@ def show(broker: Broker, *, json: bool) -> None:
     watching = broker.watch(EVENTS, *PATTERNS)
     screen.note("watching; Ctrl-C ends it")
     with suppress(KeyboardInterrupt):
-        for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [])):
+        for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [], [0])):
             if json:
                 screen.line(masked(event.model_dump(mode="json", exclude_none=True)))
             else:
                 screen.out(_line(event))
 
 
-def _tell_of_gap(broker: Broker, lost: list[str]) -> None:
-    """Say it once when the broker goes, and once when it is back: what happened in between was not heard."""
+def _tell_of_gap(broker: Broker, lost: list[str], heard_of: list[int]) -> None:
+    """Say it once when the broker goes, and once when it is back, however soon: what happened in between was not
+    heard."""
     gone = broker.disconnected()
     if gone and not lost:
         screen.warn("the broker is away; trying to reach it again")
-    elif lost and not gone:
+    elif not gone and (lost or broker.reconnections > heard_of[0]):
         screen.warn("the broker is back; what happened meanwhile was not heard: see `sitecrew status`")
+        heard_of[0] = broker.reconnections
     lost[:] = gone
 
 

@@ -146,6 +146,7 @@ def test_a_watcher_goes_on_watching_after_its_connection_was_closed(broker: Rabb
     rain = Message(EVENTS, "weather.changed.v1", b"rain")
     until(lambda: publisher.publish([rain]) == [Outcome.CONFIRMED], SECONDS)
     assert gather(watcher, 1, SECONDS)[0].body == b"rain"
+    assert broker.reconnections >= 1, "who watches is to know that something may have passed by"
 
 
 def test_the_first_address_may_be_dead(broker: RabbitBroker) -> None:

@@ -292,3 +292,19 @@ def test_watching_says_in_words_that_the_broker_is_away_and_back(
     assert ran.exit_code == 0
     assert ran.stderr.count("the broker is away") == 1
     assert ran.stderr.count("what happened meanwhile was not heard") == 1
+
+
+def test_watching_tells_of_a_connection_that_was_back_before_anybody_looked(
+    house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(range(4))
+
+    def disconnected() -> list[str]:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        house.broker.reconnections = 1
+        return []
+
+    monkeypatch.setattr(house.broker, "disconnected", disconnected)
+    monkeypatch.setattr(sending, "_GLANCE", 0)
+    assert sitecrew("installs", "watch").stderr.count("what happened meanwhile was not heard") == 1

@@ -24,6 +24,7 @@ class MemoryBroker:
 
     def __init__(self, topology: Topology, now: Callable[[], datetime]) -> None:
         self.topology = topology
+        self.reconnections = 0
         self.changed = threading.Condition()
         """Guards everything here; notified when a consumer may find something."""
         self._now = now
