@@ -96,7 +96,7 @@ def show(
     letter: Annotated[str, typer.Argument(metavar="INSTALL|ORDER", help="An order's id: its latest install.")],
     json: Json = False,
 ) -> None:
-    """Show all that is known of one letter. What stands in it: `letter preview --install`."""
+    """Show all that is known of one letter; `preview` shows what stands in it."""
     from sitecrew.cli import letter_rows, screen, session
     from sitecrew.cli.tables import pairs
 
