@@ -21,7 +21,7 @@ class Names:
     """What the settings reserve."""
 
     def __init__(self, settings: Settings) -> None:
-        self._reserved = {name.lower().strip(".") for name in settings.domains.reserved}
+        self._reserved = {_reserved(name) for name in settings.domains.reserved}
         self._own = set(_own(settings))
         self._nested = settings.domains.allow_nested
 
@@ -48,6 +48,12 @@ class Names:
 
 def _same(email: str, other: str) -> bool:
     return email.casefold() == other.casefold()
+
+
+def _reserved(name: str) -> str:
+    """As orders have it; also a whole top-level domain, and `*.acme.example`."""
+    bare = name.strip().lower().removeprefix("*").strip(".")
+    return next(_name(bare), bare)
 
 
 def _own(settings: Settings) -> Iterator[str]:

@@ -212,7 +212,7 @@ def test_a_site_is_not_installed_anew_without_end(house: House) -> None:
 
 
 RESERVED: dict[str, Any] = {
-    "domains": {"reserved": ["acme.example", "Corp"]},
+    "domains": {"reserved": ["acme.example", "Corp", "*.m\u00fcller.example", ".dot.example."]},
     "servers": {"local": {"address": "web1.host.example", "web_address": "intern.host.example:80"}},
     "mailer": {"sender": "Us <us@hosting.example>"},
 }
@@ -233,6 +233,9 @@ RESERVED: dict[str, Any] = {
         "acme.example",
         "shop.acme.example",
         "shop.corp",
+        "a.m\u00fcller.example",
+        "xn--mller-kva.example",
+        "a.dot.example",
         "web1.host.example",
         "intern.host.example",
         "hosting.example",
