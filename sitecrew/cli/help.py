@@ -99,7 +99,8 @@ def _pieces(command: Any, ctx: Any) -> list[str]:
 
 
 def _argument(param: Any) -> str:
-    name = f"{param.metavar or param.name.upper()}{'...' if param.nargs != 1 else ''}"
+    name = param.metavar or param.name.upper()
+    name += "..." if param.nargs != 1 and not name.endswith("...") else ""
     return name if param.required else f"[{name}]"
 
 

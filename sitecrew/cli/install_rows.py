@@ -64,7 +64,7 @@ def groups(found: Sequence[Install]) -> Sequence[str]:
     )
     return [
         *(f"{n} x {code} ({server}): sitecrew installs retry --cause {code}" for (code, server), n in failed.items()),
-        *(f"{n} x letter {code}: sitecrew letter resend --all-failed" for code, n in letters.items()),
+        *(f"{n} x letter {code}: sitecrew letter resend --cause {code}" for code, n in letters.items()),
     ]
 
 

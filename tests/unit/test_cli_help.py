@@ -67,7 +67,7 @@ def test_help_is_whole_at_80_columns_with_examples_and_no_word_of_python(line: t
     assert max(map(len, ran.lines)) <= 80
     assert "Examples:\n    sitecrew " in ran.stdout
     assert "--config" in ran.stdout
-    for odd in ("list[", "<str>", "{", "x>=", "<int>"):
+    for odd in ("......", "list[", "<str>", "{", "x>=", "<int>"):
         assert odd not in ran.stdout, odd
 
 
