@@ -20,10 +20,12 @@ class Meaning:
 
 
 class Causes(Mapping[str, Meaning]):
-    """One table, by code. Later tables of the arguments add to earlier ones."""
+    """One table, by code. The last argument is its own part; those before are other tables that it includes."""
 
     def __init__(self, *tables: Mapping[str, Meaning]) -> None:
         self._meanings = {code: meaning for table in tables for code, meaning in table.items()}
+        self.own = frozenset(tables[-1])
+        """Codes that no other table has brought."""
 
     def __getitem__(self, code: str) -> Meaning:
         return self._meanings[code]

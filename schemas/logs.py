@@ -111,3 +111,56 @@ class LogLine(BaseModel):
     """The library that speaks."""
     said: str | None = None
     """Its words."""
+
+
+EVENTS: dict[str, str] = {
+    "account.created": "Order intake created a hosting account, and staged its first install.",
+    "account.failed": "An account could not be created; the order waits for staff, and its message is parked.",
+    "act.unexpected": "Something that nothing here foresees went wrong while work was done in the outside world; the"
+    " traceback says where. The work is retried or fails like any other. Please report it.",
+    "batch.finished": "A batch of the timer has ended, with how long it took and how late it began.",
+    "batch.interrupted": "A batch ended early because broker or database went away; the next tick takes up the rest.",
+    "broker.channel_closed": "RabbitMQ closed a channel; `reason` has its words. The connection is made anew.",
+    "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands.",
+    "chore.failed": "A periodic task failed; it runs again at its next time.",
+    "command.refused": "Staff asked for something that is not possible as things stand; they were told why.",
+    "health.broken": "A health request ended in an error of ours.",
+    "health.failed": "A probe was asked and is not well: what /livez or /readyz answered.",
+    "health.listening": "Health and metrics are served on this port.",
+    "install.announced_again": "Nothing was heard of an install in time, so order intake published it once more.",
+    "install.cancelled": "An install was taken back before it began.",
+    "install.completed": "A site is installed and answered over HTTP.",
+    "install.completed_again": "The mailer had not answered for an installed site, so the installer said it again.",
+    "install.failed": "An install failed for good; it waits for staff, with a remedy.",
+    "install.lost_its_lease": "A worker finished an install after another had taken it over; its result was dropped.",
+    "install.overdue": "An install's message did not come in time, so it was put into the queue again.",
+    "install.retried_by_staff": "Staff had an install run again.",
+    "install.retry": "An attempt failed; the install waits until `due_at` for its next one.",
+    "install.step": "A step of an install began.",
+    "install.step_done": "A step of an install ended.",
+    "install.worker_lost": "A worker stopped renewing its lease, so its install is taken over.",
+    "library.said": "A line of a library that Sitecrew uses, in `said`.",
+    "mail.failed": "A letter could not be sent and waits for staff, with a remedy.",
+    "mail.outdated": "A letter was not sent, because a newer install has replaced what it speaks of.",
+    "mail.resend": "Staff had a letter sent again.",
+    "mail.sent": "The mail server took a letter.",
+    "message.parked": "A message that can't be handled was set aside, with the reason; see `sitecrew parked list`.",
+    "message.retry": "A message will be delivered again later.",
+    "message.unexpected": "Something that nothing here foresees went wrong while a message was handled; it was parked."
+    " Please report it.",
+    "order.not_configured": "An order names a server or site type that the settings no longer have.",
+    "order.rejected": "An order was rejected; the event `order.rejected` told its producer why.",
+    "order.woken": "An accepted order had no account and no message any more, so it was put into its queue again.",
+    "outbox.kept": "RabbitMQ did not take messages; they stay in the outbox and are published again.",
+    "service.broken": "A loop of the service ended in an error. The service stops, for its supervisor to restart it.",
+    "service.started": "The service has reached broker and database, and works.",
+    "service.stopped": "The service has finished what it had begun, and ended.",
+    "service.waiting": "The service can't reach broker or database at start, and goes on trying.",
+    "site.cache_kept": "A cache of the application could not be reset after a site was taken back.",
+    "site.leftovers_kept": "What an earlier run left could not be removed now; the next install tries again.",
+    "site_type.not_configured": "A site type of the settings can't be installed here, and why.",
+    "store.unreachable": "The database does not answer; work waits until it does.",
+    "topology.declared_again": "A message found no queue, so exchanges and queues were declared anew.",
+    "topology.not_declared": "Likewise, and the declaration failed.",
+}
+"""Every line that Sitecrew writes, by its name: what it means, for whoever reads it. Made into docs/log-events.md."""

@@ -1,0 +1,44 @@
+"""The pages that are made from the code are what the code says."""
+
+import ast
+import re
+
+from schemas.logs import EVENTS
+from tests.reference import ROOT, log_calls, pages, tables
+
+PROMISE = re.compile(r"tried again|retried by itself|by itself|try again later", re.IGNORECASE)
+
+
+def test_the_pages_are_as_the_code_says() -> None:
+    differing = [path.name for path, text in pages().items() if path.read_text() != text]
+    assert differing == [], "run script/reference, and commit what it writes"
+
+
+def test_every_line_of_the_log_is_explained_and_every_explanation_is_of_a_line() -> None:
+    written = {ast.literal_eval(call.args[0]) for call in log_calls()}
+    assert set(EVENTS) - {"library.said"} == written, "schemas/logs.py explains each"
+
+
+def test_no_remedy_promises_a_retry() -> None:
+    promising = [code for _, table in tables() for code, meaning in table.items() if PROMISE.search(meaning.remedy)]
+    assert promising == [], "what comes next follows from the state, and is said by whoever shows it"
+
+
+def test_a_code_means_one_thing() -> None:
+    meanings: dict[str, set[str]] = {}
+    for _, table in tables():
+        for code in table.own:
+            meanings.setdefault(code, set()).add(f"{table[code].kind}: {table[code].remedy}")
+    assert {code for code, several in meanings.items() if len(several) > 1} == set()
+
+
+def test_no_cause_is_made_beside_the_tables() -> None:
+    beside = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for floor in ("foundation", "services")
+        for path in sorted((ROOT / floor).rglob("*.py"))
+        if path.name != "causes.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Cause", "Failed.because")
+    ]
+    assert beside == [], "causes come from a table, so that docs/causes.md knows them"
