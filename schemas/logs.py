@@ -116,6 +116,8 @@ class LogLine(BaseModel):
 EVENTS: dict[str, str] = {
     "account.created": "Order intake created a hosting account, and staged its first install.",
     "account.failed": "An account could not be created; the order waits for staff, and its message is parked.",
+    "act.abandoned": "The service stops and leaves behind work that has not come back for longer than it may take;"
+    " another replica takes it over.",
     "act.unexpected": "Something that nothing here foresees went wrong while work was done in the outside world; the"
     " traceback says where. The work is retried or fails like any other. Please report it.",
     "batch.finished": "A batch of the timer has ended, with how long it took and how late it began.",
@@ -124,9 +126,13 @@ EVENTS: dict[str, str] = {
     "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands.",
     "chore.failed": "A periodic task failed; it runs again at its next time.",
     "command.refused": "Staff asked for something that is not possible as things stand; they were told why.",
+    "domain.given_back": "The domain of an order that never became a site is free again.",
+    "domain.kept": "A domain could not be given back now; it is tried again later.",
     "health.broken": "A health request ended in an error of ours.",
     "health.failed": "A probe was asked and is not well: what /livez or /readyz answered.",
     "health.listening": "Health and metrics are served on this port.",
+    "install.address_changed": "The settings make another address of a site than when it was staged; it is installed"
+    " at the new one.",
     "install.announced_again": "Nothing was heard of an install in time, so order intake published it once more.",
     "install.cancelled": "An install was taken back before it began.",
     "install.completed": "A site is installed and answered over HTTP.",
@@ -140,18 +146,29 @@ EVENTS: dict[str, str] = {
     "install.step_done": "A step of an install ended.",
     "install.worker_lost": "A worker stopped renewing its lease, so its install is taken over.",
     "library.said": "A line of a library that Sitecrew uses, in `said`.",
+    "log.lines_dropped": "Lines of this log could not be written before this one: a full disk, or a reader that was"
+    " gone.",
+    "mail.amended": "A customer's address was corrected; letters go to the new one.",
     "mail.failed": "A letter could not be sent and waits for staff, with a remedy.",
+    "mail.held": "A letter waits until `due_at`: for its key, or because its address has had as many as it may in an"
+    " hour.",
     "mail.outdated": "A letter was not sent, because a newer install has replaced what it speaks of.",
+    "mail.reopened": "A letter whose secrets could not be opened is tried again, now that its key may be there.",
     "mail.resend": "Staff had a letter sent again.",
     "mail.sent": "The mail server took a letter.",
+    "message.dead_lettered": "RabbitMQ parked a message that was handed out too often; nobody has dealt with it.",
     "message.parked": "A message that can't be handled was set aside, with the reason; see `sitecrew parked list`.",
     "message.retry": "A message will be delivered again later.",
-    "message.unexpected": "Something that nothing here foresees went wrong while a message was handled; it was parked."
-    " Please report it.",
+    "message.unexpected": "Something that nothing here foresees went wrong while a message was handled; it was"
+    " parked. Please report it.",
+    "order.amended": "Staff corrected an order's customer.",
     "order.not_configured": "An order names a server or site type that the settings no longer have.",
     "order.rejected": "An order was rejected; the event `order.rejected` told its producer why.",
+    "order.withdrawn": "An order was taken back; what of it is not yet installed will not be.",
     "order.woken": "An accepted order had no account and no message any more, so it was put into its queue again.",
+    "orders.limited": "A producer has placed as many orders as it may in a minute; further ones wait their turn.",
     "outbox.kept": "RabbitMQ did not take messages; they stay in the outbox and are published again.",
+    "program.survivors": "Processes that a customer's program had left behind were ended.",
     "service.broken": "A loop of the service ended in an error. The service stops, for its supervisor to restart it.",
     "service.started": "The service has reached broker and database, and works.",
     "service.stopped": "The service has finished what it had begun, and ended.",
@@ -159,6 +176,7 @@ EVENTS: dict[str, str] = {
     "site.cache_kept": "A cache of the application could not be reset after a site was taken back.",
     "site.leftovers_kept": "What an earlier run left could not be removed now; the next install tries again.",
     "site_type.not_configured": "A site type of the settings can't be installed here, and why.",
+    "store.conflict": "Two transactions stood in each other's way (a deadlock), and one is done again.",
     "store.unreachable": "The database does not answer; work waits until it does.",
     "topology.declared_again": "A message found no queue, so exchanges and queues were declared anew.",
     "topology.not_declared": "Likewise, and the declaration failed.",
