@@ -66,6 +66,8 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._log_start = 0
+        self._told = False
+        """Whether it was told to end."""
 
     @property
     def pid(self) -> int:
@@ -87,6 +89,7 @@ class Child:
             claim = self.command.claim and held.enter_context(claimed(self.command.claim))
             if prepare is not None:
                 prepare()
+            self._told = False
             self._process = self._spawn((claim,) if claim else ())
         name = f"output of {self.command.name}"
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name=name, daemon=True)
@@ -100,7 +103,7 @@ class Child:
     @property
     def fell(self) -> bool:
         """Whether it has ended by itself, not because we stopped or killed it."""
-        return self._process is not None and not self._let_go() and self._process.poll() is not None
+        return not (self._told or self._let_go() or self.running)
 
     def poll(self) -> int | None:
         """The exit code (negative: the signal that ended it), None while it runs."""
@@ -134,6 +137,7 @@ class Child:
         """
         if self._process is None:
             return None
+        self._told = True
         try:
             self._process.terminate()
             self.wait(self.command.grace)

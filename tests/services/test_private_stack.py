@@ -248,6 +248,16 @@ class TestChild:
             assert child.stop() == 3
         assert child.last_words() == "ready\ndrained"
 
+    def test_one_that_was_told_to_end_has_not_fallen_at_any_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        child = Child(shell(tmp_path, "sleep 600"))
+        with child:
+            kill, seen = child.kill, []
+            monkeypatch.setattr(child, "kill", lambda: (seen.append((child.running, child.fell)), kill()))
+            child.stop()
+        assert seen[0] == (False, False), "it has ended, and who supervises it must not start it again"
+
     def test_restarted_it_is_another_process(self, tmp_path: Path) -> None:
         with Child(shell(tmp_path, "sleep 600")) as child:
             before = child.pid
