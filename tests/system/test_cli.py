@@ -135,7 +135,8 @@ def test_a_message_that_its_workers_never_settle_is_parked_requeued_and_purged(
     assert (requeued.exit_code, requeued.stdout) == (0, f"{row['id']}  {INSTALLER_DUE}\n")
     eventually(lambda: broker.depth(PARKING), 0, SECONDS)
     (back,) = broker.browse(INSTALLER_DUE, 10)
-    assert (back.body, set(back.headers) - {"x-delivery-count"}) == (b'{"password": "canary"}', {"ce-id"})
+    kept = {"ce-id", "first-parked-at", "times-parked"}
+    assert (back.body, set(back.headers) - {"x-delivery-count"}) == (b'{"password": "canary"}', kept)
 
     until(lambda: broker.depth(INSTALLER_DUE) == 1, SECONDS)
     for _ in range(2):  # looking was the first time

@@ -74,13 +74,13 @@ def test_honest_orders_come_through_and_only_what_kills_is_parked(tmp_path: Path
 
 
 def test_bodies_of_many_megabytes_are_refused_within_little_memory(tmp_path: Path, broker: RabbitBroker) -> None:
-    """Six of 60 MB each, honest orders among them, in far less memory than all of them together take."""
+    """As large as RabbitMQ 4 takes them, honest orders among them, in less memory than all of them together take."""
     watcher = broker.watch(EVENTS, "account.created.*", "order.rejected.*")
-    large = Message(ORDERS, "order.placed.v1", b"x" * 60_000_000)
+    large = Message(ORDERS, "order.placed.v1", b"x" * 15_000_000)
     publisher = broker.publisher()
-    for number in range(6):
+    for number in range(30):
         assert publisher.publish([large], 60) == ["confirmed"]
-        place(broker, range(10 * number, 10 * number + 10))
+        place(broker, range(2 * number, 2 * number + 2))
     publisher.close()
     (tmp_path / "hosting").mkdir()
     with subprocess.Popen(
@@ -96,5 +96,5 @@ def test_bodies_of_many_megabytes_are_refused_within_little_memory(tmp_path: Pat
         )
         assert service.poll() is None
         service.kill()
-    assert peak < 450_000, f"{peak} kB"
-    until(lambda: broker.depth(PARKING) == 6, PATIENCE)
+    assert peak < 300_000, f"{peak} kB"
+    until(lambda: broker.depth(PARKING) == 30, PATIENCE)

@@ -19,6 +19,9 @@ import pika
 import pytest
 from pika.exceptions import ChannelClosedByBroker
 
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import sitecrew
 from sitecrew.machine import Plan
 from tests.brokers import MANAGEMENT, Node
 from tests.postgres import Stores
@@ -61,6 +64,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, managed_node: Node, api: http
     """With the users that the document tells to make."""
     for user in ("shop", "shop-news"):
         _put(api, f"/users/{user}", password=PASSWORD, tags="")
+    RabbitBroker([managed_node.amqp_url], sitecrew(Ladder())).declare()  # permissions are about what is there
     for line in re.findall(r"^rabbitmqctl (set_.*)$", DOCUMENT.read_text(), re.MULTILINE):
         managed_node.ctl(*shlex.split(line))
     port = urlsplit(managed_node.amqp_url).port or 5672
