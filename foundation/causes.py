@@ -36,11 +36,12 @@ class Causes(Mapping[str, Meaning]):
     def __len__(self) -> int:
         return len(self._meanings)
 
-    def cause(self, code: str, detail: str) -> Cause:
+    def cause(self, code: str, detail: str, remedy: str = "") -> Cause:
         """The cause for a code; `detail` says what happened this time, without secrets, and is cut to 1 000
-        characters. Raises KeyError for a code that is not in the table."""
+        characters, `remedy` what to do this time, if that is more particular than the table. Raises KeyError for a
+        code that is not in the table."""
         meaning = self[code]
-        return Cause(code=code, kind=meaning.kind, detail=detail[:1000], remedy=meaning.remedy[:500])
+        return Cause(code=code, kind=meaning.kind, detail=detail[:1000], remedy=(remedy or meaning.remedy)[:500])
 
     def failed(self, code: str, detail: str) -> Failed:
         """The error for a code, likewise."""

@@ -116,6 +116,7 @@ class LogLine(BaseModel):
 EVENTS: dict[str, str] = {
     "account.created": "Order intake created a hosting account, and staged its first install.",
     "account.failed": "An account could not be created; the order waits for staff, and its message is parked.",
+    "account.put_off": "An account waits for room on its server, or for its turn; it is created later.",
     "act.abandoned": "The service stops and leaves behind work that has not come back for longer than it may take;"
     " another replica takes it over.",
     "act.unexpected": "Something that nothing here foresees went wrong while work was done in the outside world; the"
@@ -126,6 +127,7 @@ EVENTS: dict[str, str] = {
     "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands.",
     "chore.failed": "A periodic task failed; it runs again at its next time.",
     "command.refused": "Staff asked for something that is not possible as things stand; they were told why.",
+    "clock.skewed": "This machine's clock differs from the database's. Leases go by the database's; see to the clock.",
     "domain.given_back": "The domain of an order that never became a site is free again.",
     "domain.kept": "A domain could not be given back now; it is tried again later.",
     "health.broken": "A health request ended in an error of ours.",

@@ -83,7 +83,8 @@ def modules() -> Iterator[ModuleType]:
 
 
 def log_events() -> str:
-    levels, fields = defaultdict(set), defaultdict(set)
+    levels: dict[str, set[str]] = defaultdict(set)
+    fields: dict[str, set[str]] = defaultdict(set)
     for call in log_calls():
         name = ast.literal_eval(call.args[0])
         method = ast.unparse(call.func).rpartition(".")[2]

@@ -9,6 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from foundation.broker import Delivery
+from foundation.broker.causes import MESSAGES
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.media import media_type
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
@@ -16,7 +17,7 @@ from foundation.errors import SitecrewError
 from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
-from schemas.values import Model
+from schemas.values import Cause, Model
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_DEPTH = 32
@@ -38,8 +39,11 @@ class Malformed(SitecrewError):
         self.detail = detail
         self.document = document or {}
         self.errors: tuple[tuple[str, str], ...] = ((field, detail),)
-        self.remedy = ""
-        """What to do, if that is something else than to correct the field."""
+
+    @property
+    def cause(self) -> Cause:
+        """As it is told to people and to the sender."""
+        return MESSAGES.cause(self.code, str(self))
 
 
 def encode(event: Event[Any]) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from foundation.broker import Consumer, Delivery, codec
+from foundation.broker.causes import MESSAGES
 from foundation.broker.codec import Malformed
 from foundation.broker.death import WORK_QUEUES, death_of
 from foundation.broker.topology import PARKED
@@ -64,8 +65,8 @@ class DeadLetters:
         _log.error("message.dead_lettered", queue=death.queue, code=death.reason, message_id=delivery.message_id)
         if death.queue == self._queue:
             detail = "was given to our workers again and again, and never dealt with: they ended, or lost the broker"
-            problem = Malformed(death.reason, "body", detail, _document(delivery))
-            problem.remedy = "Nothing at the producer: whoever runs Sitecrew sees it with `sitecrew parked list`."
+            code = death.reason if death.reason in MESSAGES else "delivery_limit"
+            problem = Malformed(code, "body", detail, _document(delivery))
             self._refused(tx, problem)
 
 

@@ -4,11 +4,21 @@ from typing import Any
 
 import structlog
 
+from foundation.causes import Causes, Meaning
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done
 from schemas.envelope import Event
 from schemas.installs import CommandRefused
-from schemas.values import Cause, CauseKind
+from schemas.values import CauseKind
+
+COMMANDS = Causes(
+    {
+        "not_possible": Meaning(CauseKind.CONFLICT, "See `sitecrew order show` for how it stands."),
+        "no_such_order": Meaning(CauseKind.CONFLICT, "See `sitecrew order list` for the orders that there are."),
+        "no_such_install": Meaning(CauseKind.CONFLICT, "See `sitecrew installs list --state all`."),
+    }
+)
+"""Why a command of staff is not carried out; each refusal has its own advice."""
 
 _log = structlog.get_logger(__name__)
 
@@ -18,8 +28,7 @@ def refuse(
 ) -> Done:
     """Tell whoever watches that a command about an install or an order is not carried out, why, and what to do."""
     install_id = getattr(event.data, "install_id", None)
-    detail = f"{install_id or order_id}: {detail}"
-    cause = Cause(code=code, kind=CauseKind.CONFLICT, detail=detail[:1000], remedy=remedy)
+    cause = COMMANDS.cause(code, f"{install_id or order_id}: {detail}", remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)
     tx.emit(refused, order_id, event)
     _log.warning("command.refused", install_id=install_id, order_id=order_id, type=event.type, reason=cause.detail)

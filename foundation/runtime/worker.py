@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from foundation.broker import Consumer, Delivery, codec
+from foundation.broker.causes import MESSAGES
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import is_detour
 from foundation.broker.sender import sender_of
@@ -36,7 +37,7 @@ from foundation.runtime.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from foundation.store.inbox import NOTHING, Fingerprint
 from schemas.envelope import Event
-from schemas.values import Cause, CauseKind, Model
+from schemas.values import Cause, Model
 
 DEADLINE = 900.0
 """Seconds that an act may take where nothing else is said."""
@@ -300,8 +301,7 @@ class Worker:
 
     def _refuse(self, tx: Tx, delivery: Delivery, problem: Malformed) -> Settled:
         sender = str(problem.document.get("source", ""))[:200]
-        remedy = f"correct {problem.field} at the sender" + (f" ({sender})" if sender else "") + " and publish it again"
-        cause = Cause(code=problem.code, kind=CauseKind.PERMANENT, detail=str(problem)[:1000], remedy=remedy[:500])
+        cause = problem.cause
         if not delivery.size:  # else the broker parks it, which has all of it
             tx.park(delivery, cause, problem.field, sender)
         # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
@@ -446,9 +446,4 @@ def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx],
 
 def _unexpected(error: BaseException) -> Cause:
     # The error's own text may quote what it choked on, which may be a secret: it stays in the log.
-    return Cause(
-        code="unexpected",
-        kind=CauseKind.TRANSIENT,
-        detail=f"{type(error).__name__}, which nothing here foresees",
-        remedy="look for `unexpected` in the service's log at this time, and report it",
-    )
+    return MESSAGES.cause("unexpected", f"{type(error).__name__}, which nothing here foresees")

@@ -9,7 +9,6 @@ from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Park
 from schemas.envelope import Event
 from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
-from schemas.values import Cause, CauseKind
 from services.order_intake.causes import INTAKE
 
 FromProducers = Event[OrderPlaced] | Event[OrderCancelled] | Event[OrderReinstallRequested]
@@ -40,12 +39,11 @@ def refuse(tx: Tx, problem: Malformed) -> None:
     data: Any = problem.document.get("data")
     order_id = data.get("order_id") if isinstance(data, dict) else None
     legible = "".join(letter for letter in str(order_id or "") if letter.isprintable())
-    remedy = problem.remedy or "Correct the event at the producer and publish it again."
     rejected = OrderRejected(
         order_id=legible[:64] or "unknown",
         event_id=str(problem.document.get("id", "unknown"))[:255],
         event_source=str(problem.document.get("source", "unknown"))[:255],
-        cause=Cause(code=problem.code, kind=CauseKind.CONFLICT, detail=str(problem)[:1000], remedy=remedy),
+        cause=problem.cause,
         errors=tuple(FieldError(field=field, message=message) for field, message in problem.errors),
     )
     _emit(tx, rejected)

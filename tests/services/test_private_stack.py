@@ -253,8 +253,13 @@ class TestChild:
     ) -> None:
         child = Child(shell(tmp_path, "sleep 600"))
         with child:
-            kill, seen = child.kill, []
-            monkeypatch.setattr(child, "kill", lambda: (seen.append((child.running, child.fell)), kill()))
+            kill, seen = child.kill, list[tuple[bool, bool]]()
+
+            def look_and_kill() -> None:
+                seen.append((child.running, child.fell))
+                kill()
+
+            monkeypatch.setattr(child, "kill", look_and_kill)
             child.stop()
         assert seen[0] == (False, False), "it has ended, and who supervises it must not start it again"
 

@@ -62,7 +62,7 @@ def test_an_order_that_ends_its_workers_is_rejected(house: House, look: DeadLett
     with capture_logs() as lines:
         ((order_id, cause),) = heard(house, look)
     assert (order_id, cause.code) == ("order-1", "delivery_limit")
-    assert "parked list" in cause.remedy
+    assert "parked requeue" in cause.remedy
     assert [(line["event"], line["log_level"]) for line in lines] == [
         ("message.dead_lettered", "error"),
         ("order.rejected", "warning"),
