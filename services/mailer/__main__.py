@@ -26,7 +26,8 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
     letters = letters_of(own)
     smtp = smtp_of(own)
     welcoming = Welcoming(settings, letters, smtp.send, opener, service.now)
-    worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads)
+    longest = 60 + own.smtp.deadline_seconds
+    worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads, deadline=longest)
     steering = service.worker(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity)
     service.count("letters", "Letters by state", mails.counts)
     return (
