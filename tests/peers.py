@@ -112,7 +112,10 @@ class Line:
                 pass
 
     def _pass(self, source: socket.socket, target: socket.socket) -> bool:
-        taken = source.recv(65536)
+        try:
+            taken = source.recv(65536)
+        except ConnectionError:  # hung up rudely, which is not told to the other side either
+            taken = b""
         if not self._flows.is_set():
             return self._swallow(taken)
         if taken:
