@@ -1,6 +1,7 @@
 """What all tests stand on. Which RabbitMQ they get is told in `tests/brokers.py`."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     # Not in a fixture: waiting for the other workers must not count towards a test's time limit.
     if shared := session.config.stash.get(_SHARED, None):
         shared.release()
+
+
+@pytest.fixture(autouse=True)
+def _houses_are_left_closed() -> Iterator[None]:
+    yield
+    if "tests.house" in sys.modules:
+        sys.modules["tests.house"].close_stores()
 
 
 @pytest.fixture(scope="session")

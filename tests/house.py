@@ -86,6 +86,15 @@ def new_database(*migrations: Path) -> bytes:
         return file.read_bytes()
 
 
+_opened: list[Store] = []
+
+
+def close_stores() -> None:
+    """Close what houses have opened: the files of hundreds of tests would be more than a process may have."""
+    while _opened:
+        _opened.pop().close()
+
+
 _letters = cache(Letters)
 
 
@@ -241,7 +250,9 @@ class House:
         file = self.directory / f"{name}.db"
         if not file.exists():
             file.write_bytes(new_database(migrations))
-        return Store(f"sqlite:///{file}")
+        store = Store(f"sqlite:///{file}")
+        _opened.append(store)
+        return store
 
     def _new_broker(self) -> tuple[MemoryBroker, Consumer]:
         broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)

@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -91,6 +91,16 @@ def test_a_program_ends_with_the_installer_that_started_it(shared: Path) -> None
         eventually((shared / "pid").exists)
         installer.send_signal(signal.SIGKILL)
     eventually(lambda: ended(int((shared / "pid").read_text())))
+
+
+def test_an_installer_with_more_than_a_thousand_open_files_runs_programs_as_any_other() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            opened.enter_context(open(os.devnull))  # noqa: PTH123
+        assert sh("echo done") == Ran(0, "done\n", "")
 
 
 def test_a_program_has_a_path_and_nothing_else_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

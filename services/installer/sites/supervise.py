@@ -97,9 +97,11 @@ def _forget_streams() -> None:
 
 def _follow(leader: int, control: socket.socket, woken: socket.socket) -> int:
     """Wait for the program, or for the socket to say that it is to end; its exit code, negative for a signal's."""
+    poll = select.poll()  # unlike select(2), it takes numbers above 1 023, which ours are in a busy installer
+    for inlet in (control, woken):
+        poll.register(inlet, select.POLLIN)
     while True:
-        readable, _, _ = select.select([control, woken], [], [])
-        if control in readable:
+        if any(number == control.fileno() for number, _ in poll.poll()):
             return -signal.SIGKILL
         woken.recv(65536)
         with contextlib.suppress(ChildProcessError):
