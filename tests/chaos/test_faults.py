@@ -494,7 +494,7 @@ def test_a_reinstall_is_not_refused_because_it_had_to_wait_for_us(house: House) 
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.clock.moment += timedelta(hours=3)
     house.settle()
-    house.advance(11)
+    house.advance(31)
     assert house.install("order-1-g2").state == State.INSTALLED
     assert house.parked() == []
 
