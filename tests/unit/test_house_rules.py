@@ -135,3 +135,10 @@ def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash(folder: 
     del packages[""]  # the folder itself
     assert packages
     assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    headings = [path.read_text().splitlines()[0].partition(".")[0] for path in decisions]
+    assert headings == [f"# {number}" for number in range(1, len(decisions) + 1)]
+    assert [int(path.name[:4]) for path in decisions] == list(range(1, len(decisions) + 1))
