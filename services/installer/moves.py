@@ -93,9 +93,11 @@ def supersede(tx: Tx, newer: Install) -> list[Install]:
 
 
 def amend(tx: Tx, order_id: str, customer: Customer) -> None:
-    """What of the order waits, or has failed, is installed for the customer as he is called now."""
-    waiting = (installs.c.order_id == order_id, installs.c.state.in_([State.STAGED, State.FAILED]))
-    for row in tx.execute(select(installs).where(*waiting).with_for_update()).mappings():
+    """What of the order waits, or has failed, is installed for the customer as he is called now; what is being
+    installed just now, if it has to be tried again."""
+    open_states = [State.STAGED, State.INSTALLING, State.FAILED]
+    unfinished = (installs.c.order_id == order_id, installs.c.state.in_(open_states))
+    for row in tx.execute(select(installs).where(*unfinished).with_for_update()).mappings():
         staged = row["staged"].model_copy(update={"customer": customer})
         tx.execute(update(installs).where(installs.c.install_id == row["install_id"]).values(staged=staged))
 

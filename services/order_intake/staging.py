@@ -1,6 +1,7 @@
 """Staging an order's installs: saying what is to be installed, and saying it again if nothing is heard."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
-from services.order_intake import moves
+from services.order_intake import accounts, moves
 from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 
@@ -34,7 +35,9 @@ class Staging:
     def created(self, tx: Tx, order: Order, account: AccountRef, cause: Origin) -> Order | None:
         """The account exists: stage its first install. None if the order was cancelled or taken over meanwhile."""
         due_at = self._due_at(order, tx.now)
-        created = moves.created(tx, order, account, self._settings.begins_at(order.site_type, due_at))
+        now = accounts.find(tx, order.order_id) or order  # its customer may have been corrected since it was claimed
+        current = replace(order, customer=now.customer)
+        created = moves.created(tx, current, account, self._settings.begins_at(order.site_type, due_at))
         if created:
             news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
             tx.emit(news, order.order_id, cause)

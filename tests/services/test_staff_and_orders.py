@@ -142,6 +142,32 @@ def test_an_address_that_is_corrected_before_the_install_gets_the_letter(house: 
     assert house.static.installed[0].admin_email == "new@customer.example"
 
 
+def test_an_address_that_is_corrected_while_the_account_is_made_is_the_sites_and_the_letters(house: House) -> None:
+    gate, real = Gate(), house.server.create_account
+    vars(house.server)["create_account"] = behind(gate, real)
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderAmend(order_id="order-1", email="new@customer.example"), source="/console", user="staff")
+    house.turn_until(lambda: order_of(house).customer.email == "new@customer.example")
+    gate.opened.set()
+    house.settle()
+    (letter,) = house.smtp.sent
+    assert letter["To"].addresses[0].addr_spec == "new@customer.example"
+    assert house.installer.installed[0].admin_email == "new@customer.example"
+
+
+def test_an_address_that_is_corrected_during_an_attempt_that_fails_is_that_of_the_next_attempt(house: House) -> None:
+    gate = Gate()
+    house.installer.meanwhile, house.installer.failures = gate, [failure("db_down")]
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderAmend(order_id="order-1", email="new@customer.example"), source="/console", user="staff")
+    house.turn_until(lambda: house.install().staged.customer.email == "new@customer.example")
+    gate.opened.set()
+    house.until(house.mailed)
+    assert house.installer.installed[0].admin_email == "new@customer.example"
+
+
 def test_an_amended_order_is_still_the_same_order_when_it_comes_again(house: House) -> None:
     house.order()
     staff(house, OrderAmend(order_id="order-1", name="Joanna Miller", email="new@customer.example"))
