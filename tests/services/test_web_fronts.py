@@ -191,6 +191,11 @@ def test_a_password_in_front_of_the_sites_is_given_and_kept_secret(tmp_path: Pat
         assert "d3Jvbmc" not in wrong
 
 
+def test_a_header_whose_value_is_also_a_part_of_the_page_hinders_no_verification(tmp_path: Path) -> None:
+    with front(tmp_path) as address:
+        assert install(behind(tmp_path, address, headers={"Accept-Language": "e"}))
+
+
 def test_a_filter_that_refuses_programs_takes_us_for_a_browser_that_says_who_it_is(tmp_path: Path) -> None:
     seen = []
 

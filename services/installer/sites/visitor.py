@@ -5,7 +5,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -34,14 +34,18 @@ class Answer:
     """What was asked where, for messages."""
     status: int
     location: str | None
-    body: str
+    body: str = field(repr=False)
+    """As it came: a header's value that is no secret, like `en`, may well be part of what is looked for."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What `words` leaves out."""
 
     @property
     def words(self) -> str:
         """The beginning of what a person would read, for messages."""
-        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", self.body)
+        body = without(self.secrets, self.body)
+        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", body)
         shown = "".join(letter if letter.isprintable() else " " for letter in html.unescape(text))
-        return " ".join(shown.split())[:_WORDS]
+        return without(self.secrets, " ".join(shown.split()))[:_WORDS]
 
 
 class Visitor:
@@ -134,8 +138,8 @@ class Visitor:
                     raise httpx2.ReadTimeout("the answer did not end in time")
                 if len(body) > _LARGEST:
                     break
-            text = without(self._secrets, body.decode(response.encoding or "utf-8", errors="replace"))
-            return Answer(asked, response.status_code, response.headers.get("location"), text)
+            text = body.decode(response.encoding or "utf-8", errors="replace")
+            return Answer(asked, response.status_code, response.headers.get("location"), text, self._secrets)
 
     def _seconds_left(self) -> float:
         return (self._deadline - datetime.now(UTC)).total_seconds()
