@@ -41,7 +41,7 @@ class Causes(Mapping[str, Meaning]):
         characters, `remedy` what to do this time, if that is more particular than the table. Raises KeyError for a
         code that is not in the table."""
         meaning = self[code]
-        return Cause(code=code, kind=meaning.kind, detail=detail[:1000], remedy=(remedy or meaning.remedy)[:500])
+        return Failed.because(code, meaning.kind, detail, remedy or meaning.remedy).cause
 
     def failed(self, code: str, detail: str) -> Failed:
         """The error for a code, likewise."""

@@ -1,6 +1,7 @@
 """Causes say what to mend; what comes next is a matter of the state."""
 
 import importlib
+import os
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 import foundation
 import services
 from foundation.causes import Causes, Meaning
+from schemas.values import CauseKind
 
 _PROMISE = re.compile(r"by itself|tried again|try again automatically|retried|will be|later on", re.IGNORECASE)
 
@@ -38,3 +40,8 @@ def test_no_remedy_promises_that_it_is_tried_again(code: str, meaning: Meaning) 
     assert meaning.remedy[0].isupper(), code
     assert meaning.remedy.endswith((".", ")")), code
     assert len(meaning.remedy) <= 500, code
+
+
+def test_a_file_whose_name_is_no_text_can_stand_in_a_detail() -> None:
+    table = Causes({"odd": Meaning(CauseKind.PERMANENT, "Rename it.")})
+    assert table.failed("odd", os.fsdecode(b"caf\xe9.php")).cause.detail == "caf\\udce9.php"
