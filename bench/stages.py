@@ -84,7 +84,7 @@ def _intake(settings: Settings, service: Service) -> Sequence[Loop]:
 
 def _installer(settings: Settings, service: Service) -> Sequence[Loop]:
     sealer = Sealer(settings.keys.public)
-    installing = Installing(settings, {"local": NoServer()}, {"static": NoSite()}, sealer, service.now)
+    installing = Installing(settings, {"local": NoServer()}, {"static": NoSite()}, sealer)
     return (
         _lane(service, INSTALLER_STAGED, installing.staged()),
         _lane(service, INSTALLER_NOW, installing.due()),

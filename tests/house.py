@@ -271,7 +271,7 @@ class House:
         service = Service(self, "installer", self.store("installer", INSTALLER_MIGRATIONS))
         sites = {"wordpress": self.installer, "static": self.static}
         sealer = Sealer(self.settings.keys.public)
-        self.steps = Installing(self.settings, {"local": self.server}, sites, sealer, self.clock.now)
+        self.steps = Installing(self.settings, {"local": self.server}, sites, sealer)
         self.reconciler = Reconciler(self.steps)
         self.commands = Commands(self.steps, self._tick)
         service.lane(INSTALLER_STAGED, self.steps.staged())

@@ -35,7 +35,7 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
         "Since when the oldest of the installs is staged that are not yet installed, failed or cancelled",
         lambda connection: installs.oldest_pending_seconds(connection, service.now()),
     )
-    installing = Installing(settings, servers_of(settings), installers_of(settings), sealer, service.now)
+    installing = Installing(settings, servers_of(settings), installers_of(settings), sealer)
     reconciler = Reconciler(installing)
     batch, at_once = (
         service.worker(queue, installing.due(), own.concurrency, own.concurrency, deadline=installing.longest)

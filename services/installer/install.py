@@ -15,7 +15,7 @@ import structlog
 from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
 from foundation.hosting import Server
 from foundation.runtime.claims import Claims
-from foundation.runtime.clock import Now
+from foundation.runtime.clock import utc_now
 from foundation.runtime.sealing import Sealer
 from foundation.runtime.servers import site_url
 from foundation.runtime.settings import Settings
@@ -61,13 +61,11 @@ class Installing:
         servers: Mapping[str, Server],
         installers: Mapping[str, SiteInstaller],
         sealer: Sealer,
-        now: Now,
     ) -> None:
         self._settings = settings
         self._servers = servers
         self._installers = installers
         self._sealer = sealer
-        self._now = now
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._lease = timedelta(seconds=settings.installer.lease_seconds)
         self.longest = 60.0 + 2 * settings.installer.timeout_seconds
@@ -233,7 +231,7 @@ class Installing:
             permalinks=staged.site.permalinks,
             keep=tuple(self._settings.sites[install.site_type].keep),
             replace=tuple(self._settings.sites[install.site_type].replace),
-            deadline=self._now() + timedelta(seconds=self._settings.installer.timeout_seconds),
+            deadline=utc_now() + timedelta(seconds=self._settings.installer.timeout_seconds),
         )
 
     def _url(self, install: Install, server: Server) -> str:

@@ -72,7 +72,7 @@ class Replicas:
         return Ledger(self._stores[-1], "test", lambda: self.now, self.said.extend)
 
     def installing(self) -> Installing:
-        return Installing(self.settings, {}, {}, self.sealer, lambda: self.now)
+        return Installing(self.settings, {}, {}, self.sealer)
 
     def intake(self) -> Intake:
         return Intake(self.settings, {"local": FakeServer()}, self.sealer)
@@ -442,9 +442,7 @@ class Crowd:
     def _installing(self) -> Installing:
         house = self.house
         sealer = Sealer(house.settings.keys.public)
-        return Installing(
-            house.settings, {"local": house.server}, {"wordpress": house.installer}, sealer, house.clock.now
-        )
+        return Installing(house.settings, {"local": house.server}, {"wordpress": house.installer}, sealer)
 
 
 def test_eight_installers_two_relays_and_two_reconcilers_share_a_store(tmp_path: Path) -> None:

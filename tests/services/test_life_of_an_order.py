@@ -1,5 +1,6 @@
 """The whole story, in one process, with the clock turned by hand."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -608,3 +609,12 @@ def test_an_address_that_is_corrected_before_a_retry_is_the_one_that_counts(tmp_
     assert house.install().state == State.INSTALLED
     assert [job.url.split("/")[2] for job in house.installer.installed] == ["198.51.100.9"]
     assert "203.0.113.7" not in _letter(house)
+
+
+def test_an_install_may_take_its_time_by_this_machines_clock_whatever_the_store_says(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    assert abs(house.clock.now() - datetime.now(UTC)) > timedelta(days=1)
+    house.order()
+    house.settle()
+    left = house.installer.installed[0].deadline - datetime.now(UTC)
+    assert timedelta(0) < left <= timedelta(seconds=house.settings.installer.timeout_seconds)

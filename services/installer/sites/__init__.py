@@ -39,7 +39,8 @@ class Job:
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
     """Further names under which the site answers, like `www.` of its domain."""
     deadline: datetime
-    """UTC; an install that is not done by then gives up with `timeout`."""
+    """UTC, by this machine's clock, which is not always the store's; an install that is not done by then gives up with
+    `timeout`."""
     locale: str | None = None
     """Like `de_DE`; None: as the application does by itself, and so are these two."""
     timezone: str | None = None
