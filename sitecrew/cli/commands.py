@@ -64,12 +64,22 @@ class Answer:
 
 
 def carry_out(
-    settings: Settings, wanted: Sequence[Model], timeout: float, *, by: str, json: bool, wait: bool = True
+    settings: Settings,
+    wanted: Sequence[Model],
+    timeout: float,
+    *,
+    by: str,
+    json: bool,
+    wait: bool = True,
+    silently: bool = False,
 ) -> None:
-    """Have a service carry out commands, and show what came of them. Raises NotFound or Refused if one was refused,
-    and SitecrewError if one failed, or `by` (the service's name) did not answer in time."""
+    """Have a service carry out commands, and show what came of them, unless `silently`. Raises NotFound or Refused if
+    one was refused, and SitecrewError if one failed, or `by` (the service's name) did not answer in time."""
     with session.ready_broker(settings) as broker:
         answers = ask(broker, wanted, timeout if wait else None)
+    if silently:
+        _require_done(answers, timeout, by)
+        return
     if json:
         screen.document([answer.record() for answer in answers])
     alone = len(answers) == 1 and answers[0].outcome == "refused"  # then the error says it all

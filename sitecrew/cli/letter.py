@@ -157,7 +157,7 @@ def resend(
     if to:
         _require_consent(ctx, found[0], to, yes=yes)
     if to and keep:
-        _amend(ctx, found[0], to, timeout)
+        _amend(ctx, found[0], to, timeout, json=json)
     commands.carry_out(settings, wanted, timeout, by="mailer", json=json)
 
 
@@ -171,13 +171,13 @@ def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) ->
         typer.confirm(f"Send the passwords of {whose} to {to}?", abort=True, err=True)
 
 
-def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float) -> None:
-    """Have order intake keep the address."""
+def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: bool) -> None:
+    """Have order intake keep the address. Of JSON there is one document: what becomes of the letter."""
     from schemas.orders import OrderAmend
     from sitecrew.cli import commands, session
 
     amended = OrderAmend(order_id=mail.completed.order_id, email=to)
-    commands.carry_out(session.settings_of(ctx), [amended], timeout, by="order-intake", json=False)
+    commands.carry_out(session.settings_of(ctx), [amended], timeout, by="order-intake", json=json, silently=json)
 
 
 @app.command(

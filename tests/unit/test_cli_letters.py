@@ -212,8 +212,9 @@ def test_whoever_is_there_is_asked_before_passwords_go_to_another_address(
 def test_an_address_that_is_kept_is_the_customers_in_the_next_install_too(house: House, sitecrew: Command) -> None:
     failed(house)
     with at_work(house):
-        ran = sitecrew("letter", "resend", "order-1", "--to", "new@customer.example", "--keep")
+        ran = sitecrew("letter", "resend", "order-1", "--to", "new@customer.example", "--keep", "--json")
     assert ran.exit_code == 0, ran.stderr
+    assert [answer["outcome"] for answer in ran.json] == ["sent"]
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
     house.tick()
