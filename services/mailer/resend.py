@@ -39,7 +39,7 @@ def resend(tx: Tx, event: Event[MailResend]) -> Settled:
 def _refuse(tx: Tx, event: Event[MailResend], mail: Mail | None) -> Settled:
     if mail is None:
         remedy = "see `sitecrew installs show` for what it waits for"
-        return refuse(tx, event, None, "it has no letter, or is not installed", remedy)
+        return refuse(tx, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
         remedy = "wait: it is sent, or fails, by itself"
         return refuse(tx, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)

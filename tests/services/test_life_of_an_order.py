@@ -482,8 +482,13 @@ def test_a_letter_that_was_switched_off_is_sent_when_staff_want_it(tmp_path: Pat
     assert len(house.smtp.sent) == 1
 
 
-@pytest.mark.parametrize(("minutes", "detail"), [(0, "it has no letter"), (1, "its letter is waiting")])
-def test_a_letter_that_is_not_there_or_on_its_way_is_not_sent_again(house: House, minutes: int, detail: str) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "detail", "code"),
+    [(0, "it has no letter", "no_such_letter"), (1, "its letter is waiting", "not_possible")],
+)
+def test_a_letter_that_is_not_there_or_on_its_way_is_not_sent_again(
+    house: House, minutes: int, detail: str, code: str
+) -> None:
     house.smtp.failures = [failure("smtp_timeout")]
     house.order()
     house.settle()
@@ -492,7 +497,7 @@ def test_a_letter_that_is_not_there_or_on_its_way_is_not_sent_again(house: House
     command = house.publish(MailResend(install_id="order-1-g1"))
     house.settle()
     (refused,) = [event.data for event in house.events() if isinstance(event.data, CommandRefused)]
-    assert refused.command_id == command.id
+    assert (refused.command_id, refused.cause.code) == (command.id, code)
     assert detail in refused.cause.detail
     assert house.smtp.sent == []
 
