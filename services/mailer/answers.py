@@ -5,9 +5,12 @@ the amount of mail. Only what is about the recipient may be put down to the cust
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Literal
+
+from foundation.passwords import without
 
 Step = Literal[
     "connect",
@@ -20,6 +23,8 @@ Step = Literal[
     "send the letter",
     "ask for a sign of life",
 ]
+
+_LETTERS = 300
 
 _ENHANCED = re.compile(r"^([245])\.(\d{1,3})\.(\d{1,3})\b")
 _NOT_WORDS = re.compile(r"\S+@\S*|\bhttps?://\S+|<[^>]*>")
@@ -194,14 +199,10 @@ def _is_theirs(answer: _Answer) -> bool:
     return not ours and not _POLICY.search(answer.words)
 
 
-def without(secrets: Sequence[str], said: str) -> str:
-    """The words, with nothing in them that must not be told."""
-    for secret in secrets:
-        said = said.replace(secret, "***")
-    return said
-
-
-def one_line(said: bytes | str) -> str:
-    """At most 300 letters that can be printed."""
+def one_line(said: bytes | str, secrets: Iterable[str] = ()) -> str:
+    """About 300 letters that can be printed, without the secrets. It is cut between words: the beginning of a secret
+    would not be known for one."""
     text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:300]
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    told = without(secrets, line)
+    return shorten(told, _LETTERS, placeholder=" ...", break_on_hyphens=False, break_long_words=False)

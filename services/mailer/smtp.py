@@ -23,7 +23,7 @@ from foundation.addresses import HostPort
 from foundation.errors import Failed
 from schemas.values import CauseKind
 from services.mailer import addresses
-from services.mailer.answers import Step, one_line, verdict, without
+from services.mailer.answers import Step, one_line, verdict
 from services.mailer.causes import CAUSES
 from services.mailer.deadline import Deadline
 from services.mailer.envelope import Letter
@@ -236,7 +236,7 @@ class Smtp:
         try:
             yield
         except smtplib.SMTPResponseException as error:
-            said = without([*self._secrets(), *secrets], one_line(error.smtp_error))
+            said = one_line(error.smtp_error, [*self._secrets(), *secrets])
             meant = verdict(step, error.smtp_code, said)
             about = f"; {meant.about}" if meant.about else ""
             raise CAUSES.failed(meant.code, f"{place} answered {error.smtp_code} {said}{about}") from None

@@ -11,6 +11,7 @@ import structlog
 
 from foundation.broker.topology import MAILER_INSTALLS
 from foundation.errors import ConfigurationError, Failed
+from foundation.passwords import without
 from foundation.runtime.claims import Claims
 from foundation.runtime.clock import Now
 from foundation.runtime.sealing import Opener
@@ -24,7 +25,6 @@ from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
 from schemas.values import Cause, CauseKind
 from services.mailer import customers, limits, mails
-from services.mailer.answers import without
 from services.mailer.causes import CAUSES
 from services.mailer.content import Welcome
 from services.mailer.filling import welcome_of

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.values import CauseKind
-from services.mailer.answers import Step, verdict
+from services.mailer.answers import Step, one_line, verdict
 from services.mailer.causes import CAUSES
 
 TO: Step = "name the recipient"
@@ -190,3 +190,11 @@ def test_no_remedy_promises_another_attempt() -> None:
     for code, meaning in CAUSES.items():
         assert "again by itself" not in meaning.remedy, code
         assert "we send it again" not in meaning.remedy, code
+
+
+@pytest.mark.parametrize("place", range(280, 305))
+def test_no_beginning_of_a_secret_is_left_where_a_long_answer_is_cut(place: int) -> None:
+    secret = "Abcdefgh-ijklmn_opqrstuv"
+    for told in (one_line(f"{'x' * place} {secret} {'y' * 90}", [secret]), one_line(f"{'x' * place} {secret} no")):
+        assert not any(told.endswith(secret[:letters]) for letters in range(1, len(secret)))
+    assert len(one_line("word " * 100)) <= 300

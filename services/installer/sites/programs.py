@@ -18,6 +18,7 @@ import structlog
 
 from foundation.errors import Failed
 from foundation.hosting.database_errors import site_failure
+from foundation.passwords import without
 from services.installer.sites.causes import failed
 
 Owner = tuple[int, int]
@@ -110,14 +111,6 @@ def unsupported(field: str, what: str) -> Failed:
     """The error for a value of the order that an application can't store as it is."""
     code = "email_unsupported" if field == "email" else "value_unsupported"
     return failed(code, f"{what} can't store the ordered {field} as it is")
-
-
-def without(secrets: Iterable[str], text: str) -> str:
-    """The text with each secret struck out, as it is and as JSON writes it."""
-    for secret in filter(None, secrets):
-        for written in (secret, " ".join(secret.split()), json.dumps(secret)[1:-1]):
-            text = text.replace(written, "***") if written else text
-    return text
 
 
 def _object(text: str) -> dict[str, object] | None:

@@ -15,8 +15,8 @@ import httpx2
 
 from foundation.addresses import SCHEME_PORTS, HostPort
 from foundation.hosting.web import BROWSER, WebFront
+from foundation.passwords import without
 from services.installer.sites.causes import failed
-from services.installer.sites.programs import without
 
 _TIMEOUT = 10.0  # seconds for one answer
 _PATIENCE = 5.0  # seconds during which a refused or cut connection is tried again: a web server may be reloading

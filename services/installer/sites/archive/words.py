@@ -20,12 +20,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from foundation.hosting import Database
-from foundation.passwords import generated
+from foundation.passwords import generated, without
 from services.installer.sites import Job
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Secret
 from services.installer.sites.php import quoted
-from services.installer.sites.programs import without
 
 INVENTED: Mapping[str, str] = MappingProxyType(
     {
