@@ -38,7 +38,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$": "must be the id of an install, like 1042-g1",
     r"^[a-z][a-z0-9]{2,15}$": "must be 3 to 16 lower-case letters and digits, and begin with a letter",
     r"^[a-z][a-z0-9-]{0,31}$": "must be a lower-case letter, then up to 31 lower-case letters, digits and dashes",
-    r"^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$": "must be the name of a time zone, like Europe/Berlin or UTC",
+    r"^[A-Za-z][A-Za-z0-9]*([/_+-][A-Za-z0-9]+)*$": "must be the name of a time zone, like Europe/Berlin or UTC",
     r"^/[A-Za-z0-9%/_.-]*$": "must be a structure of addresses like /%postname%/",
 }
 

@@ -62,10 +62,16 @@ def _locale(value: str) -> str:
     return "_".join(filter(None, (language.lower(), country and country.upper(), variant and variant.lower())))
 
 
+_LONGEST_MAILBOX = 64
+"""Bytes before the @ (RFC 5321, section 4.5.3.1.1)."""
+
+
 @lru_cache(maxsize=4096)
 def _email(value: str) -> str:
     """Remembered, because the same address comes by with every event of its order, and it is looked at closely."""
     address = validate_email(value)[1]
+    if len(address.rpartition("@")[0].encode()) > _LONGEST_MAILBOX:
+        raise ValueError("has more than 64 bytes before the @; no mail can be sent there")
     host_name(value.strip().rstrip("> ").rpartition("@")[2])
     return address
 
@@ -115,13 +121,13 @@ Locale = Annotated[
 
 TimeZone = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z]+([/_+-][A-Za-z0-9]+)*$", max_length=64),
+    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z][A-Za-z0-9]*([/_+-][A-Za-z0-9]+)*$", max_length=64),
     Field(description="A name of the IANA time zone database: `Europe/Berlin`, `UTC`."),
 ]
 
 Permalinks = Annotated[
     str,
-    StringConstraints(pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
+    StringConstraints(strip_whitespace=True, pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
     Field(description="The structure of the addresses of a site's pages, as WordPress writes it: `/%postname%/`."),
 ]
 

@@ -74,7 +74,7 @@ def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, 
     _refuse_size(len(body))
     document = _document(body, _utf8(content_type, "content_type"), headers or {})
     if isinstance(written := document.get("datacontenttype"), str):
-        document["datacontenttype"] = _utf8(written, "datacontenttype")
+        document["datacontenttype"] = _utf8(written, "datacontenttype", document)
     entry = _entry(document)
     try:
         return entry.envelope.model_validate(document)
@@ -100,22 +100,22 @@ def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> 
         content = orjson.loads(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise Malformed("not_json", "body", f"is not JSON: {error}") from None
+    attributes = {} if content_type == CONTENT_TYPE else _attributes(headers)
+    document = {**attributes, "data": content} if attributes else content
     # Counting brackets is cheap and tells nearly every event from what needs the careful look.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _refuse_depth(content)
-    attributes = {} if content_type == CONTENT_TYPE else _attributes(headers)
-    if attributes:
-        return {**attributes, "data": content}
-    if not isinstance(content, dict):
+        _refuse_depth(content, document)
+    if not isinstance(document, dict):
         raise Malformed("not_an_event", "body", "is not a JSON object; send a CloudEvents 1.0 envelope")
-    return content
+    return document
 
 
-def _utf8(written: str, field: str) -> str:
+def _utf8(written: str, field: str, document: Mapping[str, Any] | None = None) -> str:
     """A media type without its parameters, of which only the charset says something."""
     found = media_type(written)
     if not found.is_utf8:
-        raise Malformed("charset", field, f"says charset '{found.charset[:40]}'; send UTF-8, as JSON has to be")
+        detail = f"says charset '{found.charset[:40]}'; send UTF-8, as JSON has to be"
+        raise Malformed("charset", field, detail, document)
     return found.name
 
 
@@ -152,14 +152,25 @@ def _invalid(error: ValidationError, document: dict[str, Any]) -> Malformed:
     return malformed
 
 
-def _refuse_depth(content: object) -> None:
+def _refuse_depth(content: object, document: object) -> None:
     level: list[tuple[str, object]] = [("", content)]
     for _ in range(MAX_DEPTH):
         level = [child for path, value in level for child in _children(path, value)]
         if not level:
             return
     path = ".".join(level[0][0].split(".")[:3])
-    raise Malformed("too_deep", path or "body", f"is nested deeper than {MAX_DEPTH} levels")
+    raise Malformed("too_deep", path or "body", f"is nested deeper than {MAX_DEPTH} levels", _flat(document, 2))
+
+
+def _flat(document: object, levels: int) -> dict[str, Any]:
+    """What a document says on its uppermost levels: who sent it, about what."""
+    found: dict[str, Any] = {}
+    for name, value in document.items() if isinstance(document, dict) else ():
+        if isinstance(value, dict):
+            found |= {name: _flat(value, levels - 1)} if levels > 1 else {}
+        elif not isinstance(value, list):
+            found[name] = value
+    return found
 
 
 def _children(path: str, value: object) -> Iterator[tuple[str, object]]:

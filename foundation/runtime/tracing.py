@@ -86,10 +86,15 @@ def new_traceparent() -> str:
 @contextmanager
 def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
     """While an event is handled: its names are in all log lines, with who caused it, and there is a span for it."""
-    names = {"trace_id": event.trace_id, "order_id": event.subject} if event else {}
+    names = {"trace_id": event.trace_id, "order_id": _order_of(event)} if event else {}
     names |= {name: value for name in ("authtype", "authid") if (value := getattr(event, name, None))}
     with structlog.contextvars.bound_contextvars(queue=queue, **names), _span(event, queue, phase):
         yield
+
+
+def _order_of(event: Event[Any]) -> str | None:
+    """The subject is anything that its sender wrote, and what is done is done to the order that the data names."""
+    return getattr(event.data, "order_id", None) or event.subject
 
 
 def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextManager[object]:
@@ -102,7 +107,7 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
         "messaging.operation.type": "process",
         "messaging.destination.name": queue,
         "messaging.message.id": event.id,
-        "messaging.message.conversation_id": event.subject or "",
+        "messaging.message.conversation_id": _order_of(event) or "",
     }
     context = propagate.extract(carried(event))
     tracer = provider.get_tracer("sitecrew")

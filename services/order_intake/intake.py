@@ -276,7 +276,7 @@ class Intake:
 @lru_cache(maxsize=1)
 def _time_zones() -> frozenset[str]:
     """Those that this machine knows; none if it has no database of them."""
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - {"localtime", "Factory"}  # whatever a machine is set to, and nothing
 
 
 def _known(tx: Tx, order: Order, event: Event[OrderPlaced]) -> Settled:

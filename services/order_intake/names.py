@@ -12,8 +12,8 @@ from schemas.names import host_name
 from schemas.orders import OrderPlaced
 from services.order_intake import accounts
 
-_NOT_PUBLIC = ("local", "localdomain", "localhost", "internal", "invalid", "onion", "arpa")
-"""Top-level names that will never be in the public DNS (RFC 6761, RFC 6762, RFC 7686; ICANN's `internal`)."""
+_NOT_PUBLIC = ("local", "localdomain", "localhost", "internal", "invalid", "onion", "alt", "arpa")
+"""Top-level names that will never be in the public DNS (RFC 6761, RFC 6762, RFC 7686, RFC 9476; ICANN's `internal`)."""
 _LOCALHOST = re.compile(r"localhost[0-9]*(-[0-9a-z]+)?")
 
 
@@ -59,6 +59,8 @@ def _reserved(name: str) -> str:
 def _own(settings: Settings) -> Iterator[str]:
     """The names that the host itself goes by, as far as the settings tell."""
     yield from _name(parseaddr(settings.mailer.sender)[1].rpartition("@")[2])
+    for name in (*settings.mailer.nameservers, settings.mailer.smtp.host):
+        yield from _name(name)
     for server in settings.servers.values():
         yield from _name(server.address)
         yield from _name(HostPort.parse(server.web_address).host)

@@ -214,7 +214,11 @@ def test_a_site_is_not_installed_anew_without_end(house: House) -> None:
 RESERVED: dict[str, Any] = {
     "domains": {"reserved": ["acme.example", "Corp", "*.m\u00fcller.example", ".dot.example."]},
     "servers": {"local": {"address": "web1.host.example", "web_address": "intern.host.example:80"}},
-    "mailer": {"sender": "Us <us@hosting.example>"},
+    "mailer": {
+        "sender": "Us <us@hosting.example>",
+        "nameservers": ["ns1.dns.example"],
+        "smtp": {"host": "relay.post.example"},
+    },
 }
 
 
@@ -229,6 +233,7 @@ RESERVED: dict[str, Any] = {
         "a.localhost",
         "shop.invalid",
         "abcdef.onion",
+        "shop.alt",
         "10.in-addr.arpa",
         "acme.example",
         "shop.acme.example",
@@ -241,6 +246,8 @@ RESERVED: dict[str, Any] = {
         "hosting.example",
         "www.hosting.example",
         "mail.hosting.example",
+        "ns1.dns.example",
+        "relay.post.example",
     ],
 )
 def test_names_that_are_not_public_or_the_hosts_own_are_not_sold(tmp_path: Path, domain: str) -> None:
@@ -360,6 +367,21 @@ def test_a_time_zone_is_one_that_there_is_and_goes_to_the_site(house: House) -> 
         "de_DE",
         "/%postname%/",
     )
+
+
+@pytest.mark.parametrize("zone", ["EST5EDT", "GMT0", "Etc/GMT+5", "  Europe/Berlin\n"])
+def test_every_name_of_the_time_zone_database_is_good_however_it_is_padded(house: House, zone: str) -> None:
+    house.order(timezone=zone, permalinks=" /%postname%/ ")
+    house.settle()
+    (staged,) = [event.data for event in house.events() if kind(event.type) == "install.staged"]
+    assert (staged.site.timezone, staged.site.permalinks) == (zone.strip(), "/%postname%/")
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+def test_a_zone_that_means_something_else_on_each_machine_is_none(house: House, zone: str) -> None:
+    house.order(timezone=zone)
+    house.settle()
+    assert rejected(house) == [("invalid_order", "data.timezone")]
 
 
 def test_a_time_that_has_no_utc_is_rejected_and_not_unexpected_later(house: House) -> None:

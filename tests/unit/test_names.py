@@ -88,3 +88,10 @@ def test_the_domain_of_an_address_is_held_to_the_same_rules(sent: str) -> None:
 @pytest.mark.parametrize("sent", ["jo@stra\u1e9ee.example", "Jo <jo@straße.example>", "jo@xn--strae-oqa.example"])
 def test_the_domain_of_an_address_is_never_turned_into_another(sent: str) -> None:
     assert Customer(name="Jo", email=sent).email == "jo@straße.example"
+
+
+@pytest.mark.parametrize("local", ["x" * 65, "\u00e9" * 33])
+def test_a_mailbox_that_no_mail_server_takes_is_refused_at_the_door(local: str) -> None:
+    with pytest.raises(ValidationError, match="64 bytes"):
+        Customer(name="Jo", email=f"{local}@customer.example")
+    assert Customer(name="Jo", email=f"{local[:32]}@customer.example")

@@ -105,6 +105,14 @@ def test_who_caused_it_is_in_every_line_and_goes_on_to_every_event(house: House)
     assert {(event.subject, event.authid) for event in house.events()} == {("order-1", "maria"), ("order-2", None)}
 
 
+def test_a_subject_that_lies_puts_nothing_into_another_orders_log() -> None:
+    customer = Customer(name="Jo Miller", email="jo@customer.example")
+    placed = OrderPlaced(order_id="order-1", site_type="wordpress", domain="shop.example", customer=customer)
+    event = codec.envelope(placed, id="1", source="/shop", subject="victim-7")
+    with tracing.handling(event, "intake.orders", "claim"):
+        assert structlog.contextvars.get_contextvars()["order_id"] == "order-1"
+
+
 def test_each_step_is_a_span_of_the_producers_trace(house: House, spans: InMemorySpanExporter) -> None:
     install(house, traceparent=TRACEPARENT)
     finished: tuple[ReadableSpan, ...] = spans.get_finished_spans()
