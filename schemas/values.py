@@ -62,6 +62,17 @@ def _locale(value: str) -> str:
     return "_".join(filter(None, (language.lower(), country and country.upper(), variant and variant.lower())))
 
 
+_TAG = re.compile(r"%[A-Za-z0-9_-]+%")
+
+
+def _permalinks(value: str) -> str:
+    """Any other structure leads nowhere, and would fail when the site is paid for and nearly there."""
+    parts = value.strip("/").split("/")
+    if "%" in _TAG.sub("", value) or not _TAG.search(value) or not {"", ".", ".."}.isdisjoint(parts):
+        raise ValueError("must be a structure of addresses like /%postname%/, with a tag between percent signs")
+    return value
+
+
 _LONGEST_MAILBOX = 64
 """Bytes before the @ (RFC 5321, section 4.5.3.1.1)."""
 
@@ -128,6 +139,7 @@ TimeZone = Annotated[
 Permalinks = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
+    AfterValidator(_permalinks),
     Field(description="The structure of the addresses of a site's pages, as WordPress writes it: `/%postname%/`."),
 ]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from foundation.broker import Message, codec
@@ -382,6 +383,19 @@ def test_a_zone_that_means_something_else_on_each_machine_is_none(house: House, 
     house.order(timezone=zone)
     house.settle()
     assert rejected(house) == [("invalid_order", "data.timezone")]
+
+
+@pytest.mark.parametrize(
+    "structure", ["/", "//", "/wp-admin/", "/../", "/%postname%/../x/", "/./%p%/", "/%%/", "/%41/%a%"]
+)
+def test_a_form_of_addresses_that_leads_to_no_page_is_rejected_by_its_field(structure: str) -> None:
+    with pytest.raises(ValidationError, match=r"permalinks\n.*must be a structure of addresses like /%postname%/"):
+        OrderPlaced.model_validate({**placed().model_dump(), "permalinks": structure})
+
+
+@pytest.mark.parametrize("structure", ["/%postname%", "/index.php/%year%/%product-cat%/%post_id%.html", "/a/%x%-%y%/"])
+def test_any_other_form_is_good(structure: str) -> None:
+    assert OrderPlaced.model_validate({**placed().model_dump(), "permalinks": structure}).permalinks == structure
 
 
 def test_a_time_that_has_no_utc_is_rejected_and_not_unexpected_later(house: House) -> None:

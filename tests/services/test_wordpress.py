@@ -83,7 +83,17 @@ def test_so_it_is_where_the_server_behind_the_proxy_is_asked(web_host: LocalServ
     assert wordpress.install(on_its_own_domain(server), server, quietly).url.startswith("https://")
 
 
-@pytest.mark.parametrize("title", ["Caf&eacute; &lt;3 &copy 2026", "&amp;amp; \\ 'q' \"q\"", "0", "<b>&#038;</b>"])
+ESCAPED = [
+    "Caf&eacute; &lt;3 &copy 2026",
+    "&amp;amp; \\ 'q' \"q\"",
+    "0",
+    "<b>&#038;</b>",
+    "&#128; &#x93;Bargains&#x94;",  # Windows' numbers, which browsers read and PHP does not
+    "Best &check; &commat; &apos;home&apos; &NewLine;&#0;",  # names that PHP reads and WordPress does not
+]
+
+
+@pytest.mark.parametrize("title", ESCAPED)
 def test_titles_that_look_escaped_are_installed_as_ordered(
     web_host: LocalServer, wordpress: WordPress, title: str
 ) -> None:

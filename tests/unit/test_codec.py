@@ -305,7 +305,7 @@ def test_too_deep_names_where() -> None:
 
 @pytest.mark.parametrize("mode", ["structured", "binary"])
 def test_what_is_too_deep_or_in_another_charset_still_says_whose_it_is(mode: str) -> None:
-    data = {**DOCUMENT["data"], "extra": nested(MAX_DEPTH), "list": [1]}
+    data = {**DATA, "extra": nested(MAX_DEPTH), "list": [1]}
     if mode == "structured":
         problem = refused(written({**DOCUMENT, "data": data, "id_list": nested(200)}))
     else:
@@ -313,7 +313,7 @@ def test_what_is_too_deep_or_in_another_charset_still_says_whose_it_is(mode: str
             decode(written(data), "application/json", {"ce-id": DOCUMENT["id"], "ce-source": DOCUMENT["source"]})
         problem = caught.value
     whose = (problem.document["id"], problem.document["source"], problem.document["data"]["order_id"])
-    assert whose == (DOCUMENT["id"], DOCUMENT["source"], DOCUMENT["data"]["order_id"])
+    assert whose == (DOCUMENT["id"], DOCUMENT["source"], DATA["order_id"])
     other = refused(written({**DOCUMENT, "datacontenttype": "application/json; charset=latin-1"}))
     assert (other.code, other.document["id"]) == ("charset", DOCUMENT["id"])
 

@@ -87,7 +87,8 @@ CAUSES = Causes(
         "email_unsupported": Meaning(
             CauseKind.PERMANENT,
             "The application can't store the customer's address as it is, and would write to somebody else's mailbox."
-            " Ask the customer for an address in plain ASCII, and place the order again with it.",
+            " Ask the customer for an address in plain ASCII that is not longer than usual (WordPress: 100 letters),"
+            " and place the order again with it.",
         ),
         "value_unsupported": Meaning(
             CauseKind.PERMANENT,

@@ -1,5 +1,6 @@
 """WordPress: staged beside the document root, installed by its own `wp_install`, shown only when it is whole."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from services.installer.sites.wordpress.core import check_core, copy_core, langu
 
 _QUIET, _INSTALL, _RENDER = (Path(__file__).with_name(f"{name}.php") for name in ("quiet", "install", "render"))
 _EXTENSIONS = ("json", "mysqli")
+_ORDERED = "; if the home page answers, the site's permalinks lead to no page, or not the web server to WordPress"
 _LOGIN_FORM = 'id="loginform"'
 
 
@@ -116,7 +118,7 @@ class WordPress:
             pages=(
                 Page(url, (filled.title,)),
                 Page(f"{url}wp-login.php", (_LOGIN_FORM,)),
-                *(Page(address, (filled.title,)) for address in filled.pages),
+                *(Page(address, (filled.title,), hint=_ORDERED) for address in filled.pages),
             ),
             probe=probe,
             login_url=f"{url}wp-login.php",
@@ -155,7 +157,8 @@ class WordPress:
                 "pages": list(pages),
                 "rewriting": str(rules),
             }:
-                return _Filled(version, title, sealed, tuple(map(str, pages)), rules)
+                # By the same rules as the pages that it will be looked for in: PHP reads `&#128;` in another way.
+                return _Filled(version, html.unescape(title), sealed, tuple(map(str, pages)), rules)
         raise told.why(_where(database), (password, database.password))
 
     def _render(self, site: Site, database: Database, title: str) -> None:

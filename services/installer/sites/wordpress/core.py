@@ -38,7 +38,7 @@ def language_of(core: Path, locale: str | None) -> str:
     candidates = (locale, language) if country else (locale, f"{language}_{language.upper()}", *kin)
     if found := next((name for name in candidates if name in there), None):
         return found
-    nearest = f"{', '.join(kin)} is there" if kin else f"{len(there)} others are there"
+    nearest = f"there is {', '.join(kin)}" if kin else f"{len(there)} others are there"
     raise failed("locale_missing", f"{core / _LANGUAGES} has no {locale}.mo; {nearest}")
 
 

@@ -63,7 +63,8 @@ $sitecrew_stored = [
         [$sitecrew['email'], $sitecrew_user ? $sitecrew_user->user_email : null],
         [$sitecrew['email'], get_option('admin_email')],
     ],
-    'title' => [[$sitecrew_plain($sitecrew['title']), $sitecrew_plain(get_option('blogname'))]],
+    /* WordPress escapes the title, and leaves alone what it takes for escaped already. */
+    'title' => [[$sitecrew_plain(esc_html($sitecrew['title'])), $sitecrew_plain(get_option('blogname'))]],
     'username' => [[$sitecrew['username'], $sitecrew_user ? $sitecrew_user->user_login : null]],
     'locale' => [[$sitecrew['locale'], get_option('WPLANG', '')]],
     'timezone' => [[$sitecrew['timezone'], get_option('timezone_string')]],
@@ -95,7 +96,7 @@ foreach ($sitecrew_checks as $sitecrew_promise => $sitecrew_kept) {
 sitecrew_say([
     'ok' => true,
     'version' => $wp_version,
-    'title' => $sitecrew_plain(get_bloginfo('name', 'display')),
+    'title' => get_bloginfo('name', 'display'),
     'pages' => $sitecrew['permalinks'] === '' ? [] : [get_permalink(1)],
     'rewriting' => $sitecrew['permalinks'] === '' ? '' : (string) $wp_rewrite->mod_rewrite_rules(),
 ]);
