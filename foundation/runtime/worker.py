@@ -26,8 +26,8 @@ import structlog
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.causes import MESSAGES
 from foundation.broker.codec import Malformed
-from foundation.broker.delay import is_detour
 from foundation.broker.sender import sender_of
+from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.runtime import tracing
 from foundation.runtime.health import Pulse
@@ -306,7 +306,7 @@ class Worker:
             tx.park(delivery, cause, problem.field, sender)
         # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
         # sent it again, corrected, under this name.
-        if self._refused and not (problem.code == "id_conflict" and is_detour(delivery.exchange)):
+        if self._refused and not (problem.code == "id_conflict" and setbacks(delivery)):
             self._refused(tx, problem)
         _log.warning("message.parked", code=cause.code, reason=cause.detail, sent_by=sender)
         return Done()

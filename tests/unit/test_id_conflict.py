@@ -152,6 +152,15 @@ def test_our_own_retries_and_requeues_are_the_same_event(lane: Lane) -> None:
     assert (len(asking.senders), lane.parked()) == (3, [])
 
 
+def test_a_name_that_was_used_up_while_its_event_waited_is_told_to_who_sent_it(house: House) -> None:
+    """A cancel that overtook its order waits for it; the order bears the cancel's own id."""
+    send(house, OrderCancelled(order_id="order-1"), "same", time=house.clock.now())
+    house.settle()
+    send(house, order(), "same")
+    house.until(lambda: bool(house.parked()))
+    assert rejected(house) == [("order-1", "id_conflict")]
+
+
 def test_what_was_corrected_and_sent_again_is_not_rejected_when_the_old_one_is_requeued(house: House) -> None:
     send(house, order(site_type="no-such-type"), "1-placed")
     house.settle()
