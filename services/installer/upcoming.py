@@ -21,10 +21,16 @@ def what_next(install: Install) -> str:
             return f"installed by itself, in the batch at {_exact(install)}"
         case State.CANCELLED:
             return f"nothing: it was cancelled; `sitecrew order reinstall {install.order_id}` makes a new install"
-        case State.INSTALLED if install.mail_state == "failed":
-            return f"the letter waits for staff: once it is mended, `sitecrew letter resend {install.install_id}`"
-        case _:
-            return ""
+        case State.INSTALLING:
+            return f"it is being installed, attempt {attempts(install)}"
+        case State.INSTALLED:
+            return _of_letter(install)
+
+
+def _of_letter(install: Install) -> str:
+    if install.mail_state == "failed":
+        return f"the letter waits for staff: once it is mended, `sitecrew letter resend {install.install_id}`"
+    return "" if install.mail_state else "the letter goes out by itself"
 
 
 def attempts(install: Install) -> str:

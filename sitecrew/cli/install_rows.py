@@ -63,7 +63,10 @@ def groups(found: Sequence[Install]) -> Sequence[str]:
         if install.state == State.INSTALLED and install.mail_state == "failed" and install.mail_cause
     )
     return [
-        *(f"{n} x {code} ({server}): sitecrew installs retry --cause {code}" for (code, server), n in failed.items()),
+        *(
+            f"{n} x {code} ({server}): sitecrew installs retry --cause {code} --server {server}"
+            for (code, server), n in failed.items()
+        ),
         *(f"{n} x letter {code}: sitecrew letter resend --cause {code}" for code, n in letters.items()),
     ]
 
@@ -155,7 +158,7 @@ def short_page(install: Install, mail: Mail | None, now: datetime) -> list[tuple
         ("cancelled because", install.reason or ""),
         ("site", f"{completed.application} {completed.version}, {completed.site.url}" if completed else ""),
         ("letter", f"{letters}{sent}{mailed}" if letters else ""),
-        *cause_lines(install.mail_cause, "letter's "),
+        *cause_lines(install.mail_cause or (mail and mail.cause), "letter's "),
         *_history(install.history.entries, now),
     ]
 

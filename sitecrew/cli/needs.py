@@ -18,7 +18,7 @@ class Need:
     """So many things of one kind that failed alike."""
 
     kind: str
-    """`account`, `install`, `letter`, `parked message` or `unrouted message`."""
+    """`service`, `account`, `install`, `letter`, `parked message` or `unrouted message`."""
     code: str
     server: str
     """On which it happened; empty if that is of no matter."""
@@ -39,6 +39,12 @@ def needs(
     failed = {order.order_id for order in orders}
     others = [one for one in parked if not (one.order_id in failed and one.type.startswith("order.placed"))]
     return [*_accounts(orders), *_installs(installs), *_letters(letters), *_parked(others)]
+
+
+def unanswering(service: str) -> Need:
+    """A service of which no replica said what it is."""
+    remedy = "Start it, or look at its log if it runs: it does not answer, and what comes for it waits meanwhile."
+    return Need("service", service, "", 1, remedy, f"sitecrew run {service}")
 
 
 def _accounts(orders: Sequence[Known]) -> Iterator[Need]:

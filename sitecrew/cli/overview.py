@@ -22,11 +22,11 @@ from services.order_intake import listing as order_listing
 from services.order_intake.states import OrderState
 from sitecrew.cli import moments, parking, screen, session
 from sitecrew.cli.describing import describe
-from sitecrew.cli.needs import Need, needs
+from sitecrew.cli.needs import Need, needs, unanswering
 from sitecrew.cli.parking import Parked
 from sitecrew.cli.records import Records
 from sitecrew.cli.run import Service
-from sitecrew.cli.tables import pairs
+from sitecrew.cli.tables import pairs, sentence
 
 _MANY = 10_000
 
@@ -50,7 +50,8 @@ def show(settings: Settings, timeout: float, *, json: bool) -> None:
     if seen.unreachable:
         records.require_one()
     counts = {"orders": order_counts, "installs": install_counts, "letters": letter_counts}
-    needed = needs(orders, found, letters, seen.parked)
+    silent = [] if seen.unreachable or not timeout else [name for name in Service if name not in seen.services]
+    needed = [*(unanswering(name) for name in silent), *needs(orders, found, letters, seen.parked)]
     if json:
         screen.document(_document(counts, seen, needed))
     else:
@@ -112,15 +113,15 @@ def _tell(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Seque
         return
     screen.out("\nneeds somebody:", style="bold")
     for need in needed:
-        screen.out(screen.printable(f"  {need.told()}"))
+        sentence(f"  {need.told()}", 6)
         if need.remedy and screen.on_terminal():
-            screen.out(screen.printable(f"    {need.remedy}"), style="dim")
+            sentence(f"    {need.remedy}", 4, style="dim")
 
 
 def _service(seen: OnBroker, name: str, now: datetime) -> str:
     told = seen.services.get(name)
     if told is None:
-        return "unknown: the broker is away" if seen.unreachable else "does not answer: is one running?"
+        return "unknown: the broker is away" if seen.unreachable else "does not answer"
     other = f", while this is {version('sitecrew')}" if told.version != version("sitecrew") else ""
     return f"runs since {moments.both(told.started_at, now)}, {told.instance}, {told.version}{other}"
 

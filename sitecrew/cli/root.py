@@ -90,7 +90,7 @@ def _usage(error: Exception) -> int:
 
     if isinstance(error, typer.Abort):
         screen.error("stopped: nothing was changed")
-        return 1
+        return 130 if isinstance(error.__context__, KeyboardInterrupt) else 1
     message = str(error.format_message()).removeprefix("Invalid value: ")  # type: ignore[attr-defined]  # likewise
     screen.error(message, f"see `{context.command_path} --help`" if context else "")
     return getattr(error, "exit_code", 2)

@@ -79,6 +79,16 @@ def pairs(entries: Sequence[tuple[str, str]]) -> None:
             screen.out(" " * indent + line)
 
 
+def sentence(text: str, indent: int, style: screen.Style = "") -> None:
+    """Onto stdout: folded between words on a terminal, with `indent` before the further lines; else one line."""
+    text = screen.printable(text)
+    room = max(screen.width(), 40) if screen.on_terminal() else len(text) + 1
+    for line in textwrap.wrap(
+        text, room, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    ):
+        screen.out(line, style)
+
+
 def _readable(row: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(screen.printable(cell) for cell in row)
 

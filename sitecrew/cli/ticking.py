@@ -49,5 +49,6 @@ def _running(settings: Settings, timeout: float) -> ServiceDescribed | None:
 
 def _local(tick: datetime, now: datetime) -> str:
     """In the timer's zone, and in UTC if that is another."""
-    exact = "" if tick.utcoffset() == UTC.utcoffset(None) else f", {moments.exact(tick)}"
-    return f"{tick.isoformat(timespec='seconds', sep=' ')}{exact} ({moments.relative(tick, now)})"
+    if tick.utcoffset() == UTC.utcoffset(None):
+        return moments.both(tick, now)
+    return f"{tick.isoformat(timespec='seconds', sep=' ')}, {moments.exact(tick)} ({moments.relative(tick, now)})"

@@ -1,5 +1,6 @@
 """What an install has been through, and what comes next, as its row and its events tell it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: H
     assert failed.next.startswith("used up its 3 attempts; ")
     assert "`sitecrew installs retry order-1-g1`" in failed.next
     assert what_next(house.install()) == failed.next
+
+
+@pytest.mark.parametrize(
+    ("state", "letter", "upcoming"),
+    [
+        (State.INSTALLING, "", "it is being installed, attempt 1 of 3"),
+        (State.INSTALLED, "", "the letter goes out by itself"),
+        (State.INSTALLED, "failed", "the letter waits for staff: once it is mended, "),
+        (State.INSTALLED, "sent", ""),
+        (State.INSTALLED, "none", ""),
+    ],
+)
+def test_nothing_is_said_to_be_done_before_the_letter_is_out(
+    house: House, state: State, letter: str, upcoming: str
+) -> None:
+    told = what_next(replace(house.install(), state=state, mail_state=letter, max_attempts=3))
+    assert told.startswith(upcoming)
+    assert bool(told) == bool(upcoming)
 
 
 def test_what_fails_for_good_at_once_has_used_up_nothing(house: House) -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, NotFound, Refused, SitecrewError
 from foundation.runtime import sealing
 from schemas.values import CauseKind
-from sitecrew.cli import root
+from sitecrew.cli import everywhere, root
 from sitecrew.stack.ports import free_port, port_taken
 from tests.brokers import until
 from tests.cli import settings_file, sitecrew
@@ -129,6 +129,22 @@ def test_an_error_that_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sealing, "generate_keys", fail)
     with pytest.raises(ZeroDivisionError):
         sitecrew("keys", "generate")
+
+
+@pytest.mark.parametrize(("answer", "code"), [(KeyboardInterrupt, 130), (EOFError, 1)])
+def test_ctrl_c_at_a_question_has_the_code_of_every_ctrl_c(
+    answer: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def asked(*_: object, **__: object) -> None:
+        try:
+            raise answer
+        except answer:
+            raise typer.Abort from None  # as its prompt does
+
+    monkeypatch.setattr(everywhere, "may_ask", lambda _: True)
+    monkeypatch.setattr(typer, "prompt", asked)
+    ran = sitecrew("--config", settings_file(tmp_path), "order", "reinstall", "1042")
+    assert (ran.exit_code, "nothing was changed" in ran.stderr) == (code, True)
 
 
 def test_an_error_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def test_pending_and_failed_are_shown_with_cause_and_remedy_in_the_row(house: Ho
     assert rows[0].endswith("disk_full: disk_full on purpose  nothing, this is a test")
     assert rows[1].split()[1:5] == ["shop2.example", "wordpress", "staged", "1"]
     assert "Jo Miller <jo2@customer.example>, account shop2" in rows[1]
-    assert "1 x disk_full (local): sitecrew installs retry --cause disk_full" in ran.stderr
+    assert "1 x disk_full (local): sitecrew installs retry --cause disk_full --server local" in ran.stderr
     assert "2 staged, 1 failed; next batch in 4m" in ran.stderr
 
 

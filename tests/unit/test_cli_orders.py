@@ -88,6 +88,18 @@ def test_all_generations_and_the_letter_are_in_one_page(house: House, sitecrew: 
     assert "sealed" not in str(whole)
 
 
+def test_an_order_whose_letter_is_tried_again_says_why(house: House, sitecrew: Command) -> None:
+    house.smtp.failures.append(failure("smtp_unreachable"))
+    house.order(1)
+    house.settle()
+    house.tick()
+    shown = sitecrew("order", "show", "order-1").stdout
+    for piece in ("waiting to jo1@customer.example", "smtp_unreachable on purpose", "the letter goes out by itself"):
+        assert piece in shown
+    house.until(lambda: house.mailed(1))
+    assert "smtp_unreachable" not in sitecrew("order", "show", "order-1").stdout
+
+
 def test_a_store_that_is_not_there_is_told_and_hides_nothing_of_the_others(house: House, tmp_path: Path) -> None:
     house.order(1)
     house.settle()

@@ -8,7 +8,8 @@ import pytest
 from foundation.broker import Message
 from foundation.broker.topology import INSTALLER_COMMANDS, ORDERS
 from schemas.values import CauseKind
-from sitecrew.cli import session
+from sitecrew.cli import screen, session
+from sitecrew.cli.run import Service
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure
@@ -71,6 +72,25 @@ def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: H
         ("parked message", 1),
     ]
     assert told["installs"]["failed"] == 2
+
+
+def test_on_a_terminal_no_word_of_a_command_or_a_remedy_is_broken(
+    house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trouble_of_every_kind(house)
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
+    monkeypatch.setattr(screen, "width", lambda: 50)
+    ran = sitecrew("status", "--timeout", "0")
+    assert max(map(len, ran.lines)) <= 50
+    assert "disk_full (local): sitecrew installs retry --cause disk_full --server local" in " ".join(ran.stdout.split())
+
+
+def test_a_service_that_does_not_answer_needs_somebody(sitecrew: Command) -> None:
+    ran = sitecrew("status", "--timeout", "0.01")
+    assert "  1 service, mailer: sitecrew run mailer\n" in ran.stdout
+    assert "nothing needs somebody" not in ran.stderr
+    needed = sitecrew("status", "--timeout", "0.01", "--json").json["needs"]
+    assert [need["command"] for need in needed] == [f"sitecrew run {name}" for name in Service]
 
 
 def test_the_commands_that_it_names_mend_the_group(house: House, sitecrew: Command) -> None:
