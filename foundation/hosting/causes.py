@@ -16,7 +16,7 @@ HOSTING = Causes(
         ),
         "server_root_missing": Meaning(
             CauseKind.CONFIGURATION,
-            "Create the server's root directory, or mount it, or correct `root` in the server's settings.",
+            "Create the server's root directory, or mount it, or correct `servers.<name>.root`.",
         ),
         "server_denied": Meaning(
             CauseKind.CONFIGURATION,

@@ -20,7 +20,7 @@ from sitecrew.cli.store_checks import of_stores
 
 def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -> Iterator[Check]:
     """Every check for these settings, nearest things first; with `install`, a site of each type for a trial."""
-    yield Check("keys", partial(_keys, settings))
+    yield Check("keys", partial(_keys, settings), ConfigurationError.exit_code)
     yield from of_broker(settings, broker)
     yield from of_stores(settings)
     for name in settings.servers:

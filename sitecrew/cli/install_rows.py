@@ -158,7 +158,7 @@ def short_page(install: Install, mail: Mail | None, now: datetime) -> list[tuple
         ("cancelled because", install.reason or ""),
         ("site", f"{completed.application} {completed.version}, {completed.site.url}" if completed else ""),
         ("letter", f"{letters}{sent}{mailed}" if letters else ""),
-        *cause_lines(install.mail_cause or (mail and mail.cause), "letter's "),
+        *cause_lines(install.mail_cause or (mail.cause if mail else None), "letter's "),
         *_history(install.history.entries, now),
     ]
 

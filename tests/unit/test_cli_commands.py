@@ -136,10 +136,9 @@ def test_ctrl_c_at_a_question_has_the_code_of_every_ctrl_c(
     answer: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def asked(*_: object, **__: object) -> None:
-        try:
-            raise answer
-        except answer:
-            raise typer.Abort from None  # as its prompt does
+        aborted = typer.Abort()
+        aborted.__context__ = answer()  # as its own prompt leaves it
+        raise aborted
 
     monkeypatch.setattr(everywhere, "may_ask", lambda _: True)
     monkeypatch.setattr(typer, "prompt", asked)

@@ -41,7 +41,7 @@ CAUSES = Causes(
         ),
         "php_missing": Meaning(
             CauseKind.CONFIGURATION,
-            "Install PHP's command line (Debian: php-cli) on this machine, or correct `php` in the settings.",
+            "Install PHP's command line (Debian: php-cli) on this machine, or correct `installer.php`.",
         ),
         "php_ext": Meaning(
             CauseKind.CONFIGURATION,
@@ -54,7 +54,7 @@ CAUSES = Causes(
         "core_missing": Meaning(
             CauseKind.CONFIGURATION,
             "Install the application whole, with a theme (Debian: wordpress, wordpress-theme-twentytwentythree,"
-            " ca-certificates), or correct `core` in the settings.",
+            " ca-certificates), or correct `installer.wordpress_core`.",
         ),
         "locale_missing": Meaning(
             CauseKind.CONFIGURATION,
