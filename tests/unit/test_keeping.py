@@ -5,6 +5,7 @@ import errno
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -144,7 +145,13 @@ def test_wordpresss_own_lines_are_known_by_its_markers() -> None:
     assert merged("", own(after)) == after
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "large"])
+def test_they_are_also_where_an_editor_has_ended_the_lines_in_another_way() -> None:
+    ours = "# BEGIN WordPress\nnew\n# END WordPress\n"
+    theirs = "# BEGIN WordPress\r\nold\r\n# END WordPress\r\nOptions -Indexes\r\n"
+    assert merged(theirs, own(ours)) == f"{ours}Options -Indexes\r\n"
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "socket", "large"])
 def test_an_htaccess_that_is_no_plain_file_is_neither_followed_nor_replaced(first: Docroot, kind: str) -> None:
     path = first.www / ".htaccess"
     match kind:
@@ -152,6 +159,10 @@ def test_an_htaccess_that_is_no_plain_file_is_neither_followed_nor_replaced(firs
             path.symlink_to("/etc/passwd")
         case "pipe":
             os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "socket":
+            os.mknod(path, stat.S_IFSOCK | 0o600)
         case _:
             path.write_text("#" * 300_000)
     assert first.begin() is None

@@ -3,7 +3,7 @@
 import re
 
 _NAME = "the application"
-_BLOCK = r"^# BEGIN {0}\n.*?^# END {0}\n?"
+_BLOCK = r"^# BEGIN {0}\r?\n.*?^# END {0}\r?\n?"
 _OWN = re.compile(r"\A# BEGIN ([^\n]+)\n.*^# END \1\n?\Z", re.DOTALL | re.MULTILINE)
 
 

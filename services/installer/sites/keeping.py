@@ -107,13 +107,14 @@ def _read(tree: Path) -> str | None:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
             return None
         raise
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST:
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST:
-            return None
         return file.read(_LONGEST).decode("utf-8", "surrogateescape")
 
 

@@ -19,6 +19,15 @@ function sitecrew_die_handler($handler)
     return 'sitecrew_die';
 }
 
+/* WordPress switches `display_errors` off during an install, and so would hide what it died of. */
+register_shutdown_function(function () {
+    $last = error_get_last();
+    if ($last && $last['type'] & (E_ERROR | E_PARSE | E_COMPILE_ERROR) && !ini_get('display_errors')) {
+        $where = "{$last['file']} on line {$last['line']}";
+        file_put_contents('php://stderr', "\nFatal error: {$last['message']} in $where\n");
+    }
+});
+
 function sitecrew_no_http()
 {
     return new WP_Error('sitecrew', 'no HTTP during an install');
