@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any, Protocol
 
-from foundation.errors import SitecrewError
+from foundation.broker.rabbit import RabbitBroker
+from foundation.errors import Refused, SitecrewError
 from foundation.runtime.service import broker_of
 from foundation.runtime.settings import CONFIG_VARIABLE, Settings, load
 from sitecrew.own_settings import HOST, Ports, local_settings, ports_of, write
@@ -33,6 +34,8 @@ SERVICES = {"order-intake": "services.order_intake", "installer": "services.inst
 _ROOT = Path(__file__).parent.parent
 _GRACE = 30.0
 """Seconds that a service has for finishing what it has begun."""
+_GONE_SECONDS = 3.0
+"""For how long the broker may take to see that an earlier run is gone."""
 
 Say = Callable[[str], None]
 
@@ -114,7 +117,7 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         settings = load(config, environment=False)
         _start(servers, opened, say)
         mailbox = opened.enter_context(Mailbox(directory / "letters", port=ports.mail))
-        _declare(settings)
+        _declare(settings, alone=plan.amqp_url is not None)
         crew = opened.enter_context(Crew())
         ready = _Ready(on_line)
         services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
@@ -133,13 +136,29 @@ def _try(start: Callable[[], None], say: Say) -> None:
         say(str(error))
 
 
-def _declare(settings: Settings) -> None:
-    """Services wait for a broker that is not there; a person at a terminal wants to be told."""
+def _declare(settings: Settings, *, alone: bool) -> None:
+    """Services wait for a broker that is not there; a person at a terminal wants to be told. Raises Refused if we are
+    to be `alone` and are not."""
     broker = broker_of(settings, "sitecrew up")
     try:
         broker.declare()
+        if alone:
+            _require_alone(broker)
     finally:
         broker.close()
+
+
+def _require_alone(broker: RabbitBroker) -> None:
+    """Others who take orders from the same queues would share them with us: some of their customers would get nothing,
+    and theirs would be among ours."""
+    deadline = monotonic() + _GONE_SECONDS
+    while taken := [queue.name for queue in broker.topology.queues if broker.consumers(queue.name)]:
+        if monotonic() > deadline:
+            raise Refused(
+                f"another Sitecrew works with this broker ({', '.join(taken)}), and would share its orders with this "
+                "one: give SITECREW_AMQP_URL a virtual host of its own, or unset it to have a private broker"
+            )
+        sleep(0.1)  # nothing tells when a run that has just ended is gone
 
 
 class _Ready:

@@ -47,7 +47,8 @@ class Ports:
 
 def exported() -> tuple[dict[str, Any], list[str]]:
     """Those settings of the environment that a stack honours, by dotted name, and the variables that it ignores."""
-    return chosen(HONOURED)
+    names_broker = bool(chosen(["amqp_url"])[0])
+    return chosen([name for name in HONOURED if names_broker or name != "amqp_tls.*"])  # a private one speaks no TLS
 
 
 def ports_of(directory: Path, own_broker: bool = True) -> Ports:

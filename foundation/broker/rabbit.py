@@ -144,6 +144,11 @@ class RabbitBroker:
                     return None
                 raise
 
+    def consumers(self, queue: str) -> int:
+        """How many there are of a queue that exists."""
+        with self._channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.consumer_count)
+
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         with self._channel() as channel:
             return list(_heads(channel, queue, limit))

@@ -214,6 +214,24 @@ def test_what_counts_of_the_environment_is_checked_by_its_variable(monkeypatch: 
         exported()
 
 
+def test_tls_for_a_broker_counts_only_with_that_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SITECREW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SITECREW_AMQP_TLS__CA_FILE", "/etc/ca.pem")
+    assert exported() == ({}, ["SITECREW_AMQP_TLS__CA_FILE"])
+    monkeypatch.setenv("SITECREW_AMQP_URL", "amqps://shop:secret@127.0.0.1/")
+    assert set(exported()[0]) == {"amqp_url", "amqp_tls.ca_file"}
+
+
+def test_a_broker_on_which_others_take_orders_is_left_to_them(house: Up, tmp_path: Path) -> None:
+    url = house.settings().amqp_url.get_secret_value()
+    arguments = ("up", "--directory", str(tmp_path / "up"), "--site", "static")
+    ran = sitecrew(*arguments, cwd=tmp_path, SITECREW_AMQP_URL=url)
+    assert ran.returncode == 6
+    assert "another Sitecrew works with this broker" in ran.stderr
+    assert "intake.orders" in ran.stderr
+
+
 def test_nothing_that_a_stack_honours_is_a_place() -> None:
     dangerous = ("store_url", "root", "host", "port", "socket", "private", "listen", "password", "templates")
     assert not [name for name in HONOURED if name.rpartition(".")[2] in dangerous]
