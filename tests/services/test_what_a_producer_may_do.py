@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from foundation.broker import Message, codec
 from foundation.broker.topology import ORDERS
 from foundation.hosting.causes import failed
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
-from schemas.values import Model
+from schemas.values import Customer, Model
 from services.order_intake import accounts
 from sitecrew.cli import parking, requeueing
 from tests.house import House, kind
@@ -421,6 +422,19 @@ def test_a_field_that_a_later_version_adds_changes_no_earlier_order() -> None:
     assert accounts.digest(later) == accounts.digest(placed())
     assert accounts.digest(later.model_copy(update={"gift_wrap": "red"})) != accounts.digest(placed())
     assert accounts.digest(placed()).startswith("2-"), "it says by which rule it was made"
+
+
+def test_an_order_of_before_a_rule_was_made_stays_legible(house: House) -> None:
+    """Rules change with their libraries, too; one such row must not hide all others from staff."""
+    house.order()
+    house.settle()
+    address = f"{'x' * 65}@customer.test"
+    with pytest.raises(ValidationError):
+        Customer(name="Jo", email=address)
+    with house.intake.ledger.transaction() as tx:
+        row = f'{{"name": "Jo", "email": "{address}"}}'
+        tx.execute(text("UPDATE orders SET customer = :row").bindparams(row=row))
+    assert order_of(house).customer.email == address
 
 
 # A full disk
