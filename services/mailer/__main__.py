@@ -26,8 +26,8 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
     letters = letters_of(own)
     smtp = smtp_of(own)
     welcoming = Welcoming(settings, letters, smtp.send, opener, service.now)
-    longest = 60 + own.smtp.deadline_seconds
-    worker = service.worker(MAILER_INSTALLS, welcoming.handlers(), own.capacity, own.threads, deadline=longest)
+    handlers = welcoming.handlers()
+    worker = service.worker(MAILER_INSTALLS, handlers, own.capacity, own.threads, deadline=welcoming.longest)
     steering = service.worker(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity)
     service.count("letters", "Letters by state", mails.counts)
     return (

@@ -34,9 +34,6 @@ from services.mailer.mails import Mail, State
 Send = Callable[[EmailMessage], None]
 """Hands a letter to a mail server. Raises Failed."""
 
-_LONGEST = 7200.0
-"""Seconds after which a letter hangs. It may wait behind others, and a slow mail server has many steps."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -49,7 +46,9 @@ class Welcoming:
         self._deliver = send
         self._opener = opener
         self._now = now
-        self._claims = Claims(_LONGEST)
+        self.longest = 60.0 + settings.mailer.smtp.deadline_seconds
+        """Seconds that a letter may take once it has a thread; one that takes longer hangs, and is left to others."""
+        self._claims = Claims(self.longest)
 
     def handlers(self) -> Handlers:
         return {InstallCompleted: self.welcome, OrderAmended: self.amend}
@@ -79,7 +78,7 @@ class Welcoming:
             run=partial(self._send, claimed),
             record=partial(self._record, claimed, event),
             fail=partial(self._fail, claimed, event),
-            claimed=partial(self._claims.hold, claimed.install_id, claimed.attempt),
+            claimed=partial(self._claims.hold, claimed.install_id, claimed.attempt, waiting=True),
             release=partial(self._release, claimed),
         )
 
@@ -154,6 +153,7 @@ class Welcoming:
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
+        self._claims.hold(mail.install_id, mail.attempt)
         welcome = self._letter(mail)
         message = self._letters.render(welcome, self._now())
         try:

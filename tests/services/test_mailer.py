@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from foundation.broker.topology import INSTALLER_DUE
+from foundation.runtime import claims
 from foundation.runtime.sealing import Opener, generate_keys
 from foundation.runtime.settings import Keys
 from schemas.mails import MailResend
@@ -175,6 +177,28 @@ def test_a_letter_that_is_being_sent_while_it_is_corrected_is_tried_again_at_the
     house.batch.drain(consumer)
     house.until(house.mailed)
     assert recipients(house) == ["new@customer.example"]
+
+
+def test_a_letter_that_hangs_is_left_to_another_worker_when_its_time_is_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    vars(house.welcoming)["_deliver"] = gate
+    house.order()
+    house.settle()
+    consumer = house.broker.consumer(INSTALLER_DUE, 4)
+
+    def begun() -> bool:
+        house.batch.turn(consumer, timeout=0)
+        return gate.reached.is_set()
+
+    house.turn_until(begun)
+    assert list(house.welcoming._claims.held()) == ["order-1-g1"]
+    later = monotonic() + house.settings.mailer.smtp.deadline_seconds + 61
+    monkeypatch.setattr(claims, "monotonic", lambda: later)
+    assert list(house.welcoming._claims.held()) == []
+    gate.opened.set()
+    house.batch.drain(consumer)
 
 
 def test_an_older_correction_that_comes_late_changes_nothing(house: House) -> None:
