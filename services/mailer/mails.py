@@ -16,18 +16,15 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
-    ColumnElement,
     Connection,
     Index,
     Integer,
     String,
     Table,
-    Text,
     bindparam,
     func,
     or_,
     select,
-    type_coerce,
     update,
 )
 
@@ -36,6 +33,7 @@ from foundation.runtime.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
+from foundation.store.search import has_code
 from foundation.store.types import metadata
 from schemas.installs import InstallCompleted
 from schemas.values import Cause, Customer
@@ -175,7 +173,7 @@ def listing(
         *([mails.c.order_id == order_id] if order_id else []),
         *([func.lower(mails.c.recipient) == recipient.lower()] if recipient else []),
         *([mails.c.created_at >= since] if since else []),
-        *([or_(*map(_caused_by, causes))] if causes else []),
+        *([has_code(mails.c.cause, causes)] if causes else []),
     ]
     query = select(mails).where(*wanted).order_by(mails.c.created_at.desc(), mails.c.install_id).limit(limit)
     return [_mail(row) for row in connection.execute(query).mappings()]
@@ -263,7 +261,7 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
 
 def unopened(tx: Tx, limit: int = 100) -> list[Mail]:
     """Letters that failed because their key was not here."""
-    wanted = (mails.c.state == State.FAILED, _caused_by("wrong_key"))
+    wanted = (mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
     query = select(mails).where(*wanted).order_by(mails.c.created_at).limit(limit)
     return [_mail(row) for row in tx.execute(query).mappings()]
 
@@ -316,10 +314,6 @@ def _move(tx: Tx, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes
     changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Mail.__dataclass_fields__}
     return replace(mail, state=state, **kept) if changed else None
-
-
-def _caused_by(code: str) -> ColumnElement[bool]:
-    return type_coerce(mails.c.cause, Text).contains(f'"code":"{code}"', autoescape=True)
 
 
 def _mail(row: Any) -> Mail:
