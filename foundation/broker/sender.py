@@ -31,10 +31,6 @@ class Sender:
         return self.exchange == ""
 
     @property
-    def is_staff(self) -> bool:
-        return self.exchange == COMMANDS
-
-    @property
     def is_producer(self) -> bool:
         """Whether it came from outside: by `orders`, or by an exchange of the host's that leads there."""
         return self.exchange not in ("", COMMANDS, EVENTS)

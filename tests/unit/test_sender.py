@@ -72,7 +72,7 @@ def test_a_handler_learns_who_sent_what_it_handles(lane: Lane) -> None:
     send(lane, cancelled(headers=SPOOFED))
     lane.rest()
     assert asking.senders == [SHOP]
-    assert (SHOP.is_producer, SHOP.is_staff, SHOP.is_ourselves) == (True, False, False)
+    assert (SHOP.is_producer, SHOP.is_ourselves) == (True, False)
 
 
 def test_the_first_sender_stays_the_sender_on_every_way_round(lane: Lane) -> None:
