@@ -3,6 +3,8 @@
 import socket
 from typing import NamedTuple
 
+import idna
+
 SCHEME_PORTS = {"http": 80, "https": 443}
 
 
@@ -52,6 +54,11 @@ def host_only(text: str) -> str:
     if not host or "/" in host or (":" in host and not _is_ipv6(host)):
         raise ValueError("is not a host: leave out the scheme, the port and the path")
     return host
+
+
+def ascii_domain(domain: str) -> str:
+    """By IDNA 2008: the older one sends mail for faß.example to fass.example. Raises ValueError."""
+    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
 
 
 def url_of(scheme: str, host: str, port: int, path: str = "/") -> str:

@@ -5,17 +5,11 @@ import socket
 from email.utils import parseaddr
 from functools import cache
 
-import idna
-
+from foundation.addresses import ascii_domain
 from foundation.errors import ConfigurationError
 
 _ADDRESS = re.compile(r"""[^\s<>()\[\],;:\\"@]{1,64}@[^\s<>()\[\],;:\\"@]{1,255}""")
 _FULL_NAME = re.compile(r"([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{1,62}", re.IGNORECASE)
-
-
-def ascii_domain(domain: str) -> str:
-    """By IDNA 2008: the older one sends mail for faß.de to fass.de. Raises ValueError."""
-    return domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
 
 
 def with_ascii_domain(address: str) -> str:

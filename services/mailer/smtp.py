@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
-from foundation.addresses import HostPort
+from foundation.addresses import HostPort, ascii_domain
 from foundation.errors import Failed
 from schemas.values import CauseKind
 from services.mailer import addresses
@@ -173,7 +173,7 @@ class Smtp:
 
     def _greeting(self, sender: str) -> str:
         with suppress(ValueError):  # then the server says what it thinks of it
-            return addresses.ascii_domain(self.helo or "") or addresses.greeting(addresses.domain_of(sender))
+            return ascii_domain(self.helo or "") or addresses.greeting(addresses.domain_of(sender))
         return self.helo or ""
 
     def _opened(self, deadline: Deadline, sender: str) -> "_Client":
