@@ -6,10 +6,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, tuple_
+from sqlalchemy import Connection, and_, func, or_, select, tuple_
 
-from foundation.errors import NotFound
-from foundation.store.search import beyond, has_code, mentions
+from foundation.store.search import beyond, has_code, is_about, mentions, seen
 from services.installer.installs import Install, install_of, installs
 from services.installer.states import State
 
@@ -43,7 +42,7 @@ def listing(
     order = [column.desc() for column in place] if newest_first else place
     query = select(installs).order_by(*order).where(*_conditions(wanted))
     if after:
-        query = query.where(beyond(place, _seen(connection, place, after), backwards=newest_first))
+        query = query.where(beyond(place, seen(connection, place, after, "install"), backwards=newest_first))
     rows = (install_of(row) for row in connection.execute(query).mappings())
     return list(islice(_of_customer(rows, wanted.customer), limit))
 
@@ -70,13 +69,6 @@ def of_order(connection: Connection, order_id: str) -> list[Install]:
     return [install_of(row) for row in connection.execute(query).mappings()]
 
 
-def _seen(connection: Connection, place: tuple[Any, Any], install_id: str) -> Row[Any]:
-    row = connection.execute(select(*place).where(installs.c.install_id == install_id)).first()
-    if row is None:
-        raise NotFound(f"there is no install {install_id} to go on after")
-    return row
-
-
 def _conditions(wanted: Wanted) -> Iterator[Any]:
     if wanted.states:
         unmailed = and_(installs.c.state == State.INSTALLED, installs.c.mail_state == "failed")
@@ -100,7 +92,4 @@ def _conditions(wanted: Wanted) -> Iterator[Any]:
 
 def _of_customer(found: Iterator[Install], word: str) -> Iterator[Install]:
     """Those whose customer's name or address has the word; the query looked at all that was staged."""
-    for one in found:
-        customer = one.staged.customer
-        if word.lower() in f"{customer.name}\n{customer.email}".lower():
-            yield one
+    return (one for one in found if is_about(one.staged.customer, word))

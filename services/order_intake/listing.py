@@ -6,10 +6,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
-from foundation.errors import NotFound
-from foundation.store.search import beyond, has_code, mentions
+from foundation.store.search import beyond, has_code, is_about, mentions, seen
 from schemas.values import AccountRef, Cause, Customer
 from services.order_intake.accounts import orders
 from services.order_intake.states import OrderState
@@ -63,7 +62,7 @@ def listing(connection: Connection, wanted: Wanted, limit: int, after: str = "")
     place = (orders.c.created_at, orders.c.order_id)
     query = select(orders).order_by(*(column.desc() for column in place)).where(*_conditions(wanted))
     if after:
-        query = query.where(beyond(place, _seen(connection, place, after), backwards=True))
+        query = query.where(beyond(place, seen(connection, place, after, "order"), backwards=True))
     rows = (known(row) for row in connection.execute(query).mappings())
     return list(islice(_of_customer(rows, wanted.customer), limit))
 
@@ -71,13 +70,6 @@ def listing(connection: Connection, wanted: Wanted, limit: int, after: str = "")
 def find(connection: Connection, order_id: str) -> Known | None:
     row = connection.execute(select(orders).where(orders.c.order_id == order_id)).mappings().first()
     return known(row) if row else None
-
-
-def _seen(connection: Connection, place: tuple[Any, Any], order_id: str) -> Row[Any]:
-    row = connection.execute(select(*place).where(orders.c.order_id == order_id)).first()
-    if row is None:
-        raise NotFound(f"there is no order {order_id} to go on after")
-    return row
 
 
 def _conditions(wanted: Wanted) -> Iterator[Any]:
@@ -102,10 +94,6 @@ def _conditions(wanted: Wanted) -> Iterator[Any]:
 def _of_customer(found: Iterator[Known], word: str) -> Iterator[Known]:
     """Those whose name or address has the word; the query looked at all that the column holds."""
     return (one for one in found if is_about(one.customer, word))
-
-
-def is_about(customer: Customer, word: str) -> bool:
-    return word.lower() in f"{customer.name}\n{customer.email}".lower()
 
 
 def known(row: Any) -> Known:
