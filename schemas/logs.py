@@ -42,7 +42,7 @@ class LogLine(BaseModel):
     cause: str | None = None
     """The code of a failure's cause: `db_down`."""
     code: str | None = None
-    """Why a message was parked: `missing_field`."""
+    """Why a message was parked: `invalid`."""
     reason: str | None = None
     """What went wrong, as a sentence."""
     remedy: str | None = None
@@ -116,7 +116,7 @@ class LogLine(BaseModel):
 EVENTS: dict[str, str] = {
     "account.created": "Order intake created a hosting account, and staged its first install.",
     "account.failed": "An account could not be created; the order waits for staff, and its message is parked.",
-    "account.put_off": "An account waits for room on its server, or for its turn; it is created later.",
+    "account.put_off": "An account waits for room on its server; it is tried again at `due_at`.",
     "act.abandoned": "The service stops and leaves behind work that has not come back for longer than it may take;"
     " another replica takes it over.",
     "act.unexpected": "Something that nothing here foresees went wrong while work was done in the outside world; the"
@@ -152,10 +152,9 @@ EVENTS: dict[str, str] = {
     " gone.",
     "mail.amended": "A customer's address was corrected; letters go to the new one.",
     "mail.failed": "A letter could not be sent and waits for staff, with a remedy.",
-    "mail.held": "A letter waits until `due_at`: for its key, or because its address has had as many as it may in an"
-    " hour.",
+    "mail.held": "A letter waits until `due_at`, because its address has had as many letters as it may in an hour.",
     "mail.outdated": "A letter was not sent, because a newer install has replaced what it speaks of.",
-    "mail.reopened": "A letter whose secrets could not be opened is tried again, now that its key may be there.",
+    "mail.reopened": "A letter whose secrets could not be opened is tried again, now that its key is there.",
     "mail.resend": "Staff had a letter sent again.",
     "mail.sent": "The mail server took a letter.",
     "message.dead_lettered": "RabbitMQ parked a message that was handed out too often; nobody has dealt with it.",
@@ -181,6 +180,7 @@ EVENTS: dict[str, str] = {
     "store.conflict": "Two transactions stood in each other's way (a deadlock), and one is done again.",
     "store.unreachable": "The database does not answer; work waits until it does.",
     "topology.declared_again": "A message found no queue, so exchanges and queues were declared anew.",
-    "topology.not_declared": "Likewise, and the declaration failed.",
+    "topology.not_declared": "A message found no queue, and exchanges and queues could not be declared anew; the message"
+    " stays in the outbox.",
 }
 """Every line that Sitecrew writes, by its name: what it means, for whoever reads it. Made into docs/log-events.md."""
