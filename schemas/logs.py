@@ -180,7 +180,7 @@ EVENTS: dict[str, str] = {
     "store.conflict": "Two transactions stood in each other's way (a deadlock), and one is done again.",
     "store.unreachable": "The database does not answer; work waits until it does.",
     "topology.declared_again": "A message found no queue, so exchanges and queues were declared anew.",
-    "topology.not_declared": "A message found no queue, and exchanges and queues could not be declared anew; the message"
-    " stays in the outbox.",
+    "topology.not_declared": "A message found no queue, and exchanges and queues could not be declared anew; it stays"
+    " in the outbox.",
 }
 """Every line that Sitecrew writes, by its name: what it means, for whoever reads it. Made into docs/log-events.md."""

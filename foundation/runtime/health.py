@@ -25,7 +25,7 @@ from foundation.addresses import HostPort
 from foundation.errors import ConfigurationError, SitecrewError
 
 STALLED = 300.0
-"""Seconds after which a loop that has not come round is taken to be stuck: no turn takes that long."""
+"""Seconds without a heartbeat after which a loop is taken to be stuck: no turn takes that long."""
 
 _CONNECTIONS = 32
 _REQUEST_BYTES = 16_384
@@ -81,15 +81,15 @@ class Pulse:
         return {loop: count() for loop, count in self._overdue.copy().items()}
 
     def silences(self) -> dict[str, float]:
-        """For how many seconds each loop has not come round."""
+        """Seconds since each loop's last heartbeat."""
         return {loop: monotonic() - beat for loop, beat in self._beats.copy().items()}
 
     def require_beating(self) -> None:
         """Raises SitecrewError that names the loops which are stuck, or whose acts are."""
         stuck = [loop for loop, seconds in self.silences().items() if seconds > STALLED]
         hanging = [f"{loop} ({count})" for loop, count in self.overdue().items() if count]
-        troubles = [f"has not come round for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
-        troubles += [f"has acts that take longer than they may: {', '.join(hanging)}"] * bool(hanging)
+        troubles = [f"no heartbeat for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
+        troubles += [f"work past its deadline: {', '.join(hanging)}"] * bool(hanging)
         if troubles:
             raise SitecrewError("; ".join(troubles))
 
@@ -109,8 +109,8 @@ class HealthServer:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "write it like 127.0.0.1:9411"
             raise ConfigurationError(
-                f"{setting} = {address!r} can't be listened at: {reason}. Another replica here needs an address of its "
-                "own (port 0: any that is free); an empty one is none"
+                f"{setting} = {address!r}: cannot listen there: {reason}. Each replica on this machine needs an "
+                "address of its own (port 0 picks a free one); set it to off to disable health and metrics"
             ) from None
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()

@@ -205,8 +205,8 @@ def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, 
         yield
         return
     metrics.on_scrape("ready", "1 for what is well of what the service needs, else 0", "probe", lambda: wellness(ready))
-    metrics.on_scrape("overdue_acts", "Acts that have taken longer than they may", "queue", pulse.overdue)
-    metrics.on_scrape("loop_silence_seconds", "For how long a loop has not come round", "loop", pulse.silences)
+    metrics.on_scrape("overdue_acts", "Acts that are past their deadline", "queue", pulse.overdue)
+    metrics.on_scrape("loop_silence_seconds", "Seconds since a loop's last heartbeat", "loop", pulse.silences)
     setting = f"{name.replace('-', '_')}.listen"
     server = HealthServer(address, setting, pulse.require_beating, ready, metrics.registry)
     _log.info("health.listening", port=server.port)

@@ -6,8 +6,8 @@ from services.installer.states import State
 
 def after_failure(install: Install) -> str:
     """Of an install that has failed."""
-    tries = f"used up its {install.attempt} attempts; " if install.attempt > 1 else ""
-    return f"{tries}not tried again until staff does: once it is mended, `sitecrew installs retry {install.install_id}`"
+    tries = f"all {install.attempt} attempts failed; " if install.attempt > 1 else ""
+    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew installs retry {install.install_id}`"
 
 
 def what_next(install: Install) -> str:
@@ -16,9 +16,9 @@ def what_next(install: Install) -> str:
         case State.FAILED:
             return after_failure(install)
         case State.STAGED if install.attempt > 1 or install.attempts_before:
-            return f"attempt {attempts(install)} by itself, in the batch at {_exact(install)}"
+            return f"attempt {attempts(install)} starts automatically, in the batch at {_exact(install)}"
         case State.STAGED:
-            return f"installed by itself, in the batch at {_exact(install)}"
+            return f"installed automatically, in the batch at {_exact(install)}"
         case State.CANCELLED:
             return f"nothing: it was cancelled; `sitecrew order reinstall {install.order_id}` makes a new install"
         case State.INSTALLING:
@@ -29,8 +29,8 @@ def what_next(install: Install) -> str:
 
 def _of_letter(install: Install) -> str:
     if install.mail_state == "failed":
-        return f"the letter waits for staff: once it is mended, `sitecrew letter resend {install.install_id}`"
-    return "" if install.mail_state else "the letter goes out by itself"
+        return f"the letter waits for staff; once the cause is fixed: `sitecrew letter resend {install.install_id}`"
+    return "" if install.mail_state else "the letter goes out automatically"
 
 
 def attempts(install: Install) -> str:

@@ -210,9 +210,9 @@ class Welcoming:
 def after_failure(mail: Mail, cause: Cause) -> str:
     """What becomes of a letter that has failed."""
     if cause.code == "wrong_key":
-        return "sent by itself once the mailer is started with the key for it"
-    tries = f"used up its {mail.attempts_now} attempts; " if mail.attempts_now > 1 else ""
-    return f"{tries}not sent until staff asks: once it is mended, `sitecrew letter resend {mail.install_id}`"
+        return "sent automatically once a mailer has the key for it"
+    tries = f"all {mail.attempts_now} attempts failed; " if mail.attempts_now > 1 else ""
+    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew letter resend {mail.install_id}`"
 
 
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})

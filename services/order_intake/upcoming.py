@@ -6,14 +6,14 @@ from services.order_intake.states import OrderState
 def after_failure(order_id: str) -> str:
     """Of an order whose account has failed."""
     again = f"`sitecrew parked requeue --order {order_id}`"
-    return f"not tried again until staff does: once it is mended, {again}"
+    return f"not retried automatically; once the cause is fixed: {again}"
 
 
 def what_next(order_id: str, state: OrderState, tries: int) -> str:
     """Of an order that has no install yet; empty if nothing is to come."""
     match state:
         case OrderState.ACCEPTED:
-            return f"its account is being created (try {tries}); the install follows by itself"
+            return f"its account is being created (try {tries}); the install follows automatically"
         case OrderState.FAILED:
             return after_failure(order_id)
         case OrderState.CANCELLED:

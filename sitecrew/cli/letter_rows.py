@@ -85,7 +85,7 @@ def what_next(mail: Mail, now: datetime) -> str:
     if mail.state == State.FAILED and mail.cause:
         return after_failure(mail, mail.cause)
     if mail.state == State.WAITING and mail.due_at:
-        return f"sent by itself {moments.relative(mail.due_at, now)}"
+        return f"sent automatically {moments.relative(mail.due_at, now)}"
     return ""
 
 

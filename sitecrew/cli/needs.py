@@ -1,4 +1,4 @@
-"""What needs somebody: everything that is not tried again by itself, grouped by what is wrong with it."""
+"""What needs attention: everything that is not retried automatically, grouped by what is wrong with it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

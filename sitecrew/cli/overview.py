@@ -109,9 +109,9 @@ def _tell(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Seque
         ]
     )
     if not needed:
-        screen.note("nothing needs somebody" + (", as far as can be seen" if seen.unreachable else ""))
+        screen.note("nothing needs attention" + (", as far as can be seen" if seen.unreachable else ""))
         return
-    screen.out("\nneeds somebody:", style="bold")
+    screen.out("\nneeds attention:", style="bold")
     for need in needed:
         sentence(f"  {need.told()}", 6)
         if need.remedy and screen.on_terminal():

@@ -17,7 +17,7 @@ from sitecrew.cli.help import Command, Noun, examples
 NOUNS = {
     "up": "Run everything on this machine, broker included.",
     "run": "Run one of the services until it is told to stop.",
-    "status": "Services, counts, the next batch, and what needs somebody.",
+    "status": "Services, counts, the next batch, and what needs attention.",
     "order": "Orders: place, find, show whole, install anew, amend, cancel.",
     "installs": "See what is pending or has failed; cancel it, retry it.",
     "parked": "Messages that could not be handled: see, correct, requeue, purge.",

@@ -1,4 +1,4 @@
-"""`sitecrew status`: how it stands, and what needs somebody."""
+"""`sitecrew status`: how it stands, and what needs attention."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def status(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the services.", min=0)] = 2,
     json: Json = False,
 ) -> None:
-    """Services, counts, the next batch, and what needs somebody, with the command that mends it."""
+    """Services, counts, the next batch, and what needs attention, with the command that retries it."""
     from sitecrew.cli import overview, session
 
     overview.show(session.settings_of(ctx), timeout, json=json)

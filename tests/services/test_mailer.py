@@ -225,7 +225,7 @@ def test_a_letter_whose_key_is_not_there_is_told_and_sent_by_itself_when_the_key
     assert letter(house).state == State.FAILED
     [failed] = [event.data for event in house.events() if event.type.endswith("mail.failed.v1")]
     assert (failed.cause.code, failed.cause.kind) == ("wrong_key", CauseKind.CONFIGURATION)
-    assert failed.next == "sent by itself once the mailer is started with the key for it"
+    assert failed.next == "sent automatically once a mailer has the key for it"
     house.welcoming._opener = right
     house.lie_still(1, 60)
     assert len(house.smtp.sent) == 1
@@ -275,7 +275,7 @@ def test_what_failed_says_what_comes_next_and_how_often_it_was_to_be_tried(house
     house.tick()
     [failed] = [event.data for event in house.events() if event.type.endswith("mail.failed.v1")]
     assert failed.max_attempts == house.settings.mailer.max_attempts
-    assert failed.next == "not sent until staff asks: once it is mended, `sitecrew letter resend order-1-g1`"
+    assert failed.next == "not retried automatically; once the cause is fixed: `sitecrew letter resend order-1-g1`"
 
 
 # languages and secrets

@@ -32,7 +32,7 @@ def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: H
     [failed] = [event.data for event in house.events() if isinstance(event.data, InstallFailed)]
     assert (failed.attempt, failed.max_attempts) == (3, 3)
     assert failed.next is not None
-    assert failed.next.startswith("used up its 3 attempts; ")
+    assert failed.next.startswith("all 3 attempts failed; ")
     assert "`sitecrew installs retry order-1-g1`" in failed.next
     assert what_next(house.install()) == failed.next
 
@@ -41,8 +41,8 @@ def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: H
     ("state", "letter", "upcoming"),
     [
         (State.INSTALLING, "", "it is being installed, attempt 1 of 3"),
-        (State.INSTALLED, "", "the letter goes out by itself"),
-        (State.INSTALLED, "failed", "the letter waits for staff: once it is mended, "),
+        (State.INSTALLED, "", "the letter goes out automatically"),
+        (State.INSTALLED, "failed", "the letter waits for staff; once the cause is fixed: "),
         (State.INSTALLED, "sent", ""),
         (State.INSTALLED, "none", ""),
     ],
@@ -58,7 +58,7 @@ def test_nothing_is_said_to_be_done_before_the_letter_is_out(
 def test_what_fails_for_good_at_once_has_used_up_nothing(house: House) -> None:
     house.installer.failures.append(failure("php_missing", CauseKind.CONFIGURATION))
     house.until(lambda: house.is_in(State.FAILED))
-    assert what_next(house.install()).startswith("not tried again until staff does")
+    assert what_next(house.install()).startswith("not retried automatically")
 
 
 def test_the_limit_travels_with_every_event_and_is_the_installers_own(house: House) -> None:
@@ -146,5 +146,5 @@ def test_a_failed_account_says_what_staff_do_once_it_is_mended(house: House) -> 
     house.settle()
     [failed] = [event.data for event in house.events() if isinstance(event.data, AccountFailed)]
     assert failed.next == (
-        "not tried again until staff does: once it is mended, `sitecrew parked requeue --order order-2`"
+        "not retried automatically; once the cause is fixed: `sitecrew parked requeue --order order-2`"
     )

@@ -71,7 +71,7 @@ def test_an_order_whose_account_is_being_tried_again_is_seen_meanwhile(house: Ho
     house.settle()
     [row] = sitecrew("order", "list", "--json").json
     assert (row["state"], row["cause"]["code"]) == ("accepted", "disk_full")
-    assert "by itself" in row["next"]
+    assert "automatically" in row["next"]
 
 
 def test_all_generations_and_the_letter_are_in_one_page(house: House, sitecrew: Command) -> None:
@@ -94,7 +94,11 @@ def test_an_order_whose_letter_is_tried_again_says_why(house: House, sitecrew: C
     house.settle()
     house.tick()
     shown = sitecrew("order", "show", "order-1").stdout
-    for piece in ("waiting to jo1@customer.example", "smtp_unreachable on purpose", "the letter goes out by itself"):
+    for piece in (
+        "waiting to jo1@customer.example",
+        "smtp_unreachable on purpose",
+        "the letter goes out automatically",
+    ):
         assert piece in shown
     house.until(lambda: house.mailed(1))
     assert "smtp_unreachable" not in sitecrew("order", "show", "order-1").stdout

@@ -120,7 +120,7 @@ def test_asking_services_that_do_not_run_does_not_fill_their_queues(house: House
 def test_all_is_well_is_said(house: House, sitecrew: Command) -> None:
     house.order(1)
     house.settle()
-    assert "nothing needs somebody" in sitecrew("status", "--timeout", "0").stderr
+    assert "nothing needs attention" in sitecrew("status", "--timeout", "0").stderr
 
 
 def test_without_a_broker_the_rest_is_shown_and_the_exit_code_is_3(

@@ -229,6 +229,6 @@ def test_an_ipv6_address_is_listened_at() -> None:
 
 def test_an_address_that_is_in_use_is_told_with_what_to_do() -> None:
     first = HealthServer("127.0.0.1:0", "mailer.listen", lambda: None, {}, Metrics().registry)
-    with pytest.raises(ConfigurationError, match=r"in use\. Another replica here needs an address of its own"):
+    with pytest.raises(ConfigurationError, match=r"in use\. Each replica on this machine needs an address of its own"):
         HealthServer(f"127.0.0.1:{first.port}", "mailer.listen", lambda: None, {}, Metrics().registry)
     first.close()

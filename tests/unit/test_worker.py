@@ -611,7 +611,7 @@ def test_an_act_past_its_time_is_counted_and_not_waited_for(lane: Lane) -> None:
     lane.send("a")
     lane.turn()
     lane.until(lambda: pulse.overdue() == {INTAKE_ORDERS: 1})
-    with pytest.raises(SitecrewError, match=r"acts that take longer than they may: intake\.orders \(1\)"):
+    with pytest.raises(SitecrewError, match=r"work past its deadline: intake\.orders \(1\)"):
         pulse.require_beating()
     lane.worker.drain(lane.consumer)
     lane.worker.close()
