@@ -19,6 +19,8 @@ from sitecrew.cli.words import count
 
 _SHORT = 4
 """The fewest letters of an id that name it."""
+_TOLD = 10
+"""So many are named when one is asked whether to delete them."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,19 @@ class Place:
         if word in names:
             return word
         if word.isdecimal() and 1 <= int(word) <= len(found) < 10 ** (_SHORT - 1):
-            return found[int(word) - 1].name
+            return _numbered(found)[int(word) - 1].name
         fitting = [name for name in names if len(word) >= _SHORT and (name.startswith(word) or name.endswith(word))]
         if len(fitting) > 1:
             raise Refused(f"{word} fits {count(len(fitting), 'message')} in {self.queue}: give more of the id")
         if not fitting:
             raise NotFound(f"there is no message {word} in {self.queue}; see `sitecrew parked list`")
         return fitting[0]
+
+
+def _numbered(found: Sequence[Parked]) -> list[Parked]:
+    """In the order of the list's numbers: whatever order the broker has by now, each keeps its own. Many are parked
+    within one moment."""
+    return sorted(found, key=lambda parked: (parked.since, parked.name))
 
 
 @contextmanager
@@ -98,13 +106,13 @@ def require_choice(ctx: typer.Context, ids: Sequence[str] | None, wanted: Wanted
 def show(place: Place, wanted: Wanted, limit: int, *, json: bool) -> None:
     """The list."""
     everything = place.browse()
-    numbers = {id(parked): number for number, parked in enumerate(everything, 1)}
     found = [parked for parked in everything if wanted.takes(parked)]
     if json:
         screen.document([parked.record() for parked in found[:limit]])
         return
     if found:
-        _table([(numbers[id(parked)], parked) for parked in found[:limit]]).show()
+        rows = [(number, parked) for number, parked in enumerate(_numbered(everything), 1) if wanted.takes(parked)]
+        _table(rows[:limit]).show()
     fitting = f", {len(found)} of them as wanted" if wanted.given else ""
     screen.note(f"{place.depth} in {place.queue}{fitting}" + (f"; these are the first {limit}" * (len(found) > limit)))
 
@@ -183,6 +191,11 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
         raise typer.BadParameter("there is no terminal to ask on; --yes purges without asking", ctx=ctx)
     names = [parked.name for parked in chosen]
     if not yes:
+        for parked in chosen[:_TOLD]:
+            of_order = f" (order {parked.order_id})" if parked.order_id else ""
+            screen.warn(f"{parked.name}{of_order}: {parked.code or 'no code'}: {parked.reason}")
+        if len(chosen) > _TOLD:
+            screen.warn(f"and {len(chosen) - _TOLD} more")
         typer.confirm(f"Delete {count(len(names), 'message')} for good?", abort=True, err=True)
     with screen.working(f"deleting {count(len(names), 'message')}"):
         removed = requeueing.remove(place.broker, place.queue, names)

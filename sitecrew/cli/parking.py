@@ -50,6 +50,8 @@ class Parked:
     """How often it was parked."""
     order_id: str = ""
     """Which order it is about, as far as it can be read."""
+    event_type: str = ""
+    """What is said, as far as it can be read."""
     sender: Sender = OURSELVES
     """Who first sent it."""
 
@@ -61,7 +63,7 @@ class Parked:
     @property
     def type(self) -> str:
         """What is said, if it says so, without what all types begin with."""
-        return self.delivery.type.removeprefix(PREFIX)
+        return (self.delivery.type or self.event_type).removeprefix(PREFIX)
 
     @property
     def since(self) -> datetime:
@@ -82,7 +84,7 @@ class Parked:
             "first_parked_at": moments.exact(self.first_at) if self.first_at else None,
             "times_parked": self.times,
             **{name: getattr(self, name) or None for name in named},
-            "type": self.delivery.type or None,
+            "type": self.delivery.type or self.event_type or None,
             "content_type": self.delivery.content_type or None,
             "bytes": len(self.delivery.body),
             "headers": bodies.masked({name: _plain(value) for name, value in self.delivery.headers.items()}),
@@ -95,12 +97,12 @@ def read(delivery: Delivery) -> Parked:
     # parks inherits none of them.
     ours = "parked-from" in delivery.headers and death_of(delivery) is None
     parked = _by_service(delivery) if ours else _by_broker(delivery)
-    order_id, source = _content(delivery)
-    return replace(parked, order_id=order_id, sent_by=parked.sent_by or source)
+    order_id, source, event_type = _content(delivery)
+    return replace(parked, order_id=order_id, sent_by=parked.sent_by or source, event_type=event_type)
 
 
-def _content(delivery: Delivery) -> tuple[str, str]:
-    """The order that a message is about and who sent it, as far as its body can be read."""
+def _content(delivery: Delivery) -> tuple[str, str, str]:
+    """The order that a message is about, who sent it and what type it is, as far as its body can be read."""
     body: Any = None
     if len(delivery.body) <= MAX_BYTES:
         with suppress(orjson.JSONDecodeError):
@@ -109,7 +111,8 @@ def _content(delivery: Delivery) -> tuple[str, str]:
     data = whole["data"] if isinstance(whole.get("data"), dict) else whole
     install = str(data.get("install_id") or "").rpartition("-g")[0]
     order_id = data.get("order_id") or install or whole.get("subject") or _attribute(delivery, "subject")
-    return str(order_id)[:64], str(whole.get("source") or _attribute(delivery, "source"))[:255]
+    source, event_type = (str(whole.get(name) or _attribute(delivery, name))[:255] for name in ("source", "type"))
+    return str(order_id)[:64], source, event_type
 
 
 def _attribute(delivery: Delivery, name: str) -> str:

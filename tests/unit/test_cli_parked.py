@@ -78,6 +78,31 @@ def test_the_list_says_since_when_from_where_why_and_what_to_do(broker: MemoryBr
     assert sitecrew("list", "--limit", "1").stderr == "2 in parking; these are the first 1\n"
 
 
+def test_numbers_stay_with_their_messages_when_many_were_parked_within_a_second(
+    broker: MemoryBroker, sitecrew: Command
+) -> None:
+    park(broker, parked("p3"), parked("p1"), parked("p2"))
+    assert [line.split()[:2] for line in sitecrew("list").lines[1:]] == [["1", "p1"], ["2", "p2"], ["3", "p3"]]
+    assert sitecrew("purge", "2", "--yes").lines == ["p2"]
+
+
+def test_before_deleting_it_is_said_what_would_be_deleted(
+    broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park(broker, *(parked(f"p{number:02}") for number in range(12)))
+    monkeypatch.setattr(everywhere, "may_ask", lambda _: True)
+    ran = sitecrew("purge", "--all")
+    assert f"warning: p00 (order 1042): invalid_order: {REASON['reason']}\n" in ran.stderr
+    assert "warning: and 2 more\n" in ran.stderr
+    assert len(names(broker)) == 12
+
+
+def test_the_type_of_what_a_producer_sent_is_read_from_its_body(broker: MemoryBroker, sitecrew: Command) -> None:
+    park(broker, parked(type="", body=b'{"type": "sitecrew.order.placed.v1", "data": {"order_id": "1042"}}'))
+    assert sitecrew("list").lines[1].split()[2:4] == ["1042", "order.placed.v1"]
+    assert sitecrew("list", "--json").json[0]["type"] == "sitecrew.order.placed.v1"
+
+
 def test_the_list_as_json_has_all_but_the_bodies(broker: MemoryBroker, sitecrew: Command) -> None:
     park(broker, parked())
     (record,) = sitecrew("list", "--json").json
