@@ -197,7 +197,10 @@ class Domains(Section):
 class Limits(Section):
     """How much one producer or customer may cause."""
 
-    orders_per_minute: Limit = Field(0, description="of one producer; what is more waits its turn. 0: no limit")
+    orders_per_minute: Limit = Field(
+        0,
+        description="of one user, and of all who set no `user_id` together; what is more waits its turn. 0: no limit",
+    )
     reinstalls_per_hour: Limit = Field(10, description="of one order, by its producer; more are rejected. 0: no limit")
     letters_per_hour: Limit = Field(60, description="to one address; more wait until they may go. 0: no limit")
 

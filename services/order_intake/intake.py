@@ -107,7 +107,6 @@ class Intake:
 
     def _settled(self, tx: Tx, event: Event[OrderPlaced]) -> Acceptance:
         placed, site = event.data, self._settings.sites[event.data.site_type]
-        producer = tx.sender.user_id or event.source
         return Acceptance(
             event_id=event.id,
             source=event.source,
@@ -117,7 +116,7 @@ class Intake:
             timezone=placed.timezone,
             permalinks=placed.permalinks,
             server=placed.server or self._settings.default_server,
-            turn_at=limits.turn(tx, producer, self._settings.limits.orders_per_minute),
+            turn_at=limits.turn(tx, tx.sender.user_id, self._settings.limits.orders_per_minute),
             trace=trace_of(event),
         )
 

@@ -47,7 +47,8 @@ class Acceptance:
 
     @property
     def producer(self) -> str:
-        return self.user_id or self.source
+        """Whose turns it takes: a user's whom the broker knows. All others share theirs, whatever source they write."""
+        return self.user_id
 
 
 def accept(tx: Tx, placed: OrderPlaced, settled: Acceptance) -> Order | None:

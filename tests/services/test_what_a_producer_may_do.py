@@ -172,6 +172,17 @@ def test_a_user_whom_the_broker_knows_has_one_limit_under_whatever_source(tmp_pa
     assert made(house) == [1, 2]
 
 
+def test_who_says_nothing_of_himself_has_one_limit_and_takes_no_known_users_turns(tmp_path: Path) -> None:
+    house = House(tmp_path, limits={"orders_per_minute": 2})
+    for number in range(1, 5):
+        house.order(number, source=f"/made/up/{number}")
+    for number in range(5, 8):
+        house.order(number, source="shop")
+    house.order(8, user="shop")
+    house.settle()
+    assert made(house) == [1, 2, 8]
+
+
 def test_an_order_that_waits_its_turn_survives_a_wiped_broker_and_can_be_cancelled(tmp_path: Path) -> None:
     house = House(tmp_path, limits={"orders_per_minute": 1})
     for number in (1, 2, 3):
