@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Protocol
 
 from foundation.hosting import Server
+from foundation.runtime.settings import Site
 
-KEEP = (".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota")
+KEEP = tuple(Site().keep)
 Step = Callable[[str], AbstractContextManager[None]]
 """`with step("database"): ...` logs the step's beginning, end and duration in seconds."""
 

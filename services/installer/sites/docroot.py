@@ -126,9 +126,8 @@ class Docroot:
         """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
 
         Names that are not the site's are carried over (see `keeping`), and the tree made durable, as the marker will
-        be. If `verify` raises, the older tree is in place
-        again before that leaves here. Raises `Failed`: superseded, docroot_*, exchange_unsupported,
-        timeout, and whatever `verify` raises.
+        be. If `verify` raises, the older tree is in place again before that leaves here. Raises `Failed`: superseded,
+        docroot_*, exchange_unsupported, timeout, and whatever `verify` raises.
         """
         with self._locked():
             self._refuse_superseded()

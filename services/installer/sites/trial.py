@@ -17,6 +17,7 @@ from foundation.errors import Failed
 from foundation.hosting import AccountRequest, Database, Databases, Server, linux
 from foundation.hosting.disk import disk_errors, read_marker, require_room
 from foundation.hosting.local import LocalServer
+from foundation.passwords import generated
 from services.installer.sites import Job, SiteInstaller
 from services.installer.sites.docroot import Docroot
 from services.installer.sites.exchange import exchange
@@ -133,7 +134,7 @@ def _account(server: LocalServer, *, www: bool) -> Iterator[tuple[LocalServer, J
     username = f"trial{secrets.token_hex(5)}"
     domain = f"{username}.sitecrew.invalid"
     aliases = (f"www.{domain}",) if www else ()
-    request = AccountRequest(username, domain, "nobody@sitecrew.invalid", _MARKER, secrets.token_urlsafe(), aliases)
+    request = AccountRequest(username, domain, "nobody@sitecrew.invalid", _MARKER, generated(), aliases)
     try:
         made = trial.create_account(request)
         if server.linux_users:
