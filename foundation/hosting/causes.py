@@ -7,7 +7,7 @@ HOSTING = Causes(
     {
         "username_taken": Meaning(
             CauseKind.CONFLICT,
-            "Place the order again with another username, or remove the account that holds this one.",
+            "Another account, or a user of the machine, has this name. Remove it if nobody needs it.",
         ),
         "domain_taken": Meaning(
             CauseKind.CONFLICT,
