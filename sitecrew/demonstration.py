@@ -49,9 +49,11 @@ _EPILOG = """examples:
   script/demo --site static       a plain page: needs no PHP and no database
   script/demo --keep              leave it running afterwards, to look around
 
-What happens is shown on stderr. The last line on stdout says on a terminal what to look at, and is one JSON
-object elsewhere, or with --json. Of the environment, SITECREW_AMQP_URL (a broker to use instead of a private
-one), SITECREW_TIMER__*, SITECREW_SITES__* and the installer's concurrency and attempts count; all else is ignored."""
+What happens is shown on stderr. The last line on stdout says on a terminal
+what to look at, and is one JSON object elsewhere, or with --json. Of the
+environment, SITECREW_AMQP_URL (a broker to use instead of a private one),
+SITECREW_TIMER__*, SITECREW_SITES__* and the installer's concurrency and
+attempts count; all else is ignored."""
 
 _FORCED = ("address", "installer", "recipe", "options", "sold", "welcome_email", "level")
 """What the demonstration decides: of a site type, and how much is logged."""
@@ -74,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _tell(report, as_json=options.json or not sys.stdout.isatty())
             if options.keep:
                 _keep(running, show)
+            else:
+                show.say("with --keep it would go on answering there; now everything is stopped")
     except SitecrewError as error:
         console.print(f"[red]failed[/] {error}")
         return error.exit_code
@@ -86,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="script/demo",
-        description="Runs all of Sitecrew on this machine, places orders and proves what came of them.",
+        description="Runs all of Sitecrew on this machine, places orders, proves what came of them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,7 @@
 """How the demonstration ends, and what of the log a person sees."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,23 @@ def test_on_a_terminal_it_ends_with_what_to_open(
 ) -> None:
     demonstration._tell(report, as_json=False)
     assert capsys.readouterr().out == f"{said}\n"
+
+
+def test_who_is_told_what_to_open_is_told_that_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demonstration, "interrupt_on_signals", lambda: None)
+    monkeypatch.setattr(demonstration, "_clear", lambda _: None)
+    monkeypatch.setattr(demonstration, "stack", lambda *_: nullcontext())
+    monkeypatch.setattr(demonstration, "_demonstrate", lambda *_: REPORT)
+    assert demonstration.main(["--site", "static"]) == 0
+    assert "with --keep it would go on answering there" in " ".join(capsys.readouterr().err.split())
+
+
+def test_its_help_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        demonstration.main(["--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_for_programs_it_ends_with_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
