@@ -212,7 +212,7 @@ def _table(found: Sequence[tuple[int, Parked]]) -> Table:
     rows = [
         (
             str(number),
-            parked.name[-12:] if screen.on_terminal() else parked.name,
+            parked.name[-8:] if screen.on_terminal() else parked.name,
             parked.order_id or "-",
             parked.type or "-",
             parked.came_from or "-",

@@ -36,7 +36,7 @@ CONCURRENCY = {
 )
 def run(
     ctx: typer.Context,
-    service: Annotated[Service, typer.Argument(help="Which of them.")],
+    service: Annotated[Service, typer.Argument(help="order-intake, installer or mailer.")],
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", help="Accounts, installs or letters at a time, in this process.")
     ] = None,

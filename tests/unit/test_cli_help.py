@@ -37,6 +37,11 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+def test_the_help_of_run_names_the_services() -> None:
+    said = sitecrew("run", "--help").stdout
+    assert all(name in said.split("Options:")[0] for name in ("order-intake", "installer", "mailer"))
+
+
 def test_help_of_no_noun_and_no_command_imports_what_its_work_needs() -> None:
     asked = "\n".join(["", *(" ".join(line) for line in lines())])
     ran = subprocess.run(  # a process of its own: in this one everything is imported already

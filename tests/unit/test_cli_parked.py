@@ -14,7 +14,7 @@ from foundation.broker.memory import MemoryBroker
 from foundation.broker.topology import INSTALLER_DUE, INTAKE_ORDERS, PARKING, UNROUTED
 from foundation.broker.topology import sitecrew as topology
 from foundation.runtime.clock import utc_now
-from sitecrew.cli import bodies, everywhere, parking, session
+from sitecrew.cli import bodies, everywhere, parking, screen, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 
@@ -101,6 +101,18 @@ def test_the_type_of_what_a_producer_sent_is_read_from_its_body(broker: MemoryBr
     park(broker, parked(type="", body=b'{"type": "sitecrew.order.placed.v1", "data": {"order_id": "1042"}}'))
     assert sitecrew("list").lines[1].split()[2:4] == ["1042", "order.placed.v1"]
     assert sitecrew("list", "--json").json[0]["type"] == "sitecrew.order.placed.v1"
+
+
+def test_the_longest_code_is_not_broken_at_80_columns(
+    broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {**REASON, "reason-code": "server_root_missing"}
+    park(broker, parked("01a2193d-8e9b-77f7-8cc5-cd5517a5b5a3", headers=headers))
+    monkeypatch.setattr(screen, "on_terminal", lambda: True)
+    monkeypatch.setattr(screen, "width", lambda: 80)
+    row = sitecrew("list").lines[1].split()
+    assert row[1:6] == ["17a5b5a3", "1042", "order.placed.v1", INTAKE_ORDERS, "server_root_missing"]
+    assert sitecrew("show", row[1]).exit_code == 0
 
 
 def test_the_list_as_json_has_all_but_the_bodies(broker: MemoryBroker, sitecrew: Command) -> None:
