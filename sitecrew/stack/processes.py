@@ -238,7 +238,10 @@ def first_ended(children: Sequence[Child], seconds: float | None = None) -> Chil
         for child in children:
             if child.poll() is not None:
                 return child
-            ended = os.pidfd_open(child.pid)
+            try:
+                ended = os.pidfd_open(child.pid)
+            except ProcessLookupError:  # another thread has just waited for its end
+                return child
             opened.callback(os.close, ended)
             poll.register(ended, select.POLLIN)
         poll.poll(None if seconds is None else seconds * 1000)

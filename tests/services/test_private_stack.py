@@ -25,7 +25,7 @@ from sitecrew.stack.crew import Crew
 from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.ports import free_port, port_taken
-from sitecrew.stack.processes import PATH, Child, Command
+from sitecrew.stack.processes import PATH, Child, Command, first_ended
 from sitecrew.stack.rabbitmq import PrivateRabbit
 from tests.brokers import BOOT
 
@@ -262,6 +262,17 @@ class TestChild:
             monkeypatch.setattr(child, "kill", look_and_kill)
             child.stop()
         assert seen[0] == (False, False), "it has ended, and who supervises it must not start it again"
+
+    def test_one_that_another_thread_waits_for_just_now_has_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Child(shell(tmp_path, "sleep 600")) as child:
+
+            def reaped(_pid: int) -> int:
+                raise ProcessLookupError
+
+            monkeypatch.setattr(os, "pidfd_open", reaped)
+            assert first_ended([child], 60) is child
 
     def test_restarted_it_is_another_process(self, tmp_path: Path) -> None:
         with Child(shell(tmp_path, "sleep 600")) as child:

@@ -134,7 +134,9 @@ class TestTicking:
         last = crew.order("static")
         crew.until("mail.sent", last)
         mine = [event.type for event in crew.events if event.subject == "thrice"]
-        assert sorted(mine) == sorted(set(mine))
+        done = [type for type in mine if type != "sitecrew.order.known.v1"]
+        assert sorted(done) == sorted(set(done))
+        assert len(mine) - len(done) in (1, 2), "each copy is answered, unless the broker brought it before the first"
         assert len(crew.letters("thrice")) == 1
 
     def test_a_stopped_database_is_told_with_its_remedy_and_the_install_completes_by_itself(
