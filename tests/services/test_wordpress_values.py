@@ -151,6 +151,13 @@ def test_a_locale_whose_files_are_not_there_is_refused_before_anything_is_built(
     assert "wordpress-l10n" in failure.value.cause.remedy
 
 
+def test_english_of_a_country_without_files_is_wordpress_s_own(tmp_path: Path) -> None:
+    languages = tmp_path / "wp-content/languages"
+    languages.mkdir(parents=True)
+    (languages / "en_CA.mo").touch()
+    assert [language_of(tmp_path, locale) for locale in ("en_GB", "en_CA", "en", "en_US")] == ["", "en_CA", "", ""]
+
+
 @pytest.mark.parametrize(
     ("there", "locale", "language"),
     [

@@ -27,6 +27,7 @@ def language_of(core: Path, locale: str | None) -> str:
     """WordPress's name for a locale of which the core has the files; '' for its own English.
 
     A language alone (`de`) means its main country, and one of which there is but one kind (`ja`) serves all countries.
+    English of a country that has no files is WordPress's own.
     Raises `Failed` (locale_missing).
     """
     if locale is None or locale in ("en", _BUILT_IN):
@@ -38,6 +39,8 @@ def language_of(core: Path, locale: str | None) -> str:
     candidates = (locale, language) if country else (locale, f"{language}_{language.upper()}", *kin)
     if found := next((name for name in candidates if name in there), None):
         return found
+    if language == "en":
+        return ""
     nearest = f"there is {', '.join(kin)}" if kin else f"{len(there)} others are there"
     raise failed("locale_missing", f"{core / _LANGUAGES} has no {locale}.mo; {nearest}")
 
