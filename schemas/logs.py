@@ -124,7 +124,8 @@ EVENTS: dict[str, str] = {
     "batch.finished": "A batch of the timer has ended, with how long it took and how late it began.",
     "batch.interrupted": "A batch ended early because broker or database went away; the next tick takes up the rest.",
     "broker.channel_closed": "RabbitMQ closed a channel; `reason` has its words. The connection is made anew.",
-    "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands.",
+    "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands. Told"
+    " at once for each new reason, and then every 30 s at most; `number` is how often since the last line.",
     "chore.failed": "A periodic task failed; it runs again at its next time.",
     "command.refused": "Staff asked for something that is not possible as things stand; they were told why.",
     "clock.skewed": "This machine's clock differs from the database's. Leases go by the database's; see to the clock.",

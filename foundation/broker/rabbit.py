@@ -33,6 +33,7 @@ from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Message, Outcome, Publisher
 from foundation.broker.address import nodes_of, options_of
 from foundation.broker.limits import MAX_BYTES, can_be_sent
+from foundation.broker.losses import Losses
 from foundation.broker.reasons import reason_of
 from foundation.broker.tls import Tls, context_of
 from foundation.broker.topology import EVENTS, PARKING, Exchange, Queue, Topology
@@ -378,6 +379,7 @@ class _Link:
         self._connection: SelectConnection | None = None
         self._channel: Any = None
         self._blocked = False
+        self._losses = Losses()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
         broker.links.add(self)
@@ -419,18 +421,23 @@ class _Link:
         if self._closing.is_set():
             return True
         ended: list[BaseException] = []
-        began = monotonic()
+        began, before = monotonic(), self._channel
         try:
             if declare:
                 self._broker.declare_on(node)
             self._connect(node, ended)
         except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
             ended.append(error)
+        lived = monotonic() - began > _USEFUL
+        if lived and self._channel is not before:
+            self._losses.forget()
         if not self._closing.is_set():
-            reason = self._broker.why(ended[0]) if ended else "ended"
-            place = str(HostPort(node.host, node.port))
-            _log.warning("broker.disconnected", connection=self.name, node=place, reason=reason)
-        return monotonic() - began > _USEFUL
+            self._tell(str(HostPort(node.host, node.port)), self._broker.why(ended[0]) if ended else "ended")
+        return lived
+
+    def _tell(self, node: str, reason: str) -> None:
+        if number := self._losses.to_tell(node, reason):
+            _log.warning("broker.disconnected", connection=self.name, node=node, reason=reason, number=number)
 
     def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:
         connection = SelectConnection(

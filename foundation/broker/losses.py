@@ -1,0 +1,31 @@
+"""Which of the many times that a connection is lost, or can't be made, are told in the log."""
+
+from time import monotonic
+
+_RARELY = 30.0
+"""Seconds between two lines that say nothing new."""
+
+
+class Losses:
+    """Those of one connection. What is new about an outage (another node, another reason) is told at once, and what is
+    known by now rarely, with how often it was."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+        self._untold = 0
+        self._told_at = 0.0
+
+    def to_tell(self, node: str, reason: str) -> int:
+        """Count one more; how many a line tells of now: all since the last line, or 0 for no line."""
+        self._untold += 1
+        now = monotonic()
+        if (node, reason) in self._known and now - self._told_at < _RARELY:
+            return 0
+        self._known.add((node, reason))
+        self._told_at, number, self._untold = now, self._untold, 0
+        return number
+
+    def forget(self) -> None:
+        """The outage is over: the next one is news."""
+        self._known.clear()
+        self._untold = 0
