@@ -47,7 +47,7 @@ class MariaDatabases:
     def create(self, name: str) -> Database:
         """See `Databases`. The user has been let in when this returns. Raises `Failed`: db_site_refused if it was not,
         and any other db_*."""
-        what = self._at(f"create {name}")
+        what = self._could_not(f"create {name}")
         if len(name) > _LONGEST:
             raise failed("db_name", f"{what}: the name has more than {_LONGEST} letters")
         with self._administering(what) as admin:
@@ -64,18 +64,18 @@ class MariaDatabases:
 
     def drop(self, name: str) -> None:
         """See `Databases`. Raises `Failed` as `create` does."""
-        with self._administering(self._at(f"drop {name}")) as admin:
+        with self._administering(self._could_not(f"drop {name}")) as admin:
             admin.drop(name)
 
     def names(self, prefix: str) -> list[str]:
         """See `Databases`. Raises `Failed` as `create` does."""
-        with self._administering(self._at(f"list the databases {prefix}...")) as admin:
+        with self._administering(self._could_not(f"list the databases {prefix}...")) as admin:
             found = admin.run("SELECT schema_name FROM information_schema.schemata ORDER BY schema_name")
             return [str(name) for (name,) in found if str(name).startswith(prefix)]
 
     def describe(self) -> str:
         """The server and how it is spoken to, for people. Raises `Failed` as `create` does."""
-        with self._administering(self._at("ask for its version")) as admin:
+        with self._administering(self._could_not("tell its version")) as admin:
             ((version,),) = admin.run("SELECT VERSION()")
             cipher = admin.run("SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1]
         readable = self.socket is None and not cipher and not self.on_this_machine
@@ -144,8 +144,9 @@ class MariaDatabases:
             context.verify_mode = ssl.CERT_NONE
         return context
 
-    def _at(self, what: str) -> str:
-        return f"{what} at {self.place} ({self.setting})"
+    def _could_not(self, do: str) -> str:
+        """How a failure begins: with what a person knows, the server, before what was asked of it."""
+        return f"the database server at {self.place} ({self.setting}) could not {do}"
 
     @contextmanager
     def _administering(self, what: str) -> Iterator["_Administrator"]:
