@@ -15,6 +15,7 @@ from services.mailer.letters import letters_of, sample
 from sitecrew.cli import server_checks as servers
 from sitecrew.cli.broker_checks import of_broker
 from sitecrew.cli.findings import Check, Finding
+from sitecrew.cli.service_checks import of_services
 from sitecrew.cli.store_checks import of_stores
 
 
@@ -22,6 +23,7 @@ def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -
     """Every check for these settings, nearest things first; with `install`, a site of each type for a trial."""
     yield Check("keys", partial(_keys, settings), ConfigurationError.exit_code)
     yield from of_broker(settings, broker)
+    yield from of_services(settings, broker)
     yield from of_stores(settings)
     for name in settings.servers:
         yield Check(f"server {name}", partial(servers.server, settings, name))

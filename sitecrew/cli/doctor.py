@@ -35,7 +35,7 @@ def doctor(
         bool, typer.Option("--install", help="Install a site of each type for a trial, too, and take it away.")
     ] = False,
 ) -> None:
-    """Check settings, keys, broker, stores, servers, databases, site installers, SMTP, templates."""
+    """Check settings, keys, broker, services, stores, servers, databases, site installers, SMTP, templates."""
     from sitecrew.cli import screen
     from sitecrew.cli.checks import worst
 

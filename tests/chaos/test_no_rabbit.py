@@ -11,6 +11,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import EVENTS, INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable
+from foundation.runtime.sealing import generate_keys
 from tests import peers
 from tests.cli import settings_file, sitecrew
 
@@ -107,7 +108,8 @@ def test_a_host_without_an_address_is_named() -> None:
 def test_a_command_says_so_and_ends_as_for_a_refused_connection(command: tuple[str, ...], tmp_path: Path) -> None:
     with peers.listening(peers.silent) as port:
         address = f"amqp://ann:hunter2@127.0.0.1:{port}/"
-        config = settings_file(tmp_path, amqp_url=address, amqp_timeout_seconds=PATIENCE)
+        keys = {"keys__public": generate_keys()[0]}
+        config = settings_file(tmp_path, amqp_url=address, amqp_timeout_seconds=PATIENCE, **keys)
         ran = sitecrew("--config", config, *command)
     assert ran.exit_code == 3
     said = f"RabbitMQ at 127.0.0.1:{port} can't be used: no answer within 0.5 s. Check amqp_url"

@@ -370,6 +370,12 @@ def test_the_doctor_finds_what_is_not_well_and_nothing_else(company: Company) ->
     assert (ran.exit_code, ill) == (1, ["wordpress on local", "later on local"])
     (broker,) = [finding for finding in ran.json if finding["name"] == "broker"]
     assert broker["detail"].startswith("RabbitMQ ")
+    services = {finding["name"]: finding for finding in ran.json if finding["name"].startswith("service ")}
+    assert [(name, found["result"]) for name, found in services.items()] == [
+        ("service order-intake", "ok"),
+        ("service installer", "ok"),
+        ("service mailer", "ok"),
+    ], services
 
 
 def test_a_batch_can_be_called_for(company: Company) -> None:
