@@ -121,6 +121,10 @@ class Broker(Protocol):
     """How often what was opened through this broker has lost its connection and got another. Who watches has
     missed what passed in between, however short that was."""
 
+    @property
+    def user(self) -> str:
+        """As whom we come to it; empty if no name is needed."""
+
     def declare(self) -> None:
         """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if what is there
         differs from what is wanted."""

@@ -81,6 +81,10 @@ class RabbitBroker:
         self.links: set[_Link] = set()
         """Those of what was opened through this broker and is not closed."""
 
+    @property
+    def user(self) -> str:
+        return str(getattr(self._nodes[0].credentials, "username", ""))
+
     def declare(self) -> None:
         with self._channel() as channel:
             _declare(channel, self.topology)

@@ -80,7 +80,7 @@ def _on_broker(settings: Settings, timeout: float) -> OnBroker:
     try:
         with session.ready_broker(settings) as broker:
             deliveries = [one for queue in (PARKING, UNROUTED) for one in broker.browse(queue, _MANY)]
-            return OnBroker(describe(broker, timeout), [parking.read(delivery) for delivery in deliveries])
+            return OnBroker(describe(broker, timeout), [parking.read(delivery, broker.user) for delivery in deliveries])
     except BrokerUnreachable as error:
         return OnBroker({}, [], error)
 

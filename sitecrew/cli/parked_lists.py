@@ -52,7 +52,7 @@ class Place:
     def browse(self) -> list[Parked]:
         """All that is there, what waits longest first: looking changes the order that the broker has."""
         with screen.working(f"looking into {self.queue}"):
-            found = [parking.read(delivery) for delivery in self.broker.browse(self.queue, self.depth)]
+            found = [parking.read(one, self.broker.user) for one in self.broker.browse(self.queue, self.depth)]
         return sorted(found, key=lambda parked: parked.since)
 
     def named(self, ids: Sequence[str]) -> list[Parked]:

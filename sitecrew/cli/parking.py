@@ -15,10 +15,11 @@ import orjson
 from foundation.broker import Delivery
 from foundation.broker.codec import BINARY_PREFIXES
 from foundation.broker.death import WORK_QUEUES, Death, death_of
+from foundation.broker.delay import is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
-from foundation.broker.topology import UNROUTED
+from foundation.broker.topology import INTAKE_ORDERS, ORDERS, UNROUTED
 from schemas.catalogue import PREFIX
 from sitecrew.cli import bodies, moments
 
@@ -91,12 +92,12 @@ class Parked:
         }
 
 
-def read(delivery: Delivery) -> Parked:
-    """What a message in the parking queue says of itself."""
+def read(delivery: Delivery, user: str = "") -> Parked:
+    """What a message in the parking queue says of itself. The broker vouches for `user`, who is ourselves."""
     # A sender may write any header, so ours are believed only where the broker has not put its own: what a service
     # parks inherits none of them.
-    ours = "parked-from" in delivery.headers and death_of(delivery) is None
-    parked = _by_service(delivery) if ours else _by_broker(delivery)
+    ours = "parked-from" in delivery.headers and death_of(delivery) is None and delivery.queue != UNROUTED
+    parked = _by_service(delivery) if ours else _by_broker(delivery, user)
     order_id, source, event_type = _content(delivery)
     return replace(parked, order_id=order_id, sent_by=parked.sent_by or source, event_type=event_type)
 
@@ -140,8 +141,10 @@ def _by_service(delivery: Delivery) -> Parked:
     )
 
 
-def _by_broker(delivery: Delivery) -> Parked:
-    death = death_of(delivery) or Death("", "", delivery.exchange)
+def _by_broker(delivery: Delivery, user: str) -> Parked:
+    # What no queue took came from its sender as it is, with whatever headers he liked.
+    died = death_of(delivery) if delivery.queue != UNROUTED else None
+    death = died or Death("", "", delivery.exchange)
     queue, code = death.queue, death.reason
     if code == "delivery_limit":
         reason = f"it was handed out too often from {queue} and never settled: its workers ended, or lost the broker"
@@ -167,8 +170,18 @@ def _by_broker(delivery: Delivery) -> Parked:
         reason=reason,
         remedy=remedy,
         message_id=delivery.message_id,
-        sender=sender_of(replace(delivery, exchange=death.exchange)),
+        sender=_sender(delivery, death, user),
     )
+
+
+def _sender(delivery: Delivery, death: Death, user: str) -> Sender:
+    """Who first sent what the broker took out of a queue. Brokers before 4.0 keep the exchange of an `x-death` that the
+    sender made up. So where producers may write, it is believed to have come on ways that are closed to them only if
+    the broker vouches that we have published it."""
+    said = sender_of(replace(delivery, exchange=death.exchange))
+    closed = is_detour(death.exchange) or not said.is_producer
+    ours = user != "" and delivery.user_id == user
+    return said if ours or not (closed and death.queue == INTAKE_ORDERS) else Sender(ORDERS, user_id=delivery.user_id)
 
 
 def _times(delivery: Delivery) -> int:

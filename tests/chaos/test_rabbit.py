@@ -14,14 +14,25 @@ import pytest
 
 from foundation.broker import Broker, Delivery, Message, Outcome, Publisher, codec
 from foundation.broker import topology as table
-from foundation.broker.delay import Ladder
+from foundation.broker.delay import DELIVER, Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, INSTALLER_DUE, INTAKE_ORDERS, ORDERS, PARKING, Queue, Topology
+from foundation.broker.sender import Sender
+from foundation.broker.topology import (
+    DELIVERY_LIMIT,
+    EVENTS,
+    INSTALLER_DUE,
+    INTAKE_ORDERS,
+    ORDERS,
+    PARKING,
+    Queue,
+    Topology,
+)
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from foundation.runtime.relay import Relay
 from foundation.runtime.tx import Ledger
 from foundation.store import Store
 from schemas.values import Cause, CauseKind
+from sitecrew.cli import parking
 from tests.brokers import BOOT, Brokers, Node, add_vhosts, eventually, gather, until
 from tests.house import Clock
 
@@ -384,3 +395,24 @@ def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"amqp_url is (not a valid AMQP URL|empty)") as caught:
         RabbitBroker([url], TOPOLOGY)
     assert "hunter2" not in str(caught.value)
+
+
+# What a producer makes up
+
+
+def test_a_made_up_death_does_not_make_a_producer_somebody_else(broker: RabbitBroker) -> None:
+    """Before 4.0 the broker counts it up, and keeps the exchange that it names."""
+    made_up = {"sitecrew-exchange": "commands", "sitecrew-user-id": "root"}
+    deaths = [{"queue": INTAKE_ORDERS, "reason": "delivery_limit", "exchange": DELIVER, "count": 1}]
+    with pika.BlockingConnection(pika.URLParameters(url_of(broker))) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        properties = pika.BasicProperties(message_id="m1", headers={**made_up, "x-death": deaths})
+        channel.basic_publish("orders", "order.cancelled.v1", b"{}", properties)
+    for _ in range(DELIVERY_LIMIT + 1):
+        consumer = broker.consumer(INTAKE_ORDERS, 1)
+        gather(consumer, 1, SECONDS)
+        consumer.close()
+    eventually(lambda: broker.depth(PARKING), 1, SECONDS)
+    (parked,) = [parking.read(delivery, broker.user) for delivery in broker.browse(PARKING, 10)]
+    assert (parked.code, parked.came_from, parked.sender) == ("delivery_limit", INTAKE_ORDERS, Sender("orders"))

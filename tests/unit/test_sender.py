@@ -11,7 +11,7 @@ from foundation.broker import Delivery, Message, codec
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.sender import OURSELVES, Sender, sender_of
-from foundation.broker.topology import COMMANDS, EVENTS, INTAKE_ORDERS, ORDERS, PARKING
+from foundation.broker.topology import COMMANDS, EVENTS, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED
 from foundation.runtime.tx import Tx
 from foundation.runtime.worker import Done, Park, Retry, Settled
 from schemas import catalogue
@@ -122,6 +122,36 @@ def test_headers_are_believed_on_our_own_ways_only(exchange: str) -> None:
 def test_and_believed_there(exchange: str) -> None:
     delivery = Delivery(INTAKE_ORDERS, b"", "", "", "", SHOP.headers, 0, 1, 1, exchange, "x", "sitecrew")
     assert sender_of(delivery) == SHOP
+
+
+@pytest.mark.parametrize("exchange", ["", DELIVER, "delay.0", COMMANDS, EVENTS])
+@pytest.mark.parametrize("user_id", ["mallory", ""])
+def test_a_death_that_a_producer_has_made_up_is_no_way_of_ours(exchange: str, user_id: str) -> None:
+    died = {"queue": INTAKE_ORDERS, "reason": "delivery_limit", "exchange": exchange, "count": 2}
+    delivery = Delivery(PARKING, b"", "", "", "", {**SPOOFED, "x-death": [died]}, 0, 1, 1, "dead-letters", "x", user_id)
+    for user in ("sitecrew", ""):
+        assert parking.read(delivery, user).sender == Sender(ORDERS, user_id=user_id)
+
+
+def test_what_died_on_our_way_and_bears_our_name_is_still_its_first_senders() -> None:
+    died = {"queue": INTAKE_ORDERS, "reason": "delivery_limit", "exchange": DELIVER, "count": 1}
+    headers = {**SHOP.headers, "x-death": [died]}
+    delivery = Delivery(PARKING, b"", "", "", "", headers, 0, 1, 1, "dead-letters", "x", "sitecrew")
+    assert parking.read(delivery, "sitecrew").sender == SHOP
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-death": [{"queue": "installer.commands", "reason": "delivery_limit", "exchange": COMMANDS}]},
+        {"x-first-death-queue": "installer.commands", "x-first-death-reason": "delivery_limit"},
+        {"parked-from": "installer.commands", **SPOOFED},
+    ],
+    ids=str,
+)
+def test_what_no_queue_took_goes_nowhere_whatever_its_headers_say(headers: dict[str, Any]) -> None:
+    parked = parking.read(Delivery(UNROUTED, b"", "", "", "", headers, 0, 1, 1, ORDERS, "x", "mallory"))
+    assert (parked.can_go_back, parked.code) == (False, "")
 
 
 # Types, keys and exchanges

@@ -33,6 +33,10 @@ class MemoryBroker:
         self._places = itertools.count()
         self._opened: list[MemoryConsumer] = []
 
+    @property
+    def user(self) -> str:
+        return "guest"
+
     def declare(self) -> None:
         with self.changed:
             self._routes.declare(self.topology)
