@@ -53,6 +53,10 @@ class Commands:
         install = installs.find(tx.connection, event.data.install_id)
         if install is None and _may_be_early(tx, event):
             return Retry(tx.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install"))
+        if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
+            gone = InstallCancelled(**install.ref.model_dump(), reason=install.reason or event.data.reason)
+            tx.emit(gone, install.order_id, event)
+            return Done()
         cancelled = install and moves.cancel(tx, install, event.data.reason, event.authid)
         if cancelled is None:
             return _refuse(tx, event)

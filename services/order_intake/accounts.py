@@ -26,10 +26,19 @@ from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import Bytewise, metadata
 from schemas.orders import OrderPlaced
-from schemas.values import AccountRef, Cause, Customer
+from schemas.values import AccountRef, Cause, Customer, Model
 from services.order_intake import states
 
 OrderState = states.OrderState
+
+
+class Generations(Model):
+    """Which of an order's installs."""
+
+    numbers: tuple[int, ...] = ()
+
+    def also(self, number: int) -> "Generations":
+        return Generations(numbers=tuple(sorted({*self.numbers, number})))
 
 
 orders = Table(
@@ -58,11 +67,12 @@ orders = Table(
     Column("cause", Kept(Cause)),
     Column("tries", Integer, nullable=False),
     Column("tries_before", Integer, nullable=False),
+    Column("idle_claims", Integer, nullable=False),
     Column("waits", Integer, nullable=False),
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("install_state", String(16), nullable=False),
-    Column("cancelled_installs", Integer, nullable=False),
+    Column("cancelled_installs", Kept(Generations), nullable=False),
     Column("has_site", Boolean, nullable=False),
     Column("cancel_reason", String(200)),
     Column("announcements", Integer, nullable=False),
@@ -109,14 +119,16 @@ class Order:
     tries: int
     tries_before: int
     """Those that were used up before the order, having failed, was sent again."""
+    idle_claims: int
+    """How many of these were claims, and no tries."""
     waits: int
     """How often it was put off because there was no room."""
     lease_until: datetime
     generation: int
     install_state: str
     """What was last heard of the newest install."""
-    cancelled_installs: int
-    """Of how many the installer has said that they will not run. It says so once of each."""
+    cancelled_installs: Generations
+    """Those of which the installer has said that they will not run."""
     has_site: bool
     """Whether an install of the order was completed."""
     cancel_reason: str | None
@@ -132,9 +144,13 @@ class Order:
     @property
     def gives_domain_back(self) -> bool:
         """Whether the order will certainly have no site, and its account still holds the domain."""
-        over = self.cancelled_installs >= self.generation
-        ended = self.state == OrderState.FAILED or (self.state == OrderState.CANCELLED and over)
-        return ended and self.holds_domain and not self.has_site
+        over = len(self.cancelled_installs.numbers) >= self.generation
+        return over and self.is_to_give_domain_back
+
+    @property
+    def is_to_give_domain_back(self) -> bool:
+        """Whether it will as soon as all its installs are known to be over."""
+        return self.state in (OrderState.FAILED, OrderState.CANCELLED) and self.holds_domain and not self.has_site
 
     def is_of(self, source: str, sender: Sender) -> bool:
         """Whether it belongs to whoever says so: to the same source and, if the broker vouched for a user when it was

@@ -110,7 +110,7 @@ def known(row: Any) -> Known:
         account=row["account"],
         cause=row["cause"],
         tries=row["tries"] - row["tries_before"],
-        tries_before=row["tries_before"],
+        tries_before=row["tries_before"] - row["idle_claims"],
         generation=row["generation"],
         install_state=row["install_state"],
         cancel_reason=row["cancel_reason"],

@@ -17,7 +17,7 @@ from foundation.runtime.tx import Tx
 from foundation.store.insert import insert_new
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, Customer
-from services.order_intake.accounts import Order, candidate, digest, find, order_of, orders, path_of
+from services.order_intake.accounts import Generations, Order, candidate, digest, find, order_of, orders, path_of
 from services.order_intake.states import OrderState
 
 _LEASE = timedelta(seconds=30)
@@ -75,7 +75,8 @@ def take_over(tx: Tx, order: Order, event_id: str) -> Order | None:
 
 def claimed_for_release(tx: Tx, order: Order) -> Order | None:
     """Claim an order that is to give its domain back, so that nobody creates its account meanwhile."""
-    return _move(tx, order, order.state, tries=order.tries + 1, **_leased_until(tx.now + _LEASE))
+    changes = {"tries": order.tries + 1, **_no_try(order)}
+    return _move(tx, order, order.state, **changes, **_leased_until(tx.now + _LEASE))
 
 
 def gave_domain_back(tx: Tx, order: Order) -> Order | None:
@@ -112,14 +113,13 @@ def released(tx: Tx, order: Order, cause: Cause, username: str, until: datetime)
 
 def put_off(tx: Tx, order: Order, cause: Cause, until: datetime) -> Order | None:
     """Left until then, when there may be room; the claim was no try."""
-    changes = {"tries_before": order.tries_before + 1, "waits": order.waits + 1, "cause": cause}
+    changes = {**_no_try(order), "waits": order.waits + 1, "cause": cause}
     return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(until))
 
 
 def given_back(tx: Tx, order: Order) -> Order | None:
     """Left for another worker at once; the claim was no try."""
-    before = order.tries_before + 1
-    return _move(tx, order, order.state, tries_before=before, **_leased_until(tx.now))
+    return _move(tx, order, order.state, **_no_try(order), **_leased_until(tx.now))
 
 
 def made_too_late(tx: Tx, order: Order) -> Order | None:
@@ -190,15 +190,17 @@ def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
 
 def heard_cancelled(tx: Tx, order_id: str, generation: int, reason: str) -> Order | None:
     """As `heard`, of an install that was cancelled, by whomever. The order as it is then."""
-    heard(tx, order_id, generation, "cancelled")
     order = find(tx, order_id)
-    if order is None:
+    if order is None or order.gives_domain_back:  # it has been told so already, and may be at it
         return None
-    changes: dict[str, Any] = {"cancelled_installs": order.cancelled_installs + 1}
+    known = order.cancelled_installs.also(generation)
+    changes: dict[str, Any] = {"cancelled_installs": known}
     if order.generation == generation:
-        changes["cancel_reason"] = order.cancel_reason or reason
-    known = _move(tx, order, order.state, **changes)
-    return kept_domain(tx, known) if known and known.gives_domain_back else known
+        changes |= {"install_state": "cancelled", "cancel_reason": order.cancel_reason or reason}
+        if not order.is_to_give_domain_back:  # else the cancels are said again until all installs are known to be over
+            changes["announce_at"] = None
+    changed = _move(tx, order, order.state, **changes)
+    return kept_domain(tx, changed) if changed and changed.gives_domain_back else changed
 
 
 def woken(tx: Tx, order: Order) -> OrderPlaced:
@@ -256,10 +258,11 @@ def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) ->
         "cause": None,
         "tries": 1 if its_turn else 0,
         "tries_before": 0,
+        "idle_claims": 0,
         "waits": 0,
         "generation": 0,
         "install_state": "",
-        "cancelled_installs": 0,
+        "cancelled_installs": Generations(),
         "has_site": False,
         "cancel_reason": None,
         "announcements": 0,
@@ -274,6 +277,11 @@ def _announced(begins_at: datetime, number: int) -> dict[str, Any]:
     """When to publish the install again if nothing is heard of it."""
     again_at = begins_at + _PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
     return {"announcements": number + 1, "announce_at": again_at}
+
+
+def _no_try(order: Order) -> dict[str, int]:
+    """One of its claims does not count as a try."""
+    return {"tries_before": order.tries_before + 1, "idle_claims": order.idle_claims + 1}
 
 
 def _leased_until(end: datetime) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Releasing:
             record=partial(self._record, claimed),
             fail=partial(self._record_kept, claimed),
             claimed=partial(self._claims.hold, claimed.order_id, claimed.tries, waiting=True),
-            release=partial(release_claim, self._claims, claimed),
+            release=partial(self._give_up_claim, claimed),
         )
 
     def _release(self, order: Order) -> bool:
@@ -60,9 +60,18 @@ class Releasing:
         _log.warning("domain.kept", order_id=order.order_id, server=order.server, cause=cause.code, reason=cause.detail)
         return Done()
 
+    def _give_up_claim(self, order: Order, tx: Tx) -> Settled:
+        self._claims.let_go(order.order_id, order.tries)
+        moves.kept_domain(tx, order)
+        return _stopped(tx)
+
 
 def release_claim(claims: Claims, order: Order, tx: Tx) -> Settled:
     """What was claimed has not had its turn, because the service stops."""
     claims.let_go(order.order_id, order.tries)
     moves.given_back(tx, order)
+    return _stopped(tx)
+
+
+def _stopped(tx: Tx) -> Settled:
     return Retry(tx.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))

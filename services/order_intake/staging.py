@@ -56,6 +56,8 @@ class Staging:
     def cancel(self, tx: Tx, order: Order, cause: Origin) -> None:
         """Tell the installer that the order's newest install is not wanted; none of them, if there is no site yet."""
         for generation in range(order.generation if order.has_site else 1, order.generation + 1):
+            if generation < order.generation and generation in order.cancelled_installs.numbers:
+                continue
             unwanted = InstallCancel(install_id=install_id(order.order_id, generation), reason=str(order.cancel_reason))
             tx.emit(unwanted, order.order_id, cause)
 

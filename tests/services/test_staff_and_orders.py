@@ -8,13 +8,14 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from sqlalchemy import update
 
 from foundation.broker.topology import INTAKE_ORDERS
 from foundation.hosting.causes import failed
 from foundation.runtime import claims
 from foundation.runtime import worker as loop
 from foundation.runtime.sealing import Sealer
-from schemas.installs import InstallCancel, InstallRetry
+from schemas.installs import InstallCancel, InstallCancelled, InstallRetry
 from schemas.orders import (
     OrderAmend,
     OrderCancel,
@@ -25,6 +26,7 @@ from schemas.orders import (
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.installs import State
+from services.order_intake import accounts, listing
 from services.order_intake.__main__ import loops
 from services.order_intake.intake import MAX_TRIES
 from sitecrew.cli import parking, requeueing
@@ -392,6 +394,74 @@ def test_a_domain_that_the_server_does_not_take_back_now_is_given_back_later(hou
     house.lie_still(steps=40, seconds=60)
     assert (troubles, house.server.domains) == ([], {})
     assert house.parked() == []
+
+
+@pytest.mark.parametrize("lost", [{"order-1-g1"}, {"order-1-g2"}, {"order-1-g1", "order-1-g2"}], ids=str)
+def test_a_domain_is_given_back_though_the_news_of_a_cancelled_install_was_lost(house: House, lost: set[str]) -> None:
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    with house.intake.ledger.transaction() as tx:  # as if it had never heard of these
+        heard = {"order-1-g1"} - lost
+        tx.execute(
+            update(accounts.orders).values(cancelled_installs=accounts.Generations(numbers=(1,) if heard else ()))
+        )
+    deaf = [lane for lane in house.intake.lanes if lane[0].queue == "intake.installs"]
+    if "order-1-g2" in lost:
+        house.intake.lanes = [lane for lane in house.intake.lanes if lane not in deaf]
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: house.is_in(State.CANCELLED, "order-1-g2"))
+    if "order-1-g2" in lost:
+        house.wipe()
+        house.intake.lanes += deaf
+    house.events()
+    house.lie_still(steps=40, seconds=60)
+    assert house.server.domains == {}
+    assert "command.refused" not in [kind(event.type) for event in house.events()]
+
+
+def test_a_cancel_of_an_order_with_reinstalls_warns_of_nothing(house: House) -> None:
+    house.order(site_type="static")
+    house.settle()
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.events()
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.settle()
+    said = [kind(event.type) for event in house.events()]
+    assert said.count("install.cancelled") == 1
+    assert "command.refused" not in said
+
+
+def test_the_same_news_of_a_cancelled_install_twice_is_no_news_of_another(house: House) -> None:
+    gate = Gate()
+    house.installer.meanwhile = gate
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).generation == 2)
+    house.publish(OrderCancelled(order_id="order-1"))
+    house.turn_until(lambda: order_of(house).install_state == "cancelled")
+    house.publish(InstallCancelled(install_id="order-1-g2", order_id="order-1", generation=2, reason="again"))
+    for _ in range(20):
+        house.intake.turn()
+    assert "shop1.example" in house.server.domains
+    gate.opened.set()
+    house.settle()
+    assert order_of(house).has_site
+
+
+def test_giving_a_domain_back_is_no_try_of_its_order(house: House) -> None:
+    house.server.failures = [failed("server_denied", "on purpose")]
+    house.order()
+    house.lie_still(steps=3, seconds=60)
+    with house.intake.ledger.transaction() as tx:
+        order, shown = accounts.find(tx, "order-1"), listing.find(tx.connection, "order-1")
+    assert order
+    assert shown
+    assert (order.state, order.holds_domain) == ("failed", False)
+    assert (shown.tries, shown.tries_before) == (1, 0)
 
 
 @pytest.mark.parametrize("loses", ["broker", "process"])
