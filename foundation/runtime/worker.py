@@ -120,6 +120,8 @@ class _InHand:
     turn: Future[None] = field(default_factory=Future)
     begun: float | None = None
     """When a thread took it (monotonic)."""
+    abandoned: bool = False
+    """Whether it was told that nobody waits for it any more."""
 
     def seconds(self) -> float:
         return monotonic() - self.begun if self.begun is not None else 0.0
@@ -182,6 +184,9 @@ class Worker:
             self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
         self._pulse.end(self.queue)
         for hand in self._acting.values():
+            if hand.abandoned:
+                continue
+            hand.abandoned = True
             _log.error("act.abandoned", queue=self.queue, duration_seconds=round(hand.seconds(), 3))
         self._suspects.clear()
         self._in_process.set(0)
@@ -203,7 +208,8 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        return not (self._acting or self._held or self._suspects)
+        """Whether there is nothing to wait for; an act that hangs is nothing."""
+        return not (self._busy or self._held or self._suspects)
 
     def overdue(self) -> int:
         """How many acts have not come back for longer than they may take. Callable from any thread."""

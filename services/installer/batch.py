@@ -78,7 +78,8 @@ class Batches:
                     break
                 else:
                     # What has been handed to us is not counted, and may come a moment later: look again.
-                    dry = not self._depth()
+                    # Behind an act that hangs, and its message, which has come again, nothing else may come.
+                    dry = self._worker.overdue() > 0 or not self._depth()
         finally:
             self._worker.drain(consumer)
         if handled:

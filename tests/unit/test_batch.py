@@ -137,6 +137,25 @@ def test_being_told_to_stop_cuts_a_batch_short_and_loses_nothing(station: Statio
     assert len(station.done) + station.depth() == 5
 
 
+@pytest.mark.parametrize("hanging", [1, CONCURRENCY])
+def test_an_act_that_hangs_is_told_once_and_later_batches_do_not_wait_for_it(station: Station, hanging: int) -> None:
+    station.worker._deadline = 0.05
+    never = threading.Event()
+    station.acting(never.wait)
+    station.put(*(f"hangs-{number}" for number in range(hanging)))
+    batches = station.batches(budget_seconds=5)
+    with capture_logs() as logs:
+        batches.run_once(station.stop)
+        station.handler = station.note
+        began = monotonic()
+        for _ in range(3):
+            station.put("next")
+            batches.run_once(station.stop)
+        assert monotonic() - began < 5
+    assert [line["event"] for line in logs].count("act.abandoned") == hanging
+    never.set()
+
+
 def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station: Station) -> None:
     """The depth of a queue does not count it, so a depth of none does not mean that none is left."""
 
