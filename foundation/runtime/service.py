@@ -165,7 +165,7 @@ def serve(
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
-    exporting = tracing.exporting(name, settings.tracing.endpoint or "")
+    exporting = tracing.exporting(name, settings.tracing.endpoint.get_secret_value())
     awaited, clock = Awaited("store", "broker"), SharedClock(store.time)
 
     def prepare() -> None:

@@ -88,6 +88,10 @@ def _web_url(url: str) -> str:
     return url
 
 
+def _secret_web_url(url: SecretStr) -> SecretStr:
+    return SecretStr(_web_url(url.get_secret_value())) if url.get_secret_value() else url
+
+
 Zone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
@@ -103,6 +107,8 @@ Host = Annotated[str, AfterValidator(host_only)]
 """A host without a port; an IPv6 address without brackets, whether or not it was written with them."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+SecretWebUrl = Annotated[SecretStr, AfterValidator(_secret_web_url)]
+"""One that may hold a password; none if it is empty."""
 
 
 def _header(name: str) -> str:
@@ -418,8 +424,9 @@ class Log(Section):
 
 
 class Tracing(Section):
-    endpoint: WebUrl | None = Field(
-        None, description="OTLP endpoint (HTTP) that spans are sent to, like http://127.0.0.1:4318; none: no spans"
+    endpoint: SecretWebUrl = Field(
+        SecretStr(""),
+        description="OTLP endpoint (HTTP) that spans are sent to, like http://127.0.0.1:4318; none: no spans",
     )
 
 
@@ -434,7 +441,7 @@ class Settings(Section):
         15, gt=0, le=3600, description="a node that does not answer for so long is passed over"
     )
     amqp_tls: AmqpTls = AmqpTls()
-    amqp_management_url: SecretStr = Field(
+    amqp_management_url: SecretWebUrl = Field(
         SecretStr(""),
         description="RabbitMQ's management, such as http://host:15672, where doctor sees policies and replicas",
     )
@@ -471,11 +478,6 @@ class Settings(Section):
         if fault := fault_of(url.get_secret_value()):
             raise ValueError(fault)
         return url
-
-    @field_validator("amqp_management_url")
-    @classmethod
-    def _management(cls, url: SecretStr) -> SecretStr:
-        return SecretStr(_web_url(url.get_secret_value())) if url.get_secret_value() else url
 
     @field_validator("sites")
     @classmethod

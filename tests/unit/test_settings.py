@@ -509,12 +509,25 @@ def test_a_secrets_file_that_cannot_be_read_is_told_by_its_variable(
 # Secrets
 
 
+@pytest.mark.parametrize("name", ["TRACING__ENDPOINT", "AMQP_MANAGEMENT_URL"])
+def test_an_address_that_may_hold_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"SITECREW_{name}", f"https://us:{CANARY}@collector.example")
+    assert CANARY not in repr(load())
+    monkeypatch.setenv(f"SITECREW_{name}", f"ftp://us:{CANARY}@collector.example")
+    assert CANARY not in refusal()
+
+
 def test_no_secret_is_in_what_can_be_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = [name for name, info in known().items() if "SecretStr" in str(info.annotation)]
     assert len(secrets) >= 7
     for name in secrets:
         path = name.replace("*", "local").upper().replace(".", "__")
-        kinds = {"amqp_url": "amqp://", "amqp_management_url": "http://", "store_url": "postgresql://"}
+        kinds = {
+            "amqp_url": "amqp://",
+            "amqp_management_url": "http://",
+            "endpoint": "http://",
+            "store_url": "postgresql://",
+        }
         url = kinds.get(name.rpartition(".")[2], "")
         monkeypatch.setenv(f"SITECREW_{path}", url + CANARY)
     settings = load()
