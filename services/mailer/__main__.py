@@ -9,7 +9,7 @@ from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.runtime.sealing import Opener
 from foundation.runtime.service import Loop, Service, run_alone, serve
 from foundation.runtime.settings import Keys, Mailer, Settings
-from services.mailer import mails
+from services.mailer import limits, mails
 from services.mailer.letters import letters_of
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
@@ -36,6 +36,7 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
         service.every(10, lambda: welcoming.wake_stale(service.ledger)),
         service.every(30, lambda: welcoming.reopen(service.ledger)),
         service.every(10, lambda: smtp.close_idle(_IDLE)),
+        service.every(600, lambda: limits.forget_old(service.ledger)),
         service.every(10, lambda: welcoming.renew_leases(service.ledger)),
     )
 

@@ -5,10 +5,10 @@ An address's row is locked while it is looked at, so that all replicas count tog
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, String, Table, select, update
+from sqlalchemy import Column, String, Table, delete, select, update
 
-from foundation.runtime.tx import Tx
-from foundation.store import Kept
+from foundation.runtime.tx import Ledger, Tx
+from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.envelope import Moment
@@ -28,6 +28,7 @@ recipients = Table(
     metadata,
     Column("address", String(320), primary_key=True),
     Column("sent", Kept(Sent), nullable=False),
+    Column("last_at", Utc, nullable=False, index=True),
 )
 
 
@@ -51,12 +52,20 @@ def give_back(tx: Tx, address: str, moment: datetime) -> None:
         _keep(tx, address, recent)
 
 
+def forget_old(ledger: Ledger) -> None:
+    """Delete the addresses to which nothing went within the hour."""
+    with ledger.transaction() as tx:
+        old = select(recipients.c.address).where(recipients.c.last_at < tx.now - _HOUR)
+        tx.execute(delete(recipients).where(recipients.c.address.in_(old.with_for_update(skip_locked=True))))
+
+
 def _locked(tx: Tx, address: str) -> list[datetime]:
-    insert_new(tx.connection, recipients, {"address": address.lower(), "sent": Sent()})
+    insert_new(tx.connection, recipients, {"address": address.lower(), "sent": Sent(), "last_at": tx.now})
     row = select(recipients.c.sent).where(recipients.c.address == address.lower()).with_for_update()
-    sent: Sent = tx.execute(row).scalar_one()
-    return list(sent.at)
+    sent: Sent | None = tx.execute(row).scalar_one_or_none()
+    return list(sent.at) if sent else _locked(tx, address)  # it was deleted in between
 
 
 def _keep(tx: Tx, address: str, moments: list[datetime]) -> None:
-    tx.execute(update(recipients).where(recipients.c.address == address.lower()).values(sent=Sent(at=tuple(moments))))
+    changes = {"sent": Sent(at=tuple(moments)), "last_at": tx.now}
+    tx.execute(update(recipients).where(recipients.c.address == address.lower()).values(**changes))

@@ -4,10 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from foundation.broker.topology import INSTALLER_DUE
 from foundation.runtime import claims
@@ -16,7 +17,8 @@ from foundation.runtime.settings import Keys
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer
-from services.mailer import mails
+from services.mailer import limits, mails
+from services.mailer.__main__ import loops
 from services.mailer.mails import Mail, State
 from tests.house import Gate, House, failure
 
@@ -109,6 +111,37 @@ def test_the_count_is_kept_over_a_restart(house: House) -> None:
     house.settle()
     house.tick()
     assert len(house.smtp.sent) == 3
+
+
+def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> None:
+    def known() -> list[str]:
+        with house.mailer.store.reading() as connection:
+            return list(connection.execute(select(limits.recipients.c.address)).scalars())
+
+    to_one(house, 3)
+    limits.forget_old(house.mailer.ledger)
+    assert known() == ["stranger@customer.example"]
+    house.advance(3599)
+    limits.forget_old(house.mailer.ledger)
+    assert known() == ["stranger@customer.example"]
+    house.advance(2)
+    limits.forget_old(house.mailer.ledger)
+    assert known() == []
+    house.order(9, customer={"name": "Jo", "email": "stranger@customer.example"})
+    house.settle()
+    house.tick()
+    assert len(house.smtp.sent) == 4
+
+
+def test_the_mailer_forgets_addresses_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[object] = []
+    monkeypatch.setattr(limits, "forget_old", forgotten.append)
+    service = MagicMock()
+    loops(house.settings, MagicMock(), service)
+    for called in service.every.call_args_list:
+        if called.args[0] == 600:
+            called.args[1]()
+    assert forgotten == [service.ledger]
 
 
 def test_what_staff_send_again_is_not_held_and_zero_is_no_limit(house: House, tmp_path: Path) -> None:

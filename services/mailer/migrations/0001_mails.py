@@ -39,8 +39,10 @@ def upgrade() -> None:
         "recipients",
         sa.Column("address", sa.String(320), nullable=False),
         sa.Column("sent", sa.Text, nullable=False),
+        sa.Column("last_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("address", name="pk_recipients"),
     )
+    op.create_index("ix_recipients_last_at", "recipients", ["last_at"])
     op.create_table(
         "customers",
         sa.Column("order_id", sa.String(64), nullable=False),
