@@ -4,7 +4,6 @@ import hmac
 import itertools
 import socket
 import ssl
-import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from services.mailer.addresses import sender_of
 from services.mailer.letters import Letters, sample
 from services.mailer.smtp import Smtp
 from sitecrew.stack.mailbox import Mailbox
+from tests.authority import Authority
 from tests.relay import Answer, Relay, once, relay
 from tests.services.test_smtp import failure, letter
 
@@ -204,20 +204,11 @@ def test_a_sending_limit_is_transient_at_every_step(step: str) -> None:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
     """A server's context, its certificate signed by an authority of the house; and that authority's file."""
-    directory = tmp_path_factory.mktemp("authority")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory)
-
-    openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=House CA", "-keyout", "ca.key", "-out", "ca.pem")
-    openssl("req", *key, "-subj", "/CN=relay", "-keyout", "relay.key", "-out", "relay.csr")
-    (directory / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names"]
-    openssl("x509", "-req", "-in", "relay.csr", *signing, "-out", "relay.pem")
+    house = Authority(tmp_path_factory.mktemp("authority"))
+    issued = house.issue("relay", "DNS:localhost", "IP:127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "relay.pem", directory / "relay.key")
-    return context, directory / "ca.pem"
+    context.load_cert_chain(issued.certificate, issued.key)
+    return context, house.ca_file
 
 
 def settings_for(port: int, **smtp: object) -> Smtp:
