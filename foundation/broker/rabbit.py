@@ -215,7 +215,7 @@ class RabbitBroker:
         """What went wrong with a connection, in words."""
         if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
             return "it refused the user, the password or the virtual host"
-        return reason_of(error, self._patience)
+        return reason_of(error, self._patience, tls=self._nodes[0].ssl_options is not None)
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:

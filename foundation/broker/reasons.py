@@ -20,14 +20,23 @@ _BY_NAME = {
 }
 """What the exceptions of pika mean that have no words of their own, or misleading ones."""
 
+_HUNG_UP_ON_US = (
+    "it hung up right after the TLS handshake, as a server does that refuses our certificate: check "
+    "amqp_tls.certificate and amqp_tls.key, and that it is RabbitMQ"
+)
+"""With TLS 1.3 a server judges our certificate after our handshake is over (RFC 8446, 4.4.2.4); its alert is lost when
+the connection is reset before we have read it."""
 
-def reason_of(error: BaseException, patience: float) -> str:
-    """What a person is told; `patience` is how many seconds an answer was waited for."""
+
+def reason_of(error: BaseException, patience: float, *, tls: bool = False) -> str:
+    """What a person is told; `patience` is how many seconds an answer was waited for, `tls` whether TLS was spoken."""
     chain = list(_inside(error))
     for inner in chain:
         if told := _of_tls(inner):
             return told
     names = {type(inner).__name__ for inner in chain} | {kind.__name__ for kind in type(chain[-1]).__mro__}
+    if tls and "IncompatibleProtocolError" in names:  # as pika calls the end of a connection before its first answer
+        return _HUNG_UP_ON_US
     unnamed = f"its host name has no address ({_words(chain[-1])})"
     known = _BY_NAME | {"gaierror": unnamed, "UnicodeError": unnamed}
     silent = dict.fromkeys(("AMQPConnectorStackTimeout", "TimeoutError"), f"no answer within {patience:g} s")

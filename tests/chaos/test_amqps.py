@@ -1,8 +1,12 @@
 """RabbitMQ behind TLS, on a node of our own with a CA of our own."""
 
+import socket
+import ssl
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -90,3 +94,24 @@ def test_which_of_the_files_is_wrong_is_told(secured: str, authority: Authority,
 def test_the_port_for_tls_is_spoken_to_without(secured: str) -> None:
     with pytest.raises(BrokerUnreachable, match=r"hung up .*TLS \(amqps://"):
         broker(secured.replace("amqps://", "amqp://")).declare()
+
+
+@pytest.mark.parametrize("aborted", [True, False])
+def test_a_refusal_of_our_certificate_is_told_also_when_its_alert_is_lost(
+    aborted: bool, authority: Authority, ours: Issued
+) -> None:
+    its = authority.issue(NAME)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(its.certificate, its.key)
+
+    def hang_up(listening: socket.socket) -> None:
+        with context.wrap_socket(listening.accept()[0], server_side=True) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", aborted, 0))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = Thread(target=hang_up, args=(listening,))
+        server.start()
+        url = f"amqps://sitecrew:secret@127.0.0.1:{listening.getsockname()[1]}/"
+        with pytest.raises(BrokerUnreachable, match=r"refuses our certificate: check amqp_tls\.certificate"):
+            broker(url, Tls(authority.ca_file, ours.certificate, ours.key, NAME)).declare()
+        server.join()
