@@ -18,9 +18,10 @@ from bench import floor
 from foundation.broker import Consumer, Message, Publisher, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, ORDERS, sitecrew
-from foundation.runtime.sealing import generate_keys
-from foundation.runtime.tx import new_id
+from foundation.broker.topology import EVENTS, ORDERS
+from foundation.config.keys import generate_keys
+from foundation.config.queues import sitecrew
+from foundation.handling.tx import new_id
 from schemas.orders import OrderPlaced
 from schemas.values import Customer
 from sitecrew.stack.rabbitmq import PrivateRabbit

@@ -8,18 +8,12 @@ from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
-from foundation.broker.topology import (
-    INSTALLER_NOW,
-    INSTALLER_STAGED,
-    INTAKE_INSTALLS,
-    INTAKE_ORDERS,
-    MAILER_INSTALLS,
-)
+from foundation.config.keys import Opener, Sealer
+from foundation.config.queues import INSTALLER_NOW, INSTALLER_STAGED, INTAKE_INSTALLS, INTAKE_ORDERS, MAILER_INSTALLS
+from foundation.config.settings import Settings, load
+from foundation.handling.worker import Handlers
 from foundation.hosting import Account, AccountRequest, Databases, Server
-from foundation.runtime.sealing import Opener, Sealer
-from foundation.runtime.service import Loop, Running, Service, serve
-from foundation.runtime.settings import Settings, load
-from foundation.runtime.worker import Handlers
+from foundation.service.process import Loop, Running, Service, serve
 from services.installer import __main__ as installer
 from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step

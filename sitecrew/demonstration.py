@@ -18,12 +18,12 @@ from rich.console import Console
 
 from foundation.broker import Message, codec
 from foundation.broker.rabbit import RabbitBroker
+from foundation.config.settings import load
+from foundation.config.sources import variable_of
 from foundation.errors import SitecrewError
-from foundation.runtime import logs
-from foundation.runtime.service import broker_of
-from foundation.runtime.settings import load
-from foundation.runtime.sources import variable_of
-from foundation.runtime.tx import new_id
+from foundation.handling.tx import new_id
+from foundation.service.process import broker_of
+from foundation.telemetry import logs
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced

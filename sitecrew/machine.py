@@ -16,9 +16,9 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, Protocol
 
 from foundation.broker.rabbit import RabbitBroker
+from foundation.config.settings import CONFIG_VARIABLE, Settings, load
 from foundation.errors import Refused, SitecrewError
-from foundation.runtime.service import broker_of
-from foundation.runtime.settings import CONFIG_VARIABLE, Settings, load
+from foundation.service.process import broker_of
 from sitecrew.own_settings import HOST, Ports, local_settings, ports_of, write
 from sitecrew.stack import web
 from sitecrew.stack.claim import claimed

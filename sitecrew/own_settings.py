@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from foundation.config.keys import generate_keys
+from foundation.config.settings import chosen
+from foundation.config.sources import readable_text
 from foundation.errors import Refused
-from foundation.runtime.sealing import generate_keys
-from foundation.runtime.settings import chosen
-from foundation.runtime.sources import readable_text
 from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.ports import free_port, port_taken
 

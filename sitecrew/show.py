@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from foundation.broker import Delivery, codec
-from foundation.runtime.clock import utc_now
+from foundation.clock import utc_now
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 

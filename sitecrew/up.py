@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from foundation.runtime import logs
+from foundation.telemetry import logs
 from sitecrew.machine import Plan, Running, stack
 from sitecrew.own_settings import HOST, exported
 from sitecrew.stack.ending import interrupt_on_signals

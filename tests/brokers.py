@@ -32,7 +32,8 @@ from typing import Any, Protocol
 from foundation.broker import Consumer, Delivery
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import Topology, sitecrew
+from foundation.broker.topology import Topology
+from foundation.config.queues import sitecrew
 from foundation.errors import ConfigurationError
 from sitecrew.stack.rabbitmq import PrivateRabbit
 from tests.containers import RabbitContainer, available

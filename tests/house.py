@@ -20,8 +20,9 @@ import pytest
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import (
+from foundation.broker.topology import PARKING
+from foundation.config.keys import Opener, Sealer, generate_keys
+from foundation.config.queues import (
     INSTALLER_COMMANDS,
     INSTALLER_DUE,
     INSTALLER_MAILS,
@@ -32,17 +33,16 @@ from foundation.broker.topology import (
     INTAKE_ORDERS,
     MAILER_COMMANDS,
     MAILER_INSTALLS,
-    PARKING,
     sitecrew,
 )
+from foundation.config.settings import Settings
 from foundation.errors import Failed
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, new_id
+from foundation.handling.worker import Handlers, Worker
 from foundation.hosting import Account, AccountRequest, Databases, Server
-from foundation.runtime.relay import Relay
-from foundation.runtime.sealing import Opener, Sealer, generate_keys
-from foundation.runtime.settings import Settings
-from foundation.runtime.tx import Ledger, new_id
-from foundation.runtime.worker import Handlers, Worker
 from foundation.store import Store
+from foundation.testing.memory import MemoryBroker
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced

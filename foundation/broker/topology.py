@@ -1,45 +1,17 @@
-"""Everything that Sitecrew declares on a broker, as one table.
-
-Queues are quorum queues, so that a lost node loses no message. `x-overflow=reject-publish` belongs
-to `x-dead-letter-strategy=at-least-once`: with any other overflow the broker silently dead-letters
-at most once (RabbitMQ documentation, "Quorum Queues", dead lettering).
+"""What can be declared on a broker: exchanges, queues, and what binds them. The table that Sitecrew declares is in
+`foundation/config/queues.py`.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
-from foundation.broker.delay import DELIVER, Ladder, destination
+from foundation.broker.delay import Ladder
 
 ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
 PARKING, UNROUTED = "parking", "unrouted"
 DEAD_LETTERS = "dead-letters"
 """Where the broker sends what it takes out of a work queue: into parking, and to order intake, which tells of it. What
 services park goes to the exchange `parking`, which has one queue: if that was deleted, they learn of it and wait."""
-
-INTAKE_ORDERS = "intake.orders"
-INTAKE_INSTALLS = "intake.installs"
-INTAKE_COMMANDS = "intake.commands"
-INSTALLER_STAGED = "installer.staged"
-INSTALLER_COMMANDS = "installer.commands"
-INSTALLER_DUE = "installer.due"
-INSTALLER_NOW = "installer.now"
-INSTALLER_MAILS = "installer.mails"
-MAILER_INSTALLS = "mailer.installs"
-MAILER_COMMANDS = "mailer.commands"
-PARKED = "intake.parked"
-"""A copy of what the broker has parked, for order intake to look at once."""
-
-DELIVERY_LIMIT = 20
-"""A message that was handed out this often and never settled is parked: it kills its workers."""
-
-UNLIMITED = 1_000_000
-"""RabbitMQ 4 drops after 20 returns where nothing is said; looking at a parked message returns it."""
-
-_NEVER_LOSE = {
-    "x-queue-type": "quorum",
-    "x-overflow": "reject-publish",
-    "x-dead-letter-strategy": "at-least-once",
-}
 
 
 @dataclass(frozen=True)
@@ -104,67 +76,3 @@ def _words_match(pattern: list[str], words: list[str]) -> bool:
     if head == "#":
         return any(_words_match(rest, words[i:]) for i in range(len(words) + 1))
     return bool(words) and head in ("*", words[0]) and _words_match(rest, words[1:])
-
-
-_WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    # queue                what it is bound to
-    (INTAKE_ORDERS, ((ORDERS, "#"),)),
-    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
-    (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
-    (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
-    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),
-    (INSTALLER_DUE, ()),  # filled by the ladder only
-    (INSTALLER_NOW, ()),  # filled by the ladder only
-    (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
-    (MAILER_INSTALLS, ((EVENTS, "install.completed.*"), (EVENTS, "order.amended.*"))),
-    (MAILER_COMMANDS, ((COMMANDS, "mail.#"), (COMMANDS, "service.#"))),
-)
-
-
-def sitecrew(ladder: Ladder) -> Topology:
-    """The whole table for a ladder."""
-    exchanges = [
-        Exchange(ORDERS),
-        Exchange(EVENTS),
-        Exchange(COMMANDS, arguments={"alternate-exchange": UNROUTED}),
-        Exchange(PARKING, "fanout"),
-        Exchange(DEAD_LETTERS, "fanout"),
-        Exchange(UNROUTED, "fanout"),
-    ]
-    queues = [_kept(PARKING), _kept(UNROUTED), _glanced_at(PARKED)]
-    fanned_out = ((PARKING, PARKING), (DEAD_LETTERS, PARKING), (DEAD_LETTERS, PARKED), (UNROUTED, UNROUTED))
-    bindings = [Binding(exchange, queue, "") for exchange, queue in fanned_out]
-    for name, sources in _WORK:
-        queues.append(_work_queue(name))
-        bindings += [Binding(exchange, name, key) for exchange, key in sources]
-        bindings.append(Binding(DELIVER, name, f"#.{destination(name)}"))
-    _add_ladder(ladder, exchanges, queues, bindings)
-    return Topology(tuple(exchanges), tuple(queues), tuple(bindings), ladder)
-
-
-def _kept(name: str) -> Queue:
-    """A queue that people look into: nothing ever leaves it by itself. Where a policy limits its length, and
-    says no more, the newest are refused and stay where they came from; by default the oldest would be dropped."""
-    return Queue(name, {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-delivery-limit": UNLIMITED})
-
-
-def _glanced_at(name: str) -> Queue:
-    """What ends its worker here, too, is dropped: parking it once more would bring it back."""
-    return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT})
-
-
-def _work_queue(name: str) -> Queue:
-    return Queue(name, {**_NEVER_LOSE, "x-delivery-limit": DELIVERY_LIMIT, "x-dead-letter-exchange": DEAD_LETTERS})
-
-
-def _add_ladder(ladder: Ladder, exchanges: list[Exchange], queues: list[Queue], bindings: list[Binding]) -> None:
-    # A message that nobody takes at the end of the ladder would hold one of the 32 slots that
-    # at-least-once dead-lettering has, and 32 of them stop the level for everyone. So: an alternate.
-    exchanges.append(Exchange(DELIVER, arguments={"alternate-exchange": UNROUTED}))
-    for number in range(ladder.levels):
-        name, below = ladder.level(number), ladder.level(number - 1) if number else DELIVER
-        exchanges.append(Exchange(name))
-        lifetime = ladder.unit_ms * 2**number
-        queues.append(Queue(name, {**_NEVER_LOSE, "x-message-ttl": lifetime, "x-dead-letter-exchange": below}))
-        bindings.append(Binding(name, name, ladder.stays(number)))
-        bindings.append(Binding(name, below, ladder.passes(number), to_exchange=True))

@@ -5,17 +5,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from foundation.broker.topology import (
-    INSTALLER_COMMANDS,
-    INSTALLER_DUE,
-    INSTALLER_MAILS,
-    INSTALLER_NOW,
-    INSTALLER_STAGED,
-)
-from foundation.runtime.sealing import Sealer
-from foundation.runtime.servers import servers_of
-from foundation.runtime.service import Loop, Service, run_alone, serve
-from foundation.runtime.settings import Settings
+from foundation.config.keys import Sealer
+from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
+from foundation.config.servers import servers_of
+from foundation.config.settings import Settings
+from foundation.service.process import Loop, Service, run_alone, serve
 from services.installer import installs
 from services.installer.batch import Batches
 from services.installer.commands import Commands

@@ -9,11 +9,11 @@ from time import monotonic
 import structlog
 
 from foundation.broker import Consumer
+from foundation.clock import Now
+from foundation.config.settings import Timer
 from foundation.errors import SitecrewError
-from foundation.runtime.clock import Now
-from foundation.runtime.metrics import Metrics, Tick
-from foundation.runtime.settings import Timer
-from foundation.runtime.worker import Worker
+from foundation.handling.worker import Worker
+from foundation.telemetry.metrics import Metrics, Tick
 
 _LOOK = 60.0
 """Seconds between looks at the clock."""

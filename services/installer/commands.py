@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundation.runtime.description import Description
-from foundation.runtime.refusal import refuse
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Handlers, Retry, Settled
+from foundation.handling.commands import refuse
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Done, Handlers, Retry, Settled
+from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.services import ServiceDescribe

@@ -12,16 +12,16 @@ from typing import Any
 
 import structlog
 
-from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW
+from foundation.clock import utc_now
+from foundation.config.keys import Sealer
+from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
+from foundation.config.servers import site_url
+from foundation.config.settings import Settings
+from foundation.handling.claims import Claims
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Done, Handlers, Retry, Settled
 from foundation.hosting import Server
-from foundation.runtime.claims import Claims
-from foundation.runtime.clock import utc_now
-from foundation.runtime.sealing import Sealer
-from foundation.runtime.servers import site_url
-from foundation.runtime.settings import Settings
-from foundation.runtime.tracing import Origin, trace_of
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
+from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
 from schemas.installs import (
     ApplicationLogin,

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
 
-from foundation.runtime.tracing import Trace
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import metadata
+from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallRef, InstallStaged
 from schemas.values import Cause
 from services.installer import states

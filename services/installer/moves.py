@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store.insert import insert_new
+from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
 from schemas.values import Cause, Customer
 from services.installer.history import Entry, History

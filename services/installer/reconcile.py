@@ -2,8 +2,8 @@
 
 import structlog
 
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Done, Handlers, Settled
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Done, Handlers, Settled
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
 from services.installer import moves

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from foundation.broker.topology import MAILER_COMMANDS, MAILER_INSTALLS
-from foundation.runtime.sealing import Opener
-from foundation.runtime.service import Loop, Service, run_alone, serve
-from foundation.runtime.settings import Keys, Mailer, Settings
+from foundation.config.keys import Opener
+from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
+from foundation.config.settings import Keys, Mailer, Settings
+from foundation.service.process import Loop, Service, run_alone, serve
 from services.mailer import limits, mails
 from services.mailer.letters import letters_of
 from services.mailer.resend import commands

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Column, String, Table, select, update
 
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from foundation.runtime.settings import Settings, Site
+from foundation.config.settings import Settings, Site
 from schemas.installs import InstallCompleted
 from services.mailer.content import PanelLogin, Welcome
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import css_inline
 import idna
 
-from foundation.runtime.settings import Mailer
+from foundation.config.settings import Mailer
 from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
 from services.mailer.causes import CAUSES
 from services.mailer.content import UNPRINTABLE, PanelLogin, Welcome, sample

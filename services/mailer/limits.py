@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Column, String, Table, delete, select, update
 
-from foundation.runtime.tx import Ledger, Tx
+from foundation.handling.tx import Ledger, Tx
 from foundation.store import Kept, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata

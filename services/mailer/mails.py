@@ -28,13 +28,13 @@ from sqlalchemy import (
     update,
 )
 
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
 from foundation.store.search import has_code
 from foundation.store.types import metadata
+from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted
 from schemas.values import Cause, Customer
 from services.mailer import states

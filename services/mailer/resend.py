@@ -5,11 +5,11 @@ from typing import Any
 
 import structlog
 
-from foundation.broker.topology import MAILER_INSTALLS
-from foundation.runtime.description import Description
-from foundation.runtime.refusal import refuse
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Handlers, Settled
+from foundation.config.queues import MAILER_INSTALLS
+from foundation.handling.commands import refuse
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Done, Handlers, Settled
+from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.mails import MailResend
 from schemas.services import ServiceDescribe

@@ -9,16 +9,16 @@ from typing import Any
 
 import structlog
 
-from foundation.broker.topology import MAILER_INSTALLS
+from foundation.clock import Now
+from foundation.config.keys import Opener
+from foundation.config.queues import MAILER_INSTALLS
+from foundation.config.settings import Settings
 from foundation.errors import ConfigurationError, Failed
+from foundation.handling.claims import Claims
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Done, Handlers, Retry, Settled
 from foundation.passwords import without
-from foundation.runtime.claims import Claims
-from foundation.runtime.clock import Now
-from foundation.runtime.sealing import Opener
-from foundation.runtime.settings import Settings
-from foundation.runtime.tracing import trace_of
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Done, Handlers, Retry, Settled
+from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCompleted
 from schemas.mails import MailFailed, MailSent

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
-from foundation.runtime.dead_letters import DeadLetters
-from foundation.runtime.sealing import Sealer
-from foundation.runtime.servers import servers_of
-from foundation.runtime.service import Loop, Service, run_alone, serve
-from foundation.runtime.settings import Settings
+from foundation.config.keys import Sealer
+from foundation.config.queues import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
+from foundation.config.servers import servers_of
+from foundation.config.settings import Settings
+from foundation.handling.dead_letters import DeadLetters
+from foundation.service.process import Loop, Service, run_alone, serve
 from services.order_intake import accounts
 from services.order_intake.intake import Intake
 from services.order_intake.rejections import refuse

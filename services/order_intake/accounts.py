@@ -20,11 +20,11 @@ from sqlalchemy import (
 )
 
 from foundation.broker.sender import Sender
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store import Kept, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import Bytewise, metadata
+from foundation.telemetry.tracing import Trace
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, Customer, Model
 from services.order_intake import states

@@ -5,9 +5,9 @@ from typing import Any
 
 import structlog
 
-from foundation.runtime.refusal import refuse
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
+from foundation.handling.commands import refuse
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Act, Done, Handlers, Park, Retry, Settled
 from schemas.envelope import Event
 from schemas.orders import (
     OrderAmend,

@@ -9,16 +9,16 @@ from zoneinfo import available_timezones
 
 import structlog
 
+from foundation.config.keys import Sealer
+from foundation.config.settings import Settings
+from foundation.handling.claims import Claims
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Done, Handlers, Park, Retry, Settled
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
-from foundation.runtime.claims import Claims
-from foundation.runtime.description import Description
-from foundation.runtime.sealing import Sealer
-from foundation.runtime.settings import Settings
-from foundation.runtime.tracing import trace_of
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Done, Handlers, Park, Retry, Settled
+from foundation.service.description import Description
 from foundation.store.alone import alone
+from foundation.telemetry.tracing import trace_of
 from schemas.accounts import AccountFailed
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, InstallStarted

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Column, Integer, String, Table, delete, func, insert, select
 
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store import Utc
 from foundation.store.types import metadata
 from services.order_intake import accounts

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, or_, select, update
 
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store.insert import insert_new
+from foundation.telemetry.tracing import Trace
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, Customer
 from services.order_intake.accounts import Generations, Order, candidate, digest, find, order_of, orders, path_of

@@ -6,8 +6,8 @@ from email.utils import parseaddr
 from urllib.parse import urlsplit
 
 from foundation.addresses import HostPort
-from foundation.runtime.settings import Settings
-from foundation.runtime.tx import Tx
+from foundation.config.settings import Settings
+from foundation.handling.tx import Tx
 from schemas.names import host_name
 from schemas.orders import OrderPlaced
 from services.order_intake import accounts

@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 
 from foundation.broker.codec import Malformed
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Park
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Park
 from schemas.envelope import Event
 from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
 from services.order_intake.causes import INTAKE

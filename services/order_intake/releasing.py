@@ -5,10 +5,10 @@ from functools import partial
 
 import structlog
 
+from foundation.handling.claims import Claims
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Act, Done, Retry, Settled
 from foundation.hosting import Server
-from foundation.runtime.claims import Claims
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Act, Done, Retry, Settled
 from schemas.values import Cause
 from services.order_intake import moves
 from services.order_intake.accounts import Order

@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
+from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
+from foundation.config.servers import site_url
+from foundation.config.settings import Settings
+from foundation.handling.tx import Ledger, Tx
 from foundation.hosting import Server
-from foundation.runtime.servers import site_url
-from foundation.runtime.settings import Settings
-from foundation.runtime.tracing import Origin, trace_of
-from foundation.runtime.tx import Ledger, Tx
+from foundation.telemetry.tracing import Origin, trace_of
 from schemas.accounts import AccountCreated
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec

@@ -11,6 +11,6 @@ def call(name: str) -> None:
 
 def name() -> str:
     """The one who acts: as the line says, else $SITECREW_ACTOR, else the login name."""
-    from foundation.runtime.sources import actor
+    from foundation.config.sources import actor
 
     return (_named or actor()).strip()[:255] or "unknown"

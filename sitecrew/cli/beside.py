@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foundation.runtime.sources import settings_file
+from foundation.config.sources import settings_file
 from sitecrew.stack.claim import is_claimed
 
 _PLACES = ("var/up", "var/demo")

@@ -5,12 +5,11 @@ from functools import partial
 from threading import Event as Pause
 from time import monotonic
 
-from foundation.broker import policies
-from foundation.broker.management import Management
-from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.rabbit import RabbitBroker, policies
+from foundation.broker.rabbit.management import Management
 from foundation.broker.topology import Topology
+from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable, ConfigurationError, Refused
-from foundation.runtime.settings import Settings
 from sitecrew.cli.findings import Check, Noted
 
 LARGEST = 1_048_576

@@ -5,10 +5,10 @@ from dataclasses import replace
 from functools import partial
 
 from foundation.broker.rabbit import RabbitBroker
+from foundation.clock import utc_now
+from foundation.config.keys import Sealer
+from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
-from foundation.runtime.clock import utc_now
-from foundation.runtime.sealing import Sealer
-from foundation.runtime.settings import Settings
 from services.mailer.__main__ import opener_of, smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letters import letters_of, sample

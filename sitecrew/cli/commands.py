@@ -9,8 +9,8 @@ import typer
 
 from foundation.broker import Broker
 from foundation.broker.topology import EVENTS
+from foundation.config.settings import Settings
 from foundation.errors import NotFound, Refused, SitecrewError
-from foundation.runtime.settings import Settings
 from schemas.envelope import Event
 from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, InstallStaged
 from schemas.mails import MailFailed, MailResend, MailSent

@@ -101,7 +101,7 @@ def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:
 
 def skeleton() -> str:
     """A settings file in which every setting stands commented out, with its default and its meaning."""
-    from foundation.runtime.settings import known
+    from foundation.config.settings import known
 
     folders: dict[str, list[str]] = {"": []}
     for path, info in known().items():

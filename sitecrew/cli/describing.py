@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from foundation.broker import Broker
-from foundation.broker.topology import EVENTS, INSTALLER_COMMANDS, INTAKE_COMMANDS, MAILER_COMMANDS
+from foundation.broker.topology import EVENTS
+from foundation.config.queues import INSTALLER_COMMANDS, INTAKE_COMMANDS, MAILER_COMMANDS
 from schemas.services import ServiceDescribe, ServiceDescribed
 from sitecrew.cli import screen, sending
 from sitecrew.cli.run import Service

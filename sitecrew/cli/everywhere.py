@@ -88,7 +88,7 @@ def options(*, hidden: bool) -> list[Any]:
 
 def obey(ctx: Any) -> None:
     """Set up logs and screen as the line says; called before a command does its work."""
-    from foundation.runtime import logs
+    from foundation.telemetry import logs
     from sitecrew.cli import acting, screen
 
     acting.call(ctx.meta.get(ACTOR, ""))

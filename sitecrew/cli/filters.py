@@ -64,8 +64,8 @@ def _causes(incomplete: str) -> Iterable[str]:
 
 
 def _settings(ctx: Any) -> Any:
+    from foundation.config.settings import load
     from foundation.errors import SitecrewError
-    from foundation.runtime.settings import load
 
     try:
         return load(ctx.obj)

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
+from foundation.config.settings import Settings
 from foundation.errors import NotFound, Refused
-from foundation.runtime.settings import Settings
 from services.installer import installs as counted
 from services.installer.installs import Install
 from services.installer.listing import Wanted, listing, named

@@ -26,8 +26,8 @@ def generate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Make a new key pair: seals passwords on their way to the mailer."""
+    from foundation.config.keys import generate_keys
     from foundation.errors import Refused
-    from foundation.runtime.sealing import generate_keys
     from sitecrew.cli import screen
 
     if public_file and not private_file:
@@ -61,7 +61,7 @@ def rotate(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Make a new key pair, and keep the earlier key for what is sealed to it."""
-    from foundation.runtime.sealing import generate_keys, public_of
+    from foundation.config.keys import generate_keys, public_of
     from sitecrew.cli import screen
 
     if private_file == previous_file:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from foundation.config.settings import Settings
 from foundation.errors import NotFound
-from foundation.runtime.settings import Settings
 from schemas.values import Locale
 from services.mailer.content import Welcome, sample
 from services.mailer.filling import MASK, welcome_of

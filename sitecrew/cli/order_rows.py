@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from foundation.config.settings import Settings
 from foundation.errors import NotFound
-from foundation.runtime.settings import Settings
 from services.installer import listing as installs
 from services.installer.installs import Install
 from services.installer.upcoming import what_next as install_next

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from foundation.broker.topology import PARKING, UNROUTED
+from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.settings import Settings
 from schemas.services import ServiceDescribed
 from services.installer import installs
 from services.installer import listing as install_listing

@@ -11,8 +11,8 @@ import typer
 
 from foundation.broker import codec
 from foundation.broker.codec import Malformed
+from foundation.config.sources import editor
 from foundation.errors import Refused
-from foundation.runtime.sources import editor
 from sitecrew.cli import everywhere, requeueing, screen
 from sitecrew.cli.order_files import Unusable
 from sitecrew.cli.parked_lists import Place

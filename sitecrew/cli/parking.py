@@ -14,12 +14,13 @@ import orjson
 
 from foundation.broker import Delivery
 from foundation.broker.codec import BINARY_PREFIXES
-from foundation.broker.death import WORK_QUEUES, Death, death_of
 from foundation.broker.delay import is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
-from foundation.broker.topology import INTAKE_ORDERS, ORDERS, UNROUTED
+from foundation.broker.topology import ORDERS, UNROUTED
+from foundation.config.queues import INTAKE_ORDERS, WORK_QUEUES
+from foundation.handling.death import Death, death_of
 from schemas.catalogue import PREFIX
 from sitecrew.cli import bodies, moments
 

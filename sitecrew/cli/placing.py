@@ -6,7 +6,7 @@ import typer
 
 from foundation.broker import Consumer, Outcome
 from foundation.broker.topology import EVENTS
-from foundation.runtime.settings import Settings
+from foundation.config.settings import Settings
 from sitecrew.cli import screen, sending, session
 from sitecrew.cli.help import not_among
 from sitecrew.cli.lives import Follower, Life, exit_code

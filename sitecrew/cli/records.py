@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from foundation.config.settings import Settings
 from foundation.errors import StoreUnreachable
-from foundation.runtime.settings import Settings
 from sitecrew.cli import screen, session
 
 Found = TypeVar("Found")

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from foundation.runtime.signals import stop_on_signals
-from foundation.runtime.sources import settings_file
+from foundation.config.sources import settings_file
+from foundation.service.signals import stop_on_signals
 
 _ROOT = Path(__file__).parents[2]
 _WATCHED = ("schemas", "foundation", "services", "sitecrew")

@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun. What is said here goes before
     the settings."""
-    from foundation.runtime.settings import load
+    from foundation.config.settings import load
 
     given = {
         CONCURRENCY[service]: ("--concurrency", concurrency),

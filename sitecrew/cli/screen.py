@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
-from foundation.runtime.clock import utc_now
+from foundation.clock import utc_now
 
 _OUT = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 _ERR = Console(stderr=True, highlight=False, markup=False, emoji=False)

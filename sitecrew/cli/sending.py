@@ -6,10 +6,10 @@ from typing import Any
 
 from foundation.broker import Broker, Consumer, Message, Outcome, codec
 from foundation.broker.codec import Malformed
+from foundation.clock import utc_now
 from foundation.errors import BrokerUnreachable, Refused
-from foundation.runtime.clock import utc_now
-from foundation.runtime.tracing import new_traceparent
-from foundation.runtime.tx import new_id
+from foundation.handling.tx import new_id
+from foundation.telemetry.tracing import new_traceparent
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Model

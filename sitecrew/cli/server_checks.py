@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+from foundation.clock import utc_now
+from foundation.config.servers import server_of
+from foundation.config.settings import Settings
 from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from foundation.runtime.clock import utc_now
-from foundation.runtime.servers import server_of
-from foundation.runtime.settings import Settings
 from schemas.values import CauseKind
 from services.installer.sites.registry import installer_of
 from services.installer.sites.static import Static

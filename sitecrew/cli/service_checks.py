@@ -5,8 +5,8 @@ from functools import cached_property, partial
 from importlib.metadata import version
 
 from foundation.broker import Broker
+from foundation.config.settings import Settings
 from foundation.errors import SitecrewError
-from foundation.runtime.settings import Settings
 from schemas.services import ServiceDescribed
 from sitecrew.cli import moments, session
 from sitecrew.cli.describing import describe

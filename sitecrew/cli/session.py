@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from foundation.broker.topology import INTAKE_ORDERS
+from foundation.clock import utc_now
+from foundation.config.queues import INTAKE_ORDERS
+from foundation.config.settings import Settings, load, origins
 from foundation.errors import StoreUnreachable
-from foundation.runtime.clock import utc_now
-from foundation.runtime.settings import Settings, load, origins
 from foundation.store import Store
 from sitecrew.cli import screen
 from sitecrew.cli.beside import running_stack
@@ -43,9 +43,9 @@ def origins_of(ctx: typer.Context) -> dict[str, str]:
 
 def broker_of(settings: Settings, name: str) -> "RabbitBroker":
     """The broker that the settings name; opens no connection yet."""
-    from foundation.runtime.service import (
-        broker_of as opened,
-    )  # pika and tracing, which a look into a store does without
+    from foundation.service.process import (
+        broker_of as opened,  # pika and tracing, which a look into a store does without
+    )
 
     return opened(settings, name)
 

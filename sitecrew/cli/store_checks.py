@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from foundation.config.settings import Settings
 from foundation.errors import ConfigurationError, StoreUnreachable
-from foundation.runtime.settings import Settings
 from foundation.store import Store, outbox
 from foundation.store.address import file_of
 from foundation.store.files import complaints

@@ -1,6 +1,6 @@
 """The services' databases: whose they are, and where."""
 
-from foundation.runtime.settings import Settings
+from foundation.config.settings import Settings
 from services.installer.__main__ import MIGRATIONS as INSTALLER
 from services.mailer.__main__ import MIGRATIONS as MAILER
 from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE

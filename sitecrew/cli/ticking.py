@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from itertools import islice
 
+from foundation.config.settings import Settings, Timer, zone_of
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.settings import Settings, Timer, zone_of
 from schemas.services import ServiceDescribed
 from sitecrew.cli import moments, screen, session
 from sitecrew.cli.describing import describe

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from foundation.broker.topology import Queue, Topology, sitecrew
+from foundation.broker.topology import Queue, Topology
+from foundation.config.queues import sitecrew
 from sitecrew.cli.help import examples, noun
 
 app = noun("sitecrew topology check", "sitecrew topology declare")

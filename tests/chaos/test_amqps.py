@@ -11,11 +11,12 @@ from threading import Thread
 import pytest
 
 from foundation.broker import Message, Outcome
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.tls import Tls
-from foundation.broker.topology import INTAKE_ORDERS, ORDERS
+from foundation.broker.topology import ORDERS
+from foundation.config import queues as table
+from foundation.config.queues import INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.rabbitmq import PrivateRabbit

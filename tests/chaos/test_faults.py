@@ -20,10 +20,11 @@ from foundation.broker import Message, Outcome, codec
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.limits import MAX_BYTES
-from foundation.broker.topology import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS, MAILER_INSTALLS, ORDERS, PARKING
+from foundation.broker.topology import ORDERS, PARKING
+from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS, MAILER_INSTALLS
 from foundation.errors import StoreUnreachable
-from foundation.runtime import service as service_module
-from foundation.runtime.worker import Worker
+from foundation.handling.worker import Worker
+from foundation.service import process as service_module
 from schemas.envelope import Event
 from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from foundation.broker import Message, Outcome
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
-from foundation.runtime.settings import load
+from foundation.config import queues as table
+from foundation.config.settings import load
 from sitecrew.cli.broker_checks import of_broker
 from sitecrew.cli.findings import Finding, examine
 from tests.brokers import MANAGEMENT, Brokers, Node, add_vhosts, eventually, until

@@ -14,14 +14,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from foundation.broker import Message, Outcome
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import INSTALLER_DUE, INTAKE_ORDERS, ORDERS
+from foundation.broker.topology import ORDERS
+from foundation.config import queues as table
+from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
+from foundation.config.settings import Timer
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.settings import Timer
-from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import Worker
+from foundation.handling.tx import Ledger
+from foundation.handling.worker import Worker
 from foundation.store import Store
 from services.installer.batch import Batches
 from sitecrew.stack.rabbitmq import PrivateRabbit

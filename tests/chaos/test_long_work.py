@@ -11,14 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from foundation.broker import Message, codec
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import INTAKE_ORDERS, ORDERS, PARKING, UNROUTED
-from foundation.runtime.clock import utc_now
-from foundation.runtime.relay import Relay
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Done, Handler, Retry, Settled, Worker
+from foundation.broker.topology import ORDERS, PARKING, UNROUTED
+from foundation.clock import utc_now
+from foundation.config import queues as table
+from foundation.config.queues import INTAKE_ORDERS
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Done, Handler, Retry, Settled, Worker
 from foundation.store import Store
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, INTAKE_ORDERS
+from foundation.broker.topology import EVENTS
+from foundation.config import queues as table
+from foundation.config.keys import generate_keys
+from foundation.config.queues import INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.sealing import generate_keys
 from tests import peers
 from tests.cli import settings_file, sitecrew
 

@@ -13,23 +13,15 @@ import pika
 import pytest
 
 from foundation.broker import Broker, Delivery, Message, Outcome, Publisher, codec
-from foundation.broker import topology as table
 from foundation.broker.delay import DELIVER, Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.sender import Sender
-from foundation.broker.topology import (
-    DELIVERY_LIMIT,
-    EVENTS,
-    INSTALLER_DUE,
-    INTAKE_ORDERS,
-    ORDERS,
-    PARKING,
-    Queue,
-    Topology,
-)
+from foundation.broker.topology import EVENTS, ORDERS, PARKING, Queue, Topology
+from foundation.config import queues as table
+from foundation.config.queues import DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
-from foundation.runtime.relay import Relay
-from foundation.runtime.tx import Ledger
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger
 from foundation.store import Store
 from schemas.values import Cause, CauseKind
 from sitecrew.cli import parking

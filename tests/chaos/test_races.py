@@ -15,17 +15,17 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from foundation.broker import codec
-from foundation.broker.topology import INSTALLER_NOW
+from foundation.config.keys import Sealer, generate_keys
+from foundation.config.queues import INSTALLER_NOW
+from foundation.config.settings import Limits, Settings
 from foundation.errors import StoreUnreachable
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Worker
 from foundation.hosting.causes import failed
-from foundation.runtime.relay import Relay
-from foundation.runtime.sealing import Sealer, generate_keys
-from foundation.runtime.settings import Limits, Settings
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Worker
 from foundation.store import Store
 from foundation.store.outbox import Pending  # noqa: TC001  # as every import here
+from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCompleted, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested

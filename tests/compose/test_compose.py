@@ -18,8 +18,9 @@ import pytest
 from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import INSTALLER_DUE, PARKING, sitecrew
-from foundation.runtime.tx import new_id
+from foundation.broker.topology import PARKING
+from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.handling.tx import new_id
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from sitecrew.stack.ports import free_port

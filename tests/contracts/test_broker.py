@@ -12,21 +12,13 @@ from functools import partial
 import pytest
 
 from foundation.broker import Broker, Consumer, Delivery, Message, Outcome
-from foundation.broker import topology as table
 from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.limits import MAX_BYTES
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import (
-    DEAD_LETTERS,
-    EVENTS,
-    INSTALLER_DUE,
-    INTAKE_ORDERS,
-    ORDERS,
-    PARKING,
-    UNROUTED,
-    Topology,
-)
+from foundation.broker.topology import DEAD_LETTERS, EVENTS, ORDERS, PARKING, UNROUTED, Topology
+from foundation.config import queues as table
+from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import ConfigurationError
+from foundation.testing.memory import MemoryBroker
 from tests.brokers import Brokers, Clock, eventually, gather, until
 
 UNIT = timedelta(milliseconds=50)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import topology
 from foundation.broker.delay import Ladder
+from foundation.config.queues import sitecrew
 from schemas.catalogue import CATALOGUE
 from schemas.files import golden_events
 
@@ -57,7 +57,7 @@ def test_asyncapis_own_parser_finds_nothing_wrong(parsed: Any) -> None:
 def test_the_parser_finds_a_channel_for_every_type_on_an_exchange_that_is_declared(parsed: Any) -> None:
     found = {(channel["address"], channel["exchange"]) for channel in parsed["channels"]}
     assert found == {(entry.routing_key, entry.exchange) for entry in CATALOGUE}
-    declared = {exchange.name: exchange.kind for exchange in topology.sitecrew(Ladder()).exchanges}
+    declared = {exchange.name: exchange.kind for exchange in sitecrew(Ladder()).exchanges}
     assert {declared[exchange] for _, exchange in found} == {"topic"}
 
 

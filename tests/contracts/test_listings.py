@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from foundation.runtime.tracing import Trace
-from foundation.runtime.tx import Tx
+from foundation.handling.tx import Tx
 from foundation.store import Store
+from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallStaged, SiteSpec
 from schemas.values import AccountRef, Customer
 from services.installer import listing, moves

@@ -18,8 +18,8 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from foundation.broker.delay import Ladder
-from foundation.broker.topology import INSTALLER_DUE, sitecrew
-from foundation.runtime.settings import Settings, known, load
+from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.config.settings import Settings, known, load
 
 ROOT = Path(__file__).parent.parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from foundation.runtime.sealing import generate_keys
-from foundation.runtime.settings import known, load
-from foundation.runtime.sources import setting_of
+from foundation.config.keys import generate_keys
+from foundation.config.settings import known, load
+from foundation.config.sources import setting_of
 from tests.brokers import Brokers
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"

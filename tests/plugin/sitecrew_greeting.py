@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from foundation.config.settings import Section
 from foundation.errors import Failed
 from foundation.hosting import Account, AccountRequest, Server, ServerFacts
 from foundation.hosting.disk import write_new
-from foundation.runtime.settings import Section
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.life import Built, Plan, Site, live

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from foundation.runtime.sealing import Opener, generate_keys
+from foundation.config.keys import Opener, generate_keys
 from schemas.installs import CommandRefused, InstallCancel, InstallRetry, InstallStarted, TimerRunNow
 from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected

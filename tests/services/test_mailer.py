@@ -10,10 +10,10 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Connection, select
 
-from foundation.broker.topology import INSTALLER_DUE
-from foundation.runtime import claims
-from foundation.runtime.sealing import Opener, generate_keys
-from foundation.runtime.settings import Keys
+from foundation.config.keys import Opener, generate_keys
+from foundation.config.queues import INSTALLER_DUE
+from foundation.config.settings import Keys
+from foundation.handling import claims
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from foundation.config.servers import servers_of
+from foundation.config.settings import Settings, load
 from foundation.errors import ConfigurationError, Failed
 from foundation.hosting import AccountRequest
-from foundation.runtime.servers import servers_of
-from foundation.runtime.settings import Settings, load
 from schemas.values import CauseKind
 from services.installer.sites import Job
 from services.installer.sites.registry import installer_of, installers_of
@@ -161,7 +161,7 @@ def offer(folder: Path, name: str, value: str, module: str = "") -> None:
 
 
 _OPTIONS = (
-    "from foundation.runtime.settings import Section\nclass Hello:\n    class Options(Section):\n        text: str\n"
+    "from foundation.config.settings import Section\nclass Hello:\n    class Options(Section):\n        text: str\n"
 )
 
 

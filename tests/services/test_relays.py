@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from foundation.config.settings import Settings, load
 from foundation.errors import ConfigurationError
-from foundation.runtime.settings import Settings, load
 from schemas.values import Cause, CauseKind
 from services.mailer import addresses
 from services.mailer.__main__ import smtp_of

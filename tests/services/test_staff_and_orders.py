@@ -10,11 +10,11 @@ from unittest.mock import MagicMock
 import pytest
 from sqlalchemy import update
 
-from foundation.broker.topology import INTAKE_ORDERS
+from foundation.config.keys import Sealer
+from foundation.config.queues import INTAKE_ORDERS
+from foundation.handling import claims
+from foundation.handling import worker as loop
 from foundation.hosting.causes import failed
-from foundation.runtime import claims
-from foundation.runtime import worker as loop
-from foundation.runtime.sealing import Sealer
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry
 from schemas.orders import (
     OrderAmend,

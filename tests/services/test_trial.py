@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from foundation.addresses import HostPort
+from foundation.config.settings import HostingServer, Settings, Site
 from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from foundation.runtime.settings import HostingServer, Settings, Site
 from services.installer.sites.trial import try_install
 from services.installer.sites.wordpress import WordPress
 from sitecrew.cli import server_checks

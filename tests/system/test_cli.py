@@ -18,11 +18,12 @@ import httpx2
 import pytest
 
 from foundation.broker import Message
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder, destination
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import INSTALLER_DUE, PARKING, UNROUTED
-from foundation.runtime.sealing import generate_keys
+from foundation.broker.topology import PARKING, UNROUTED
+from foundation.config import queues as table
+from foundation.config.keys import generate_keys
+from foundation.config.queues import INSTALLER_DUE
 from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static

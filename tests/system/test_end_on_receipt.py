@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker import Message, codec, topology
+from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
+from foundation.broker.topology import EVENTS, ORDERS, PARKING
+from foundation.config import queues
+from foundation.config.queues import INTAKE_ORDERS, sitecrew
 from sitecrew.stack.ports import free_port
 from tests.brokers import Brokers, until
 from tests.house import PATIENCE
@@ -19,12 +21,12 @@ pytestmark = pytest.mark.timeout(600)
 
 DYING = """
 import os
-from foundation.broker import topology
+from foundation.config import queues
 from foundation.broker.rabbit import RabbitConsumer
-topology.DELIVERY_LIMIT = 4
+queues.DELIVERY_LIMIT = 4
 real = RabbitConsumer._received
 def received(self, epoch, channel, method, properties, body):
-    if body == b"deadly" and self._queue == topology.INTAKE_ORDERS:
+    if body == b"deadly" and self._queue == queues.INTAKE_ORDERS:
         os._exit(9)
     real(self, epoch, channel, method, properties, body)
 RabbitConsumer._received = received
@@ -37,7 +39,7 @@ runpy.run_module("services.order_intake", run_name="__main__")
 @pytest.fixture
 def broker(brokers: Brokers, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RabbitBroker:
     if "honest" in request.node.name:
-        monkeypatch.setattr(topology, "DELIVERY_LIMIT", 4)
+        monkeypatch.setattr(queues, "DELIVERY_LIMIT", 4)
     made = brokers.broker(sitecrew(Ladder()))
     made.declare()
     return made

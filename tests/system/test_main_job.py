@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from foundation.broker import Delivery
-from foundation.broker.topology import INSTALLER_DUE
+from foundation.config.queues import INSTALLER_DUE
 from schemas.installs import InstallCancel, TimerRunNow
 from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State

@@ -21,7 +21,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import sitecrew
+from foundation.config.queues import sitecrew
 from sitecrew.machine import Plan
 from tests.brokers import MANAGEMENT, Node
 from tests.postgres import Stores

@@ -15,9 +15,10 @@ import pytest
 from foundation.broker import Consumer, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, sitecrew
-from foundation.runtime.sealing import generate_keys
-from foundation.runtime.tx import new_id
+from foundation.broker.topology import EVENTS
+from foundation.config.keys import generate_keys
+from foundation.config.queues import sitecrew
+from foundation.handling.tx import new_id
 from schemas.orders import OrderPlaced
 from sitecrew.cli.sending import message
 from sitecrew.stack.ports import free_port

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from foundation.config.settings import Settings, known, load
+from foundation.config.sources import variable_of
 from foundation.errors import ConfigurationError, Refused
-from foundation.runtime.settings import Settings, known, load
-from foundation.runtime.sources import variable_of
 from sitecrew.cli.beside import running_stack
 from sitecrew.own_settings import HONOURED, exported, ports_of, write
 from sitecrew.stack.claim import claimed, is_claimed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.runtime.sealing import generate_keys
+from foundation.config.keys import generate_keys
 from sitecrew.stack.ports import free_port
 from tests.brokers import until
 from tests.house import PATIENCE

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
-from foundation.runtime.service import broker_of
-from foundation.runtime.settings import load
-from foundation.runtime.tx import new_id
+from foundation.config.settings import load
+from foundation.handling.tx import new_id
+from foundation.service.process import broker_of
 from foundation.store import Store
 from schemas import catalogue
 from schemas.envelope import Event

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.addresses import HostPort, bare, bracketed, url_of
-from foundation.broker import topology
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
+from foundation.config.queues import sitecrew
 from foundation.errors import BrokerUnreachable, Failed
 from foundation.hosting.databases import MariaDatabases
 from services.mailer.smtp import Smtp
@@ -85,7 +85,7 @@ def test_messages_name_ipv6_places_as_settings_write_them(tmp_path: Path) -> Non
     with pytest.raises(Failed, match=r"db_down: .* at \[::1\]:1 \(servers\.x\.databases\)"):
         MariaDatabases(host="::1", port=1, setting="servers.x.databases").names("x")
     with pytest.raises(BrokerUnreachable, match=r"RabbitMQ at \[::1\]:1 can't be used"):
-        RabbitBroker(["amqp://guest:guest@[::1]:1/"], topology.sitecrew(Ladder(1000, 20))).version()
+        RabbitBroker(["amqp://guest:guest@[::1]:1/"], sitecrew(Ladder(1000, 20))).version()
     assert str(tmp_path) in MariaDatabases(socket=tmp_path / "sock").place
 
 

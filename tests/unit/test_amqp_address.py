@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker import topology
 from foundation.broker.address import nodes_of
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.tls import Tls
+from foundation.config.queues import sitecrew
+from foundation.config.settings import load
 from foundation.errors import ConfigurationError
-from foundation.runtime.settings import load
 
-TOPOLOGY = topology.sitecrew(Ladder(levels=2))
+TOPOLOGY = sitecrew(Ladder(levels=2))
 
 
 def broker(url: str, tls: Tls | None = None) -> RabbitBroker:

@@ -12,14 +12,14 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import DELIVER, Ladder, destination
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import INSTALLER_DUE, sitecrew
+from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.config.settings import Timer
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
-from foundation.runtime.health import Pulse
-from foundation.runtime.settings import Timer
-from foundation.runtime.tx import Ledger, Tx, new_id
-from foundation.runtime.worker import Act, Done, Handlers, Settled, Worker
+from foundation.handling.tx import Ledger, Tx, new_id
+from foundation.handling.worker import Act, Done, Handlers, Settled, Worker
 from foundation.store import Store
+from foundation.telemetry.health import Pulse
+from foundation.testing.memory import MemoryBroker
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled
 from services.installer import batch as batch_module

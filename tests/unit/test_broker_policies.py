@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import topology as table
 from foundation.broker.delay import Ladder
-from foundation.broker.management import Management
-from foundation.broker.policies import are_known, harms, thin
+from foundation.broker.rabbit.management import Management
+from foundation.broker.rabbit.policies import are_known, harms, thin
 from foundation.broker.tls import Tls
-from foundation.broker.topology import UNLIMITED
+from foundation.config import queues as table
+from foundation.config.queues import UNLIMITED
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from tests import peers
 

@@ -7,7 +7,7 @@ import pytest
 
 from foundation.broker import codec
 from foundation.broker.delay import Ladder
-from foundation.broker.topology import sitecrew
+from foundation.config.queues import sitecrew
 from schemas import catalogue
 from schemas.accounts import AccountCreated, AccountFailed
 from schemas.catalogue import CATALOGUE, EventType

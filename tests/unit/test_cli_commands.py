@@ -13,8 +13,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from foundation.config import keys
 from foundation.errors import BrokerUnreachable, ConfigurationError, Failed, NotFound, Refused, SitecrewError
-from foundation.runtime import sealing
 from schemas.values import CauseKind
 from sitecrew.cli import everywhere, root
 from sitecrew.stack.ports import free_port, port_taken
@@ -113,7 +113,7 @@ def test_expected_errors_become_a_message_and_an_exit_code(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(sealing, "generate_keys", fail)
+    monkeypatch.setattr(keys, "generate_keys", fail)
     ran = sitecrew("keys", "generate")
     assert (ran.exit_code, ran.stdout) == (code, "")
     assert ran.stderr.startswith("error: ")
@@ -126,7 +126,7 @@ def test_an_error_that_nobody_expected_is_not_hidden(monkeypatch: pytest.MonkeyP
     def fail() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sealing, "generate_keys", fail)
+    monkeypatch.setattr(keys, "generate_keys", fail)
     with pytest.raises(ZeroDivisionError):
         sitecrew("keys", "generate")
 
@@ -150,7 +150,7 @@ def test_an_error_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     def fail() -> None:
         raise SitecrewError("\x1b[2Jall is well\r[red]")
 
-    monkeypatch.setattr(sealing, "generate_keys", fail)
+    monkeypatch.setattr(keys, "generate_keys", fail)
     assert sitecrew("keys", "generate").stderr == "error: \\x1b[2Jall is well\\r[red]\n"
 
 
@@ -254,7 +254,7 @@ def test_flags_of_run_go_before_the_settings(
 
 def test_a_service_that_reloads_begins_anew_when_its_settings_change_and_ends_when_told(tmp_path: Path) -> None:
     """No broker is reached, and none is needed to see it start."""
-    listen, public = free_port(), sealing.generate_keys()[0]
+    listen, public = free_port(), keys.generate_keys()[0]
     url = f"sqlite:///{tmp_path}/o.db"
     own = {"keys__public": public, "order_intake__store_url": url, "order_intake__listen": "off"}
     config = Path(settings_file(tmp_path, **own))
@@ -292,7 +292,7 @@ def test_typers_own_ways_out_stay_what_they_are(monkeypatch: pytest.MonkeyPatch)
     def leave() -> None:
         raise typer.Exit(7)
 
-    monkeypatch.setattr(sealing, "generate_keys", leave)
+    monkeypatch.setattr(keys, "generate_keys", leave)
     assert sitecrew("keys", "generate").exit_code == 7
 
 

@@ -21,7 +21,7 @@ def lines() -> Iterator[tuple[str, ...]]:
 
 HEAVY = (
     *("pydantic_settings", "sqlalchemy", "alembic", "pika", "opentelemetry", "structlog", "httpx", "httpx2", "jinja2"),
-    *("nacl", "rich", "orjson", "schemas.values", "foundation.errors", "foundation.runtime.settings"),
+    *("nacl", "rich", "orjson", "schemas.values", "foundation.errors", "foundation.config.settings"),
 )
 """What takes longer to import than a person, or a shell that completes, wants to wait for help."""
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.runtime.sealing import Sealer, generate_keys, public_of
-from foundation.runtime.settings import load
+from foundation.config.keys import Sealer, generate_keys, public_of
+from foundation.config.settings import load
 from services.mailer.__main__ import opener_of
 from tests.cli import sitecrew
 

@@ -9,10 +9,11 @@ import pytest
 
 from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import INTAKE_COMMANDS, INTAKE_ORDERS, ORDERS
-from foundation.broker.topology import sitecrew as topology
-from foundation.runtime.clock import utc_now
+from foundation.broker.topology import ORDERS
+from foundation.clock import utc_now
+from foundation.config.queues import INTAKE_COMMANDS, INTAKE_ORDERS
+from foundation.config.queues import sitecrew as topology
+from foundation.testing.memory import MemoryBroker
 from schemas.accounts import AccountCreated, AccountFailed
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, InstallStaged, InstallStarted, SiteSpec

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foundation.runtime.sealing import Opener, Sealer
-from foundation.runtime.settings import PREFIX, known, load
+from foundation.config.keys import Opener, Sealer
+from foundation.config.settings import PREFIX, known, load
 from sitecrew.cli import config
 from tests.cli import settings_file, sitecrew
 

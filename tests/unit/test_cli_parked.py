@@ -10,10 +10,11 @@ import pytest
 
 from foundation.broker import Delivery, Message, Outcome
 from foundation.broker.delay import Ladder
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import INSTALLER_DUE, INTAKE_ORDERS, PARKING, UNROUTED
-from foundation.broker.topology import sitecrew as topology
-from foundation.runtime.clock import utc_now
+from foundation.broker.topology import PARKING, UNROUTED
+from foundation.clock import utc_now
+from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
+from foundation.config.queues import sitecrew as topology
+from foundation.testing.memory import MemoryBroker
 from sitecrew.cli import bodies, everywhere, parking, screen, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.runtime.sealing import generate_keys
+from foundation.config.keys import generate_keys
 from foundation.store import Store
 from services.installer.__main__ import MIGRATIONS
 from sitecrew.cli import checks, moments, screen

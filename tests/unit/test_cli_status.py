@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from foundation.broker import Message
-from foundation.broker.topology import INSTALLER_COMMANDS, ORDERS
+from foundation.broker.topology import ORDERS
+from foundation.config.queues import INSTALLER_COMMANDS
 from schemas.values import CauseKind
 from sitecrew.cli import screen, session
 from sitecrew.cli.run import Service

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from foundation import clock as clock_module
+from foundation.clock import SharedClock
 from foundation.errors import StoreUnreachable
-from foundation.runtime import clock as clock_module
-from foundation.runtime.clock import SharedClock
 from services.installer.installs import State
 from tests.house import House, failure
 

@@ -8,10 +8,11 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Message, codec
 from foundation.broker.limits import MAX_BYTES
-from foundation.broker.topology import INTAKE_ORDERS, MAILER_INSTALLS, ORDERS, PARKED, PARKING
-from foundation.runtime.dead_letters import DeadLetters
-from foundation.runtime.health import Pulse
-from foundation.runtime.metrics import Metrics
+from foundation.broker.topology import ORDERS, PARKING
+from foundation.config.queues import INTAKE_ORDERS, MAILER_INSTALLS, PARKED
+from foundation.handling.dead_letters import DeadLetters
+from foundation.telemetry.health import Pulse
+from foundation.telemetry.metrics import Metrics
 from schemas.values import Cause
 from services.order_intake.rejections import refuse
 from sitecrew.cli import parking

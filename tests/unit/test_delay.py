@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundation.broker.delay import DELIVER, Ladder, destination
-from foundation.broker.topology import matches, sitecrew
+from foundation.broker.topology import matches
+from foundation.config.queues import sitecrew
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LADDERS = st.builds(Ladder, unit_ms=st.integers(1, 60_000), levels=st.integers(1, 24))

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from foundation.errors import Refused
-from foundation.runtime import logs
+from foundation.telemetry import logs
 from sitecrew import demonstration
 from sitecrew.show import Show
 from sitecrew.stack.claim import claimed

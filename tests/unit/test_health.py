@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError, StoreUnreachable
-from foundation.runtime import health
-from foundation.runtime.awaited import Awaited
-from foundation.runtime.health import HealthServer, Pulse, wellness
-from foundation.runtime.metrics import Metrics
+from foundation.service.awaited import Awaited
+from foundation.telemetry import health
+from foundation.telemetry.health import HealthServer, Pulse, wellness
+from foundation.telemetry.metrics import Metrics
 from tests.brokers import until
 
 Ask = Callable[[str], httpx2.Response]

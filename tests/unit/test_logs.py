@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from foundation.runtime import logs
+from foundation.telemetry import logs
 
 
 class Lines(io.StringIO):

@@ -6,10 +6,11 @@ from contextlib import closing
 import pytest
 from structlog.testing import capture_logs
 
-from foundation.broker import losses, rabbit, topology
+from foundation.broker import losses
 from foundation.broker.delay import Ladder
 from foundation.broker.losses import Losses
-from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.rabbit import RabbitBroker, link
+from foundation.config.queues import sitecrew
 from tests import peers
 from tests.brokers import until
 
@@ -57,7 +58,7 @@ def test_the_next_outage_is_news() -> None:
 def test_each_connection_tells_once_of_a_broker_that_stays_away_and_goes_on_trying(
     behaviour: peers.Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rabbit, "_PAUSES", (0.01,))
+    monkeypatch.setattr(link, "_PAUSES", (0.01,))
     tries: list[None] = []
 
     def counted(connection: socket.socket) -> None:
@@ -66,7 +67,7 @@ def test_each_connection_tells_once_of_a_broker_that_stays_away_and_goes_on_tryi
 
     with (
         peers.listening(counted) as port,
-        closing(RabbitBroker([f"amqp://127.0.0.1:{port}/"], topology.sitecrew(Ladder()), patience=0.2)) as broker,
+        closing(RabbitBroker([f"amqp://127.0.0.1:{port}/"], sitecrew(Ladder()), patience=0.2)) as broker,
         capture_logs() as lines,
     ):
         broker.publisher()

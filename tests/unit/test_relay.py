@@ -12,14 +12,15 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Message, Outcome, Publisher, codec
 from foundation.broker.delay import Ladder
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import EVENTS, INSTALLER_DUE, sitecrew
+from foundation.broker.topology import EVENTS
+from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.errors import BrokerUnreachable, StoreUnreachable
-from foundation.runtime import relay as relay_module
-from foundation.runtime.relay import Relay
-from foundation.runtime.tx import Ledger, Tx
+from foundation.handling import relay as relay_module
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, Tx
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
+from foundation.testing.memory import MemoryBroker
 from schemas.accounts import AccountFailed
 from schemas.values import Cause, CauseKind
 from tests.house import PATIENCE, Clock, new_database

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from foundation.runtime.settings import Timer
+from foundation.config.settings import Timer
 from tests.cli import settings_file, sitecrew
 from tests.house import House
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from nacl.public import PrivateKey, SealedBox
 from pydantic import TypeAdapter
 
+from foundation.config.keys import Opener, Sealer, generate_keys
 from foundation.errors import ConfigurationError
-from foundation.runtime.sealing import Opener, Sealer, generate_keys
 from schemas.values import SealedSecret
 
 PUBLIC, PRIVATE = generate_keys()

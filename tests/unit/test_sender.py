@@ -11,9 +11,10 @@ from foundation.broker import Delivery, Message, codec
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.sender import OURSELVES, Sender, sender_of
-from foundation.broker.topology import COMMANDS, EVENTS, INTAKE_ORDERS, ORDERS, PARKING, UNROUTED
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Park, Retry, Settled
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, UNROUTED
+from foundation.config.queues import INTAKE_ORDERS
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Done, Park, Retry, Settled
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.files import golden_events

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable
-from foundation.runtime.settings import Settings
 from sitecrew.cli import service_checks, session
 from sitecrew.cli.checks import worst
 from sitecrew.cli.findings import Finding, examine

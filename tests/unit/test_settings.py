@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from foundation.config import sources
+from foundation.config.settings import PREFIX, Settings, known, load, origins, variables
+from foundation.config.sources import setting_of
 from foundation.errors import ConfigurationError
-from foundation.runtime import sources
-from foundation.runtime.settings import PREFIX, Settings, known, load, origins, variables
-from foundation.runtime.sources import setting_of
 
 CANARY = "canary-71c2"
 

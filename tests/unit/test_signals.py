@@ -13,7 +13,7 @@ from tests.house import PATIENCE
 
 PROGRAM = """
 import threading
-from foundation.runtime.signals import stop_on_signals
+from foundation.service.signals import stop_on_signals
 
 stop, for_ever = stop_on_signals(), threading.Event()
 

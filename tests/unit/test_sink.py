@@ -13,8 +13,8 @@ from typing import Any, TextIO
 import pytest
 import structlog
 
-from foundation.runtime import logs, sink
-from foundation.runtime.metrics import Metrics
+from foundation.telemetry import logs, sink
+from foundation.telemetry.metrics import Metrics
 from schemas.logs import LogLine
 from tests.house import PATIENCE
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundation.broker import topology as table
 from foundation.broker.delay import DELIVER, Ladder, destination
-from foundation.broker.memory.routing import Routes
-from foundation.broker.topology import matches
+from foundation.broker.topology import DEAD_LETTERS, PARKING, UNROUTED, Queue, matches
+from foundation.config import queues as table
+from foundation.testing.memory.routing import Routes
 
 TOPOLOGY = table.sitecrew(Ladder())
 WORK = {
@@ -74,7 +74,7 @@ def test_every_name_is_declared_once_and_every_binding_leads_somewhere() -> None
 
 
 @pytest.mark.parametrize("queue", TOPOLOGY.queues, ids=lambda queue: queue.name)
-def test_no_queue_can_lose_a_message(queue: table.Queue) -> None:
+def test_no_queue_can_lose_a_message(queue: Queue) -> None:
     assert queue.arguments["x-queue-type"] == "quorum"
     assert not {"x-max-length", "x-max-length-bytes", "x-expires", "x-single-active-consumer"} & set(queue.arguments)
     if "x-dead-letter-exchange" in queue.arguments:
@@ -88,7 +88,7 @@ def test_no_queue_can_lose_a_message(queue: table.Queue) -> None:
 def test_a_work_queue_parks_what_kills_its_workers_and_keeps_the_rest(name: str) -> None:
     (arguments,) = (queue.arguments for queue in TOPOLOGY.queues if queue.name == name)
     assert arguments["x-delivery-limit"] == 20
-    assert arguments["x-dead-letter-exchange"] == table.DEAD_LETTERS
+    assert arguments["x-dead-letter-exchange"] == DEAD_LETTERS
     assert "x-message-ttl" not in arguments
 
 
@@ -105,14 +105,14 @@ def test_every_work_queue_is_reached_through_the_ladder_by_its_destination(name:
 
 
 def test_what_has_no_destination_at_the_ladders_end_is_collected() -> None:
-    assert routes().queues(DELIVER, "no-such-queue") == [table.UNROUTED]
+    assert routes().queues(DELIVER, "no-such-queue") == [UNROUTED]
 
 
 def test_what_is_parked_reaches_parking_whatever_its_key() -> None:
     # A copy for anybody else would be confirmed for a parking queue that was deleted, and the message lost.
-    assert routes().queues(table.PARKING, "installer.due") == [table.PARKING]
-    assert routes().queues(table.DEAD_LETTERS, "installer.due") == [table.PARKING, table.PARKED]
-    assert TOPOLOGY.expects(table.PARKING, "installer.due")
+    assert routes().queues(PARKING, "installer.due") == [PARKING]
+    assert routes().queues(DEAD_LETTERS, "installer.due") == [PARKING, table.PARKED]
+    assert TOPOLOGY.expects(PARKING, "installer.due")
 
 
 @pytest.mark.parametrize(

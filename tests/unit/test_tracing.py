@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from foundation.broker import codec
 from foundation.errors import ConfigurationError
-from foundation.runtime import logs, tracing
+from foundation.telemetry import logs, tracing
 from schemas.installs import TimerRunNow
 from schemas.logs import LogLine
 from schemas.orders import OrderPlaced
@@ -151,7 +151,7 @@ def test_a_services_spans_are_sent_to_the_endpoint_of_the_settings() -> None:
     program = """
 import sys
 from foundation.broker import codec
-from foundation.runtime import tracing
+from foundation.telemetry import tracing
 from schemas.installs import TimerRunNow
 event = codec.envelope(TimerRunNow(), id="1", source="/tests", subject=None, traceparent=sys.argv[2])
 with tracing.exporting("installer", sys.argv[1]), tracing.handling(event, "installer.commands", "claim"):

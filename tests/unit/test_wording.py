@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from foundation.runtime.settings import Settings
+from foundation.config.settings import Settings
 from foundation.wording import in_words
 from schemas.orders import OrderPlaced
 from services.installer.sites.archive.reading import read_recipe

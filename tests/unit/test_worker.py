@@ -17,17 +17,18 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
-from foundation.broker.memory import MemoryBroker
-from foundation.broker.topology import EVENTS, INTAKE_ORDERS, ORDERS, PARKING, sitecrew
+from foundation.broker.topology import EVENTS, ORDERS, PARKING
+from foundation.config.queues import INTAKE_ORDERS, sitecrew
 from foundation.errors import SitecrewError, StoreConflict, StoreUnreachable
-from foundation.runtime import tracing
-from foundation.runtime.pool import Pool
-from foundation.runtime.relay import Relay
-from foundation.runtime.tx import Ledger, Tx
-from foundation.runtime.worker import Act, Done, Handler, Handlers, Park, Retry, Settled, Worker
+from foundation.handling.pool import Pool
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Done, Handler, Handlers, Park, Retry, Settled, Worker
 from foundation.store import Store
 from foundation.store import inbox as inbox_module
 from foundation.store.inbox import inbox
+from foundation.telemetry import tracing
+from foundation.testing.memory import MemoryBroker
 from schemas.envelope import Event
 from schemas.installs import CommandRefused
 from schemas.orders import OrderCancelled

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from foundation.config.settings import Site
 from foundation.hosting import Server
-from foundation.runtime.settings import Site
 
 KEEP = tuple(Site().keep)
 Step = Callable[[str], AbstractContextManager[None]]

@@ -7,10 +7,10 @@ from typing import cast
 
 import structlog
 
+from foundation.config import plugins
+from foundation.config.settings import Installer, Settings, Site
 from foundation.errors import ConfigurationError
 from foundation.hosting import Server
-from foundation.runtime import plugins
-from foundation.runtime.settings import Installer, Settings, Site
 from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
 from services.installer.sites.archive import Archive
 from services.installer.sites.causes import failed

@@ -8,8 +8,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from foundation.config.sources import readable_text
 from foundation.errors import Failed
-from foundation.runtime.sources import readable_text
 from foundation.wording import in_words
 from services.installer.sites.archive.recipe import Part, Recipe
 from services.installer.sites.causes import failed

@@ -16,20 +16,20 @@ from sqlalchemy import Connection
 from foundation.broker import Broker
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import sitecrew
+from foundation.clock import Now, SharedClock
+from foundation.config.queues import sitecrew
+from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
-from foundation.runtime import logs, tracing
-from foundation.runtime.awaited import Awaited
-from foundation.runtime.clock import Now, SharedClock
-from foundation.runtime.health import HealthServer, Probe, Pulse, wellness
-from foundation.runtime.metrics import Metrics
-from foundation.runtime.relay import Relay
-from foundation.runtime.settings import Settings, load
-from foundation.runtime.signals import stop_on_signals
-from foundation.runtime.sink import open_standard_streams
-from foundation.runtime.tx import Ledger
-from foundation.runtime.worker import DEADLINE, Handlers, Refusal, Repetition, Worker
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger
+from foundation.handling.worker import DEADLINE, Handlers, Refusal, Repetition, Worker
+from foundation.service.awaited import Awaited
+from foundation.service.signals import stop_on_signals
 from foundation.store import Store, inbox, outbox
+from foundation.telemetry import logs, tracing
+from foundation.telemetry.health import HealthServer, Probe, Pulse, wellness
+from foundation.telemetry.metrics import Metrics
+from foundation.telemetry.sink import open_standard_streams
 
 
 class Running(Protocol):

@@ -8,12 +8,12 @@ import structlog
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.causes import MESSAGES
 from foundation.broker.codec import Malformed
-from foundation.broker.death import WORK_QUEUES, death_of
-from foundation.broker.topology import PARKED
+from foundation.config.queues import PARKED, WORK_QUEUES
 from foundation.errors import StoreUnreachable
-from foundation.runtime.health import Pulse
-from foundation.runtime.metrics import Metrics
-from foundation.runtime.tx import Ledger, Tx
+from foundation.handling.death import death_of
+from foundation.handling.tx import Ledger, Tx
+from foundation.telemetry.health import Pulse
+from foundation.telemetry.metrics import Metrics
 
 _AT_A_TIME = 20
 _log = structlog.get_logger(__name__)

@@ -13,13 +13,13 @@ import structlog
 from foundation.broker import Message, Outcome, Publisher
 from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
+from foundation.clock import Now
 from foundation.errors import SitecrewError, StoreUnreachable
-from foundation.runtime.clock import Now
-from foundation.runtime.health import Pulse
-from foundation.runtime.metrics import Metrics
-from foundation.runtime.tx import BORN_CLAIMED, DELAYED
+from foundation.handling.tx import BORN_CLAIMED, DELAYED
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
+from foundation.telemetry.health import Pulse
+from foundation.telemetry.metrics import Metrics
 
 _BATCH = 1000
 _SWEEP = 5.0

@@ -11,10 +11,10 @@ from time import monotonic
 
 from foundation.broker import Consumer, Delivery, Header, Message, Outcome, Publisher
 from foundation.broker.limits import MAX_BYTES, can_be_sent
-from foundation.broker.memory.line import Held, Line
-from foundation.broker.memory.routing import Routes
 from foundation.broker.topology import Binding, Queue, Topology
 from foundation.errors import ConfigurationError
+from foundation.testing.memory.line import Held, Line
+from foundation.testing.memory.routing import Routes
 
 _numbers = itertools.count(1)
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from foundation.runtime.clock import utc_now
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done, Settled
+from foundation.clock import utc_now
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Done, Settled
 from schemas.envelope import Event
 from schemas.services import ServiceDescribe, ServiceDescribed
 

@@ -13,11 +13,11 @@ from foundation.broker import Delivery, codec
 from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
 from foundation.broker.setbacks import is_setback, setbacks
 from foundation.broker.topology import PARKING
-from foundation.runtime import tracing
-from foundation.runtime.clock import Now
-from foundation.runtime.tracing import Origin
+from foundation.clock import Now
 from foundation.store import Store, outbox
 from foundation.store.outbox import Pending
+from foundation.telemetry import tracing
+from foundation.telemetry.tracing import Origin
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Cause, Model

@@ -13,7 +13,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
-from foundation.runtime.sink import Sink
+from foundation.telemetry.sink import Sink
 
 _SECRET_WORDS = ("password", "secret", "token", "private_key")
 # Tracebacks without local variables: structlog shows them by default, and a secret may be one.

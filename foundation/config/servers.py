@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import cast
 
+from foundation.config import plugins
+from foundation.config import settings as own
+from foundation.config.settings import HostingServer, Settings
 from foundation.hosting import Databases, Server, ServerFacts
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
-from foundation.runtime import plugins
-from foundation.runtime import settings as own
-from foundation.runtime.settings import HostingServer, Settings
 
 _NEEDED = (
     *("name", "address", "web_address", "control_panel_url", "databases"),

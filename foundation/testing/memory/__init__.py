@@ -6,6 +6,6 @@ hand calls `expire` afterwards. Nothing survives the process. A dead-lettered me
 takes is gone (RabbitMQ would hold it back).
 """
 
-from foundation.broker.memory.broker import MemoryBroker
+from foundation.testing.memory.broker import MemoryBroker
 
 __all__ = ["MemoryBroker"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
-from foundation.runtime.sources import PREFIX, Known, Sources, variable_of
+from foundation.config.sources import PREFIX, Known, Sources, variable_of
 from foundation.wording import in_words
 
 _HEADER = re.compile(r"\s*\[+\s*(?P<path>[^\]#]+?)\s*\]+")

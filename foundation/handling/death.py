@@ -6,11 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from foundation.broker import Delivery
-from foundation.broker.delay import DELIVER, Ladder
-from foundation.broker.topology import sitecrew
-
-WORK_QUEUES = frozenset(bound.target for bound in sitecrew(Ladder()).bindings if bound.source == DELIVER)
-"""The queues that a message can be put back into."""
+from foundation.config.queues import WORK_QUEUES
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,13 @@ from foundation.broker.codec import Malformed
 from foundation.broker.sender import sender_of
 from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
-from foundation.runtime import tracing
-from foundation.runtime.health import Pulse
-from foundation.runtime.metrics import Metrics
-from foundation.runtime.pool import Pool
-from foundation.runtime.tx import Ledger, Tx, is_suspect
+from foundation.handling.pool import Pool
+from foundation.handling.tx import Ledger, Tx, is_suspect
 from foundation.store import inbox
 from foundation.store.inbox import NOTHING, Fingerprint
+from foundation.telemetry import tracing
+from foundation.telemetry.health import Pulse
+from foundation.telemetry.metrics import Metrics
 from schemas.envelope import Event
 from schemas.values import Cause, Model
 

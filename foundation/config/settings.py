@@ -30,11 +30,11 @@ from pydantic.fields import FieldInfo
 from foundation.addresses import SCHEME_PORTS, HostPort, host_only
 from foundation.broker.address import fault_of
 from foundation.broker.tls import Tls
+from foundation.clock import utc_now
+from foundation.config import sources
+from foundation.config.problems import explained
+from foundation.config.sources import CONFIG_VARIABLE, PREFIX
 from foundation.errors import ConfigurationError
-from foundation.runtime import sources
-from foundation.runtime.clock import utc_now
-from foundation.runtime.problems import explained
-from foundation.runtime.sources import CONFIG_VARIABLE, PREFIX
 from schemas.values import Domain, Line, Locale, Permalinks, SiteType, TimeZone
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]

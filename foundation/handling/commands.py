@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 
 from foundation.causes import Causes, Meaning
-from foundation.runtime.tx import Tx
-from foundation.runtime.worker import Done
+from foundation.handling.tx import Tx
+from foundation.handling.worker import Done
 from schemas.envelope import Event
 from schemas.installs import CommandRefused
 from schemas.values import CauseKind

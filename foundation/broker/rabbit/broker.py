@@ -1,0 +1,240 @@
+"""RabbitMQ as a broker: what is asked once, and where publishers and consumers come from."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import (
+    ChannelClosedByBroker,
+    ConnectionBlockedTimeout,
+    ProbableAccessDeniedError,
+    ProbableAuthenticationError,
+)
+
+from foundation.addresses import HostPort
+from foundation.broker import Consumer, Delivery, Publisher
+from foundation.broker.address import nodes_of
+from foundation.broker.rabbit.address import parameters
+from foundation.broker.rabbit.consumer import RabbitConsumer
+from foundation.broker.rabbit.declaring import NOT_FOUND, declare, difference, refusal
+from foundation.broker.rabbit.delivery import delivery_of
+from foundation.broker.rabbit.link import Link
+from foundation.broker.rabbit.publisher import RabbitPublisher
+from foundation.broker.rabbit.reasons import reason_of
+from foundation.broker.tls import Tls
+from foundation.broker.topology import EVENTS, PARKING, Exchange, Queue, Topology
+from foundation.errors import BrokerUnreachable, ConfigurationError, Refused, SitecrewError
+
+_FORBIDDEN = 403
+_TOO_LARGE = 406
+_NOWHERE = "doctor.looked"
+"""A key that no queue is bound for."""
+_ALARMED = 0.5
+"""Seconds within which the broker tells who publishes of an alarm; it does so at once."""
+_PATIENCE = 15.0
+
+
+class RabbitBroker:
+    """RabbitMQ by its URLs: `amqp://` or `amqps://`, several for the nodes of a cluster (in one text, commas
+    separate them). A node that does not answer within `patience` seconds is passed over."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        topology: Topology,
+        name: str = "sitecrew",
+        *,
+        patience: float = _PATIENCE,
+        tls: Tls | None = None,
+    ) -> None:
+        self.topology = topology
+        self.reconnections = 0
+        self._patience = patience
+        self._nodes = [parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
+        self.links = set[Link]()
+        """Those of what was opened through this broker and is not closed."""
+
+    @property
+    def user(self) -> str:
+        return str(getattr(self._nodes[0].credentials, "username", ""))
+
+    def declare(self) -> None:
+        with self._channel() as channel:
+            declare(channel, self.topology)
+
+    def differences(self) -> list[str]:
+        with self._connection() as connection:
+            wanted: list[Exchange | Queue] = [*self.topology.exchanges, *self.topology.queues]
+            return [found for item in wanted if (found := difference(connection, item))]
+
+    def version(self) -> str:
+        """The broker's own word for its version."""
+        with self._connection() as connection:
+            return str(connection._impl.server_properties.get("version", "?"))  # noqa: SLF001  # pika keeps it there
+
+    def alarm(self) -> str:
+        """The alarm that keeps publishers waiting, such as `low on disk`; empty if there is none. Only who publishes is
+        told, so a message is published that goes nowhere. Raises Refused if we may not."""
+        said: list[str] = []
+        with self._connection() as connection:
+            connection.add_on_connection_blocked_callback(lambda _, blocked: said.append(str(blocked.method.reason)))
+            channel = connection.channel()
+            channel.basic_publish(EVENTS, _NOWHERE, b"")
+            ends = monotonic() + _ALARMED
+            while not said and (left := ends - monotonic()) > 0:
+                connection.process_data_events(left)
+            if said:
+                _abandon(connection)
+            else:
+                _was_taken(channel)
+        return said[0] if said else ""
+
+    def takes(self, size: int) -> bool:
+        """Whether a message of so many bytes is taken; it goes nowhere. Not to be asked during an alarm, when there is
+        no answer. Raises Refused if we may not publish."""
+        with self._connection() as connection:
+            channel = connection.channel()
+            channel.basic_publish(EVENTS, _NOWHERE, b" " * size)
+            return _was_taken(channel)
+
+    def publisher(self) -> Publisher:
+        return RabbitPublisher(self)
+
+    def consumer(self, queue: str, prefetch: int) -> Consumer:
+        return RabbitConsumer(self, queue, prefetch)
+
+    def watch(self, exchange: str, *patterns: str) -> Consumer:
+        consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
+        if not consumer.ready.wait(self._patience):
+            consumer.close()
+            raise self._unreachable(f"no answer within {self._patience:g} s")
+        return consumer
+
+    def disconnected(self) -> list[str]:
+        return sorted(link.name for link in tuple(self.links) if link.is_lost)
+
+    def depth(self, queue: str) -> int | None:
+        with self._channel() as channel:
+            try:
+                return int(channel.queue_declare(queue, passive=True).method.message_count)
+            except ChannelClosedByBroker as closed:
+                if closed.reply_code == NOT_FOUND:
+                    return None
+                raise
+
+    def consumers(self, queue: str) -> int:
+        """How many there are of a queue that exists."""
+        with self._channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).method.consumer_count)
+
+    def browse(self, queue: str, limit: int) -> list[Delivery]:
+        with self._channel() as channel:
+            return list(_heads(channel, queue, limit))
+
+    def remove(self, queue: str, names: Sequence[str]) -> list[str]:
+        wanted, removed = Counter(names), []
+        with self._channel() as channel:
+            for delivery in _heads(channel, queue, limit=1_000_000):
+                if wanted[delivery.name]:
+                    channel.basic_ack(delivery.tag)
+                    removed.append(delivery.name)
+                    wanted[delivery.name] -= 1
+                if not wanted.total():
+                    break
+        return removed
+
+    def close(self) -> None:
+        for link in tuple(self.links):
+            link.close()
+
+    def shuffled(self) -> list[pika.ConnectionParameters]:
+        return random.sample(self._nodes, len(self._nodes))
+
+    def declare_on(self, node: pika.ConnectionParameters) -> None:
+        connection = pika.BlockingConnection(node)
+        try:
+            declare(connection.channel(), self.topology)
+        finally:
+            _hang_up(connection)
+
+    @contextmanager
+    def _connection(self) -> Iterator[pika.BlockingConnection]:
+        """Whatever comes out of pika while it is used means that RabbitMQ is away: its exceptions have no
+        common family (those of its connector are neither AMQPError nor OSError), and a peer that speaks
+        nonsense brings out others still."""
+        connection = self._connected()
+        try:
+            yield connection
+        except SitecrewError:
+            raise
+        except ChannelClosedByBroker as closed:
+            raise ConfigurationError(f"RabbitMQ says: {refusal(closed)}. See `sitecrew topology check`") from None
+        except Exception as error:  # noqa: BLE001
+            raise self._unreachable(self.why(error)) from None
+        finally:
+            _hang_up(connection)
+
+    def _connected(self) -> pika.BlockingConnection:
+        """A connection to the first node that takes us."""
+        reasons: list[str] = []
+        for node in self.shuffled():
+            try:
+                return pika.BlockingConnection(node)
+            except Exception as error:  # noqa: BLE001  # see above
+                reasons.append(self.why(error))
+        raise self._unreachable("; ".join(dict.fromkeys(reasons)))
+
+    def why(self, error: BaseException) -> str:
+        """What went wrong with a connection, in words."""
+        if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
+            return "it refused the user, the password or the virtual host"
+        return reason_of(error, self._patience, tls=self._nodes[0].ssl_options is not None)
+
+    @contextmanager
+    def _channel(self) -> Iterator[BlockingChannel]:
+        with self._connection() as connection:
+            yield connection.channel()
+
+    def _unreachable(self, reason: str) -> BrokerUnreachable:
+        nodes = ", ".join(str(HostPort(node.host, node.port)) for node in self._nodes)
+        return BrokerUnreachable(f"RabbitMQ at {nodes} can't be used: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
+
+
+def _was_taken(channel: BlockingChannel) -> bool:
+    """Whether what was just published was taken; False if it was too large."""
+    try:
+        channel.queue_declare(PARKING, passive=True)  # any answer will do: a refusal comes before it
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code == _TOO_LARGE and "larger than" in closed.reply_text:
+            return False
+        if closed.reply_code == _FORBIDDEN:
+            raise Refused(f"its user may not publish to {EVENTS}") from None
+        raise
+    return True
+
+
+def _abandon(connection: pika.BlockingConnection) -> None:
+    """While an alarm blocks us, the broker reads nothing that we send, not even a goodbye: `close` would wait for its
+    end."""
+    with suppress(Exception):
+        connection._impl._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+        connection.process_data_events(1)
+
+
+def _hang_up(connection: pika.BlockingConnection) -> None:
+    with suppress(Exception):  # it is of no use any more, whatever it says
+        if connection.is_open:
+            connection.close()
+
+
+def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Delivery]:
+    """Messages from the head of a queue; the broker takes back what is not acknowledged."""
+    for _ in range(limit):
+        method, properties, body = channel.basic_get(queue)
+        if method is None:
+            return
+        yield delivery_of(queue, method, properties, body, epoch=0)

@@ -1,0 +1,50 @@
+"""Declaring a topology, and comparing one with what the broker has."""
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
+
+from foundation.broker.topology import Exchange, Queue, Topology
+
+NOT_FOUND = 404
+IN_USE_ALREADY = 406
+
+
+def declare(channel: BlockingChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        channel.exchange_declare(exchange.name, exchange.kind, durable=True, arguments=exchange.arguments)
+    for queue in topology.queues:
+        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    for bound in topology.bindings:
+        if bound.to_exchange:
+            channel.exchange_bind(bound.target, bound.source, bound.key)
+        else:
+            channel.queue_bind(bound.target, bound.source, bound.key)
+
+
+def difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> str | None:
+    kind = "queue" if isinstance(item, Queue) else "exchange"
+    try:
+        channel = connection.channel()
+        # Asking passively first: declaring what is not there would create it.
+        for passive in (True, False):
+            if isinstance(item, Queue):
+                channel.queue_declare(item.name, passive=passive, durable=True, arguments=item.arguments)
+            else:
+                channel.exchange_declare(item.name, item.kind, passive=passive, durable=True, arguments=item.arguments)
+        channel.close()
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code == NOT_FOUND:
+            return f"{kind} {item.name} is missing; `sitecrew topology declare` makes it"
+        return f"{kind} {item.name} differs: {refusal(closed)}"
+    return None
+
+
+def refusal(closed: ChannelClosedByBroker) -> str:
+    """The broker's words. Where something of the same name is there and different, it may be another application's."""
+    if closed.reply_code == IN_USE_ALREADY and "inequivalent" in closed.reply_text:
+        return (
+            f"{closed.reply_text}. If that is another application's, give Sitecrew a virtual host of its own: "
+            "rabbitmqctl add_vhost sitecrew, set_permissions, and /sitecrew at the end of amqp_url"
+        )
+    return str(closed.reply_text)

@@ -1,0 +1,168 @@
+"""One connection, kept up by one I/O thread."""
+
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+import pika
+import structlog
+from pika.adapters.select_connection import SelectConnection
+from pika.exceptions import ConnectionBlockedTimeout
+
+from foundation.addresses import HostPort
+from foundation.broker.losses import Losses
+from foundation.broker.topology import Topology
+
+_PAUSES = (0.1, 0.5, 1, 2, 3, 5)
+"""Seconds between rounds of connection attempts, jittered."""
+_USEFUL = 5.0
+"""Seconds that a connection must have lived for the pauses to begin anew."""
+_OPENING = 5.0
+"""Seconds in which a first connection is not missed yet: a batch opens one at every tick."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Nodes(Protocol):
+    """What a link needs of its broker."""
+
+    topology: Topology
+    reconnections: int
+    links: "set[Link]"
+
+    def shuffled(self) -> list[pika.ConnectionParameters]: ...
+
+    def declare_on(self, node: pika.ConnectionParameters) -> None: ...
+
+    def why(self, error: BaseException) -> str: ...
+
+
+class Link:
+    """One connection, kept up by one I/O thread until it is closed.
+
+    `opened(channel)` runs on the I/O thread whenever a new channel is there, `closed()` when the link
+    has been closed from our side. Whatever closes the channel (a queue deleted, a missing exchange)
+    closes the connection too, and the next one declares the topology anew: one way back from every
+    trouble.
+    """
+
+    def __init__(self, broker: Nodes, name: str, opened: Callable[[Any], None], closed: Callable[[], None]) -> None:
+        self.name = name
+        self._broker = broker
+        self._opened = opened
+        self._closed = closed
+        self._began = monotonic()
+        self._connection: SelectConnection | None = None
+        self._channel: Any = None
+        self._blocked = False
+        self._losses = Losses()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
+        broker.links.add(self)
+        self._thread.start()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is to have a channel, and has lost it, or got none for longer than that takes."""
+        if self._closing.is_set() or (self._channel is not None and self._channel.is_open):
+            return False
+        return self._channel is not None or monotonic() - self._began > _OPENING
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Run `work` on the I/O thread; nothing happens while there is no connection."""
+        connection = self._connection
+        if connection is not None and not connection.is_closed:
+            connection.ioloop.add_callback_threadsafe(work)
+
+    def close(self) -> None:
+        self._closing.set()
+        self.call(self._disconnect)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=15)
+        self._broker.links.discard(self)
+        self._closed()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            declare = failures > 0 or self._connection is not None
+            worked = any(self._serve(node, declare) for node in self._broker.shuffled())
+            failures = 0 if worked else failures + 1
+            pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
+            self._closing.wait(pause * random.uniform(0.5, 1.5))
+
+    def _serve(self, node: pika.ConnectionParameters, declare: bool) -> bool:
+        """Live on one connection until it ends; whether it was of use. One that opens and is closed
+        again at once is not, and must not be tried again without a growing pause."""
+        if self._closing.is_set():
+            return True
+        ended: list[BaseException] = []
+        began, before = monotonic(), self._channel
+        try:
+            if declare:
+                self._broker.declare_on(node)
+            self._connect(node, ended)
+        except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
+            ended.append(error)
+        lived = monotonic() - began > _USEFUL
+        if lived and self._channel is not before:
+            self._losses.forget()
+        if not self._closing.is_set():
+            self._tell(str(HostPort(node.host, node.port)), self._broker.why(ended[0]) if ended else "ended")
+        return lived
+
+    def _tell(self, node: str, reason: str) -> None:
+        if number := self._losses.to_tell(node, reason):
+            _log.warning("broker.disconnected", connection=self.name, node=node, reason=reason, number=number)
+
+    def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:
+        connection = SelectConnection(
+            node,
+            on_open_callback=self._open_channel,
+            on_open_error_callback=lambda _, error: self._ended(ended, error),
+            on_close_callback=lambda _, error: self._ended(ended, error),
+        )
+        try:
+            self._connection = connection
+            if self._closing.is_set():
+                self.call(self._disconnect)
+            connection.ioloop.start()
+        finally:  # pika's loop raises when it is disconnected while it connects
+            connection.ioloop.close()
+
+    def _open_channel(self, connection: SelectConnection) -> None:
+        self._blocked = False
+        connection.add_on_connection_blocked_callback(lambda *_: self._is_blocked(True))
+        connection.add_on_connection_unblocked_callback(lambda *_: self._is_blocked(False))
+        connection.channel(on_open_callback=self._channel_opened)
+
+    def _channel_opened(self, channel: Any) -> None:
+        self._broker.reconnections += self._channel is not None
+        self._channel = channel
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_cancel_callback(lambda _: self._disconnect())
+        self._opened(channel)
+
+    def _channel_closed(self, _channel: object, reason: BaseException) -> None:
+        if not self._closing.is_set():
+            _log.warning("broker.channel_closed", connection=self.name, reason=str(reason))
+        self._disconnect()
+
+    def _is_blocked(self, blocked: bool) -> None:
+        self._blocked = blocked
+
+    def _disconnect(self) -> None:
+        connection = self._connection
+        if connection is None or connection.is_closing or connection.is_closed:
+            return
+        if self._blocked:  # the broker reads nothing that we send, so it would not hear us close
+            connection._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+        else:
+            connection.close()
+
+    def _ended(self, ended: list[BaseException], error: BaseException) -> None:
+        ended.append(error)
+        if self._connection is not None:
+            self._connection.ioloop.stop()

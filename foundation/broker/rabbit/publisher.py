@@ -1,0 +1,78 @@
+"""Publishing to RabbitMQ."""
+
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any
+
+import pika
+from pika.exceptions import ChannelClosedByBroker
+
+from foundation.broker import Message, Outcome
+from foundation.broker.limits import can_be_sent
+from foundation.broker.rabbit.link import Link, Nodes
+from foundation.broker.window import Window
+
+
+class RabbitPublisher:
+    """Publishes through a window of unconfirmed messages."""
+
+    def __init__(self, broker: Nodes) -> None:
+        self._topology = broker.topology
+        self._window = Window()
+        self._channel: Any = None
+        self._vouched = True
+        """Whether the broker knows us by the name that we log in with."""
+        self.link = Link(broker, "publisher", self._opened, self._window.give_up)
+
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+        fits = [can_be_sent(message, self._topology) for message in messages]
+        batch = self._window.submit(list(compress(messages, fits)), timeout)
+        if batch.remaining:
+            self.link.call(self._pump)
+            batch.done.wait(timeout)
+        outcomes = iter(list(batch.outcomes))
+        return [next(outcomes) if fit else Outcome.REFUSED for fit in fits]
+
+    def close(self) -> None:
+        self.link.close()
+
+    def _opened(self, channel: Any) -> None:
+        channel.add_on_return_callback(self._returned)
+        channel.add_on_close_callback(self._channel_closed)
+        channel.confirm_delivery(self._answered, callback=lambda _: self._ready(channel))
+
+    def _ready(self, channel: Any) -> None:
+        self._window.reopen()
+        self._channel = channel
+        self._pump()
+
+    def _channel_closed(self, _channel: object, reason: BaseException) -> None:
+        # Where users come from a token or a certificate, the broker may have another name for us.
+        if isinstance(reason, ChannelClosedByBroker) and "user_id property" in reason.reply_text:
+            self._vouched = False
+
+    def _pump(self) -> None:
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            return
+        user_id = getattr(channel.connection.params.credentials, "username", None) if self._vouched else None
+        for message in self._window.take():
+            properties = pika.BasicProperties(
+                content_type=message.content_type,
+                headers=dict(message.headers) or None,
+                delivery_mode=2,
+                message_id=message.message_id or None,
+                correlation_id=message.correlation_id or None,
+                type=message.type or None,
+                user_id=user_id,
+            )
+            channel.basic_publish(message.exchange, message.routing_key, message.body, properties, message.mandatory)
+
+    def _answered(self, frame: Any) -> None:
+        method = frame.method
+        outcome = Outcome.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Outcome.REFUSED
+        self._window.answer(method.delivery_tag, outcome, multiple=method.multiple)
+        self._pump()
+
+    def _returned(self, _channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        self._window.give_back(method.exchange, method.routing_key, properties.message_id or "", body)

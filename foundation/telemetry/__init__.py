@@ -1,0 +1,1 @@
+"""How a service tells of itself: logs, metrics, traces, health."""

@@ -1,0 +1,1 @@
+"""For the tests of Sitecrew, and of plug-ins."""
