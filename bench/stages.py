@@ -5,7 +5,6 @@ python -m bench.stages order-intake|installer|mailer
 
 import sys
 from collections.abc import Callable, Sequence
-from email.message import EmailMessage
 from pathlib import Path
 
 from foundation.config.keys import Opener, Sealer
@@ -18,6 +17,7 @@ from services.installer import __main__ as installer
 from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import __main__ as mailer
+from services.mailer.envelope import Letter
 from services.mailer.letters import Letters
 from services.mailer.welcome import Welcoming
 from services.order_intake import __main__ as order_intake
@@ -63,7 +63,7 @@ class NoSite:
         return
 
 
-def _no_letter(_message: EmailMessage) -> None:
+def _no_letter(_letter: Letter) -> None:
     return
 
 

@@ -56,6 +56,7 @@ from services.installer.reconcile import Reconciler
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import resend
 from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
+from services.mailer.envelope import Letter
 from services.mailer.letters import Letters
 from services.mailer.welcome import Welcoming
 from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
@@ -180,10 +181,10 @@ class FakeSmtp:
     sent: list[EmailMessage] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
 
-    def send(self, message: EmailMessage) -> None:
+    def send(self, letter: Letter) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.sent.append(message)
+        self.sent.append(letter.message())
 
 
 class Clock:

@@ -1,47 +1,60 @@
-"""A finished letter as it travels: its envelope, and the bytes."""
+"""A finished letter: its envelope, and the bytes that travel."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import email
+import hashlib
+from binascii import b2a_qp
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from email.message import EmailMessage
-from email.policy import SMTP as WIRE
-from email.utils import getaddresses
+from email.policy import default as modern
 
-from services.mailer import addresses
-from services.mailer.causes import CAUSES
-
-_PASSWORD = re.compile(r"^[^:\n]*(?:password|passwort|kennwort)[^:\n]*: *(\S+)", re.IGNORECASE | re.MULTILINE)
+_LONGEST_LINE = 998
+"""Bytes, without the line's end (RFC 5322, section 2.1.1)."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A letter as it travels."""
+    """A letter as it travels. Its addresses have their domains in ASCII."""
 
     sender: str
     recipients: Sequence[str]
-    content: bytes
-    international: bool
-    """It needs SMTPUTF8: a mailbox's own name is beyond ASCII."""
-    secrets: Sequence[str]
+    message_id: str
+    content: bytes = field(repr=False)
+    """The whole message; its lines end in CRLF."""
+    secrets: Sequence[str] = field(default=(), repr=False)
     """What a filter that quotes the line it dislikes must not bring into our log."""
 
-    @classmethod
-    def of(cls, message: EmailMessage) -> "Letter":
-        [sender], recipients = _addresses(message, "from"), _addresses(message, "to")
-        international = not all(address.isascii() for address in (sender, *recipients))
-        content = message.as_bytes(policy=WIRE.clone(utf8=international, refold_source="none"))
-        text = message.get_body(("plain",))
-        secrets = _PASSWORD.findall(text.get_content()) if text is not None else []
-        return cls(sender, recipients, content, international, secrets)
+    @property
+    def international(self) -> bool:
+        """It needs SMTPUTF8: a mailbox's own name is beyond ASCII."""
+        return not all(address.isascii() for address in (self.sender, *self.recipients))
+
+    def message(self) -> EmailMessage:
+        """As a mail program reads it."""
+        return email.message_from_string(self.content.decode().replace("\r\n", "\n"), policy=modern)
 
 
-def _addresses(message: EmailMessage, header: str) -> list[str]:
-    """From the header as it stands. `message[header].addresses` decodes names first, and takes some names'
-    brackets for the address's own (seen on 3.11.7): the letter would go to somebody else."""
-    raw = [str(value) for name, value in message.raw_items() if name.lower() == header]
-    found = [address for _, address in getaddresses(raw)]
-    try:
-        return [addresses.with_ascii_domain(address) for address in found] or [addresses.with_ascii_domain("")]
-    except ValueError:
-        detail = f"the letter's {header.capitalize()} header holds no usable address"
-        raise CAUSES.failed("recipient_refused", detail) from None
+def content(headers: Mapping[str, str], text: str, html: str | None) -> bytes:
+    """The message of these headers, which are folded and encoded already, and of a text with or without an HTML
+    alternative.
+
+    Put together here: `EmailMessage` parses every header that it is given, and costs ten times as much.
+    """
+    body = _part("plain", text)
+    if html is not None:
+        parts = (body, _part("html", html))
+        boundary = b"=_" + hashlib.sha256(b"\0".join(parts)).hexdigest()[:40].encode()
+        bodies = b"".join(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts)
+        opening = b'Content-Type: multipart/alternative;\r\n boundary="%b"' % boundary
+        body = b"%b\r\n\r\n%b--%b--\r\n" % (opening, bodies, boundary)
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + body
+
+
+def _part(subtype: str, text: str) -> bytes:
+    """With headers of its own, and as readable as every server accepts."""
+    lines = text.encode().splitlines()
+    body = b"\r\n".join([*lines, b""])
+    readable = body.isascii() and all(len(line) <= _LONGEST_LINE for line in lines)
+    encoding = b"7bit" if readable else b"quoted-printable"
+    headers = b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: %b' % (subtype.encode(), encoding)
+    return b"%b\r\n\r\n%b" % (headers, body if readable else b2a_qp(body))

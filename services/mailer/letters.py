@@ -4,15 +4,11 @@ Pure: templates are read once, when `Letters` is made; the same input gives the 
 what templates know.
 """
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from email.header import Header
-from email.message import EmailMessage
-from email.policy import EmailPolicy
+from email.utils import format_datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -25,15 +21,12 @@ from foundation.config.settings import Mailer
 from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
 from services.mailer.causes import CAUSES
 from services.mailer.content import UNPRINTABLE, PanelLogin, Welcome, sample
+from services.mailer.envelope import Letter, content
 from services.mailer.stationery import Stationery, broken
 
 __all__ = ["Letters", "PanelLogin", "Welcome", "letters_of", "sample"]
 
-# Python's own folding of a long display name drops its quotes: "A, b@evil.example, ..." would become further
-# recipients (seen on 3.11.7). Address headers are therefore written here, and never folded again.
-_POLICY = EmailPolicy(refold_source="none")
-
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDI_CONTROLS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """Billing systems hand out names as they stand in their web pages: `M&uuml;ller`."""
 
@@ -70,7 +63,7 @@ class Letters:
         """Those that there are templates for, besides the ones without a language."""
         return self._stationery.languages("welcome")
 
-    def render(self, welcome: Welcome, date: datetime) -> EmailMessage:
+    def render(self, welcome: Welcome, date: datetime) -> Letter:
         """The letter, dated `date` (timezone-aware). Raises Failed: `template_broken` (configuration), or
         `recipient_refused` (permanent) if the customer's address is none."""
         wanted = [welcome.locale or self._locale, self._locale]
@@ -79,16 +72,19 @@ class Letters:
         subject, text = (self._part(part, welcome.site_type, language, values) for part in ("subject", "txt"))
         html = self._html(welcome.site_type, language, values)
         recipient = _recipient(welcome.customer_email)
-        message = EmailMessage(_POLICY.clone(utf8=not recipient.isascii()))
-        message.set_raw("From", self._from)
-        message.set_raw("To", _mailbox("To", _name(welcome.customer_name), recipient))
-        message["Subject"] = _clean(subject)
-        message["Date"] = date.astimezone(UTC)
-        message["Message-ID"] = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
-        message["Auto-Submitted"] = "auto-generated"
-        _fill(message, re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n", html)
-        message["Content-Language"] = values["lang"]  # last: what begins with Content- moves into the first part
-        return message
+        message_id = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
+        headers = {
+            "From": self._from,
+            "To": _mailbox("To", _name(welcome.customer_name), recipient),
+            "Subject": _encoded("Subject", _clean(subject)),
+            "Date": format_datetime(date.astimezone(UTC)),
+            "Message-ID": message_id,
+            "Auto-Submitted": "auto-generated",
+            "MIME-Version": "1.0",
+            "Content-Language": values["lang"],
+        }
+        written = content(headers, re.sub(r"\n{3,}", "\n\n", text).strip("\n"), html)
+        return Letter(self._sender, [recipient], message_id, written, welcome.secrets)
 
     def _unnamed(self, site_type: str) -> str:
         """The language of templates that name none: ours are English, the operator's are in his own."""
@@ -110,13 +106,12 @@ class Letters:
 
     def _values(self, welcome: Welcome, language: str, date: datetime) -> dict[str, Any]:
         """What templates know. Names are cleaned: none of them can begin a line of its own."""
-        support = self._support
-        records = welcome.records
-        return {entry.name: getattr(welcome, entry.name) for entry in fields(welcome)} | {
+        domain, records, support = _readable(welcome.domain), welcome.records, self._support
+        return vars(welcome) | {
             "customer_name": _name(welcome.customer_name),
             "application": _clean(welcome.application),
-            "domain": _readable(welcome.domain),
-            "domain_url": _at(welcome.site_url, _readable(welcome.domain)),
+            "domain": domain,
+            "domain_url": _at(welcome.site_url, domain),
             "reinstalled": welcome.reinstalled,
             "records": records,
             "nameservers": self._nameservers,
@@ -136,17 +131,9 @@ def letters_of(own: Mailer) -> Letters:
     return Letters(own.templates, own.sender, own.brand, own.support, own.locale, own.nameservers)
 
 
-def _fill(message: EmailMessage, text: str, html: str | None) -> None:
-    message.set_content(text, cte=_encoding(text))
-    if html is not None:
-        message.add_alternative(html, subtype="html", cte=_encoding(html))
-        message.set_boundary("=_" + hashlib.sha256(f"{text}\0{html}".encode()).hexdigest()[:40])
-
-
 def _clean(text: str) -> str:
     """One line: no line ends, no control characters, nothing that turns the direction of the writing around it."""
-    printable = (" " if unicodedata.category(letter) in UNPRINTABLE else letter for letter in text)
-    return " ".join("".join(letter for letter in printable if letter not in _BIDI_CONTROLS).split())
+    return " ".join(_BIDI_CONTROLS.sub("", UNPRINTABLE.sub(" ", text)).split())
 
 
 def _name(text: str) -> str:
@@ -156,7 +143,7 @@ def _name(text: str) -> str:
 
 def _readable(domain: str) -> str:
     try:
-        return idna.decode(domain)
+        return idna.decode(domain) if "xn--" in domain else domain
     except UnicodeError:
         return domain
 
@@ -186,16 +173,21 @@ def _recipient(address: str) -> str:
 
 
 def _mailbox(header: str, name: str, address: str) -> str:
-    """`name <address>` for an address header: quoted if it is ASCII, else encoded and folded (RFC 2047)."""
+    """`name <address>` for an address header: the name quoted if it is plain ASCII, else encoded (RFC 2047)."""
     if not name:
         return address
-    if name.isascii() and "=?" not in name:
+    if _is_plain(name):
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{quoted}" <{address}>'
-    return f"{Header(name, 'utf-8', maxlinelen=75, header_name=header).encode()} <{address}>"
+        return f'"{quoted}" <{address}>'  # never folded: that would cut the name at its commas
+    return f"{_encoded(header, name)} <{address}>"
 
 
-def _encoding(text: str) -> str:
-    """As readable as every server accepts: RFC 5322 allows 998 bytes a line."""
-    short = all(len(line) <= 998 for line in text.split("\n"))
-    return "7bit" if text.isascii() and short else "quoted-printable"
+def _encoded(header: str, text: str) -> str:
+    """Folded, and encoded (RFC 2047) unless it is plain ASCII."""
+    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    return Header(text, charset, maxlinelen=75, header_name=header).encode(linesep="\r\n")
+
+
+def _is_plain(text: str) -> bool:
+    """ASCII that nobody takes for encoded, and that fits on a line however it folds."""
+    return text.isascii() and "=?" not in text and len(text) < 900

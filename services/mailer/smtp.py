@@ -4,7 +4,6 @@ What a refusal means is in `answers`, what an operator does about it in `causes`
 """
 
 import hmac
-import re
 import smtplib
 import socket
 import ssl
@@ -13,7 +12,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
@@ -72,12 +70,11 @@ class Smtp:
     letters_per_connection: int = 1
     _kept: deque["_Client"] = field(default_factory=deque, init=False, repr=False, compare=False)
 
-    def send(self, message: EmailMessage) -> None:
-        """Returns once the server has taken the letter, from the address in `From` to those in `To`.
+    def send(self, letter: Letter) -> None:
+        """Returns once the server has taken the letter for all its recipients.
 
         Raises Failed, with a cause of `CAUSES`. `smtp_interrupted` alone leaves it open whether the letter was taken.
         """
-        letter = Letter.of(message)
         deadline = Deadline(self.deadline)
         with deadline.running():
             kept = self._still_working(deadline)
@@ -328,7 +325,7 @@ class _Client(smtplib.SMTP):
     def content(self, content: bytes) -> tuple[int, bytes]:
         """The letter itself, its lines ended by CRLF. From here on it is open whether the server has it."""
         self.in_the_letter = True
-        self.send(re.sub(rb"(?m)^\.", b"..", content) + b".\r\n")
+        self.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         return self.getreply()
 
     def leave(self) -> None:

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 from functools import partial
 from typing import Any
 
@@ -27,11 +26,12 @@ from schemas.values import Cause, CauseKind
 from services.mailer import customers, limits, mails
 from services.mailer.causes import CAUSES
 from services.mailer.content import Welcome
+from services.mailer.envelope import Letter
 from services.mailer.filling import welcome_of
 from services.mailer.letters import Letters
 from services.mailer.mails import Mail, State
 
-Send = Callable[[EmailMessage], None]
+Send = Callable[[Letter], None]
 """Hands a letter to a mail server. Raises Failed."""
 
 _log = structlog.get_logger(__name__)
@@ -154,14 +154,13 @@ class Welcoming:
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
         self._claims.hold(mail.install_id, mail.attempt)
-        welcome = self._letter(mail)
-        message = self._letters.render(welcome, self._now())
+        letter = self._letters.render(self._letter(mail), self._now())
         try:
-            self._deliver(message)
+            self._deliver(letter)
         except Failed as failure:  # a filter may quote the line it dislikes, in whatever language
-            detail = without(welcome.secrets, failure.cause.detail)
+            detail = without(letter.secrets, failure.cause.detail)
             raise Failed(failure.cause.model_copy(update={"detail": detail})) from None
-        return str(message["Message-ID"])
+        return letter.message_id
 
     def _letter(self, mail: Mail) -> Welcome:
         return welcome_of(mail.completed, self._settings, self._opened, mail.resends)

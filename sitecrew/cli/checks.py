@@ -61,5 +61,6 @@ def _letter(settings: Settings) -> str:
     languages = [language for language in letters.languages if language not in settings.sites]
     for site_type in settings.sites:
         for locale in (None, *languages):
-            message = letters.render(replace(sample(), site_type=site_type, locale=locale), utc_now())
-    return f"renders, from {message['From']}, in {', '.join(dict.fromkeys([settings.mailer.locale, *languages]))}"
+            letter = letters.render(replace(sample(), site_type=site_type, locale=locale), utc_now())
+    sender = letter.message()["From"]
+    return f"renders, from {sender}, in {', '.join(dict.fromkeys([settings.mailer.locale, *languages]))}"

@@ -213,14 +213,15 @@ def preview(
         raise typer.BadParameter("--install has a type of its own", ctx=ctx)
     settings = session.settings_of(ctx)
     welcome = letter_preview.of(settings, install, site_type or "wordpress", locale)
-    message = letters_of(settings.mailer).render(welcome, session.now())
+    letter = letters_of(settings.mailer).render(welcome, session.now())
+    message = letter.message()
     parts = {form: message.get_body((kind,)) for form, kind in ((Form.TEXT, "plain"), (Form.HTML, "html"))}
     contents = {form: str(part.get_content()) if part else "" for form, part in parts.items()}
     if json:
         headers = {name: str(message[name]) for name in ("from", "to", "subject")}
         screen.document({**headers, **contents})
     elif forms == [Form.EML]:
-        screen.raw(message.as_string())
+        screen.raw(letter.content.decode().replace("\r\n", "\n"))
     elif forms == [Form.HTML]:
         screen.raw(contents[Form.HTML])
     else:

@@ -715,7 +715,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
 
     def slow_and_taken(message: Any) -> None:
         next(arrived)(message)
-        house.smtp.sent.append(message)
+        house.smtp.send(message)
 
     second._deliver = slow_and_taken
     while other.idle:  # each wake-up goes to one of the two

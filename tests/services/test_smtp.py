@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.policy import SMTPUTF8
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import Failed
 from schemas.values import Cause, CauseKind
+from services.mailer.envelope import Letter
 from services.mailer.letters import Letters, sample
 from services.mailer.smtp import Smtp
 from sitecrew.stack.login import Credentials, read_credentials
@@ -26,13 +28,13 @@ from sitecrew.stack.mailbox import CUT, HANG, Mailbox, Stage
 PASSWORD = "p4ss-of-the-server"
 
 
-def letter(recipient: str = "alex@customer.example", text: str = "Hello\n") -> EmailMessage:
-    message = EmailMessage()
+def letter(recipient: str = "alex@customer.example", text: str = "Hello\n") -> Letter:
+    message = EmailMessage(SMTPUTF8)
     message["From"] = "Northwind <hello@host.example>"
     message["To"] = f"Alex Morgan <{recipient}>"
     message["Subject"] = "Ready"
     message.set_content(text)
-    return message
+    return Letter("hello@host.example", [recipient], "<1@host.example>", message.as_bytes())
 
 
 def plain(mailbox: Mailbox) -> Smtp:
@@ -74,9 +76,7 @@ def test_a_letter_to_an_international_address_arrives(mailbox: Mailbox) -> None:
 
 
 def test_several_recipients_are_all_named(mailbox: Mailbox) -> None:
-    message = letter()
-    message.replace_header("To", "a@customer.example, b@customer.example")
-    plain(mailbox).send(message)
+    plain(mailbox).send(replace(letter(), recipients=["a@customer.example", "b@customer.example"]))
     assert mailbox.messages()[0].recipients == ("a@customer.example", "b@customer.example")
 
 
@@ -99,9 +99,11 @@ def test_whatever_customers_are_called_their_letters_go_to_them_alone(busy: Mail
 
 @pytest.mark.parametrize("to", ["nobody", "", "undisclosed-recipients:;"])
 def test_a_letter_to_no_address_is_not_sent(mailbox: Mailbox, to: str) -> None:
-    message = letter()
-    message.replace_header("To", to)
-    assert failure(lambda: plain(mailbox).send(message)).code == "recipient_refused"
+    letters = Letters(None, "hello@host.example", "Northwind")
+    welcome = replace(sample(), customer_email=to)
+    cause = failure(lambda: plain(mailbox).send(letters.render(welcome, datetime.now(UTC))))
+    assert cause.code == "recipient_refused"
+    assert mailbox.messages() == []
 
 
 def test_threads_may_share_one_sender(mailbox: Mailbox) -> None:
@@ -137,10 +139,9 @@ def test_a_5xx_answer_is_for_good_and_says_whom_it_is_about(mailbox: Mailbox, st
 
 
 def test_a_letter_is_for_all_its_recipients_or_none(mailbox: Mailbox) -> None:
-    message = letter()
-    message.replace_header("To", "a@customer.example, gone@customer.example")
+    both = replace(letter(), recipients=["a@customer.example", "gone@customer.example"])
     mailbox.behave = lambda stage, envelope: "550 gone" if stage == "rcpt" and len(envelope.rcpt_tos) > 1 else None
-    assert failure(lambda: plain(mailbox).send(message)).code == "recipient_refused"
+    assert failure(lambda: plain(mailbox).send(both)).code == "recipient_refused"
     assert mailbox.messages() == []
 
 
@@ -373,7 +374,8 @@ def test_a_greeting_that_is_none_is_understood(greeting: str, code: str) -> None
 def test_a_refusal_that_quotes_the_letter_does_not_bring_its_password_into_the_cause() -> None:
     refusal = {**POLITE, **BODY, ".": "554 looks like phishing: 'Password: s3cret-of-the-site'"}
     with scripted("220 here", refusal) as smtp:
-        cause = failure(lambda: smtp.send(letter(text="Hello\nPassword: s3cret-of-the-site\n")))
+        quoted = replace(letter(text="Hello\nPassword: s3cret-of-the-site\n"), secrets=["s3cret-of-the-site"])
+        cause = failure(lambda: smtp.send(quoted))
     assert "phishing" in cause.detail
     assert "s3cret" not in cause.detail
 
