@@ -17,9 +17,9 @@ from services.installer import __main__ as installer
 from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import __main__ as mailer
-from services.mailer.envelope import Letter
-from services.mailer.letters import Letters
-from services.mailer.welcome import Welcoming
+from services.mailer.delivery import Welcoming
+from services.mailer.letter.rendering import Letters
+from services.mailer.smtp.envelope import Letter
 from services.order_intake import __main__ as order_intake
 from services.order_intake.intake import Intake
 

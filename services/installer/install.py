@@ -38,7 +38,7 @@ from services.installer.causes import WAITING
 from services.installer.installs import Install, State
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
-from services.installer.sites.mailbox import with_ascii_domain
+from services.installer.sites.verification.mailbox import with_ascii_domain
 from services.installer.upcoming import after_failure
 
 _EARLY = timedelta(seconds=1)

@@ -10,10 +10,10 @@ from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.config.settings import Keys, Mailer, Settings
 from foundation.service.process import Loop, Service, run_alone, serve
 from services.mailer import limits, mails
-from services.mailer.letters import letters_of
+from services.mailer.delivery import Welcoming
+from services.mailer.letter.rendering import letters_of
 from services.mailer.resend import commands
 from services.mailer.smtp import Smtp
-from services.mailer.welcome import Welcoming
 
 _IDLE = 20.0
 """Seconds that a connection to the mail server is kept for the next letter."""

@@ -11,7 +11,7 @@ from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
 from services.mailer.__main__ import opener_of, smtp_of
 from services.mailer.addresses import sender_of
-from services.mailer.letters import letters_of, sample
+from services.mailer.letter.rendering import letters_of, sample
 from sitecrew.cli import server_checks as servers
 from sitecrew.cli.broker_checks import of_broker
 from sitecrew.cli.findings import Check, Finding

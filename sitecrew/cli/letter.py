@@ -203,7 +203,7 @@ def preview(
     json: Json = False,
 ) -> None:
     """Show a letter from your templates: to an invented customer, or a real one."""
-    from services.mailer.letters import letters_of
+    from services.mailer.letter.rendering import letters_of
     from sitecrew.cli import letter_preview, screen, session
 
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]

@@ -8,8 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 from foundation.config.settings import Settings
 from foundation.errors import NotFound
 from schemas.values import Locale
-from services.mailer.content import Welcome, sample
-from services.mailer.filling import MASK, welcome_of
+from services.mailer.letter.content import Welcome, sample
+from services.mailer.letter.filling import MASK, welcome_of
 from sitecrew.cli import letter_rows, session
 
 

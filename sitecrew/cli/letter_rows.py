@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from foundation.errors import NotFound
 from services.mailer import mails
+from services.mailer.delivery import after_failure
 from services.mailer.mails import Mail
 from services.mailer.states import State
-from services.mailer.welcome import after_failure
 from sitecrew.cli import moments, screen, session
 from sitecrew.cli.filters import Filters
 from sitecrew.cli.tables import Table

@@ -11,9 +11,9 @@ from foundation.hosting.local import LocalServer
 from schemas.values import CauseKind
 from services.installer.sites.registry import installer_of
 from services.installer.sites.static import Static
-from services.installer.sites.trial import try_install
-from services.installer.sites.verify import front_of, unexpected
-from services.installer.sites.visitor import Visitor
+from services.installer.sites.verification.trial import try_install
+from services.installer.sites.verification.verify import front_of, unexpected
+from services.installer.sites.verification.visitor import Visitor
 
 _PATIENCE = timedelta(seconds=10)
 _SHUT = (401, 403, 407, 429)

@@ -10,8 +10,8 @@ from foundation.hosting import Account, AccountRequest, Server, ServerFacts
 from foundation.hosting.disk import write_new
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, Step
-from services.installer.sites.life import Built, Plan, Site, live
-from services.installer.sites.verify import Page
+from services.installer.sites.deployment import Built, Plan, Site, live
+from services.installer.sites.verification.verify import Page
 
 
 class Greeting:

@@ -21,7 +21,8 @@ from foundation.hosting import AccountRequest
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from schemas.values import install_id
-from services.installer.sites import InstalledSite, Job, SiteInstaller, Step, trash
+from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
+from services.installer.sites.docroot import trash
 
 KEY = PrivateKey.generate()
 """The mailer's."""

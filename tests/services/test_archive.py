@@ -20,8 +20,8 @@ from foundation.hosting.local import LocalServer
 from schemas.values import CauseKind
 from services.installer.sites import Job
 from services.installer.sites.archive import Archive
-from services.installer.sites.markers import read_site
-from services.installer.sites.verify import shows
+from services.installer.sites.docroot.markers import read_site
+from services.installer.sites.verification.verify import shows
 from tests.services.installing import (
     assert_untouched,
     at_step,

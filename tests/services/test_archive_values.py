@@ -13,8 +13,8 @@ from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from services.installer.sites.archive.judging import judge_file
-from services.installer.sites.archive.words import INVENTED, Words
-from services.installer.sites.php import Php
+from services.installer.sites.archive.variables import INVENTED, Words
+from services.installer.sites.programs.php import Php
 from tests.services.installing import assert_untouched, databases_of, new_job, quietly
 from tests.services.test_archive import FILL, App, app, step  # noqa: F401
 

@@ -14,7 +14,7 @@ from foundation.hosting.local import LocalServer
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.archive import Archive
-from services.installer.sites.verify import shows
+from services.installer.sites.verification.verify import shows
 from tests.services.daemons import eventually
 from tests.services.installing import (
     age,

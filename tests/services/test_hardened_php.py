@@ -14,9 +14,9 @@ import pytest
 from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from services.installer.sites import php as php_module
-from services.installer.sites.php import Php
 from services.installer.sites.programs import Ran
+from services.installer.sites.programs import php as php_module
+from services.installer.sites.programs.php import Php
 from services.installer.sites.wordpress import WordPress
 from tests.services.installing import assert_untouched, new_job, opens, quietly, shim
 

@@ -20,7 +20,7 @@ from schemas.values import Cause, CauseKind
 from services.mailer import addresses
 from services.mailer.__main__ import smtp_of
 from services.mailer.addresses import sender_of
-from services.mailer.letters import Letters, sample
+from services.mailer.letter.rendering import Letters, sample
 from services.mailer.smtp import Smtp
 from sitecrew.stack.mailbox import Mailbox
 from tests.authority import Authority

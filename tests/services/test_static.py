@@ -20,7 +20,7 @@ from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import CAUSES
 from services.installer.sites.static import Static
-from services.installer.sites.verify import Page, shows, verify
+from services.installer.sites.verification.verify import Page, shows, verify
 from sitecrew.stack.web.static import serve
 from tests.services.installing import (
     browser,

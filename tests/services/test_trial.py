@@ -14,7 +14,7 @@ from foundation.config.settings import HostingServer, Settings, Site
 from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from services.installer.sites.trial import try_install
+from services.installer.sites.verification.trial import try_install
 from services.installer.sites.wordpress import WordPress
 from sitecrew.cli import server_checks
 from sitecrew.stack.ports import free_port

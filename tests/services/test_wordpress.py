@@ -15,9 +15,9 @@ from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
 from services.installer.sites import InstalledSite, Job, SiteInstaller
-from services.installer.sites.markers import read_site
-from services.installer.sites.verify import shows
-from services.installer.sites.visitor import Visitor
+from services.installer.sites.docroot.markers import read_site
+from services.installer.sites.verification.verify import shows
+from services.installer.sites.verification.visitor import Visitor
 from services.installer.sites.wordpress import WordPress
 from tests.services.certificates import Certificate, certificate
 from tests.services.fronts import tls_in_front_of

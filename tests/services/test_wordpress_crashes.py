@@ -16,7 +16,7 @@ from foundation.hosting.local import LocalServer
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job
 from services.installer.sites.static import Static
-from services.installer.sites.verify import shows
+from services.installer.sites.verification.verify import shows
 from services.installer.sites.wordpress import WordPress
 from tests.services.daemons import eventually
 from tests.services.installing import (

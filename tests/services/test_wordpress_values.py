@@ -12,7 +12,7 @@ import pytest
 from foundation.errors import Failed
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
-from services.installer.sites.mailbox import with_ascii_domain
+from services.installer.sites.verification.mailbox import with_ascii_domain
 from services.installer.sites.wordpress import WordPress
 from services.installer.sites.wordpress.core import copy_core, language_of
 from tests.services.installing import assert_untouched, databases_of, home_page, new_job, quietly, reinstall

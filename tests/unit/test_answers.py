@@ -3,8 +3,8 @@
 import pytest
 
 from schemas.values import CauseKind
-from services.mailer.answers import Step, one_line, verdict
 from services.mailer.causes import CAUSES
+from services.mailer.smtp.answers import Step, one_line, verdict
 
 TO: Step = "name the recipient"
 FROM: Step = "name the sender"

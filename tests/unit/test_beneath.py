@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.installer.sites import beneath
+from services.installer.sites.docroot import safe_paths
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def outside(root: Path) -> dict[str, str]:
 
 
 def test_a_file_is_written_with_its_mode_and_the_folders_to_it(root: Path) -> None:
-    beneath.write(root, "conf/deep/local.php", "text\n", 0o640, None)
+    safe_paths.write(root, "conf/deep/local.php", "text\n", 0o640, None)
     assert (root / "conf/deep/local.php").read_text() == "text\n"
     assert stat.S_IMODE((root / "conf/deep/local.php").stat().st_mode) == 0o640
     assert stat.S_IMODE((root / "conf/deep").stat().st_mode) == 0o2750
@@ -31,10 +31,10 @@ def test_what_is_there_is_replaced_and_not_written_into(root: Path) -> None:
     (root / "file").symlink_to("../outside/file")
     (root / "hard").hardlink_to(root.parent / "outside/file")
     for name in ("file", "hard"):
-        beneath.write(root, name, "ours", 0o600, None)
+        safe_paths.write(root, name, "ours", 0o600, None)
         assert (root / name).read_text() == "ours"
     (root / "folder/inner").mkdir(parents=True)
-    beneath.write(root, "folder", "ours", 0o600, None)
+    safe_paths.write(root, "folder", "ours", 0o600, None)
     assert (root / "folder").read_text() == "ours"
     assert outside(root) == {"file": "not ours"}
 
@@ -42,11 +42,11 @@ def test_what_is_there_is_replaced_and_not_written_into(root: Path) -> None:
 def test_no_folder_on_the_way_may_be_a_link(root: Path) -> None:
     (root / "way").symlink_to("../outside")
     with pytest.raises(OSError, match="way"):
-        beneath.write(root, "way/file", "ours", 0o600, None)
+        safe_paths.write(root, "way/file", "ours", 0o600, None)
     with pytest.raises(OSError, match="way"):
-        beneath.write(root, "way/new/file", "ours", 0o600, None)
+        safe_paths.write(root, "way/new/file", "ours", 0o600, None)
     with pytest.raises(OSError, match="way"):
-        beneath.remove(root, "way/file")
+        safe_paths.remove(root, "way/file")
     assert outside(root) == {"file": "not ours"}
 
 
@@ -57,6 +57,6 @@ def test_a_file_a_link_and_a_whole_folder_are_taken_away(root: Path) -> None:
     (root / "link").symlink_to("../outside")
     (root / "file").touch()
     for name in ("install", "link", "file", "nothing", "no/where"):
-        beneath.remove(root, name)
+        safe_paths.remove(root, name)
     assert list(root.iterdir()) == []
     assert outside(root) == {"file": "not ours"}

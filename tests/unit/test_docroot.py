@@ -16,13 +16,11 @@ import pytest
 from foundation.errors import Failed
 from foundation.hosting import Database
 from services.installer.sites import docroot as docroot_module
-from services.installer.sites import exchange as exchange_module
-from services.installer.sites import trash
 from services.installer.sites.causes import failed
-from services.installer.sites.docroot import Docroot
-from services.installer.sites.exchange import exchange
-from services.installer.sites.markers import SiteMarker, read_journal, read_site
-from services.installer.sites.runs import Run, database_prefix
+from services.installer.sites.docroot import Docroot, syscalls, trash
+from services.installer.sites.docroot.markers import SiteMarker, read_journal, read_site
+from services.installer.sites.docroot.runs import Run, database_prefix
+from services.installer.sites.docroot.syscalls import exchange
 
 
 def nothing(*_: object) -> None:
@@ -391,7 +389,7 @@ def test_a_file_system_that_cannot_exchange_is_named_as_the_cause(
     first: Docroot, monkeypatch: pytest.MonkeyPatch, libc: object
 ) -> None:
     with monkeypatch.context() as old:
-        old.setattr(exchange_module, "_libc", libc)
+        old.setattr(syscalls, "_libc", libc)
         with pytest.raises(Failed, match="exchange_unsupported"):
             exchange(first.www, first.private)
 

@@ -11,10 +11,9 @@ import pytest
 
 from foundation.hosting.disk import write_marker
 from services.installer.sites import docroot as docroot_module
-from services.installer.sites import exchange as exchange_module
-from services.installer.sites.docroot import Docroot
-from services.installer.sites.exchange import sync_disk
-from services.installer.sites.probe import Probe
+from services.installer.sites.docroot import Docroot, syscalls
+from services.installer.sites.docroot.syscalls import sync_disk
+from services.installer.sites.verification.probe import Probe
 from tests.unit.test_docroot import databases, first, install, put_in_place  # noqa: F401
 
 # ruff: noqa: F811
@@ -88,7 +87,7 @@ def test_the_disk_of_a_tree_is_synced_by_the_kernel(tmp_path: Path, monkeypatch:
             return 0
 
     with monkeypatch.context() as watched:
-        watched.setattr(exchange_module, "_libc", Libc())
+        watched.setattr(syscalls, "_libc", Libc())
         sync_disk(tmp_path)
     assert asked == [str(tmp_path)]
 

@@ -16,10 +16,9 @@ import pytest
 
 from foundation.errors import Failed
 from schemas.values import CauseKind
-from services.installer.sites import exchange as exchange_module
-from services.installer.sites.docroot import Docroot
-from services.installer.sites.htaccess import merged, own
-from services.installer.sites.markers import read_site
+from services.installer.sites.docroot import Docroot, syscalls
+from services.installer.sites.docroot.htaccess import merged, own
+from services.installer.sites.docroot.markers import read_site
 from tests.unit.test_docroot import databases, first, install, leftovers, put_in_place, reinstall, shown  # noqa: F401
 
 CHALLENGE = ".well-known/acme-challenge/token"
@@ -70,7 +69,8 @@ def killed(docroot: Docroot, where: str) -> None:
     """A run in a process of its own that dies right behind one of the things that going live is made of."""
     script = f"""
         import os, pickle, signal, sys
-        from services.installer.sites import docroot, keeping
+        from services.installer.sites import docroot
+        from services.installer.sites.docroot import keeping
         from tests.unit.test_docroot import install
         def deadly(act):
             def acting(*given, **more):
@@ -270,7 +270,7 @@ def test_what_keeps_directories_from_being_exchanged_is_the_cause(
 ) -> None:
     put(first, CHALLENGE)
     with monkeypatch.context() as broken:
-        broken.setattr(exchange_module, "_libc", Unable(number))
+        broken.setattr(syscalls, "_libc", Unable(number))
         with pytest.raises(Failed, match=code):
             install(first)
     assert (there(first), leftovers(first)) == ({CHALLENGE: "the host's"}, [])

@@ -12,8 +12,8 @@ from foundation.hosting import Database
 from services.installer.sites.archive.reading import keys, read_recipe
 from services.installer.sites.archive.recipe import Recipe
 from services.installer.sites.archive.steps import rehearse
-from services.installer.sites.archive.words import INVENTED, INVENTED_DATABASE, Words, words_of
-from services.installer.sites.php import Php
+from services.installer.sites.archive.variables import INVENTED, INVENTED_DATABASE, Words, words_of
+from services.installer.sites.programs.php import Php
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "docs"
 CANARY = "canary-8d2f"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.hosting.removal import remove_tree
-from services.installer.sites import trash
-from services.installer.sites.docroot import Docroot
+from services.installer.sites.docroot import Docroot, trash
 from tests.unit.test_docroot import databases, first, install, leftovers, put_in_place, reinstall, shown  # noqa: F401
 
 # ruff: noqa: F811

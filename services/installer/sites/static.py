@@ -8,8 +8,8 @@ import jinja2
 from foundation.hosting import Server
 from foundation.hosting.disk import write_new
 from services.installer.sites import InstalledSite, Job, Step
-from services.installer.sites.life import Built, Plan, Site, live
-from services.installer.sites.verify import Page
+from services.installer.sites.deployment import Built, Plan, Site, live
+from services.installer.sites.verification.verify import Page
 
 _TEMPLATE = Path(__file__).with_name("placeholder.html")
 _VERSION = "1"

@@ -13,14 +13,14 @@ from services.installer.sites.archive.reading import read_recipe, wrong
 from services.installer.sites.archive.recipe import Recipe, VersionIn
 from services.installer.sites.archive.steps import carry_out, login_url_of, pages_of, rehearse
 from services.installer.sites.archive.unpack import survey
-from services.installer.sites.archive.words import INVENTED, INVENTED_DATABASE, Words, names_of, words_of
-from services.installer.sites.life import Built, Plan, Site, databases_of, live
-from services.installer.sites.php import Php
-from services.installer.sites.probe import Probe
+from services.installer.sites.archive.variables import INVENTED, INVENTED_DATABASE, Words, names_of, words_of
+from services.installer.sites.deployment import Built, Plan, Site, databases_of, live
+from services.installer.sites.docroot.runs import database_prefix
+from services.installer.sites.docroot.tree import copy_tree
 from services.installer.sites.programs import USUAL, Limits
-from services.installer.sites.runs import database_prefix
-from services.installer.sites.tree import copy_tree
-from services.installer.sites.trial import stranger, try_database
+from services.installer.sites.programs.php import Php
+from services.installer.sites.verification.probe import Probe
+from services.installer.sites.verification.trial import stranger, try_database
 from services.installer.sites.wordpress.config import write_config
 
 _BLOCK = 4096  # bytes: what the smallest file takes

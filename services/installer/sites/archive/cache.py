@@ -13,7 +13,7 @@ from foundation.hosting.removal import remove_tree
 from services.installer.sites.archive.recipe import Source
 from services.installer.sites.archive.unpack import unpack
 from services.installer.sites.causes import failed
-from services.installer.sites.exchange import sync_disk
+from services.installer.sites.docroot.syscalls import sync_disk
 
 _ABANDONED = 3600.0  # seconds after which a half-unpacked folder has certainly lost its worker
 

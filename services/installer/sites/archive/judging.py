@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Run, RunPhp
-from services.installer.sites.archive.words import Words
-from services.installer.sites.php import Php
+from services.installer.sites.archive.variables import Words
 from services.installer.sites.programs import run
+from services.installer.sites.programs.php import Php
 
 _INTERPRETER = re.compile(r"(ba|da|a|k|z|fi)?sh|python[0-9.]*|perl|ruby|node|php[0-9.]*")
 _CODE = re.compile(r"-[A-Za-z]*[ceEr]|--eval")

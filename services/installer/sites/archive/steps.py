@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foundation.hosting.disk import disk_errors
-from services.installer.sites import beneath
 from services.installer.sites.archive.judging import judge_command, judge_file
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Remove, Run, RunPhp, Step, Write
-from services.installer.sites.archive.words import Words
+from services.installer.sites.archive.variables import Words
 from services.installer.sites.causes import failed
-from services.installer.sites.life import Site
-from services.installer.sites.php import Php
+from services.installer.sites.deployment import Site
+from services.installer.sites.docroot import safe_paths
 from services.installer.sites.programs import PATH, Owner, run, unsupported
-from services.installer.sites.verify import Page
+from services.installer.sites.programs.php import Php
+from services.installer.sites.verification.verify import Page
 
 
 def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
@@ -32,10 +32,10 @@ def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
             match step:
                 case Write():
                     text = _text(step, where, words)
-                    beneath.write(site.stage, step.write, text, int(step.mode, 8), owner)
+                    safe_paths.write(site.stage, step.write, text, int(step.mode, 8), owner)
                 case Remove():
                     for path in step.remove:
-                        beneath.remove(site.stage, path)
+                        safe_paths.remove(site.stage, path)
                 case Run() | RunPhp():
                     _run(step, where, words, site, php)
 
@@ -162,11 +162,11 @@ def _within_reach(script: str, recipe: Path, stage: Path, owner: Owner | None) -
         return
     name = f".sitecrew-{secrets.token_hex(16)}{path.suffix}"
     mode = 0o750 if os.access(path, os.X_OK) else 0o640
-    beneath.write(stage, name, path.read_text("utf-8", "surrogateescape"), mode, owner)
+    safe_paths.write(stage, name, path.read_text("utf-8", "surrogateescape"), mode, owner)
     try:
         yield str(stage / name)
     finally:
-        beneath.remove(stage, name)
+        safe_paths.remove(stage, name)
 
 
 def _may_open(path: Path, owner: Owner) -> bool:

@@ -10,13 +10,13 @@ from foundation.hosting import Database, Server
 from foundation.hosting.disk import write_new
 from foundation.passwords import generated
 from services.installer.sites import InstalledSite, Job, Step
-from services.installer.sites.life import Built, Plan, Site, databases_of, live
-from services.installer.sites.php import Php, Told
-from services.installer.sites.probe import Probe
+from services.installer.sites.deployment import Built, Plan, Site, databases_of, live
+from services.installer.sites.docroot.runs import database_prefix
 from services.installer.sites.programs import USUAL, Limits
-from services.installer.sites.runs import database_prefix
-from services.installer.sites.trial import trial_job, try_build, try_database
-from services.installer.sites.verify import Page, shows
+from services.installer.sites.programs.php import Php, Told
+from services.installer.sites.verification.probe import Probe
+from services.installer.sites.verification.trial import trial_job, try_build, try_database
+from services.installer.sites.verification.verify import Page, shows
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.core import check_core, copy_core, language_of
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from foundation.hosting import Database
 from foundation.hosting.disk import write_new
-from services.installer.sites.php import quoted
+from services.installer.sites.programs.php import quoted
 
 _SALTS = (
     "AUTH_KEY",

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from services.installer.sites.causes import failed
-from services.installer.sites.tree import copy_tree
+from services.installer.sites.docroot.tree import copy_tree
 
 _NEEDED = ("index.php", "wp-load.php", "wp-settings.php", "wp-login.php", "wp-admin/includes/upgrade.php")
 _LEFT_OUT = frozenset({".htaccess", "wp-config.php"})

@@ -19,13 +19,13 @@ from foundation.hosting.disk import disk_errors, read_marker, require_room
 from foundation.hosting.local import LocalServer
 from foundation.passwords import generated
 from services.installer.sites import Job, SiteInstaller
+from services.installer.sites.deployment import Plan, databases_of
+from services.installer.sites.deployment import Site as BuildSite
 from services.installer.sites.docroot import Docroot
-from services.installer.sites.exchange import exchange
-from services.installer.sites.life import Plan, databases_of
-from services.installer.sites.life import Site as BuildSite
-from services.installer.sites.php import Php
+from services.installer.sites.docroot.runs import database_prefix
+from services.installer.sites.docroot.syscalls import exchange
 from services.installer.sites.programs import Owner
-from services.installer.sites.runs import database_prefix
+from services.installer.sites.programs.php import Php
 
 _CONNECT = Path(__file__).with_name("connect.php")
 _MARKER = "a trial of sitecrew doctor"  # no order is called so

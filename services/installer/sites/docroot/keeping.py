@@ -12,10 +12,10 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from services.installer.sites import beneath
 from services.installer.sites.causes import failed
-from services.installer.sites.exchange import exchange
-from services.installer.sites.htaccess import merged, own
+from services.installer.sites.docroot import safe_paths
+from services.installer.sites.docroot.htaccess import merged, own
+from services.installer.sites.docroot.syscalls import exchange
 from services.installer.sites.programs import Owner
 
 _HTACCESS = ".htaccess"
@@ -97,7 +97,7 @@ def join_htaccess(www: Path, stage: Path, keep: Collection[str], owner: Owner | 
         raise failed("docroot_not_empty", f"{www}/{_HTACCESS} is no file that the application's can be joined with")
     text = merged(there or "", own(application))
     mode = stat.S_IMODE((stage / _HTACCESS).lstat().st_mode) & 0o777
-    beneath.write(stage, _HTACCESS, text, mode, owner)
+    safe_paths.write(stage, _HTACCESS, text, mode, owner)
 
 
 def _read(tree: Path) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from foundation.config.settings import Settings, Site
 from schemas.installs import InstallCompleted
-from services.mailer.content import PanelLogin, Welcome
+from services.mailer.letter.content import PanelLogin, Welcome
 
 MASK = "********"
 """In the place of passwords, where somebody else looks at a letter."""

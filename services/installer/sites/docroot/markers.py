@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from foundation.hosting.disk import read_marker, write_marker
 from services.installer.sites import InstalledSite
-from services.installer.sites.runs import Run
+from services.installer.sites.docroot.runs import Run
 
 
 @dataclass(frozen=True)

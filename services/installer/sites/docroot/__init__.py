@@ -25,10 +25,10 @@ import structlog
 from foundation.errors import Failed
 from foundation.hosting import Databases, Server
 from foundation.hosting.disk import disk_errors, sync_directory
-from services.installer.sites import KEEP, InstalledSite, Job, Step, keeping, trash
+from services.installer.sites import KEEP, InstalledSite, Job, Step
 from services.installer.sites.causes import failed
-from services.installer.sites.exchange import exchange, require_exchangeable, sync_disk
-from services.installer.sites.markers import (
+from services.installer.sites.docroot import keeping, trash
+from services.installer.sites.docroot.markers import (
     Journal,
     SiteMarker,
     read_journal,
@@ -36,7 +36,8 @@ from services.installer.sites.markers import (
     write_journal,
     write_site,
 )
-from services.installer.sites.runs import Run, database_prefix
+from services.installer.sites.docroot.runs import Run, database_prefix
+from services.installer.sites.docroot.syscalls import exchange, require_exchangeable, sync_disk
 
 _log = structlog.get_logger()
 _LOCK_POLL = 0.05  # seconds

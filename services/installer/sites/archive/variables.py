@@ -24,7 +24,7 @@ from foundation.passwords import generated, without
 from services.installer.sites import Job
 from services.installer.sites.archive.reading import wrong
 from services.installer.sites.archive.recipe import Recipe, Secret
-from services.installer.sites.php import quoted
+from services.installer.sites.programs.php import quoted
 
 INVENTED: Mapping[str, str] = MappingProxyType(
     {

@@ -18,9 +18,9 @@ from foundation.hosting.disk import require_room
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.sites.causes import failed
 from services.installer.sites.docroot import Docroot
-from services.installer.sites.markers import SiteMarker
-from services.installer.sites.probe import Probe
-from services.installer.sites.verify import Page, front_of, verify
+from services.installer.sites.docroot.markers import SiteMarker
+from services.installer.sites.verification.probe import Probe
+from services.installer.sites.verification.verify import Page, front_of, verify
 
 _log = structlog.get_logger(__name__)
 

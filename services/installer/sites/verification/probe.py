@@ -6,7 +6,7 @@ from pathlib import Path
 
 from foundation.hosting.disk import write_new
 from services.installer.sites.programs import Owner
-from services.installer.sites.verify import Page
+from services.installer.sites.verification.verify import Page
 
 _SCRIPT = Path(__file__).with_name("refresh.php")
 

@@ -11,7 +11,7 @@ from foundation.errors import Failed
 from foundation.hosting import Server
 from foundation.hosting.web import WebFront
 from services.installer.sites.causes import failed
-from services.installer.sites.visitor import Answer, Visitor
+from services.installer.sites.verification.visitor import Answer, Visitor
 
 _SHUT = {401: "wants a login", 403: "refuses whom it does not know", 407: "wants a login", 429: "has had too many"}
 

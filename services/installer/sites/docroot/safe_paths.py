@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from foundation.hosting.removal import remove_tree
+from services.installer.sites.docroot.tree import DIRECTORY
 from services.installer.sites.programs import Owner
-from services.installer.sites.tree import DIRECTORY
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 

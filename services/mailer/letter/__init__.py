@@ -1,0 +1,1 @@
+"""The welcome letter: what stands in it, and how it is rendered."""
