@@ -32,39 +32,40 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show every setting, its value, and where that comes from."""
-    from sitecrew.cli import screen, session
-    from sitecrew.cli.tables import Table
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import Table
 
     if defaults and json:
         raise typer.BadParameter("choose one of --defaults and --json", ctx=ctx)
     if defaults:
-        screen.raw(skeleton())
+        terminal.raw(skeleton())
         return
     values = dict(flat(session.settings_of(ctx), ""))
     given = session.origins_of(ctx)
     if json:
-        screen.document({name: {"value": value, "from": given.get(name, _DEFAULT)} for name, value in values.items()})
+        terminal.document({name: {"value": value, "from": given.get(name, _DEFAULT)} for name, value in values.items()})
         return
     rows = [(name, _text(value), _short(given.get(name, _DEFAULT))) for name, value in values.items()]
-    if not screen.on_terminal():
+    if not terminal.on_terminal():
         Table(("SETTING", "VALUE", "FROM"), rows).show()
         return
-    for line in for_people(rows, screen.width()):
-        screen.out(line)
+    for line in for_people(rows, terminal.width()):
+        terminal.out(line)
 
 
 def show_section(those: Mapping[str, "BaseModel"], kind: str, name: str, *, json: bool) -> None:
     """Every setting of one named section, like one server. Raises NotFound, which names the nearest."""
     from foundation.errors import NotFound
-    from sitecrew.cli import screen
     from sitecrew.cli.help import not_among
-    from sitecrew.cli.tables import pairs
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import pairs
 
     if name not in those:
         raise NotFound(f"{kind}: {not_among(name, those)}")
     values = dict(flat(those[name], ""))
     if json:
-        screen.document(values)
+        terminal.document(values)
     else:
         pairs([(f"{kind}.{name}.{setting}", _text(value)) for setting, value in values.items()])
 

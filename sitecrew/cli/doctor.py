@@ -10,7 +10,7 @@ import typer
 from sitecrew.cli.help import examples, noun
 
 if TYPE_CHECKING:
-    from sitecrew.cli.findings import Finding
+    from sitecrew.cli.checks.findings import Finding
 
 app = noun()
 
@@ -36,8 +36,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Check settings, keys, broker, services, stores, servers, databases, site installers, SMTP, templates."""
-    from sitecrew.cli import screen
     from sitecrew.cli.checks import worst
+    from sitecrew.cli.output import terminal
 
     findings = []
     for finding in _findings(ctx, install=install):
@@ -46,20 +46,21 @@ def doctor(
             _show(finding)
     if json:
         names = ("name", "ok", "result", "detail", "remedy")
-        screen.document([{name: asdict(finding)[name] for name in names} for finding in findings])
+        terminal.document([{name: asdict(finding)[name] for name in names} for finding in findings])
     looked_at = [finding for finding in findings if finding.result != "skipped"]
     failed = sum(not finding.ok for finding in looked_at)
     skipped = f"; {len(findings) - len(looked_at)} were not looked at" if len(findings) > len(looked_at) else ""
-    screen.note(f"{len(looked_at) - failed} of {len(looked_at)} checks are ok{skipped}")
+    terminal.note(f"{len(looked_at) - failed} of {len(looked_at)} checks are ok{skipped}")
     if code := worst(findings):
         raise typer.Exit(code)
 
 
 def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
     from foundation.errors import ConfigurationError
-    from sitecrew.cli import screen, session
     from sitecrew.cli.checks import all_of
-    from sitecrew.cli.findings import Finding, examine
+    from sitecrew.cli.checks.findings import Finding, examine
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
 
     try:
         settings = session.settings_of(ctx)
@@ -71,7 +72,7 @@ def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
     ill: set[str] = set()
     with session.broker(settings) as broker:
         for check in all_of(settings, broker, install=install):
-            with screen.working(f"checking {check.name}"):
+            with terminal.working(f"checking {check.name}"):
                 finding = examine(check, ill)
             yield finding
 
@@ -80,12 +81,12 @@ def _show(finding: "Finding") -> None:
     """One line; on a terminal, as many as the sentence needs."""
     from rich.text import Text
 
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     result = _RESULTS[finding.result]
     sentence = finding.detail + (f". What to do: {finding.remedy}" if finding.remedy else "")
-    room = max(screen.width() - _INDENT, 30) if screen.on_terminal() else len(sentence) + 1
-    first, *rest = textwrap.wrap(screen.printable(sentence), room) or [""]
-    screen.out(Text.assemble(result, "  ", finding.name.ljust(_INDENT - 8), first))
+    room = max(terminal.width() - _INDENT, 30) if terminal.on_terminal() else len(sentence) + 1
+    first, *rest = textwrap.wrap(terminal.printable(sentence), room) or [""]
+    terminal.out(Text.assemble(result, "  ", finding.name.ljust(_INDENT - 8), first))
     for line in rest:
-        screen.out(" " * _INDENT + line)
+        terminal.out(" " * _INDENT + line)

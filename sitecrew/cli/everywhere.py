@@ -89,11 +89,12 @@ def options(*, hidden: bool) -> list[Any]:
 def obey(ctx: Any) -> None:
     """Set up logs and screen as the line says; called before a command does its work."""
     from foundation.telemetry import logs
-    from sitecrew.cli import acting, screen
+    from sitecrew.cli.client import acting
+    from sitecrew.cli.output import terminal
 
     acting.call(ctx.meta.get(ACTOR, ""))
     logs.configure("cli", "error", sys.stderr)  # what a person needs to know is said in words
-    screen.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
+    terminal.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
 
 
 def may_ask(ctx: typer.Context) -> bool:

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from services.installer.states import State
-from sitecrew.cli import filters
-from sitecrew.cli.filters import Cause, Customer, Domain, DryRun, Json, Limit, Server, Since, Type, Yes
 from sitecrew.cli.help import examples, known, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import Cause, Customer, Domain, DryRun, Json, Limit, Server, Since, Type, Yes
 
 app = noun("sitecrew installs list", "sitecrew installs show 1042", "sitecrew installs retry --cause db_down --dry-run")
 
@@ -56,7 +56,8 @@ def list_installs(
     json: Json = False,
 ) -> None:
     """Show pending and failed installs, when they are due, and causes."""
-    from sitecrew.cli import install_lists, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     states = _states(ctx, state or ("all" if order else "pending,failed"))
@@ -75,13 +76,15 @@ def show(
     json: Json = False,
 ) -> None:
     """Show all that is known of one install."""
-    from sitecrew.cli import install_lists, install_rows, screen, session
-    from sitecrew.cli.tables import pairs
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import install_lists, install_rows
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import pairs
 
     settings = session.settings_of(ctx)
     [found] = install_lists.the_ones(settings, [install])
     if json:
-        screen.document(install_rows.record(found))
+        terminal.document(install_rows.record(found))
     else:
         pairs(install_rows.page(found, session.now()))
 
@@ -109,8 +112,8 @@ def cancel(
 ) -> None:
     """Take pending or failed installs back, so that they are not run."""
     from schemas.installs import InstallCancel
-    from sitecrew.cli import install_lists
-    from sitecrew.cli.order_files import validated
+    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == narrowed.given:
@@ -146,7 +149,7 @@ def retry(
 ) -> None:
     """Run failed installs again from the first attempt, staged ones now."""
     from schemas.installs import InstallRetry
-    from sitecrew.cli import install_lists
+    from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == (all_failed or narrowed.given):
@@ -162,7 +165,7 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
 ) -> None:
     """Show what happens to installs and letters as it happens."""
-    from sitecrew.cli import session, stream
+    from sitecrew.cli.client import session, stream
 
     with session.ready_broker(session.settings_of(ctx)) as broker:
         stream.show(broker, json=json)
@@ -172,14 +175,15 @@ def watch(
 def run_now(ctx: typer.Context, json: Json = False) -> None:
     """Start a batch now, without waiting for the timer's tick."""
     from schemas.installs import TimerRunNow
-    from sitecrew.cli import screen, sending, session
+    from sitecrew.cli.client import sending, session
+    from sitecrew.cli.output import terminal
 
     event = sending.event(TimerRunNow(), None)
     with session.ready_broker(session.settings_of(ctx)) as broker:
         sending.require_confirmed(sending.publish(broker, [sending.message(event)]))
     if json:
-        screen.document({"command_id": event.id})
-    screen.note("told: one installer starts a batch as soon as it hears this (`sitecrew installs watch` shows it)")
+        terminal.document({"command_id": event.id})
+    terminal.note("told: one installer starts a batch as soon as it hears this (`sitecrew installs watch` shows it)")
 
 
 def _states(ctx: typer.Context, wanted: str) -> list[State]:

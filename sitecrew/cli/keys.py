@@ -28,7 +28,7 @@ def generate(
     """Make a new key pair: seals passwords on their way to the mailer."""
     from foundation.config.keys import generate_keys
     from foundation.errors import Refused
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     if public_file and not private_file:
         raise typer.BadParameter("--public-file needs --private-file", ctx=ctx)
@@ -45,10 +45,10 @@ def generate(
             public_file.unlink()  # without its partner it could only mislead
         raise
     if json:
-        screen.document({"public": public, "private_file": str(private_file)})
+        terminal.document({"public": public, "private_file": str(private_file)})
     else:
-        screen.out(public)
-    screen.note(f"Give the mailer SITECREW_KEYS__PRIVATE_FILE={private_file}, and everyone this keys.public.")
+        terminal.out(public)
+    terminal.note(f"Give the mailer SITECREW_KEYS__PRIVATE_FILE={private_file}, and everyone this keys.public.")
 
 
 @app.command(
@@ -62,7 +62,7 @@ def rotate(
 ) -> None:
     """Make a new key pair, and keep the earlier key for what is sealed to it."""
     from foundation.config.keys import generate_keys, public_of
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     if private_file == previous_file:
         raise typer.BadParameter("--previous-file must be another file", ctx=ctx)
@@ -73,10 +73,10 @@ def rotate(
     _replace(previous_file, [key, *(other for other in earlier if other != key)])
     _replace(private_file, [private])
     if json:
-        screen.document({"public": public, "replaces": replaced})
+        terminal.document({"public": public, "replaces": replaced})
     else:
-        screen.out(public)
-    screen.note(
+        terminal.out(public)
+    terminal.note(
         f"Next: restart the mailer with SITECREW_KEYS__PREVIOUS_FILE={previous_file}; only then give everyone this"
         " keys.public, and restart order intake and the installers"
     )
@@ -108,13 +108,13 @@ def _replace(path: Path, keys: list[str]) -> None:
 
 
 def _print_both(public: str, private: str, *, json: bool) -> None:
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
-    screen.warn("this shows the private key. Keep it where only the mailer reads it; --private-file does that.")
+    terminal.warn("this shows the private key. Keep it where only the mailer reads it; --private-file does that.")
     if json:
-        screen.document({"public": public, "private": private})
+        terminal.document({"public": public, "private": private})
     else:
-        screen.out(f'[keys]\npublic = "{public}"\nprivate = "{private}"')
+        terminal.out(f'[keys]\npublic = "{public}"\nprivate = "{private}"')
 
 
 def _write_new(path: Path, key: str, mode: int) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.mailer.states import State
-from sitecrew.cli import filters
-from sitecrew.cli.filters import DryRun, Json, Limit, Since, Yes
 from sitecrew.cli.help import examples, known, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import DryRun, Json, Limit, Since, Yes
 
 if TYPE_CHECKING:
     from services.mailer.mails import Mail
@@ -65,7 +65,9 @@ def list_letters(
 ) -> None:
     """Show letters that wait or have failed, with causes and remedies."""
     from services.mailer import mails
-    from sitecrew.cli import letter_rows, screen, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.output import terminal
 
     default = ",".join(State) if order or recipient else "waiting,sending,failed"
     names = known(ctx, [name.strip() for name in (state or default).split(",")], list(State), "--state")
@@ -81,13 +83,13 @@ def list_letters(
             causes=narrowed.causes,
         )
     if json:
-        screen.document([letter_rows.record(mail) for mail in found])
+        terminal.document([letter_rows.record(mail) for mail in found])
     elif found:
         letter_rows.table(found, session.now()).show()
     else:
-        screen.note("no such letter" if order or recipient else f"no letter is {' or '.join(names)}")
+        terminal.note("no such letter" if order or recipient else f"no letter is {' or '.join(names)}")
     if len(found) == limit:
-        screen.note(f"these are the newest {limit}; more: --limit")
+        terminal.note(f"these are the newest {limit}; more: --limit")
 
 
 @app.command(epilog=examples("sitecrew letter show 1042", "sitecrew letter show 1042-g2 --json"))
@@ -97,13 +99,15 @@ def show(
     json: Json = False,
 ) -> None:
     """Show all that is known of one letter; `preview` shows what stands in it."""
-    from sitecrew.cli import letter_rows, screen, session
-    from sitecrew.cli.tables import pairs
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import pairs
 
     with session.reading_letters(session.settings_of(ctx)) as connection:
         found = letter_rows.the_one(connection, letter)
     if json:
-        screen.document(letter_rows.record(found))
+        terminal.document(letter_rows.record(found))
     else:
         pairs(letter_rows.page(found, session.now()))
 
@@ -135,8 +139,10 @@ def resend(
 ) -> None:
     """Send welcome letters again, those that failed or got lost."""
     from schemas.mails import MailResend
-    from sitecrew.cli import commands, letter_rows, screen, session
-    from sitecrew.cli.order_files import validated
+    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.output import terminal
 
     narrowed = filters.filters(cause, None, None, None, None, since)
     if bool(ids) == (all_failed or narrowed.given):
@@ -147,7 +153,7 @@ def resend(
     with session.reading_letters(settings) as connection:
         found = letter_rows.chosen(connection, ids or (), narrowed)
     if not found:
-        screen.note("no letter has failed" if all_failed else "no such letter has failed")
+        terminal.note("no letter has failed" if all_failed else "no such letter has failed")
     wanted = [
         validated(MailResend, {"install_id": mail.install_id, "recipient": to}, {"recipient": "--to"}) for mail in found
     ]
@@ -174,7 +180,7 @@ def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) ->
 def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: bool) -> None:
     """Have order intake keep the address. Of JSON there is one document: what becomes of the letter."""
     from schemas.orders import OrderAmend
-    from sitecrew.cli import commands, session
+    from sitecrew.cli.client import commands, session
 
     amended = OrderAmend(order_id=mail.completed.order_id, email=to)
     commands.carry_out(session.settings_of(ctx), [amended], timeout, by="order-intake", json=json, silently=json)
@@ -204,7 +210,9 @@ def preview(
 ) -> None:
     """Show a letter from your templates: to an invented customer, or a real one."""
     from services.mailer.letter.rendering import letters_of
-    from sitecrew.cli import letter_preview, screen, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import letter_preview
+    from sitecrew.cli.output import terminal
 
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
     if len(forms) + json > 1:
@@ -219,10 +227,10 @@ def preview(
     contents = {form: str(part.get_content()) if part else "" for form, part in parts.items()}
     if json:
         headers = {name: str(message[name]) for name in ("from", "to", "subject")}
-        screen.document({**headers, **contents})
+        terminal.document({**headers, **contents})
     elif forms == [Form.EML]:
-        screen.raw(letter.content.decode().replace("\r\n", "\n"))
+        terminal.raw(letter.content.decode().replace("\r\n", "\n"))
     elif forms == [Form.HTML]:
-        screen.raw(contents[Form.HTML])
+        terminal.raw(contents[Form.HTML])
     else:
-        screen.raw(f"Subject: {message['subject']}\n\n{contents[Form.TEXT]}")
+        terminal.raw(f"Subject: {message['subject']}\n\n{contents[Form.TEXT]}")

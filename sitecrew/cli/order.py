@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from services.order_intake.states import OrderState
-from sitecrew.cli import everywhere, filters
-from sitecrew.cli.filters import Cause, Customer, Domain, Json, Limit, Server, Since, Type, Yes
+from sitecrew.cli import everywhere
 from sitecrew.cli.help import examples, known, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import Cause, Customer, Domain, Json, Limit, Server, Since, Type, Yes
 
 app = noun("sitecrew order place order.json --wait", "sitecrew order show 1042", "sitecrew order list --state failed")
 
@@ -73,8 +74,9 @@ def place(
 ) -> None:
     """Check orders, publish them, and print their ids."""
     from schemas.orders import OrderPlaced
-    from sitecrew.cli import placing, screen, sending, session
-    from sitecrew.cli.order_files import Order, checked, read, validated
+    from sitecrew.cli.client import placing, sending, session
+    from sitecrew.cli.client.order_files import Order, checked, read, validated
+    from sitecrew.cli.output import terminal
 
     customer = _given(name=name, email=email)
     options = _given(order_id=order_id, domain=domain, site_type=site_type, blog_name=blog_name, server=server)
@@ -84,7 +86,7 @@ def place(
     settings = session.settings_of(ctx)
     if file is not None:
         if file == "-" and sys.stdin.isatty():
-            screen.note("reading orders as JSON from the terminal; Ctrl-D ends them")
+            terminal.note("reading orders as JSON from the terminal; Ctrl-D ends them")
         orders = checked(read(file))
     else:
         data = validated(OrderPlaced, {**options, "customer": customer}, _OPTIONS)
@@ -120,7 +122,8 @@ def list_orders(
     json: Json = False,
 ) -> None:
     """Show orders, the newest first: how far each is, tries, causes."""
-    from sitecrew.cli import order_rows, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import order_rows
 
     names = [word.strip() for word in state.split(",") if word.strip()]
     states = [OrderState(word) for word in known(ctx, names, list(OrderState), "--state")]
@@ -131,7 +134,8 @@ def list_orders(
 @app.command(epilog=examples("sitecrew order show 1042", "sitecrew order show 1042 --json | jq .next"))
 def show(ctx: typer.Context, order: _Order, json: Json = False) -> None:
     """Show an order whole: account, installs, letters, what comes next."""
-    from sitecrew.cli import order_rows, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import order_rows
 
     order_rows.show_one(session.settings_of(ctx), order, json=json)
 
@@ -154,8 +158,9 @@ def reinstall(
 ) -> None:
     """Install an order's site anew, empty; the old content goes."""
     from schemas.orders import OrderReinstall
-    from sitecrew.cli import commands, order_rows, placing, sending, session
-    from sitecrew.cli.order_files import Order, validated
+    from sitecrew.cli.client import commands, placing, sending, session
+    from sitecrew.cli.client.order_files import Order, validated
+    from sitecrew.cli.listings import order_rows
 
     if wait and no_wait:
         raise typer.BadParameter("choose one of --wait and --no-wait", ctx=ctx)
@@ -181,8 +186,8 @@ def cancel(
 ) -> None:
     """Do not install what is not yet installed; the account stays."""
     from schemas.orders import OrderCancel
-    from sitecrew.cli import commands, session
-    from sitecrew.cli.order_files import validated
+    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client.order_files import validated
 
     wanted = [validated(OrderCancel, {"order_id": order, "reason": reason}, _OPTIONS) for order in orders]
     commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
@@ -200,8 +205,8 @@ def amend(
 ) -> None:
     """Correct the customer's name or e-mail address."""
     from schemas.orders import OrderAmend
-    from sitecrew.cli import commands, session
-    from sitecrew.cli.order_files import validated
+    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client.order_files import validated
 
     if not name and not email:
         raise typer.BadParameter("give --name or --email, or both", ctx=ctx)
@@ -211,13 +216,13 @@ def amend(
 
 def _require_sure(ctx: typer.Context, lost: Sequence[str], order: str) -> None:
     """Have whoever asks for it type the site's domain: what it holds goes."""
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     if not everywhere.may_ask(ctx):
         raise typer.BadParameter("this deletes what is in the site; --yes does it without asking", ctx=ctx)
     *told, word = lost or (f"order {order}, of which no store here knows more", order)
     for line in told:
-        screen.warn(line)
+        terminal.warn(line)
     if typer.prompt(f"Its content goes for good. Type {word} to go on", err=True).strip().lower() != word.lower():
         raise typer.Abort
 

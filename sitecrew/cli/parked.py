@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from foundation.broker.topology import PARKING, UNROUTED
-from sitecrew.cli import filters
-from sitecrew.cli.filters import DryRun, Json, Since, Yes
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import DryRun, Json, Since, Yes
 
 app = noun("sitecrew parked list", "sitecrew parked show 3", "sitecrew parked requeue --code db_down")
 
@@ -46,7 +46,7 @@ def list_parked(
     json: Json = False,
 ) -> None:
     """Show what is parked: since when, from where, why, what to do."""
-    from sitecrew.cli import parked_lists
+    from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
     with parked_lists.looking(ctx, queue) as place:
@@ -61,7 +61,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show one message with its headers and body, secrets masked."""
-    from sitecrew.cli import parked_lists
+    from sitecrew.cli.listings import parked_lists
 
     with parked_lists.looking(ctx, queue) as place:
         [parked] = place.named([name])
@@ -88,7 +88,7 @@ def requeue(
     json: Json = False,
 ) -> None:
     """Put messages back into the queues they came from, losing none."""
-    from sitecrew.cli import parked_lists
+    from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
     parked_lists.require_choice(ctx, ids, wanted, every=every)
@@ -111,7 +111,7 @@ def edit(
     json: Json = False,
 ) -> None:
     """Correct a message in your editor, and put it back."""
-    from sitecrew.cli import parked_edit, parked_lists
+    from sitecrew.cli.listings import parked_edit, parked_lists
 
     with parked_lists.looking(ctx, queue) as place:
         [parked] = place.named([name])
@@ -138,7 +138,7 @@ def purge(
     json: Json = False,
 ) -> None:
     """Delete messages for good."""
-    from sitecrew.cli import parked_lists
+    from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
     parked_lists.require_choice(ctx, ids, wanted, every=every)

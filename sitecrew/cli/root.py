@@ -86,28 +86,28 @@ def _usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(str(error.format_message()), err=True)  # type: ignore[attr-defined]  # it has one
         return 2
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     if isinstance(error, typer.Abort):
-        screen.error("stopped: nothing was changed")
+        terminal.error("stopped: nothing was changed")
         return 130 if isinstance(error.__context__, KeyboardInterrupt) else 1
     message = str(error.format_message()).removeprefix("Invalid value: ")  # type: ignore[attr-defined]  # likewise
-    screen.error(message, f"see `{context.command_path} --help`" if context else "")
+    terminal.error(message, f"see `{context.command_path} --help`" if context else "")
     return getattr(error, "exit_code", 2)
 
 
 def _told(error: Exception) -> int:
     """Tell a person of an error that was to be expected; its exit code. Raises any other."""
     from foundation.errors import Failed, SitecrewError
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     match error:
         case Failed():
-            screen.error(str(error), error.cause.remedy)
+            terminal.error(str(error), error.cause.remedy)
         case SitecrewError():
-            screen.error(str(error))
+            terminal.error(str(error))
         case OSError(filename=str(name)):
-            screen.error(f"{name}: {error.strerror}")
+            terminal.error(f"{name}: {error.strerror}")
         case _:
             raise error
     return getattr(error, "exit_code", 1)

@@ -55,7 +55,7 @@ def run(
     }
     settings = load(ctx.obj, flags={name: flag for name, flag in given.items() if flag[1] is not None})
     if reload:
-        from sitecrew.cli.reload import run_again_and_again
+        from sitecrew.cli.client.reload import run_again_and_again
 
         raise typer.Exit(run_again_and_again(ctx.obj))
     # Only the service that is wanted: each brings libraries that the others do without.

@@ -17,48 +17,53 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
     """Write the JSON Schema of every type and of log lines, and AsyncAPI."""
-    from sitecrew.cli import contract, screen
+    from sitecrew.cli import contract
+    from sitecrew.cli.output import terminal
 
     directory.mkdir(parents=True, exist_ok=True)
     files = {directory / name: content for name, content in contract.contents().items()}
     for path, content in files.items():
         path.write_text(content)
     if json:
-        screen.document(list(map(str, files)))
-    screen.note(f"{contract.types()} schemas, {contract.ASYNCAPI} and {contract.LOG} are in {directory}")
+        terminal.document(list(map(str, files)))
+    terminal.note(f"{contract.types()} schemas, {contract.ASYNCAPI} and {contract.LOG} are in {directory}")
 
 
 @app.command(epilog=examples("sitecrew schema check"))
 def check(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
     """See that files, models and release agree; exit code 1 if not."""
-    from sitecrew.cli import contract, screen
+    from sitecrew.cli import contract
+    from sitecrew.cli.output import terminal
 
     found, broken = contract.differences(directory), contract.unkept()
     if json:
-        screen.document({"differences": found, "broken": broken})
+        terminal.document({"differences": found, "broken": broken})
     for line in () if json else [*found, *broken]:
-        screen.out(line)
+        terminal.out(line)
     if found:
-        screen.error(f"{directory} is not what the models say", f"run `sitecrew schema export {directory}`, commit it")
+        terminal.error(
+            f"{directory} is not what the models say", f"run `sitecrew schema export {directory}`, commit it"
+        )
     if broken:
-        screen.error("the contract is not as it was released", "see above; docs/contract.md tells what may change")
+        terminal.error("the contract is not as it was released", "see above; docs/contract.md tells what may change")
     if found or broken:
         raise typer.Exit(1)
-    screen.note(f"{contract.types()} schemas are as the models say, and as they were released")
+    terminal.note(f"{contract.types()} schemas are as the models say, and as they were released")
 
 
 @app.command(epilog=examples("sitecrew schema release"))
 def release(json: _Json = False) -> None:
     """Promise the contract as it is now, if that breaks no promise."""
     from schemas.files import RELEASED
-    from sitecrew.cli import contract, screen
+    from sitecrew.cli import contract
+    from sitecrew.cli.output import terminal
 
     broken = contract.release()
     if json:
-        screen.document({"broken": broken})
+        terminal.document({"broken": broken})
     for line in () if json else broken:
-        screen.out(line)
+        terminal.out(line)
     if broken:
-        screen.error("nothing was released: this breaks what was promised", "see docs/contract.md")
+        terminal.error("nothing was released: this breaks what was promised", "see docs/contract.md")
         raise typer.Exit(1)
-    screen.note(f"the contract of {version('sitecrew')} is in {RELEASED}: commit it")
+    terminal.note(f"the contract of {version('sitecrew')} is in {RELEASED}: commit it")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from sitecrew.cli import filters
-from sitecrew.cli.filters import Json
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import Json
 
 app = noun("sitecrew server list", "sitecrew server show local")
 
@@ -14,13 +14,15 @@ app = noun("sitecrew server list", "sitecrew server show local")
 @app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
 def list_servers(ctx: typer.Context, json: Json = False) -> None:
     """Show the hosting servers: addresses, web server, databases."""
-    from sitecrew.cli import config, screen, session
-    from sitecrew.cli.tables import Table
+    from sitecrew.cli import config
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import Table
 
     settings = session.settings_of(ctx)
     if json:
         shown = {name: dict(config.flat(server, "")) for name, server in settings.servers.items()}
-        screen.document(
+        terminal.document(
             {name: {**values, "default": name == settings.default_server} for name, values in shown.items()}
         )
         return
@@ -47,6 +49,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show every setting of one server, secrets left out."""
-    from sitecrew.cli import config, session
+    from sitecrew.cli import config
+    from sitecrew.cli.client import session
 
     config.show_section(session.settings_of(ctx).servers, "servers", server, json=json)

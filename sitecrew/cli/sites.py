@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from sitecrew.cli import filters
-from sitecrew.cli.filters import Json
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.listings import filters
+from sitecrew.cli.listings.filters import Json
 
 app = noun("sitecrew sites list", "sitecrew sites show wordpress")
 
@@ -14,12 +14,13 @@ app = noun("sitecrew sites list", "sitecrew sites show wordpress")
 @app.command("list", epilog=examples("sitecrew sites list", "sitecrew sites list --json"))
 def list_sites(ctx: typer.Context, json: Json = False) -> None:
     """Show the types of site: what is sold, how it is installed and announced."""
-    from sitecrew.cli import screen, session
-    from sitecrew.cli.tables import Table
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import Table
 
     sites = session.settings_of(ctx).sites
     if json:
-        screen.document({name: site.model_dump(mode="json") for name, site in sites.items()})
+        terminal.document({name: site.model_dump(mode="json") for name, site in sites.items()})
         return
     rows = [
         (
@@ -45,6 +46,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show every setting of one type of site."""
-    from sitecrew.cli import config, session
+    from sitecrew.cli import config
+    from sitecrew.cli.client import session
 
     config.show_section(session.settings_of(ctx).sites, "sites", site_type, json=json)

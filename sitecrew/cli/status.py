@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from sitecrew.cli.filters import Json
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.listings.filters import Json
 
 app = noun()
 
@@ -17,6 +17,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Services, counts, the next batch, and what needs attention, with the command that retries it."""
-    from sitecrew.cli import overview, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import overview
 
     overview.show(session.settings_of(ctx), timeout, json=json)

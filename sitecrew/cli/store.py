@@ -28,24 +28,25 @@ def migrate(
 ) -> None:
     """Bring databases up to date (a service does so at its start)."""
     from foundation.store import Store
-    from sitecrew.cli import screen, session
-    from sitecrew.cli.stores import FOLDERS, url_of
+    from sitecrew.cli.client import session
+    from sitecrew.cli.client.stores import FOLDERS, url_of
+    from sitecrew.cli.output import terminal
 
     wanted = known(ctx, services or list(Service), list(Service))
     settings = session.settings_of(ctx)
     places = {}
     for name in wanted:
         store = Store(url_of(settings, name))
-        with screen.working(f"migrating the database of {name}"):
+        with terminal.working(f"migrating the database of {name}"):
             if create:
                 store.create()
             store.migrate([FOLDERS[name]])
         store.close()
         places[name] = store.place
         if not json:
-            screen.out(f"{name}  {store.place}")
+            terminal.out(f"{name}  {store.place}")
     if json:
-        screen.document(places)
+        terminal.document(places)
 
 
 @app.command(
@@ -62,26 +63,26 @@ def copy(
     """Copy a service's database into another, all rows or none."""
     from foundation.store import Store
     from foundation.store.copy import copy as copy_rows
-    from sitecrew.cli import screen
-    from sitecrew.cli.stores import FOLDERS
+    from sitecrew.cli.client.stores import FOLDERS
+    from sitecrew.cli.output import terminal
 
     _warn_of_passwords(source, target)
     old, new = Store.existing(source), Store(target)
     try:
         folder = FOLDERS[_service_of(old)]
         _require_newest(old, folder)
-        with screen.working("making the tables") as say:
+        with terminal.working("making the tables") as say:
             new.migrate([folder])
             counts = copy_rows(old, new, lambda table, count: say(f"{table}: {count} rows copied"))
     finally:
         old.close()
         new.close()
     if json:
-        screen.document(counts)
+        terminal.document(counts)
     for table, count in counts.items() if not json else ():
-        screen.out(f"{table}  {count} rows")
+        terminal.out(f"{table}  {count} rows")
     service = _OWNED[next(name for name in counts if name in _OWNED)]
-    screen.note(f"set {service.replace('-', '_')}.store_url to the new address, and start the service again")
+    terminal.note(f"set {service.replace('-', '_')}.store_url to the new address, and start the service again")
 
 
 def _service_of(store: "Store") -> str:
@@ -105,11 +106,11 @@ def _warn_of_passwords(*urls: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
-    from sitecrew.cli import screen
+    from sitecrew.cli.output import terminal
 
     for url in urls:
         try:
             if make_url(url).password:
-                screen.note("a password on the command line can be read by everybody here: use ~/.pgpass instead")
+                terminal.note("a password on the command line can be read by everybody here: use ~/.pgpass instead")
         except (ArgumentError, ValueError):  # a port that is a word
             continue  # opening it says so

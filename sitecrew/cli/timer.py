@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from sitecrew.cli.filters import Json
 from sitecrew.cli.help import examples, noun
+from sitecrew.cli.listings.filters import Json
 
 app = noun("sitecrew timer show", "sitecrew installs run-now")
 
@@ -18,6 +18,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show the next ticks, of the installer that runs."""
-    from sitecrew.cli import session, ticking
+    from sitecrew.cli.client import session
+    from sitecrew.cli.listings import ticking
 
     ticking.show(session.settings_of(ctx), ticks, timeout, json=json)

@@ -17,27 +17,29 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew topology declare"))
 def declare(ctx: typer.Context, json: _Json = False) -> None:
     """Make the exchanges, queues and bindings that are missing."""
-    from sitecrew.cli import screen, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
 
-    with session.broker(session.settings_of(ctx)) as broker, screen.working("declaring"):
+    with session.broker(session.settings_of(ctx)) as broker, terminal.working("declaring"):
         broker.declare()
         table = broker.topology
     sums = [f"{len(getattr(table, part))} {part}" for part in _PARTS]
     if json:
-        screen.document({part: [item.name for item in getattr(table, part)] for part in ("exchanges", "queues")})
-    screen.note(f"{', '.join(sums)} are there")
+        terminal.document({part: [item.name for item in getattr(table, part)] for part in ("exchanges", "queues")})
+    terminal.note(f"{', '.join(sums)} are there")
 
 
 @app.command(epilog=examples("sitecrew topology show", "sitecrew topology show --json | jq '.queues[].name'"))
 def show(ctx: typer.Context, json: _Json = False) -> None:
     """Show what these settings want on the broker; asks none."""
     from foundation.broker.delay import Ladder
-    from sitecrew.cli import screen, session
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
 
     delay = session.settings_of(ctx).delay
     table = sitecrew(Ladder(delay.unit_ms, delay.levels))
     if json:
-        screen.document({name: [asdict(item) for item in getattr(table, name)] for name in _PARTS})
+        terminal.document({name: [asdict(item) for item in getattr(table, name)] for name in _PARTS})
     else:
         _show(table)
 
@@ -45,36 +47,37 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
 def check(ctx: typer.Context, json: _Json = False) -> None:
     """Compare the broker with what is wanted; exit code 1 if it differs."""
-    from sitecrew.cli import screen, session
-    from sitecrew.cli.broker_checks import troubles_of
+    from sitecrew.cli.checks.broker import troubles_of
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
 
     settings = session.settings_of(ctx)
-    with session.broker(settings) as broker, screen.working("comparing"):
+    with session.broker(settings) as broker, terminal.working("comparing"):
         differences, troubles = broker.differences(), troubles_of(settings, broker.topology)
     differences += troubles or []
     if troubles is None:
-        screen.note("policies were not looked at; amqp_management_url says whom to ask")
+        terminal.note("policies were not looked at; amqp_management_url says whom to ask")
     if json:
-        screen.document({"differences": differences})
+        terminal.document({"differences": differences})
     for difference in differences if not json else ():
-        screen.out(screen.printable(difference))
+        terminal.out(terminal.printable(difference))
     if differences:
         raise typer.Exit(1)
-    screen.note("the broker has what is wanted")
+    terminal.note("the broker has what is wanted")
 
 
 _PARTS = ("exchanges", "queues", "bindings")
 
 
 def _show(table: Topology) -> None:
-    from sitecrew.cli import screen
-    from sitecrew.cli.tables import Table
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.tables import Table
 
     exchanges = [(item.name, item.kind, item.arguments.get("alternate-exchange", "-")) for item in table.exchanges]
     Table(("EXCHANGE", "KIND", "WHAT NOBODY TAKES"), exchanges).show()
-    screen.out()
+    terminal.out()
     Table(("QUEUE", "LIMITS", "DEAD LETTERS"), [_queue(item) for item in table.queues]).show()
-    screen.out()
+    terminal.out()
     bindings = [
         (item.source, item.key or "-", f"{'exchange ' * item.to_exchange}{item.target}") for item in table.bindings
     ]
@@ -82,10 +85,10 @@ def _show(table: Topology) -> None:
 
 
 def _queue(queue: Queue) -> tuple[str, str, str]:
-    from sitecrew.cli import moments
+    from sitecrew.cli.output import times
 
     wanted = queue.arguments
-    lifetime = moments.span(int(wanted["x-message-ttl"]) / 1000) if "x-message-ttl" in wanted else ""
+    lifetime = times.span(int(wanted["x-message-ttl"]) / 1000) if "x-message-ttl" in wanted else ""
     handed_out = f"{wanted['x-delivery-limit']} deliveries" if "x-delivery-limit" in wanted else ""
     dead = wanted.get("x-dead-letter-exchange")
     return queue.name, f"keeps {lifetime}" if lifetime else handed_out, f"to {dead}" if dead else "-"

@@ -34,7 +34,7 @@ def up(
     servers = "RabbitMQ, MariaDB, PHP" if "wordpress" in sites else "RabbitMQ, a web server"
     typer.echo(f"starting {servers}, a mail catcher and the services in {directory} ...", err=True)
     require_demo()
-    from sitecrew.up import up as run_up
+    from sitecrew.stack.up import up as run_up
 
     raise typer.Exit(run_up(directory=directory, sites=sites, settle=settle, every=every))
 

@@ -32,7 +32,7 @@ from schemas.values import CauseKind
 from services.installer.installs import State
 from services.mailer import mails
 from services.mailer.delivery import Welcoming
-from sitecrew.cli import parking
+from sitecrew.cli.client import parking
 from tests.brokers import until
 from tests.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
 

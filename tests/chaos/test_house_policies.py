@@ -11,8 +11,8 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
 from foundation.config import queues as table
 from foundation.config.settings import load
-from sitecrew.cli.broker_checks import of_broker
-from sitecrew.cli.findings import Finding, examine
+from sitecrew.cli.checks.broker import of_broker
+from sitecrew.cli.checks.findings import Finding, examine
 from tests.brokers import MANAGEMENT, Brokers, Node, add_vhosts, eventually, until
 from tests.cli import settings_file, sitecrew
 

@@ -24,7 +24,7 @@ from foundation.handling.relay import Relay
 from foundation.handling.tx import Ledger
 from foundation.store import Store
 from schemas.values import Cause, CauseKind
-from sitecrew.cli import parking
+from sitecrew.cli.client import parking
 from tests.brokers import BOOT, Brokers, Node, add_vhosts, eventually, gather, until
 from tests.house import Clock
 

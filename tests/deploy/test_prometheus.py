@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from foundation.errors import ConfigurationError
-from sitecrew.machine import Plan
+from sitecrew.stack.machine import Plan
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.processes import PATH, Child, Command
 from sitecrew.stack.rabbitmq import PrivateRabbit

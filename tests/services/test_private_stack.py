@@ -21,10 +21,10 @@ import pytest
 from foundation.errors import ConfigurationError, Refused, SitecrewError
 from sitecrew.stack import claim, mariadb, rabbitmq, rabbitmq_home
 from sitecrew.stack.claim import claimed
-from sitecrew.stack.crew import Crew
 from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.ports import free_port, port_taken
+from sitecrew.stack.process_group import Crew
 from sitecrew.stack.processes import PATH, Child, Command, first_ended
 from sitecrew.stack.rabbitmq import PrivateRabbit
 from tests.brokers import BOOT

@@ -29,7 +29,7 @@ from services.installer.installs import State
 from services.order_intake import accounts, listing
 from services.order_intake.__main__ import loops
 from services.order_intake.intake import MAX_TRIES
-from sitecrew.cli import parking, requeueing
+from sitecrew.cli.client import parking, requeueing
 from tests.house import PATIENCE, Gate, House, failure, kind
 from tests.services.test_what_a_producer_may_do import made, order_of
 

@@ -16,7 +16,7 @@ from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from services.installer.sites.verification.trial import try_install
 from services.installer.sites.wordpress import WordPress
-from sitecrew.cli import server_checks
+from sitecrew.cli.checks import servers
 from sitecrew.stack.ports import free_port
 from tests.services.certificates import certificate
 from tests.services.daemons import mariadb, scratch
@@ -131,7 +131,7 @@ def settings(root: Path, address: str, **server: object) -> Settings:
 
 def test_the_doctor_sees_a_site_where_it_puts_one(root: Path) -> None:
     with front(root) as address:
-        assert "shows a site" in server_checks.web(settings(root, address), "one")
+        assert "shows a site" in servers.web(settings(root, address), "one")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_doctor_sees_a_site_where_it_puts_one(root: Path) -> None:
 )
 def test_the_doctor_says_that_installs_will_fail_at_what_answers_it(root: Path, reply: Reply, said: str) -> None:
     with front(root, lambda *_: reply) as address, pytest.raises(Failed, match="every install will fail") as failure:
-        server_checks.web(settings(root, address), "one")
+        servers.web(settings(root, address), "one")
     assert said in failure.value.cause.detail
     assert "servers.one.web_address" in failure.value.cause.remedy
 
@@ -157,9 +157,9 @@ def test_the_doctor_sends_what_verification_sends(root: Path) -> None:
         return None if headers.get("x-token") == "canary-1" else Reply(403)  # type: ignore[attr-defined]
 
     with front(root, guarded) as address:
-        server_checks.web(settings(root, address, web_headers={"X-Token": "canary-1"}), "one")
+        servers.web(settings(root, address, web_headers={"X-Token": "canary-1"}), "one")
 
 
 def test_a_server_that_takes_no_accounts_is_asked_all_the_same(tmp_path: Path) -> None:
     with front(tmp_path, lambda *_: Reply(401)) as address, pytest.raises(Failed, match="answered 401"):
-        server_checks.web(settings(tmp_path / "missing", address), "one")
+        servers.web(settings(tmp_path / "missing", address), "one")

@@ -15,7 +15,7 @@ from foundation.hosting.causes import failed
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import Customer, Model
 from services.order_intake import accounts
-from sitecrew.cli import parking, requeueing
+from sitecrew.cli.client import parking, requeueing
 from tests.house import House, kind
 
 

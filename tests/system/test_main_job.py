@@ -16,8 +16,8 @@ from foundation.config.queues import INSTALLER_DUE
 from schemas.installs import InstallCancel, TimerRunNow
 from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
-from sitecrew.machine import Plan
 from sitecrew.stack.login import read_credentials
+from sitecrew.stack.machine import Plan
 from sitecrew.stack.mailbox import read_message
 from tests.postgres import Stores
 from tests.services.daemons import DOKUWIKI, require_recipe

@@ -22,7 +22,7 @@ from pika.exceptions import ChannelClosedByBroker
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.config.queues import sitecrew
-from sitecrew.machine import Plan
+from sitecrew.stack.machine import Plan
 from tests.brokers import MANAGEMENT, Node
 from tests.postgres import Stores
 from tests.system.lost_answer import lost_answer

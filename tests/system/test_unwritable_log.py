@@ -20,7 +20,7 @@ from foundation.config.keys import generate_keys
 from foundation.config.queues import sitecrew
 from foundation.handling.tx import new_id
 from schemas.orders import OrderPlaced
-from sitecrew.cli.sending import message
+from sitecrew.cli.client.sending import message
 from sitecrew.stack.ports import free_port
 from tests.brokers import Brokers, until
 from tests.house import PATIENCE

@@ -19,9 +19,9 @@ import pytest
 from foundation.config.settings import Settings, known, load
 from foundation.config.sources import variable_of
 from foundation.errors import ConfigurationError, Refused
-from sitecrew.cli.beside import running_stack
-from sitecrew.own_settings import HONOURED, exported, ports_of, write
+from sitecrew.cli.client.beside import running_stack
 from sitecrew.stack.claim import claimed, is_claimed
+from sitecrew.stack.own_settings import HONOURED, exported, ports_of, write
 from sitecrew.stack.processes import PATH
 from tests.brokers import Brokers
 
@@ -254,7 +254,7 @@ def test_a_directory_keeps_its_ports_and_a_site_answers_after_the_second_start(
 
 
 def test_a_port_that_another_program_has_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sitecrew.own_settings._FREED_SECONDS", 0)
+    monkeypatch.setattr("sitecrew.stack.own_settings._FREED_SECONDS", 0)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         write(tmp_path, {"servers.local.public_port": port})
@@ -288,7 +288,7 @@ def test_the_first_words_come_before_anything_is_loaded() -> None:
 import builtins, sys
 from typer import echo
 def told(text, **_):
-    heavy = [name for name in ("pika", "sqlalchemy", "sitecrew.machine", "aiosmtpd") if name in sys.modules]
+    heavy = [name for name in ("pika", "sqlalchemy", "sitecrew.stack.machine", "aiosmtpd") if name in sys.modules]
     print(text, heavy)
     raise SystemExit
 import sitecrew.cli.up as module

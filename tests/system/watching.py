@@ -24,8 +24,8 @@ from schemas.orders import OrderPlaced
 from schemas.values import Model
 from services.installer import installs
 from services.installer.installs import Install
-from sitecrew.machine import SERVICES, Plan, Running, stack
 from sitecrew.stack.login import read_credentials, wordpress_login
+from sitecrew.stack.machine import SERVICES, Plan, Running, stack
 
 Found = TypeVar("Found")
 

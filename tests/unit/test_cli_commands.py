@@ -279,7 +279,7 @@ def test_a_service_that_reloads_begins_anew_when_its_settings_change_and_ends_wh
 
 
 def test_up_hands_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sitecrew.up as stack  # noqa: PLC0415 - heavy, and for this test alone
+    import sitecrew.stack.up as stack  # noqa: PLC0415 - heavy, and for this test alone
 
     given: dict[str, Any] = {}
     monkeypatch.setattr(stack, "up", given.update, raising=False)

@@ -10,7 +10,8 @@ import pytest
 
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import screen, sending, session
+from sitecrew.cli.client import sending, session
+from sitecrew.cli.output import terminal
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure
@@ -227,7 +228,7 @@ def test_watching_shows_events_as_they_come(house: House, sitecrew: Command, mon
         house.settle()
         house.tick()
 
-    monkeypatch.setattr(screen, "note", lambda _: live())
+    monkeypatch.setattr(terminal, "note", lambda _: live())
     ran = sitecrew("installs", "watch")
     assert ran.exit_code == 0
     told = [line.split()[1:4] for line in ran.lines]
@@ -252,7 +253,7 @@ def test_watching_as_json_gives_an_event_a_line_without_what_is_sealed(
         house.settle()
         house.tick()
 
-    monkeypatch.setattr(screen, "note", lambda _: live())
+    monkeypatch.setattr(terminal, "note", lambda _: live())
     events = [json.loads(line) for line in sitecrew("installs", "watch", "--json").lines]
     (completed,) = [event for event in events if event["type"] == "sitecrew.install.completed.v1"]
     assert completed["data"]["login"]["sealed_password"] == "[redacted]"

@@ -9,7 +9,8 @@ import typer
 
 from schemas.orders import OrderReinstallRequested
 from schemas.values import CauseKind
-from sitecrew.cli import everywhere, session
+from sitecrew.cli import everywhere
+from sitecrew.cli.client import session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure

@@ -20,8 +20,8 @@ from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, 
 from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderPlaced, OrderReinstallRequested, OrderRejected
 from schemas.values import AccountRef, Cause, CauseKind, Customer, Model
-from sitecrew.cli import sending, session
-from sitecrew.cli.lives import Life, exit_code
+from sitecrew.cli.client import sending, session
+from sitecrew.cli.client.lives import Life, exit_code
 from tests.cli import Ran, settings_file, sitecrew
 
 ORDER: dict[str, Any] = {

@@ -9,7 +9,8 @@ from schemas.installs import InstallCancel
 from schemas.orders import OrderPlaced
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli import everywhere, sending, session
+from sitecrew.cli import everywhere
+from sitecrew.cli.client import sending, session
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 from tests.house import House, at_work, failure

@@ -15,7 +15,9 @@ from foundation.clock import utc_now
 from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.config.queues import sitecrew as topology
 from foundation.testing.memory import MemoryBroker
-from sitecrew.cli import bodies, everywhere, parking, screen, session
+from sitecrew.cli import everywhere
+from sitecrew.cli.client import parking, payloads, session
+from sitecrew.cli.output import terminal
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
 
@@ -109,8 +111,8 @@ def test_the_longest_code_is_not_broken_at_80_columns(
 ) -> None:
     headers = {**REASON, "reason-code": "server_root_missing"}
     park(broker, parked("01a2193d-8e9b-77f7-8cc5-cd5517a5b5a3", headers=headers))
-    monkeypatch.setattr(screen, "on_terminal", lambda: True)
-    monkeypatch.setattr(screen, "width", lambda: 80)
+    monkeypatch.setattr(terminal, "on_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "width", lambda: 80)
     row = sitecrew("list").lines[1].split()
     assert row[1:6] == ["17a5b5a3", "1042", "order.placed.v1", INTAKE_ORDERS, "server_root_missing"]
     assert sitecrew("show", row[1]).exit_code == 0
@@ -311,24 +313,24 @@ def test_headers_of_any_shape_are_read() -> None:
     ],
 )
 def test_values_whose_keys_look_secret_are_masked(text: str) -> None:
-    shown = bodies.shown(text.encode())
+    shown = payloads.shown(text.encode())
     assert "canary" not in shown.text
     assert "[redacted]" in shown.text
 
 
 def test_what_is_no_text_is_shown_as_hex() -> None:
-    shown = bodies.shown(b"\xff\x00canary" * 200)
+    shown = payloads.shown(b"\xff\x00canary" * 200)
     assert (shown.kind, shown.size, shown.cut) == ("hex", 1600, True)
     assert shown.text.startswith("ff00 6361")
 
 
 def test_long_and_deep_bodies_are_cut() -> None:
-    assert bodies.shown(b'"' + b"x" * 5000 + b'"').cut
-    assert not bodies.shown(b'{"x": 1}').cut
-    deep = bodies.shown(b"[" * 500 + b'{"password": "canary"}' + b"]" * 500)
+    assert payloads.shown(b'"' + b"x" * 5000 + b'"').cut
+    assert not payloads.shown(b'{"x": 1}').cut
+    deep = payloads.shown(b"[" * 500 + b'{"password": "canary"}' + b"]" * 500)
     assert "canary" not in deep.text
-    assert "canary" not in bodies.shown(b'{"a":' * 3000 + b'{"password": "canary"}').text
-    huge = bodies.shown(b'{"password": "canary", "x": "' + b"x" * 300_000 + b'"}')
+    assert "canary" not in payloads.shown(b'{"a":' * 3000 + b'{"password": "canary"}').text
+    huge = payloads.shown(b'{"password": "canary", "x": "' + b"x" * 300_000 + b'"}')
     assert (huge.kind, huge.cut, "canary" in huge.text) == ("text", True, False)
 
 

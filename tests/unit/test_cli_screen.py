@@ -8,9 +8,10 @@ import pytest
 from foundation.config.keys import generate_keys
 from foundation.store import Store
 from services.installer.__main__ import MIGRATIONS
-from sitecrew.cli import checks, moments, screen
-from sitecrew.cli.findings import Finding
-from sitecrew.cli.tables import Table
+from sitecrew.cli import checks
+from sitecrew.cli.checks.findings import Finding
+from sitecrew.cli.output import terminal, times
+from sitecrew.cli.output.tables import Table
 from tests.cli import settings_file, sitecrew
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -46,7 +47,7 @@ def test_what_fits_is_not_folded() -> None:
 
 
 def test_letters_that_steer_a_terminal_are_shown_as_escapes() -> None:
-    assert screen.printable("a\x1b[2J\r\n\u202eb\x9b ü ツ") == "a\\x1b[2J\\r\\n\\u202eb\\x9b ü ツ"
+    assert terminal.printable("a\x1b[2J\r\n\u202eb\x9b ü ツ") == "a\\x1b[2J\\r\\n\\u202eb\\x9b ü ツ"
     assert "\x1b" not in "".join(Table(("A",), [("\x1b[31m",)]).plain())
 
 
@@ -63,12 +64,12 @@ def test_letters_that_steer_a_terminal_are_shown_as_escapes() -> None:
     ],
 )
 def test_times_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert moments.relative(NOW + timedelta(seconds=seconds), NOW) == said
+    assert times.relative(NOW + timedelta(seconds=seconds), NOW) == said
 
 
 def test_exact_times_are_rfc_3339_in_utc() -> None:
-    assert moments.both(NOW, NOW) == "2026-01-01T12:00:00Z (now)"
-    assert moments.both(None, NOW) == ""
+    assert times.both(NOW, NOW) == "2026-01-01T12:00:00Z (now)"
+    assert times.both(None, NOW) == ""
 
 
 # The doctor

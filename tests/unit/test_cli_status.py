@@ -9,7 +9,8 @@ from foundation.broker import Message
 from foundation.broker.topology import ORDERS
 from foundation.config.queues import INSTALLER_COMMANDS
 from schemas.values import CauseKind
-from sitecrew.cli import screen, session
+from sitecrew.cli.client import session
+from sitecrew.cli.output import terminal
 from sitecrew.cli.run import Service
 from tests.cli import Ran, settings_file
 from tests.cli import sitecrew as run
@@ -79,8 +80,8 @@ def test_on_a_terminal_no_word_of_a_command_or_a_remedy_is_broken(
     house: House, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trouble_of_every_kind(house)
-    monkeypatch.setattr(screen, "on_terminal", lambda: True)
-    monkeypatch.setattr(screen, "width", lambda: 50)
+    monkeypatch.setattr(terminal, "on_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "width", lambda: 50)
     ran = sitecrew("status", "--timeout", "0")
     assert max(map(len, ran.lines)) <= 50
     assert "disk_full (local): sitecrew installs retry --cause disk_full --server local" in " ".join(ran.stdout.split())

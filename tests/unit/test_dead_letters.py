@@ -15,7 +15,7 @@ from foundation.telemetry.health import Pulse
 from foundation.telemetry.metrics import Metrics
 from schemas.values import Cause
 from services.order_intake.rejections import refuse
-from sitecrew.cli import parking
+from sitecrew.cli.client import parking
 from tests.house import House, kind
 
 

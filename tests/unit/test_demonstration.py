@@ -10,8 +10,8 @@ import pytest
 
 from foundation.errors import Refused
 from foundation.telemetry import logs
-from sitecrew import demonstration
-from sitecrew.show import Show
+from sitecrew.demo import demonstration
+from sitecrew.demo.show import Show
 from sitecrew.stack.claim import claimed
 
 REPORT: dict[str, Any] = {

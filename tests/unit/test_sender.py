@@ -19,7 +19,7 @@ from schemas import catalogue
 from schemas.envelope import Event
 from schemas.files import golden_events
 from schemas.orders import OrderCancelled, OrderReinstallRequested
-from sitecrew.cli import parking, requeueing
+from sitecrew.cli.client import parking, requeueing
 from tests.house import House, kind
 from tests.unit.test_worker import CAUSE, Lane
 

@@ -7,10 +7,10 @@ import pytest
 
 from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable
-from sitecrew.cli import service_checks, session
-from sitecrew.cli.checks import worst
-from sitecrew.cli.findings import Finding, examine
-from sitecrew.cli.service_checks import of_services
+from sitecrew.cli.checks import services, worst
+from sitecrew.cli.checks.findings import Finding, examine
+from sitecrew.cli.checks.services import of_services
+from sitecrew.cli.client import session
 from tests.house import House, at_work
 
 SECONDS = 20
@@ -46,7 +46,7 @@ def test_silence_is_noted_with_the_command_that_starts_it_and_fails_nothing(hous
 
 
 def test_a_service_of_another_version_is_noted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_checks, "version", lambda _: "9.9.9")
+    monkeypatch.setattr(services, "version", lambda _: "9.9.9")
     with at_work(house):
         findings = found(house)
     for name in NAMES:

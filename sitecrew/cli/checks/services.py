@@ -1,0 +1,70 @@
+"""What `sitecrew doctor` asks the services: whether they run, and as this command and its settings would have them."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from importlib.metadata import version
+
+from foundation.broker import Broker
+from foundation.config.settings import Settings
+from foundation.errors import SitecrewError
+from schemas.services import ServiceDescribed
+from sitecrew.cli.checks.findings import Check, Noted
+from sitecrew.cli.client import session
+from sitecrew.cli.client.describing import describe
+from sitecrew.cli.output import times
+from sitecrew.cli.run import Service
+
+_PATIENCE = 2.0
+"""Seconds for all of them together."""
+
+
+def of_services(settings: Settings, broker: Broker, patience: float = _PATIENCE) -> Iterator[Check]:
+    """One check for each service. They don't run before the first start, so silence is only noted."""
+    asked = _Asked(broker, patience)
+    for name in Service:
+        yield Check(f"service {name}", partial(_service, settings, asked, name), needs="broker alarms")
+
+
+class _Asked:
+    """The services, asked together when the first of them is looked at."""
+
+    def __init__(self, broker: Broker, patience: float) -> None:
+        self._broker = broker
+        self._patience = patience
+
+    @cached_property
+    def answers(self) -> Mapping[str, ServiceDescribed] | SitecrewError:
+        try:
+            return describe(self._broker, self._patience)
+        except SitecrewError as error:
+            return error
+
+
+def _service(settings: Settings, asked: _Asked, name: str) -> str:
+    answers = asked.answers
+    if isinstance(answers, SitecrewError):
+        raise Noted(f"could not be asked: {answers}", "see what the doctor says of the broker")
+    told = answers.get(name)
+    if told is None:
+        raise Noted(
+            "does not answer",
+            f"`sitecrew run {name}` starts it; if it runs, look at its log, and whether it has this amqp_url",
+        )
+    if others := _others(settings, told):
+        raise Noted(
+            f"answers ({told.instance}), and differs from what is here: {'; '.join(others)}",
+            f"give {name} and this command the same version and settings, and restart {name}",
+        )
+    return f"answers: version {told.version}, since {times.both(told.started_at, session.now())}"
+
+
+def _others(settings: Settings, told: ServiceDescribed) -> list[str]:
+    """In what the running service is another than this command and its settings would start."""
+    pairs = [("version", told.version, version("sitecrew"))]
+    if told.site_types:
+        pairs.append(("site types", ", ".join(sorted(told.site_types)), ", ".join(sorted(settings.sites))))
+    if told.timer:
+        pairs.append(("timer.every", told.timer, settings.timer.every))
+    if told.timezone:
+        pairs.append(("timer.timezone", told.timezone, settings.timer.timezone))
+    return [f"{what}: {there} there, {here} here" for what, there, here in pairs if there != here]

@@ -1,0 +1,191 @@
+"""Telling the services what to do, and waiting for their answers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import typer
+
+from foundation.broker import Broker
+from foundation.broker.topology import EVENTS
+from foundation.config.settings import Settings
+from foundation.errors import NotFound, Refused, SitecrewError
+from schemas.envelope import Event
+from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, InstallStaged
+from schemas.mails import MailFailed, MailResend, MailSent
+from schemas.orders import OrderAmend, OrderAmended, OrderCancel, OrderReinstall, OrderWithdrawn
+from schemas.values import Cause, Model
+from sitecrew.cli.client import sending, session
+from sitecrew.cli.output import terminal, times
+from sitecrew.cli.output.words import count
+
+_WATCHED = (
+    *("install.cancelled.#", "install.staged.#", "mail.#", "order.withdrawn.#", "order.amended.#"),
+    "command.refused.#",
+)
+_ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
+    InstallCancel: (InstallCancelled,),
+    InstallRetry: (InstallStaged,),
+    MailResend: (MailSent, MailFailed),
+    OrderCancel: (OrderWithdrawn,),
+    OrderReinstall: (InstallStaged,),
+    OrderAmend: (OrderAmended,),
+}
+"""What says that a command was carried out. A refusal names its command."""
+
+UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter"})
+"""Codes of refusals because there is no such thing."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one command."""
+
+    about: Mapping[str, str]
+    """The order or install it spoke of: `order_id` or `install_id`."""
+    command_id: str
+    outcome: str
+    """`cancelled`, `withdrawn`, `staged`, `amended`, `sent`, `failed`, `refused` or `unanswered`."""
+    told: str
+    cause: Cause | None = None
+
+    @property
+    def name(self) -> str:
+        return next(iter(self.about.values()))
+
+    def record(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        cause = self.cause.model_dump(mode="json") if self.cause else None
+        return {**self.about, "command_id": self.command_id, "outcome": self.outcome, "cause": cause}
+
+    def show(self) -> None:
+        """A line on stdout."""
+        terminal.out(terminal.printable(f"{self.name}  {self.outcome}  {self.told}"))
+
+
+def carry_out(
+    settings: Settings,
+    wanted: Sequence[Model],
+    timeout: float,
+    *,
+    by: str,
+    json: bool,
+    wait: bool = True,
+    silently: bool = False,
+) -> None:
+    """Have a service carry out commands, and show what came of them, unless `silently`. Raises NotFound or Refused if
+    one was refused, and SitecrewError if one failed, or `by` (the service's name) did not answer in time."""
+    with session.ready_broker(settings) as broker:
+        answers = ask(broker, wanted, timeout if wait else None)
+    if silently:
+        _require_done(answers, timeout, by)
+        return
+    if json:
+        terminal.document([answer.record() for answer in answers])
+    alone = len(answers) == 1 and answers[0].outcome == "refused"  # then the error says it all
+    for answer in answers if not json and not alone else ():
+        answer.show()
+    if wait:
+        _require_done(answers, timeout, by)
+    elif answers:
+        terminal.note("told, and not waited for; see `sitecrew status` and `sitecrew order show ORDER`")
+
+
+def _require_done(answers: Sequence[Answer], timeout: float, by: str) -> None:
+    if refused := [answer for answer in answers if answer.outcome == "refused"]:
+        unknown = all(answer.cause and answer.cause.code in UNKNOWN for answer in refused)
+        kind = NotFound if unknown else Refused
+        raise kind(refused[0].told) if len(answers) == 1 else kind(f"{len(refused)} of {len(answers)} refused")
+    if failed := [answer for answer in answers if answer.outcome == "failed"]:
+        raise SitecrewError(f"{len(failed)} of {len(answers)} failed")
+    if any(answer.outcome == "unanswered" for answer in answers):
+        lane = by.removeprefix("order-")
+        raise SitecrewError(
+            f"no {by} answered within {timeout:g} seconds. Is one running (`sitecrew run {by}`)? The command waits in "
+            f"the queue {lane}.commands, and is carried out when one starts"
+        )
+
+
+def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[Answer]:
+    """Send commands and wait up to `timeout` seconds for all answers; None: do not wait. Listens before it speaks.
+    Raises Refused or BrokerUnreachable if the broker does not take a command."""
+    if not wanted:
+        return []
+    sent = {event.id: event for event in (sending.event(command, _order_of(command)) for command in wanted)}
+    answers: dict[str, Answer] = {}
+    watching = broker.watch(EVENTS, *_WATCHED) if timeout is not None else None
+    sending.require_confirmed(sending.publish(broker, [sending.message(event) for event in sent.values()]))
+    try:
+        with terminal.working("waiting for an answer") as say:
+            for heard in sending.heard(watching, monotonic() + (timeout or 0)) if watching else ():
+                command = _answered(sent.values(), heard)
+                if command and command.id not in answers:
+                    answers[command.id] = _answer(command, heard)
+                    say(f"{len(answers)} of {len(sent)} answered")
+                if len(answers) == len(sent):
+                    break
+    except KeyboardInterrupt:
+        terminal.note(f"{count(len(sent), 'command')} on the way; what comes of it: `sitecrew installs watch`")
+        raise typer.Exit(130) from None
+    outcome = "unanswered" if watching else "told"
+    silent = {event.id: Answer(_about(event), event.id, outcome, "no answer yet") for event in sent.values()}
+    return list({**silent, **answers}.values())
+
+
+def _answered(sent: Iterable[Event[Any]], heard: Event[Any]) -> Event[Any] | None:
+    """The command that an event answers."""
+    if isinstance(heard.data, CommandRefused):
+        return next((event for event in sent if event.id == heard.data.command_id), None)
+    fitting = (event for event in sent if event.trace_id == heard.trace_id)
+    return next((event for event in fitting if isinstance(heard.data, _ANSWERS[type(event.data)])), None)
+
+
+def _about(command: Event[Any]) -> Mapping[str, str]:
+    name = "install_id" if hasattr(command.data, "install_id") else "order_id"
+    return {name: getattr(command.data, name)}
+
+
+def _order_of(command: Any) -> str:
+    return str(command.install_id.rpartition("-g")[0] if hasattr(command, "install_id") else command.order_id)
+
+
+def _answer(command: Event[Any], heard: Event[Any]) -> Answer:
+    outcome, tell = _OUTCOMES[type(heard.data)]
+    return Answer(_about(command), command.id, outcome, tell(heard, command), getattr(heard.data, "cause", None))
+
+
+def _cause(heard: Event[Any], _command: Event[Any]) -> str:
+    cause = heard.data.cause
+    return f"{cause.code}: {cause.detail}; {cause.remedy}"
+
+
+def _reason(heard: Event[Any], _command: Event[Any]) -> str:
+    return str(heard.data.reason)
+
+
+def _refusal(heard: Event[Any], _command: Event[Any]) -> str:
+    cause = heard.data.cause
+    return f"{cause.detail}. What to do: {cause.remedy}"
+
+
+def _due(heard: Event[Any], command: Event[Any]) -> str:
+    staged = f"{heard.data.install_id}, " if "order_id" in _about(command) else ""
+    return f"{staged}due {times.relative(heard.data.due_at, heard.time or heard.data.due_at)}"
+
+
+def _customer(heard: Event[Any], _command: Event[Any]) -> str:
+    customer = heard.data.customer
+    return f"{customer.name} <{customer.email}>; later letters go there"
+
+
+_OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], str]]] = {
+    CommandRefused: ("refused", _refusal),
+    MailSent: ("sent", lambda heard, _: f"to {heard.data.recipient}"),
+    MailFailed: ("failed", _cause),
+    InstallCancelled: ("cancelled", _reason),
+    OrderWithdrawn: ("withdrawn", _reason),
+    OrderAmended: ("amended", _customer),
+    InstallStaged: ("staged", _due),
+}
+"""What an answer says became of the command, and how it is told."""

@@ -1,0 +1,81 @@
+"""Sending events about orders, and following what comes of them."""
+
+from collections.abc import Sequence
+
+import typer
+
+from foundation.broker import Consumer, Outcome
+from foundation.broker.topology import EVENTS
+from foundation.config.settings import Settings
+from sitecrew.cli.client import sending, session
+from sitecrew.cli.client.lives import Follower, Life, exit_code
+from sitecrew.cli.client.order_files import Order
+from sitecrew.cli.help import not_among
+from sitecrew.cli.output import terminal
+from sitecrew.cli.output.words import count
+
+_FOLLOWED = ("order.#", "account.#", "install.#", "mail.#", "command.refused.#")
+
+
+def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: float, json: bool) -> None:
+    """Publish events about orders; show their ids, and with `wait` what becomes of them."""
+    messages = [sending.message(order.event, order.body) for order in orders]
+    with session.ready_broker(settings) as broker:
+        watching = broker.watch(EVENTS, *_FOLLOWED) if wait else None
+        with terminal.working(f"publishing {count(len(messages), 'event')}"):
+            outcomes = sending.publish(broker, messages)
+        sent = [order.event for order, said in zip(orders, outcomes, strict=True) if said == Outcome.CONFIRMED]
+        for event in sent if not json else ():
+            terminal.out(event.data.order_id)
+        unmailed = {name for name, site in settings.sites.items() if not site.welcome_email}
+        lives = [Life.of(event, unmailed) for event in sent]
+        if watching:
+            lives = _follow(lives, watching, timeout, json=json)
+    if json:
+        terminal.document([life.record() for life in lives])
+    sending.require_confirmed(outcomes)
+    if wait:
+        _finish(lives, timeout)
+    elif sent:
+        _say_placed([event.data.order_id for event in sent])
+
+
+def warn_of_unknown(settings: Settings, orders: Sequence[Order]) -> None:
+    """Say which site types and servers these settings do not have. Order intake's own settings decide."""
+    for order in orders:
+        for what, name, those in (
+            ("site type", order.event.data.site_type, settings.sites),
+            ("server", order.event.data.server, settings.servers),
+        ):
+            if name and name not in those:
+                terminal.warn(f"{order.event.data.order_id}: {what} {not_among(name, those)}, in the settings here")
+
+
+def _follow(lives: Sequence[Life], watching: Consumer, timeout: float, *, json: bool) -> list[Life]:
+    follower = Follower(lives, json=json)
+    try:
+        return follower.follow(watching, timeout)
+    except KeyboardInterrupt:
+        left = [life.order_id for life in follower.lives if not life.ended]
+        terminal.note(f"it goes on without us: {_named(left)}. How far it is: `sitecrew order show {left[0]}`")
+        raise typer.Exit(130) from None
+
+
+def _say_placed(order_ids: Sequence[str]) -> None:
+    terminal.note(f"placed {count(len(order_ids), 'order')}. How far it is: `sitecrew order show {order_ids[0]}`")
+
+
+def _finish(lives: Sequence[Life], timeout: float) -> None:
+    """Say what is still open, and exit as the orders fared."""
+    if waiting := [life.order_id for life in lives if not life.ended]:
+        terminal.error(
+            f"not finished after {timeout:g} seconds: {_named(waiting)}",
+            f"it goes on without us: see `sitecrew order show {waiting[0]}`. If nothing was heard of it at all, see "
+            "`sitecrew status` for what is parked, and whether the services run",
+        )
+    if code := exit_code(lives):
+        raise typer.Exit(code)
+
+
+def _named(order_ids: Sequence[str]) -> str:
+    return ", ".join(order_ids[:5]) + (f" and {len(order_ids) - 5} more" if len(order_ids) > 5 else "")

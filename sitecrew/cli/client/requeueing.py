@@ -1,0 +1,78 @@
+"""The way of parked messages back to work, or away."""
+
+from collections.abc import Iterator, Sequence
+from threading import Event as Pause
+from time import monotonic
+
+from foundation.broker import Broker, Message, Outcome
+from foundation.broker.codec import BINARY_PREFIXES
+from foundation.broker.delay import DELIVER, destination
+from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
+from sitecrew.cli.client.parking import Parked
+from sitecrew.cli.output import times
+
+_BATCH = 200
+"""How many are on their way at a time: as many can be there twice if we are killed."""
+_RETURNED_WITHIN = 5.0
+"""Seconds within which the broker has put back into its queue what was only looked at."""
+
+
+def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
+    """Put messages back into the queues they came from, as they were, and take each out of parking
+    once the broker has confirmed it. What is cut short in between is in both; receivers know
+    duplicates. All of them must be able to go back."""
+    publisher = broker.publisher()
+    for batch in _batches(chosen):
+        outcomes = publisher.publish([_original(parked) for parked in batch])
+        results = list(zip(batch, outcomes, strict=True))
+        remove(broker, queue, [parked.name for parked, outcome in results if outcome == Outcome.CONFIRMED])
+        yield from results
+
+
+def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> Outcome:
+    """Put one message back with another body, likewise."""
+    [outcome] = broker.publisher().publish([_original(parked, body)])
+    if outcome == Outcome.CONFIRMED:
+        remove(broker, queue, [parked.name])
+    return outcome
+
+
+def remove(broker: Broker, queue: str, names: Sequence[str]) -> list[str]:
+    """Take messages out for good; which of them were there. The broker needs a moment until what we
+    have looked at is back in its queue."""
+    removed: list[str] = []
+    left, ends = list(names), monotonic() + _RETURNED_WITHIN
+    while left:
+        for name in broker.remove(queue, left):
+            left.remove(name)
+            removed.append(name)
+        if left and (monotonic() > ends or Pause().wait(0.05)):
+            break
+    return removed
+
+
+def _batches(chosen: Sequence[Parked]) -> Iterator[Sequence[Parked]]:
+    return (chosen[at : at + _BATCH] for at in range(0, len(chosen), _BATCH))
+
+
+def _original(parked: Parked, body: bytes | None = None) -> Message:
+    """The message as it was sent, on the way to the one queue that it was taken from. `x-death` is not
+    inherited: brokers before 4.0.1 would take it for a cycle and drop the message."""
+    delivery = parked.delivery
+    headers = {
+        name: value
+        for name, value in delivery.headers.items()
+        if name.startswith(BINARY_PREFIXES) and isinstance(value, str | int)
+    }
+    headers |= parked.sender.headers
+    first = parked.first_at or parked.at
+    headers |= {FIRST_PARKED_AT: times.exact(first), TIMES_PARKED: parked.times + 1} if first else {}
+    return Message(
+        exchange=DELIVER,
+        routing_key=destination(parked.came_from),
+        body=delivery.body if body is None else body,
+        message_id=parked.message_id,
+        type=delivery.type,
+        content_type=delivery.content_type,
+        headers=headers,
+    )

@@ -1,0 +1,67 @@
+"""Events as they pass, for people and for programs."""
+
+import math
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from rich.text import Text
+
+from foundation.broker import Broker
+from foundation.broker.topology import EVENTS
+from schemas.envelope import Event
+from schemas.orders import OrderRejected
+from sitecrew.cli.client import sending
+from sitecrew.cli.client.lives import Life
+from sitecrew.cli.client.payloads import masked
+from sitecrew.cli.output import terminal
+
+PATTERNS = ("order.#", "account.#", "install.#", "mail.#", "command.refused.#")
+_STYLES = {"failed": "red", "rejected": "red", "refused": "red", "completed": "green", "sent": "green"}
+
+
+def show(broker: Broker, *, json: bool) -> None:
+    """Until Ctrl-C, which is how it is meant to end."""
+    watching = broker.watch(EVENTS, *PATTERNS)
+    terminal.note("watching; Ctrl-C ends it")
+    with suppress(KeyboardInterrupt):
+        for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [], [0])):
+            if json:
+                terminal.line(masked(event.model_dump(mode="json", exclude_none=True)))
+            else:
+                terminal.out(_line(event))
+
+
+def _tell_of_gap(broker: Broker, lost: list[str], heard_of: list[int]) -> None:
+    """Say it once when the broker goes, and once when it is back, however soon: what happened in between was not
+    heard."""
+    gone = broker.disconnected()
+    if gone and not lost:
+        terminal.warn("the broker is away; trying to reach it again")
+    elif not gone and (lost or broker.reconnections > heard_of[0]):
+        terminal.warn("the broker is back; what happened meanwhile was not heard: see `sitecrew status`")
+        heard_of[0] = broker.reconnections
+    lost[:] = gone
+
+
+def _line(event: Event[Any]) -> Text:
+    family, verb = event.type.split(".")[1:3]
+    data = event.data
+    name = getattr(data, "install_id", None) or getattr(data, "order_id", None) or event.subject or "-"
+    when = event.time.astimezone().strftime("%H:%M:%S") if event.time else "--:--:--"
+    return Text.assemble(
+        (when, "dim"),
+        f"  {family:7} ",
+        (f"{verb:9}", _STYLES.get(verb, "")),
+        f"  {terminal.printable(name)}  ",
+        (terminal.printable(_told(event)), "dim"),
+    )
+
+
+def _told(event: Event[Any]) -> str:
+    """What a follower of this order alone would say of it."""
+    data = event.data
+    if isinstance(data, OrderRejected) or not hasattr(data, "order_id"):
+        return f"{data.cause.code}: {data.cause.detail}. What to do: {data.cause.remedy}"
+    life = Life(data.order_id, event.id, None, reinstall=False, unmailed=())
+    return life.after(event).told

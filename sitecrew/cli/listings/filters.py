@@ -1,0 +1,112 @@
+"""The options that narrow lists and what is done with all of them, and how they are completed."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the line says; what is not given narrows nothing."""
+
+    causes: Sequence[str] = ()
+    server: str = ""
+    site_type: str = ""
+    domain: str = ""
+    customer: str = ""
+    since: datetime | None = None
+
+    @property
+    def given(self) -> bool:
+        return self != Filters()
+
+    def fields(self) -> dict[str, Any]:
+        """As the services' own filters call them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def filters(
+    cause: str | None, server: str | None, site_type: str | None, domain: str | None, customer: str | None, since: str
+) -> Filters:
+    """The options' values, checked. Raises a usage error for a moment that is none."""
+    causes = [code.strip() for code in (cause or "").split(",") if code.strip()]
+    return Filters(tuple(causes), server or "", site_type or "", domain or "", customer or "", moment(since))
+
+
+def moment(since: str) -> datetime | None:
+    """A moment given as `2h` ago, `3d` ago, a date, or RFC 3339; None for an empty one."""
+    from sitecrew.cli.client import session
+
+    if not since:
+        return None
+    if found := re.fullmatch(r"(\d{1,6})([smhdw])", since.strip()):
+        return session.now() - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    try:
+        at = datetime.fromisoformat(since.strip())
+    except ValueError:
+        raise typer.BadParameter(f"--since {since} is no time; write it like 2h, 3d or 2026-01-31") from None
+    return at if at.tzinfo else at.astimezone()
+
+
+# Completion: each imports what it needs only when it is asked.
+
+
+def _causes(incomplete: str) -> Iterable[str]:
+    from services.installer.sites.causes import CAUSES
+
+    return [code for code in sorted(CAUSES) if code.startswith(incomplete)]
+
+
+def _settings(ctx: Any) -> Any:
+    from foundation.config.settings import load
+    from foundation.errors import SitecrewError
+
+    try:
+        return load(ctx.obj)
+    except SitecrewError:
+        return None
+
+
+def _servers(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    settings = _settings(ctx)
+    return [name for name in (settings.servers if settings else ()) if name.startswith(incomplete)]
+
+
+def _site_types(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    settings = _settings(ctx)
+    return [name for name in (settings.sites if settings else ()) if name.startswith(incomplete)]
+
+
+def states(names: Iterable[str]) -> Any:
+    """Completion of a comma-separated list of states."""
+    known = list(names)
+
+    def complete(incomplete: str) -> Iterable[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in known]
+
+    return complete
+
+
+Cause = Annotated[
+    str | None, typer.Option(metavar="CODE,...", help="With one of these causes, like db_down.", autocompletion=_causes)
+]
+Server = Annotated[str | None, typer.Option(metavar="NAME", help="On this server.", autocompletion=_servers)]
+Type = Annotated[
+    str | None, typer.Option("--site-type", metavar="TYPE", help="Of this type.", autocompletion=_site_types)
+]
+Domain = Annotated[str | None, typer.Option(metavar="NAME", help="Whose domain has this in it.")]
+Customer = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose customer's name or e-mail has this in it.")]
+Since = Annotated[str, typer.Option(metavar="TIME", help="Since then: 2h, 3d, or a date.")]
+Limit = Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SITE_TYPES = _site_types
+SERVERS = _servers

@@ -1,0 +1,55 @@
+"""What a letter is shown from: an invented install, or a real one without its passwords."""
+
+from dataclasses import replace
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from foundation.config.settings import Settings
+from foundation.errors import NotFound
+from schemas.values import Locale
+from services.mailer.letter.content import Welcome, sample
+from services.mailer.letter.filling import MASK, welcome_of
+from sitecrew.cli.client import session
+from sitecrew.cli.listings import letter_rows
+
+
+def of(settings: Settings, install: str | None, site_type: str, locale: str | None) -> Welcome:
+    """The letter of an install, or else an invented one for a type of site; in a language, if one is named. Raises
+    NotFound, or a usage error for a locale that is none."""
+    welcome = _real(settings, install) if install else _invented(settings, site_type)
+    return _in_language(welcome, locale)
+
+
+def _invented(settings: Settings, site_type: str) -> Welcome:
+    """The sample, with what the settings say of this type of site. Raises NotFound."""
+    site = settings.sites.get(site_type)
+    if site is None:
+        raise NotFound(f"there is no site type {site_type}; the settings have {', '.join(settings.sites)}")
+    shown = replace(sample(), site_type=site_type, dns=settings.mailer.dns_records, www=site.www)
+    if not site.display_control_panel_login:
+        shown = replace(shown, control_panel=None)
+    if site_type != "wordpress":  # what it is called, and whether it has a login, only its installer knows
+        shown = replace(shown, application=site_type, login_url=None, username=None, password=None)
+    if site.address == "domain":
+        home = f"http://{shown.domain}/"
+        login = home + "wp-login.php" if shown.login_url else None
+        shown = replace(shown, temporary=False, site_url=home, login_url=login)
+    return shown
+
+
+def _real(settings: Settings, name: str) -> Welcome:
+    """That of an install, or of an order's latest. Raises NotFound."""
+    with session.reading_letters(settings) as connection:
+        mail = letter_rows.the_one(connection, name)
+    return welcome_of(mail.completed, settings, lambda _sealed: MASK, mail.resends)
+
+
+def _in_language(welcome: Welcome, locale: str | None) -> Welcome:
+    """The same in another language, if one is named. Raises a usage error for a locale that is none."""
+    if not locale:
+        return welcome
+    try:
+        return replace(welcome, locale=TypeAdapter(Locale).validate_python(locale))
+    except ValidationError:
+        raise typer.BadParameter(f"--locale {locale} is not a locale; write it like de or de_AT") from None

@@ -1,0 +1,109 @@
+"""Letters of the mailer's store, as the command chooses and shows them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from foundation.errors import NotFound
+from services.mailer import mails
+from services.mailer.delivery import after_failure
+from services.mailer.mails import Mail
+from services.mailer.states import State
+from sitecrew.cli.client import session
+from sitecrew.cli.listings.filters import Filters
+from sitecrew.cli.output import terminal, times
+from sitecrew.cli.output.tables import Table
+from sitecrew.cli.output.words import count
+
+_ALL = 100_000
+
+
+def the_one(connection: Connection, name: str) -> Mail:
+    """The letter of the install of this id, or of the order's latest. Raises NotFound."""
+    mail = mails.latest(connection, name)
+    if mail is None:
+        raise NotFound(f"there is no letter for {name}: see `sitecrew installs show {name}` for what it waits for")
+    return mail
+
+
+def chosen(connection: Connection, names: Sequence[str], narrowed: Filters) -> list[Mail]:
+    """The letters of these names; without any, all that failed and open something. Raises NotFound."""
+    if names:
+        return [the_one(connection, name) for name in names]
+    failed = mails.listing(connection, [State.FAILED], _ALL, since=narrowed.since, causes=narrowed.causes)
+    return mails.newest(connection, failed)
+
+
+def show_choice(found: Sequence[Mail], to: str | None, *, json: bool) -> None:
+    """What would be sent again."""
+    if json:
+        terminal.document([record(mail) for mail in found])
+    elif found:
+        table(found, session.now()).show()
+    where = f" to {to}" if to else ""
+    terminal.note(f"would send {count(len(found), 'letter')} again{where}; nothing was done")
+
+
+def table(found: Sequence[Mail], now: datetime) -> Table:
+    """For people."""
+    headers = ("INSTALL", "TO", "STATE", "TRY", "SENT AGAIN", "ASKED FOR")
+    return Table(headers, [_row(mail, now) for mail in found], beneath=("CAUSE", "REMEDY"))
+
+
+def _row(mail: Mail, now: datetime) -> tuple[str, ...]:
+    cause = mail.cause
+    told = (f"{cause.code}: {cause.detail}", cause.remedy) if cause else ("", "")
+    recipient, asked = mail.completed.customer.email, times.relative(mail.created_at, now)
+    return (mail.install_id, recipient, mail.state, str(mail.attempts_now), str(mail.resends or "-"), asked, *told)
+
+
+def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
+    """All of it, by name."""
+    completed, cause = mail.completed, mail.cause
+    return [
+        ("install", mail.install_id),
+        ("order", completed.order_id),
+        ("domain", completed.account.domain),
+        ("site", f"{completed.site.site_type}, {completed.site.url}"),
+        ("to", f"{completed.customer.name} <{completed.customer.email}>"),
+        ("language", completed.site.locale or ""),
+        ("state", mail.state),
+        ("tries", str(mail.attempts_now)),
+        ("sent again", f"{count(mail.resends, 'time')} by staff" if mail.resends else ""),
+        ("asked for", times.both(mail.created_at, now)),
+        ("sent", times.both(mail.sent_at, now)),
+        ("message id", mail.message_id or ""),
+        ("cause", f"{cause.code}: {cause.detail}" if cause else ""),
+        ("remedy", cause.remedy if cause else ""),
+        ("next", what_next(mail, now)),
+    ]
+
+
+def what_next(mail: Mail, now: datetime) -> str:
+    """What comes of it, if anything does."""
+    if mail.state == State.FAILED and mail.cause:
+        return after_failure(mail, mail.cause)
+    if mail.state == State.WAITING and mail.due_at:
+        return f"sent automatically {times.relative(mail.due_at, now)}"
+    return ""
+
+
+def record(mail: Mail) -> dict[str, Any]:
+    """As JSON shows it; what is sealed is left out."""
+    completed, cause = mail.completed, mail.cause
+    return {
+        "install_id": mail.install_id,
+        "order_id": completed.order_id,
+        "recipient": completed.customer.email,
+        "domain": completed.account.domain,
+        "state": mail.state,
+        "attempt": mail.attempts_now,
+        "resends": mail.resends,
+        "created_at": mail.created_at,
+        "due_at": mail.due_at if mail.state == State.WAITING else None,
+        "sent_at": mail.sent_at,
+        "message_id": mail.message_id,
+        "cause": cause.model_dump(mode="json") if cause else None,
+    }

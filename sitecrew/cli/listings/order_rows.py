@@ -1,0 +1,207 @@
+"""Orders as they are shown: the list, and one with all that the services know of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from foundation.config.settings import Settings
+from foundation.errors import NotFound
+from services.installer import listing as installs
+from services.installer.installs import Install
+from services.installer.upcoming import what_next as install_next
+from services.mailer import mails
+from services.mailer.mails import Mail
+from services.order_intake import listing as orders
+from services.order_intake.accounts import counts
+from services.order_intake.listing import Known, Wanted
+from services.order_intake.states import OrderState
+from services.order_intake.upcoming import what_next
+from sitecrew.cli.client import session
+from sitecrew.cli.listings import install_rows
+from sitecrew.cli.listings.filters import Filters
+from sitecrew.cli.listings.records import Records
+from sitecrew.cli.output import terminal, times
+from sitecrew.cli.output.tables import Table, pairs
+from sitecrew.cli.output.words import count
+
+
+def show_list(
+    settings: Settings, states: Sequence[OrderState], narrowed: Filters, limit: int, after: str, *, json: bool
+) -> None:
+    """The list, from order intake's store."""
+    wanted = Wanted(states=states, **narrowed.fields())
+    with session.reading(settings, "order-intake") as connection:
+        found = orders.listing(connection, wanted, limit, after)
+        sums = counts(connection)
+    if json:
+        terminal.document([_record(order) for order in found])
+        return
+    if found:
+        headers, beneath = ("ORDER", "DOMAIN", "TYPE", "STATE", "TRY", "INSTALL", "AGE"), ("CAUSE", "REMEDY", "NEXT")
+        Table(headers, [_row(order, session.now()) for order in found], ("CUSTOMER", *beneath)).show()
+    else:
+        terminal.note("no such order")
+    if len(found) == limit:
+        terminal.note(f"these are the first {limit}; more: --after {found[-1].order_id}")
+    terminal.note("all orders: " + (", ".join(f"{number} {name}" for name, number in sums.items() if number) or "none"))
+
+
+def show_one(settings: Settings, order_id: str, *, json: bool) -> None:
+    """All of an order, from the stores of all services. Raises NotFound if none knows it."""
+    records = Records(settings)
+    order = records.orders(lambda connection: orders.find(connection, order_id), None)
+    found = records.installs(lambda connection: installs.of_order(connection, order_id), ())
+    letters = records.letters(lambda connection: _letters(connection, found), {})
+    records.require_one()
+    if order is None and not found:
+        records.tell()
+        raise NotFound(f"there is no order {order_id}; see `sitecrew order list`, or `sitecrew parked list`")
+    if json:
+        terminal.document(_whole(order, found, letters))
+        return
+    _pages(order, found, letters, session.now())
+    records.tell()
+
+
+def _letters(connection: Connection, found: Sequence[Install]) -> dict[str, Mail]:
+    letters = {install.install_id: mails.latest(connection, install.install_id) for install in found}
+    return {name: letter for name, letter in letters.items() if letter}
+
+
+def what_is_lost(settings: Settings, order_id: str) -> Sequence[str]:
+    """What a re-install takes away, a line each, and at last the word that says one is sure; none if nothing is
+    known here."""
+    records, now = Records(settings), session.now()
+    order = records.orders(lambda connection: orders.find(connection, order_id), None)
+    found = records.installs(lambda connection: installs.of_order(connection, order_id), ())
+    done = [install for install in found if install.completed and install.finished_at]
+    if order is None and not found:
+        return []
+    customer = found[-1].staged.customer if found else order.customer if order else None
+    domain = found[-1].domain if found else order.domain if order else ""
+    age = times.relative(done[-1].finished_at or now, now) if done else ""
+    site = f"installed {age}: {done[-1].staged.site.url}" if done else "not installed yet"
+    who = f"{customer.name} <{customer.email}>" if customer else ""
+    return [f"order {order_id}: {domain}, of {who}, {site}", domain]
+
+
+def denial(settings: Settings, name: str) -> str:
+    """Why an order has no install, if it is an order; empty if nothing is known of it."""
+    records = Records(settings)
+    order = records.orders(lambda connection: orders.find(connection, name), None)
+    if order is None:
+        return ""
+    cause = f": {order.cause.code}: {order.cause.detail}" if order.cause else ""
+    state = f"its account has failed{cause}" if order.state == OrderState.FAILED else f"it is {_state(order)}{cause}"
+    return f"order {name} has no install yet: {state}. See `sitecrew order show {name}`"
+
+
+def _state(order: Known) -> str:
+    return "account failed" if order.state == OrderState.FAILED else str(order.state)
+
+
+def _tries(order: Known) -> str:
+    return f"{order.tries}" + (f" ({order.tries_before} before)" if order.tries_before else "")
+
+
+def _install(order: Known) -> str:
+    return f"g{order.generation} {order.install_state or 'staged'}" if order.generation else "-"
+
+
+def _row(order: Known, now: datetime) -> tuple[str, ...]:
+    cause = order.cause if order.state in (OrderState.ACCEPTED, OrderState.FAILED) else None
+    return (
+        order.order_id,
+        order.domain,
+        order.site_type,
+        order.state,
+        _tries(order),
+        _install(order),
+        times.span((now - order.created_at).total_seconds()),
+        f"{order.customer.name} <{order.customer.email}>, account {order.username} on {order.server}",
+        f"{cause.code}: {cause.detail}" if cause else "",
+        cause.remedy if cause else "",
+        what_next(order.order_id, order.state, order.tries) if order.state == OrderState.FAILED else "",
+    )
+
+
+def _record(order: Known) -> dict[str, Any]:
+    named = (
+        "order_id",
+        "source",
+        "state",
+        "site_type",
+        "domain",
+        "title",
+        "server",
+        "username",
+        "tries",
+        "tries_before",
+    )
+    later = ("generation", "install_state", "cancel_reason", "created_at", "updated_at")
+    return {
+        **{name: getattr(order, name) for name in named},
+        "customer": order.customer.model_dump(mode="json"),
+        "address": order.account.address if order.account else None,
+        "cause": order.cause.model_dump(mode="json") if order.cause else None,
+        "next": what_next(order.order_id, order.state, order.tries) or None,
+        **{name: getattr(order, name) for name in later},
+    }
+
+
+def _next(order: Known | None, found: Sequence[Install]) -> str:
+    """What comes next with the order as a whole."""
+    of_install = install_next(found[-1]) if found else ""
+    if order and order.state in (OrderState.ACCEPTED, OrderState.FAILED):
+        return what_next(order.order_id, order.state, order.tries)
+    return of_install or ("" if found or not order else what_next(order.order_id, order.state, order.tries))
+
+
+def _whole(order: Known | None, found: Sequence[Install], letters: dict[str, Mail]) -> dict[str, Any]:
+    return {
+        "order": _record(order) if order else None,
+        "installs": [install_rows.record(install) for install in found],
+        "letters": [_letter_record(letter) for letter in letters.values()],
+        "next": _next(order, found) or None,
+    }
+
+
+def _letter_record(letter: Mail) -> dict[str, Any]:
+    return {
+        "install_id": letter.install_id,
+        "recipient": letter.completed.customer.email,
+        "state": letter.state,
+        "attempt": letter.attempts_now,
+        "resends": letter.resends,
+        "sent_at": letter.sent_at,
+        "cause": letter.cause.model_dump(mode="json") if letter.cause else None,
+    }
+
+
+def _pages(order: Known | None, found: Sequence[Install], letters: dict[str, Mail], now: datetime) -> None:
+    if order:
+        pairs(_page(order, now))
+    for install in found:
+        terminal.out()
+        pairs(install_rows.short_page(install, letters.get(install.install_id), now))
+    terminal.out()
+    pairs([("next", _next(order, found) or "nothing: all is done"), ("", "")])
+
+
+def _page(order: Known, now: datetime) -> list[tuple[str, str]]:
+    cause = order.cause if order.state in (OrderState.ACCEPTED, OrderState.FAILED) else None
+    panel = order.account.control_panel.url if order.account and order.account.control_panel else ""
+    return [
+        ("order", f"{order.order_id}, placed {times.both(order.created_at, now)} by {order.source}"),
+        ("state", f"{_state(order)}, {times.relative(order.updated_at, now)}"),
+        ("tries", _tries(order)),
+        *install_rows.cause_lines(cause, ""),
+        ("cancelled because", order.cancel_reason or ""),
+        ("site", f"{order.site_type}, “{order.title}”, {order.domain}"),
+        ("customer", f"{order.customer.name} <{order.customer.email}>"),
+        ("account", f"{order.username} on {order.server}" + (f" ({order.account.address})" if order.account else "")),
+        ("control panel", panel),
+        ("installs", count(order.generation, "generation") if order.generation else "none yet"),
+    ]

@@ -1,0 +1,75 @@
+"""Correcting a parked message: in an editor, checked, and put back."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+import typer
+
+from foundation.broker import codec
+from foundation.broker.codec import Malformed
+from foundation.config.sources import editor
+from foundation.errors import Refused
+from sitecrew.cli import everywhere
+from sitecrew.cli.client import requeueing
+from sitecrew.cli.client.order_files import Unusable
+from sitecrew.cli.client.parking import Parked
+from sitecrew.cli.client.sending import require_confirmed
+from sitecrew.cli.listings.parked_lists import Place
+from sitecrew.cli.output import terminal
+
+
+def correct(ctx: typer.Context, place: Place, parked: Parked, file: str | None, *, json: bool) -> None:
+    """Have it corrected, check it, and put it back. Raises Refused if it belongs nowhere, and Unusable if it is no
+    event afterwards; then it stays as it was."""
+    if not parked.can_go_back:
+        raise Refused(f"nothing tells where {parked.name} belongs. See `sitecrew parked show {parked.name}`")
+    before = _readable(parked.delivery.body)
+    after = _given(ctx, before, file)
+    if after.strip() == before.strip():
+        terminal.note("nothing was changed: it stays parked")
+        return
+    try:
+        codec.decode(after, parked.delivery.content_type, parked.delivery.headers)
+    except Malformed as problem:
+        faults = "\n".join(f"{field}: {fault}" for field, fault in problem.errors)
+        raise Unusable(f"it is no event as it is now, and stays parked as it was:\n{faults}") from None
+    outcome = requeueing.requeue_edited(place.broker, place.queue, parked, after)
+    require_confirmed([outcome])
+    if json:
+        terminal.document({"id": parked.name, "to": parked.came_from, "outcome": outcome})
+    else:
+        terminal.out(f"{parked.name}  {parked.came_from}")
+
+
+def _readable(body: bytes) -> bytes:
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONDecodeError:
+        return body
+
+
+def _given(ctx: typer.Context, before: bytes, file: str | None) -> bytes:
+    if file is not None:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    if not everywhere.may_ask(ctx):
+        raise typer.BadParameter("there is no terminal for an editor; --file takes the corrected message", ctx=ctx)
+    return _edited(before)
+
+
+def _edited(before: bytes) -> bytes:
+    """As it leaves the editor. What may be secret in it is in a directory that nobody else can read."""
+    command = shlex.split(editor())
+    with TemporaryDirectory(prefix="sitecrew-") as directory:
+        path = Path(directory) / "message.json"
+        path.write_bytes(before)
+        try:
+            ended = subprocess.run([*command, str(path)], check=False).returncode  # noqa: S603 - the user's own editor
+        except OSError as error:
+            raise Refused(f"the editor {command[0]} can't be started: {error.strerror}; set EDITOR") from None
+        if ended != 0:
+            raise Refused(f"the editor {command[0]} ended with {ended}: the message stays parked as it was")
+        return path.read_bytes()

@@ -1,0 +1,55 @@
+"""The timer's next ticks, as the running installer has them, or as the settings here would."""
+
+from datetime import UTC, datetime
+from itertools import islice
+
+from foundation.config.settings import Settings, Timer, zone_of
+from foundation.errors import BrokerUnreachable
+from schemas.services import ServiceDescribed
+from sitecrew.cli.client import session
+from sitecrew.cli.client.describing import describe
+from sitecrew.cli.output import terminal, times
+from sitecrew.cli.output.tables import pairs
+from sitecrew.cli.run import Service
+
+
+def show(settings: Settings, ticks: int, timeout: float, *, json: bool) -> None:
+    """Expression, zone and ticks."""
+    running = _running(settings, timeout)
+    own = settings.timer
+    every = (running.timer if running else None) or own.every
+    zone = (running.timezone if running else None) or own.timezone
+    now = session.now()
+    schedule = Timer(every=every, timezone=zone)
+    coming = [tick.astimezone(zone_of(zone)) for tick in islice(schedule.ticks(now), ticks)]
+    known = running.next_tick if running else None
+    if json:
+        said = {"every": every, "timezone": zone, "installer": running.instance if running else None}
+        terminal.document({**said, "next_tick": known, "ticks": coming})
+        return
+    pairs(
+        [
+            ("every", every),
+            ("time zone", zone),
+            ("installer", running.instance if running else "none answers: these are the settings here"),
+            ("waits for", times.both(known, now)),
+            ("budget", f"{own.budget_seconds:g}s a batch, {own.jitter_seconds:g}s jitter, in the settings here"),
+            *((f"tick {number}", _local(tick, now)) for number, tick in enumerate(coming, 1)),
+        ]
+    )
+
+
+def _running(settings: Settings, timeout: float) -> ServiceDescribed | None:
+    try:
+        with session.ready_broker(settings) as broker:
+            return describe(broker, timeout, [Service.INSTALLER]).get(Service.INSTALLER)
+    except BrokerUnreachable as error:
+        terminal.warn(str(error))
+        return None
+
+
+def _local(tick: datetime, now: datetime) -> str:
+    """In the timer's zone, and in UTC if that is another."""
+    if tick.utcoffset() == UTC.utcoffset(None):
+        return times.both(tick, now)
+    return f"{tick.isoformat(timespec='seconds', sep=' ')}, {times.exact(tick)} ({times.relative(tick, now)})"

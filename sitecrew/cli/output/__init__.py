@@ -1,0 +1,1 @@
+"""How commands speak: data for programs, tables and words for people."""

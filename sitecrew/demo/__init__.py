@@ -1,0 +1,1 @@
+"""The demonstration: everything on one machine, and a day of a hosting company in it."""
