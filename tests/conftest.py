@@ -1,4 +1,4 @@
-"""What all tests stand on. Which RabbitMQ they get is told in `tests/brokers.py`."""
+"""What all tests stand on. Which RabbitMQ they get is told in `tests/support/brokers.py`."""
 
 import os
 import sys
@@ -10,8 +10,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
-from tests.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, Node, SharedNode, emptied, node
-from tests.postgres import Postgres, Stores, installed, running
+from tests.support.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, Node, SharedNode, emptied, node
+from tests.support.postgres import Postgres, Stores, installed, running
 
 _SHARED = pytest.StashKey[SharedNode]()
 
@@ -28,8 +28,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _houses_are_left_closed() -> Iterator[None]:
     yield
-    if "tests.house" in sys.modules:
-        sys.modules["tests.house"].close_stores()
+    if "tests.support.house" in sys.modules:
+        sys.modules["tests.support.house"].close_stores()
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,11 @@ from foundation.handling.tx import new_id
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from sitecrew.stack.ports import free_port
-from tests.brokers import eventually, until
+from tests.support.brokers import eventually, until
 
 pytestmark = pytest.mark.timeout(900)
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 ORDERS = 40
 SECONDS = 120.0
 """How long 40 orders may take on a busy machine."""

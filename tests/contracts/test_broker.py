@@ -19,7 +19,7 @@ from foundation.config import queues as table
 from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import ConfigurationError
 from foundation.testing.memory import MemoryBroker
-from tests.brokers import Brokers, Clock, eventually, gather, until
+from tests.support.brokers import Brokers, Clock, eventually, gather, until
 
 UNIT = timedelta(milliseconds=50)
 TOPOLOGY = table.sitecrew(Ladder(unit_ms=50, levels=4))

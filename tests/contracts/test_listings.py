@@ -18,7 +18,7 @@ from services.installer.listing import Wanted
 from services.installer.states import State
 from services.order_intake import listing as orders
 from services.order_intake.__main__ import MIGRATIONS as INTAKE
-from tests.house import failure
+from tests.support.house import failure
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from foundation.store.inbox import Fingerprint
 from foundation.store.insert import insert_new
 from foundation.store.outbox import Pending
 from foundation.store.types import metadata
-from tests.postgres import Postgres
+from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)

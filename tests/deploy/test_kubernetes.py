@@ -21,7 +21,7 @@ from foundation.broker.delay import Ladder
 from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.config.settings import Settings, known, load
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 RULES = ROOT / "deploy" / "prometheus" / "sitecrew.rules.yaml"
 SERVICES = ("order-intake", "installer", "mailer")

@@ -10,7 +10,7 @@ import yaml
 
 from schemas.logs import LogLine
 
-LOGS = Path(__file__).parent.parent.parent / "deploy" / "logs"
+LOGS = Path(__file__).parents[2] / "deploy" / "logs"
 TEMPLATE = json.loads((LOGS / "elasticsearch-template.json").read_text())
 VECTOR = yaml.safe_load((LOGS / "vector.yaml").read_text())
 FIELDS = LogLine.model_json_schema()["properties"]

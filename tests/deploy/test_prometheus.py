@@ -21,10 +21,10 @@ from sitecrew.stack.machine import Plan
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.processes import PATH, Child, Command
 from sitecrew.stack.rabbitmq import PrivateRabbit
-from tests.brokers import BOOT, eventually, until
-from tests.system.watching import Watched, watched
+from tests.support.brokers import BOOT, eventually, until
+from tests.support.watching import Watched, watched
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = PROMETHEUS / "sitecrew.rules.yaml"
 UNIT_TESTS = sorted((PROMETHEUS / "tests").glob("*.yaml"))

@@ -16,7 +16,7 @@ import pytest
 from foundation.config.keys import generate_keys
 from foundation.config.settings import known, load
 from foundation.config.sources import setting_of
-from tests.brokers import Brokers
+from tests.support.brokers import Brokers
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 SERVICES = ("order-intake", "installer", "mailer")

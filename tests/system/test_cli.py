@@ -27,9 +27,9 @@ from foundation.config.queues import INSTALLER_DUE
 from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.web import static
-from tests.brokers import Brokers, eventually, gather, until
-from tests.postgres import Stores
-from tests.system.watching import require_contract
+from tests.support.brokers import Brokers, eventually, gather, until
+from tests.support.postgres import Stores
+from tests.support.watching import require_contract
 
 UNIT_MS, LEVELS = 100, 18
 SECONDS = 60.0

@@ -13,8 +13,8 @@ from foundation.broker.topology import EVENTS, ORDERS, PARKING
 from foundation.config import queues
 from foundation.config.queues import INTAKE_ORDERS, sitecrew
 from sitecrew.stack.ports import free_port
-from tests.brokers import Brokers, until
-from tests.house import PATIENCE
+from tests.support.brokers import Brokers, until
+from tests.support.house import PATIENCE
 from tests.system.test_unwritable_log import created, environment, place
 
 pytestmark = pytest.mark.timeout(600)

@@ -19,10 +19,10 @@ from services.installer.installs import State
 from sitecrew.stack.login import read_credentials
 from sitecrew.stack.machine import Plan
 from sitecrew.stack.mailbox import read_message
-from tests.postgres import Stores
-from tests.services.daemons import DOKUWIKI, require_recipe
-from tests.services.installing import logs_in_to_dokuwiki
-from tests.system.watching import Watched, watched
+from tests.support.daemons import DOKUWIKI, require_recipe
+from tests.support.installing import logs_in_to_dokuwiki
+from tests.support.postgres import Stores
+from tests.support.watching import Watched, watched
 
 NEVER = "0 0 29 2 *"
 

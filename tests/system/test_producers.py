@@ -23,11 +23,11 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.config.queues import sitecrew
 from sitecrew.stack.machine import Plan
-from tests.brokers import MANAGEMENT, Node
-from tests.postgres import Stores
-from tests.system.lost_answer import lost_answer
-from tests.system.shop import BINARY, PACKAGES, PASSWORD, PRODUCERS, Place, Ran, Shop, an_order
-from tests.system.watching import Watched, watched
+from tests.support.brokers import MANAGEMENT, Node
+from tests.support.lost_answer import lost_answer
+from tests.support.postgres import Stores
+from tests.support.shop import BINARY, PACKAGES, PASSWORD, PRODUCERS, Place, Ran, Shop, an_order
+from tests.support.watching import Watched, watched
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "producers.md"
 

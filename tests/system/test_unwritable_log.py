@@ -22,8 +22,8 @@ from foundation.handling.tx import new_id
 from schemas.orders import OrderPlaced
 from sitecrew.cli.client.sending import message
 from sitecrew.stack.ports import free_port
-from tests.brokers import Brokers, until
-from tests.house import PATIENCE
+from tests.support.brokers import Brokers, until
+from tests.support.house import PATIENCE
 
 Child = subprocess.Popen[bytes]
 

@@ -23,7 +23,7 @@ from sitecrew.cli.client.beside import running_stack
 from sitecrew.stack.claim import claimed, is_claimed
 from sitecrew.stack.own_settings import HONOURED, exported, ports_of, write
 from sitecrew.stack.processes import PATH
-from tests.brokers import Brokers
+from tests.support.brokers import Brokers
 
 PROJECT = Path(__file__).parents[2]
 SECONDS = 90.0

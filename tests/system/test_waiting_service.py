@@ -9,8 +9,8 @@ import pytest
 
 from foundation.config.keys import generate_keys
 from sitecrew.stack.ports import free_port
-from tests.brokers import until
-from tests.house import PATIENCE
+from tests.support.brokers import until
+from tests.support.house import PATIENCE
 from tests.system.test_unwritable_log import asked
 
 

@@ -1,0 +1,576 @@
+"""Several at once on one store: exactly one wins, and the losers say nothing."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from foundation.broker import codec
+from foundation.config.keys import Sealer, generate_keys
+from foundation.config.queues import INSTALLER_NOW
+from foundation.config.settings import Limits, Settings
+from foundation.errors import StoreUnreachable
+from foundation.handling.relay import Relay
+from foundation.handling.tx import Ledger, Tx
+from foundation.handling.worker import Act, Worker
+from foundation.hosting.causes import failed
+from foundation.store import Store
+from foundation.store.outbox import Pending  # noqa: TC001  # as every import here
+from foundation.telemetry.tracing import Trace
+from schemas.envelope import Event
+from schemas.installs import InstallCancel, InstallCompleted, InstallStaged, SiteSpec
+from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
+from schemas.values import AccountRef, Customer, Model
+from services.installer import installs, moves
+from services.installer.__main__ import MIGRATIONS as INSTALLER
+from services.installer.commands import Commands
+from services.installer.install import Installing
+from services.installer.installs import State
+from services.installer.reconcile import Reconciler
+from services.installer.sites import Job
+from services.mailer import limits, mails
+from services.mailer.__main__ import MIGRATIONS as MAILER
+from services.order_intake import accounts
+from services.order_intake.__main__ import MIGRATIONS as INTAKE
+from services.order_intake.accounts import OrderState
+from services.order_intake.intake import Intake
+from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
+
+CUSTOMER = Customer(name="Jo", email="jo@customer.example")
+ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with capture_logs():
+        yield
+
+
+class Replicas:
+    """One database, and as many replicas of the services on it as a test wants, each with connections
+    of its own, as processes would have."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.said: list[Pending] = []
+        self.settings = Settings(keys={"public": generate_keys()[0]})
+        self.sealer = Sealer(self.settings.keys.public)
+        self.now = START
+        self._stores: list[Store] = []
+
+    def ledger(self) -> Ledger:
+        self._stores.append(Store(self.url))
+        return Ledger(self._stores[-1], "test", lambda: self.now, self.said.extend)
+
+    def installing(self) -> Installing:
+        return Installing(self.settings, {}, {}, self.sealer)
+
+    def intake(self) -> Intake:
+        return Intake(self.settings, {"local": FakeServer()}, self.sealer)
+
+    def handle(self, ledger: Ledger, handler: Callable[[Tx, Event[Any]], Any], data: Model) -> Any:
+        """As a worker does in a turn."""
+        event = codec.envelope(data, id="id", source="/test", subject="order", time=self.now)
+        with ledger.transaction() as tx:
+            return handler(tx, event)
+
+    def counted(self) -> Counter[str]:
+        return Counter(kind(pending.type) for pending in self.said)
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replicas]:
+    """On every database that the services run on: on PostgreSQL, transactions overlap."""
+    migrations = (INTAKE, INSTALLER, MAILER)
+    if request.param == "sqlite":
+        (tmp_path / "store.db").write_bytes(new_database(*migrations))
+        replicas = Replicas(f"sqlite:///{tmp_path}/store.db")
+    else:
+        replicas = Replicas(request.getfixturevalue("postgres").database())
+        replicas.ledger().store.migrate(migrations)
+    yield replicas
+    replicas.close()
+
+
+def staged(number: int, generation: int = 1) -> InstallStaged:
+    return InstallStaged(
+        install_id=f"order-{number}-g{generation}",
+        order_id=f"order-{number}",
+        generation=generation,
+        due_at=START,
+        site=SiteSpec(site_type="wordpress", url="http://x.example/", title="X"),
+        account=ACCOUNT,
+        customer=CUSTOMER,
+    )
+
+
+def completed(number: int) -> InstallCompleted:
+    known = staged(number).model_dump(exclude={"due_at", "cause"})
+    return InstallCompleted(**known, application="WordPress", version="6", seconds=1)
+
+
+def placed(number: int) -> OrderPlaced:
+    return OrderPlaced(
+        order_id=f"order-{number}", site_type="wordpress", domain=f"x{number}.example", customer=CUSTOMER
+    )
+
+
+def races(count: int, *contenders: Callable[[int], Any]) -> list[list[Any]]:
+    """Let them all begin at the same moment, again and again; what each of them got each time."""
+    start = threading.Barrier(len(contenders))
+
+    def run(contender: Callable[[int], Any]) -> list[Any]:
+        results = []
+        for number in range(count):
+            start.wait(PATIENCE)
+            results.append(contender(number))
+        return results
+
+    with ThreadPoolExecutor(len(contenders)) as pool:
+        return [list(results) for results in zip(*pool.map(run, contenders), strict=True)]
+
+
+def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> list[State]:
+    with replicas.ledger().store.reading() as connection:
+        found = [installs.find(connection, f"order-{number}-g{generation}") for number in numbers]
+    return [install.state for install in found if install]
+
+
+# 15: cancel and claim
+
+
+def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Replicas) -> None:
+    count = 1000 if replicas.url.startswith("sqlite") else 300
+    ours, theirs = replicas.ledger(), replicas.ledger()
+    installing = replicas.installing()
+    commands = Commands(installing, lambda: None)
+    with ours.transaction() as tx:
+        for number in range(count):
+            moves.stage(tx, staged(number), START, Trace())
+    results = races(
+        count,
+        lambda number: replicas.handle(ours, installing.start, staged(number)),
+        lambda number: replicas.handle(theirs, commands.cancel, InstallCancel(install_id=f"order-{number}-g1")),
+    )
+    ended = states(replicas, range(count))
+    claimed, cancelled = ended.count(State.INSTALLING), ended.count(State.CANCELLED)
+    assert claimed + cancelled == count
+    assert [isinstance(result, Act) for result, _ in results] == [state == State.INSTALLING for state in ended]
+    assert replicas.counted() == {
+        name: number
+        for name, number in {
+            "install.started": claimed,
+            "install.cancelled": cancelled,
+            "command.refused": claimed,
+        }.items()
+        if number
+    }
+
+
+# 18: many of each
+
+
+def test_of_eight_installers_exactly_one_claims_each_install(replicas: Replicas) -> None:
+    ledgers = [replicas.ledger() for _ in range(8)]
+    installers = [replicas.installing() for _ in range(8)]
+    contenders = [
+        lambda number, ledger=ledger, installing=installing: replicas.handle(ledger, installing.start, staged(number))
+        for ledger, installing in zip(ledgers, installers, strict=True)
+    ]
+    for results in races(40, *contenders):
+        assert sum(isinstance(result, Act) for result in results) == 1
+    assert replicas.counted() == {"install.started": 40}
+
+
+def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replicas: Replicas) -> None:
+    ours, theirs = replicas.ledger(), replicas.ledger()
+    with ours.transaction() as tx:
+        for number in range(60):
+            moves.stage(tx, staged(number), START, Trace())
+    races(
+        60,
+        lambda number: replicas.handle(ours, replicas.installing().start, staged(number)),
+        lambda number: replicas.handle(theirs, replicas.installing().start, staged(number, generation=2)),
+    )
+    together = zip(states(replicas, range(60)), states(replicas, range(60), generation=2), strict=True)
+    assert (State.INSTALLING, State.INSTALLING) not in list(together)
+
+
+@pytest.mark.parametrize("trouble", ["lost", "overdue", "unmailed"])
+def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Replicas, trouble: str) -> None:
+    ledgers = [replicas.ledger() for _ in range(4)]
+    with ledgers[0].transaction() as tx:
+        for number in range(30):
+            install = moves.stage(tx, staged(number), START, Trace())
+            assert install is not None
+            if trouble != "overdue":
+                install = moves.claim(tx, install, "somebody", timedelta(seconds=15))
+                assert install is not None
+            if trouble == "unmailed":
+                moves.complete(tx, install, completed(number), "")
+    replicas.now += timedelta(hours=1)
+    reconcilers = [Reconciler(replicas.installing()) for _ in ledgers]
+    contenders = [
+        lambda _, ledger=ledger, reconciler=reconciler: reconciler.recover(ledger)
+        for ledger, reconciler in zip(ledgers, reconcilers, strict=True)
+    ]
+    races(3, *contenders)
+    once = {"install.completed": 30} if trouble == "unmailed" else {"install.staged": 60}
+    assert replicas.counted() == once, "to those who watch, and to the one who works"
+
+
+def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> None:
+    ledgers = [replicas.ledger() for _ in range(8)]
+
+    def claim(number: int, ledger: Ledger) -> object:
+        with ledger.transaction() as tx:
+            entered = mails.enter(tx, completed(number), mails.State.WAITING, Trace())
+            mail = entered or mails.find(tx, f"order-{number}-g1")
+            assert mail is not None
+            return mails.claim(tx, mail) if mail.state == mails.State.WAITING else None
+
+    for results in races(40, *[lambda number, ledger=ledger: claim(number, ledger) for ledger in ledgers]):
+        assert sum(result is not None for result in results) == 1
+
+
+def test_replicas_count_the_letters_to_one_address_together(replicas: Replicas) -> None:
+    def contender(ledger: Ledger) -> Callable[[int], bool]:
+        def take(_number: int) -> bool:
+            with ledger.transaction() as tx:
+                return limits.take(tx, "jo@customer.example", 10) is None
+
+        return take
+
+    results = races(20, *[contender(replicas.ledger()) for _ in range(3)])
+    assert sum(map(sum, results)) == 10
+    replicas.now += timedelta(seconds=3601)
+    assert contender(replicas.ledger())(0)
+
+
+def placing(replicas: Replicas) -> Callable[[int], Any]:
+    """One more order intake."""
+    ledger, intake = replicas.ledger(), replicas.intake()
+    return lambda number: replicas.handle(ledger, intake.place, placed(number))
+
+
+def test_of_eight_order_intakes_exactly_one_creates_each_account(replicas: Replicas) -> None:
+    for results in races(40, *[placing(replicas) for _ in range(8)]):
+        assert sum(isinstance(result, Act) for result in results) == 1
+
+
+def test_of_four_that_take_over_a_lost_order_exactly_one_does(replicas: Replicas) -> None:
+    ledger = replicas.ledger()
+    for number in range(40):
+        replicas.handle(ledger, replicas.intake().place, placed(number))
+    replicas.now += timedelta(minutes=1)
+    for results in races(40, *[placing(replicas) for _ in range(4)]):
+        assert sum(isinstance(result, Act) for result in results) == 1
+
+
+def test_a_cancel_is_not_lost_however_it_meets_the_end_of_the_account(replicas: Replicas) -> None:
+    """Whichever comes first, the other sees it: nothing of a cancelled order stays staged."""
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    acts = [replicas.handle(ours, intake.place, placed(number)) for number in range(100)]
+
+    def record(number: int) -> None:
+        with ours.transaction() as tx:
+            acts[number].record(tx, ACCOUNT)
+
+    results = races(
+        100, record, lambda number: replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
+    )
+    assert len(results) == 100
+    with ours.transaction() as tx:
+        found = [accounts.find(tx, f"order-{number}") for number in range(100)]
+    assert {order.state for order in found if order} == {OrderState.CANCELLED}
+    counted = replicas.counted()
+    assert counted["install.cancel"] == counted["account.created"]
+    assert counted["install.staged"] == 2 * counted["account.created"]
+
+
+def found_by(replicas: Replicas, numbers: Sequence[int]) -> list[accounts.Order]:
+    with replicas.ledger().transaction() as tx:
+        return [order for number in numbers if (order := accounts.find(tx, f"order-{number}"))]
+
+
+def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(replicas: Replicas) -> None:
+    """Whatever became of the account, its order has no site, and is woken until its domain is free."""
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    acts = [replicas.handle(ours, intake.place, placed(number)) for number in range(60)]
+
+    def record(number: int) -> None:
+        with ours.transaction() as tx:
+            acts[number].record(tx, ACCOUNT)
+
+    def cancel(number: int) -> Any:
+        return replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
+
+    races(60, record, cancel)
+    waiting = [order for order in found_by(replicas, range(60)) if order.generation == 0]
+    assert all(order.gives_domain_back for order in waiting)
+    woken = Counter(str(said.correlation_id) for said in replicas.said if kind(said.type) == "order.cancelled")
+    assert all(woken[order.order_id] for order in waiting), "each is looked at once more"
+
+
+def test_of_those_who_give_a_domain_back_and_try_its_order_again_one_has_the_claim(replicas: Replicas) -> None:
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    gone = failed("server_denied", "on purpose").cause
+    for number in range(40):
+        act = replicas.handle(ours, intake.place, placed(number))
+        with ours.transaction() as tx:
+            act.fail(tx, gone)
+
+    def give_back(number: int) -> Any:
+        back = OrderCancelled(order_id=f"order-{number}")
+        event = codec.envelope(back, id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
+        with theirs.transaction() as tx:
+            return intake.cancel(tx, event)
+
+    again = placing(replicas)
+    for results in races(40, again, give_back):
+        assert sum(isinstance(result, Act) for result in results) == 1
+
+
+def test_of_neighbouring_names_for_several_customers_at_once_one_is_sold(replicas: Replicas) -> None:
+    def ordering(customer: int) -> Callable[[int], Any]:
+        ledger, intake = replicas.ledger(), replicas.intake()
+        labels = ("", "mail.", "a.mail.", "www.")
+
+        def order(number: int) -> Any:
+            wish = OrderPlaced(
+                order_id=f"order-{number}-{customer}",
+                site_type="wordpress",
+                domain=f"{labels[customer]}x{number}.example",
+                customer=Customer(name="Jo", email=f"jo{customer}@customer.example"),
+            )
+            return replicas.handle(ledger, intake.place, wish)
+
+        return order
+
+    for results in races(30, *[ordering(customer) for customer in range(4)]):
+        accepted = [customer for customer, result in enumerate(results) if isinstance(result, Act)]
+        assert accepted in ([0], [1], [2], [3], [1, 3], [2, 3]), "siblings may stand beside each other"
+
+
+def test_a_producers_limit_holds_whichever_replica_takes_its_orders(replicas: Replicas) -> None:
+    limited = replicas.settings.model_copy(update={"limits": Limits(orders_per_minute=5)})
+    replicas.settings = limited
+    takers = [(replicas.ledger(), replicas.intake()) for _ in range(4)]
+
+    def taking(which: int) -> Callable[[int], Any]:
+        ledger, intake = takers[which]
+        return lambda number: replicas.handle(ledger, intake.place, placed(number * 4 + which))
+
+    races(10, *[taking(which) for which in range(4)])
+    with replicas.ledger().store.reading() as connection:
+        turns = Counter(connection.execute(select(accounts.orders.c.turn_at)).scalars())
+    assert sorted(turns.values()) == [5] * 8
+    assert max(turns) - min(turns) == timedelta(minutes=7)
+
+
+def test_of_two_reinstalls_at_once_each_counts(replicas: Replicas) -> None:
+    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    for number in range(60):
+        act = replicas.handle(ours, intake.place, placed(number))
+        with ours.transaction() as tx:
+            act.record(tx, ACCOUNT)
+    races(
+        60,
+        *[
+            lambda number, ledger=ledger: replicas.handle(
+                ledger, intake.reinstall, OrderReinstallRequested(order_id=f"order-{number}")
+            )
+            for ledger in (ours, theirs)
+        ],
+    )
+    with ours.transaction() as tx:
+        found = [accounts.find(tx, f"order-{number}") for number in range(60)]
+    assert {order.generation for order in found if order} == {3}
+
+
+class Crowd:
+    """Eight installers, two relays and two reconcilers on one store, each in a thread of its own."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.stop = threading.Event()
+        self.threads: list[threading.Thread] = []
+        self.relays: list[Relay] = []
+        for _ in range(2):
+            store = house.store("installer", INSTALLER)
+            relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
+            ledger = Ledger(store, "installer", house.clock.now, relay.hand_over)
+            self.relays.append(relay)
+            self._begin(relay.run, self.stop)
+            self._begin(self._reconcile, ledger)
+            for _ in range(4):
+                worker = Worker(INSTALLER_NOW, self._installing().due(), ledger, capacity=3, threads=3)
+                self._begin(worker.run, house.broker.consumer(INSTALLER_NOW, 40), self.stop)
+
+    def __enter__(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        for relay in self.relays:
+            relay.wake()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+
+    def _begin(self, loop: Callable[..., object], *arguments: object) -> None:
+        self.threads.append(threading.Thread(target=loop, args=arguments))
+
+    def _reconcile(self, ledger: Ledger) -> None:
+        while not self.stop.wait(0.01):
+            with suppress(StoreUnreachable):
+                self.house.reconciler.recover(ledger)
+
+    def _installing(self) -> Installing:
+        house = self.house
+        sealer = Sealer(house.settings.keys.public)
+        return Installing(house.settings, {"local": house.server}, {"wordpress": house.installer}, sealer)
+
+
+def test_eight_installers_two_relays_and_two_reconcilers_share_a_store(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house.installing.crash()
+    house.services = [house.intake]
+    for number in range(1, 41):
+        house.order(number)
+    house.settle()
+    heard: Counter[str] = Counter()
+    with Crowd(house):
+        ends = monotonic() + PATIENCE
+        while heard["install.completed"] < 40:
+            assert monotonic() < ends, heard
+            heard.update(house.said())
+    heard.update(house.said())
+    assert (heard["install.started"], heard["install.completed"]) == (40, 40)
+    done = sorted(job.install_id for job in house.installer.installed)
+    assert done == sorted(f"order-{number}-g1" for number in range(1, 41))
+
+
+# Fencing
+
+
+def freeze(house: House) -> Service:
+    """The installer's process stands still, and another one takes its place."""
+    frozen = house.installing
+    for _, consumer in frozen.lanes:
+        consumer.close()
+    house.installing = house.open_installer()
+    house.services = [house.intake, house.installing, house.mailer]
+    return frozen
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path: Path, fails: bool) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    gates = [Gate(), Gate()]
+
+    def wait(job: Job) -> None:
+        gates[job.fence - 1](job)
+        if fails and job.fence == 1:
+            raise LookupError
+
+    house.installer.meanwhile = wait
+    house.order()
+    house.turn_until(gates[0].reached.is_set)
+    frozen = freeze(house)
+    house.pass_time(16)
+    house.look_around()
+    house.turn_until(gates[1].reached.is_set)
+    gates[0].opened.set()
+    house.services.append(frozen)
+    house.turn_until(lambda: frozen.idle)
+    assert house.is_in(State.INSTALLING), "its end was nothing to the second"
+    gates[1].opened.set()
+    house.settle()
+    install = house.install()
+    assert (install.state, install.attempt, install.fence) == (State.INSTALLED, 2, 2)
+    assert house.said().count("install.completed") == len(house.smtp.sent) == 1
+
+
+def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    with house.installing.ledger.transaction() as tx:
+        moves.stage(tx, staged(1), START, Trace())
+    due = codec.envelope(staged(1), id="due", source="/test", subject="order-1")
+    acts = []
+    for _ in range(2):
+        with house.installing.ledger.transaction() as tx:
+            act = house.steps.start(tx, due)
+            assert isinstance(act, Act)
+        act.claimed()
+        acts.append(act)
+        house.clock.moment += timedelta(seconds=16)
+        if len(acts) == 1:
+            house.reconciler.recover(house.installing.ledger)
+    with house.installing.ledger.transaction() as tx:
+        acts[0].fail(tx, failure("timeout").cause)
+    house.steps.renew_leases(house.installing.ledger)
+    house.reconciler.recover(house.installing.ledger)
+    assert house.install().state == State.INSTALLING
+
+
+def test_a_mailer_that_lost_its_letter_cannot_say_that_it_was_sent(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    gate, real = Gate(), house.welcoming._deliver
+    fail_late = iter([True])
+
+    def deliver(message: Any) -> None:
+        if next(fail_late, False):
+            gate(message)
+        real(message)
+
+    house.welcoming._deliver = deliver
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.mailer.lanes[0][1].close()
+    frozen, house.mailer = house.mailer, house.open_mailer()
+    house.services = [house.intake, house.installing, house.mailer]
+    house.pass_time(300)
+    house.look_around()
+    house.turn_until(house.mailed)
+    assert len(house.smtp.sent) == 1
+    house.services.append(frozen)
+    gate.opened.set()
+    house.settle()
+    assert house.said().count("mail.sent") == 1
+
+
+def test_an_order_intake_that_lost_its_order_cannot_stage_its_install_again(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    gate, real = Gate(), house.server.create_account
+    first = iter([True])
+
+    def create(request: Any) -> Any:
+        if next(first, False):
+            gate(request)
+        return real(request)
+
+    vars(house.server)["create_account"] = create
+    house.order()
+    house.turn_until(gate.reached.is_set)
+    house.pass_time(60)
+    house.order(id="a copy")
+    house.turn_until(house.mailed)
+    gate.opened.set()
+    house.settle()
+    said = house.said()
+    assert (said.count("account.created"), said.count("install.staged")) == (1, 1)
+    assert len(house.server.accounts) == 1

@@ -1,0 +1,25 @@
+"""Certificates for servers of our own, made by the tests' own authority."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.authority import Authority
+from tests.support.daemons import require
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One server's, and the authority that vouches for it."""
+
+    ca: Path
+    chain: Path
+    key: Path
+
+
+def certificate(directory: Path, *names: str) -> Certificate:
+    """For these names and addresses, the first of which is its subject."""
+    require("openssl")
+    authority = Authority(directory)
+    alternatives = (f"IP:{name}" if name[0].isdigit() or ":" in name else f"DNS:{name}" for name in names)
+    issued = authority.issue(names[0], *alternatives)
+    return Certificate(authority.ca_file, issued.certificate, issued.key)

@@ -1,0 +1,119 @@
+"""The pages of docs/ that are made from the code: every cause code, and every line of the log."""
+
+import ast
+import importlib
+import pkgutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import foundation
+import services
+from foundation.causes import Causes
+from schemas.logs import EVENTS
+
+ROOT = Path(__file__).parents[2]
+FLOORS = ("foundation", "services")
+LEVELS = {"exception": "error"}
+
+_CAUSES = """\
+# Causes
+
+Why something failed, as `cause` in events, rows, log lines and `--json`: a stable `code`, its `kind`, what happened
+this time (`detail`), and what to do about it (`remedy`). New codes may come with any release; a program goes by the
+kind.
+
+| kind | what it asks for |
+|---|---|
+| `transient` | time: Sitecrew tries again after growing pauses, as long as attempts are left |
+| `capacity` | room: likewise, with more patience |
+| `conflict` | another name, or a decision |
+| `configuration` | a corrected setting |
+| `permanent` | a person who looks |
+
+Whether the work is tried again follows from its state: a failed one waits for staff (`sitecrew status`).
+
+This page is made by `script/reference` from the tables in the code.
+"""
+
+_LOG = """\
+# Log events
+
+Every line of the services' logs by its stable name, `event`. The fields that all lines have are in
+[operate.md](operate.md); the JSON Schema of a line is `schemas/export/log.schema.json`.
+
+This page is made by `script/reference` from the code and from `schemas/logs.py`.
+
+| event | level | means | fields of its own |
+|---|---|---|---|
+"""
+
+
+def pages() -> dict[Path, str]:
+    """What each page must say."""
+    return {ROOT / "docs/causes.md": causes(), ROOT / "docs/log-events.md": log_events()}
+
+
+def causes() -> str:
+    sections = []
+    for module, table in tables():
+        rows = "".join(f"| `{code}` | {table[code].kind} | {table[code].remedy} |\n" for code in sorted(table.own))
+        title = (module.__doc__ or module.__name__).partition("\n")[0].rstrip(".").partition(":")[0]
+        sections.append(f"\n## {title}\n\n| code | kind | what to do |\n|---|---|---|\n{rows}")
+    return _CAUSES + "".join(sections)
+
+
+def tables() -> list[tuple[ModuleType, Causes]]:
+    """Every table of causes, with the module that has it."""
+    found = {}
+    for module in modules():
+        for value in vars(module).values():
+            if isinstance(value, Causes) and id(value) not in found:
+                found[id(value)] = (module, value)
+    return list(found.values())
+
+
+def modules() -> Iterator[ModuleType]:
+    for floor in (foundation, services):
+        for info in sorted(pkgutil.walk_packages(floor.__path__, f"{floor.__name__}."), key=lambda info: info.name):
+            if not info.name.endswith("__main__") and ".migrations" not in info.name:
+                yield importlib.import_module(info.name)
+
+
+def log_events() -> str:
+    levels: dict[str, set[str]] = defaultdict(set)
+    fields: dict[str, set[str]] = defaultdict(set)
+    for call in log_calls():
+        name = ast.literal_eval(call.args[0])
+        method = ast.unparse(call.func).rpartition(".")[2]
+        levels[name].add(LEVELS.get(method, method))
+        fields[name] |= {keyword.arg for keyword in call.keywords if keyword.arg}
+    rows = []
+    for name, meaning in sorted(EVENTS.items()):
+        own = ", ".join(f"`{field}`" for field in sorted(fields[name]))
+        rows.append(f"| `{name}` | {', '.join(sorted(levels[name])) or 'warning'} | {meaning} | {own} |\n")
+    return _LOG + "".join(rows)
+
+
+def log_calls() -> Iterator[ast.Call]:
+    for floor in FLOORS:
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("_log."):
+                    yield node
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` name those that differ."""
+    differing = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
+    for path in differing:
+        if "--check" not in arguments:
+            path.write_text(pages()[path])
+        sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+    return 1 if differing and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
