@@ -18,8 +18,8 @@ from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import __main__ as mailer
 from services.mailer.delivery import Welcoming
+from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
-from services.mailer.smtp.envelope import Letter
 from services.order_intake import __main__ as order_intake
 from services.order_intake.intake import Intake
 

@@ -26,10 +26,10 @@ from schemas.values import Cause, CauseKind
 from services.mailer import customers, limits, mails
 from services.mailer.causes import CAUSES
 from services.mailer.letter.content import Welcome
+from services.mailer.letter.envelope import Letter
 from services.mailer.letter.filling import welcome_of
 from services.mailer.letter.rendering import Letters
 from services.mailer.mails import Mail, State
-from services.mailer.smtp.envelope import Letter
 
 Send = Callable[[Letter], None]
 """Hands a letter to a mail server. Raises Failed."""

@@ -57,8 +57,8 @@ from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import resend
 from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
 from services.mailer.delivery import Welcoming
+from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
-from services.mailer.smtp.envelope import Letter
 from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
 from services.order_intake.intake import Intake
 from services.order_intake.rejections import refuse

@@ -21,8 +21,8 @@ from foundation.config.settings import Mailer
 from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
 from services.mailer.causes import CAUSES
 from services.mailer.letter.content import UNPRINTABLE, PanelLogin, Welcome, sample
+from services.mailer.letter.envelope import Letter, content
 from services.mailer.letter.templates import Stationery, broken
-from services.mailer.smtp.envelope import Letter, content
 
 __all__ = ["Letters", "PanelLogin", "Welcome", "letters_of", "sample"]
 

@@ -22,9 +22,9 @@ from foundation.errors import Failed
 from schemas.values import CauseKind
 from services.mailer import addresses
 from services.mailer.causes import CAUSES
+from services.mailer.letter.envelope import Letter
 from services.mailer.smtp.answers import Step, one_line, verdict
 from services.mailer.smtp.deadline import Deadline
-from services.mailer.smtp.envelope import Letter
 
 Security = Literal["auto", "none", "starttls", "tls"]
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.mailer.letter.content import UNPRINTABLE
-from services.mailer.smtp.envelope import Letter, content
+from services.mailer.letter.envelope import Letter, content
 
 bodies = st.text(
     st.one_of(st.sampled_from("\r\n.=- \tü"), st.characters(exclude_categories=["Cs"])), min_size=1, max_size=400

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from foundation.errors import ConfigurationError, Failed
 from schemas.values import CauseKind
+from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters, PanelLogin, Welcome, sample
-from services.mailer.smtp.envelope import Letter
 
 NOON = datetime(2025, 11, 23, 12, 0, tzinfo=UTC)
 LETTERS = Letters(None, "Northwind <hello@host.example>", "Northwind Hosting", "support@host.example")

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from foundation.errors import Failed
 from schemas.values import Cause, CauseKind
+from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters, sample
 from services.mailer.smtp import Smtp
-from services.mailer.smtp.envelope import Letter
 from sitecrew.stack.login import Credentials, read_credentials
 from sitecrew.stack.mailbox import CUT, HANG, Mailbox, Stage
 
