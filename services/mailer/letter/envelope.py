@@ -54,7 +54,7 @@ def _part(subtype: str, text: str) -> bytes:
     """With headers of its own, and as readable as every server accepts."""
     lines = text.encode().splitlines()
     body = b"\r\n".join([*lines, b""])
-    readable = body.isascii() and all(len(line) <= _LONGEST_LINE for line in lines)
+    readable = body.isascii() and max(map(len, lines), default=0) <= _LONGEST_LINE
     encoding = b"7bit" if readable else b"quoted-printable"
     headers = b'Content-Type: text/%b; charset="utf-8"\r\nContent-Transfer-Encoding: %b' % (subtype.encode(), encoding)
     return b"%b\r\n\r\n%b" % (headers, body if readable else b2a_qp(body))
