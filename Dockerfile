@@ -2,9 +2,9 @@
 #
 #   docker build -t sitecrew .
 #
-# It holds what a site needs that consists of files (static, and archives without a build step). For WordPress the
-# installer needs PHP and WordPress's files as well: build on it, and see docs/operate.md. What only `sitecrew up`, the
-# demonstration and spans need (the extras `demo` and `tracing`) is not in it.
+# It can install sites that consist of files (static, and archives without a build step). For WordPress the installer also
+# needs PHP and WordPress's files: build on top of this image, as docs/operate.md shows. It does not include what only
+# `sitecrew up`, the demo and spans need (the extras `demo` and `tracing`).
 
 ARG PYTHON_IMAGE=python:3.13-slim
 
@@ -12,8 +12,8 @@ FROM ${PYTHON_IMAGE} AS build
 RUN python3 -m venv --without-pip /opt/sitecrew && python3 -m venv /opt/tools
 ENV PATH=/opt/tools/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
-# Packages that lie in var/wheels are taken from there, and nothing is asked of the network (script/wheels puts them
-# there); without that folder they come from the package index. The hashes decide either way.
+# If var/wheels exists (script/wheels fills it), packages come from there, without network access; otherwise from the
+# package index. The hashes are checked either way.
 COPY requirements.txt requirements-build.txt var/wheel[s] ./
 RUN set -- --quiet --require-hashes --only-binary :all:; \
     if ls ./*.whl >/dev/null 2>&1; then set -- "$@" --no-index --find-links .; fi; \
@@ -28,7 +28,7 @@ RUN pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist
     pip --python /opt/sitecrew/bin/python install --quiet --no-deps --no-index dist/*.whl
 
 FROM ${PYTHON_IMAGE}
-# Volumes that are mounted here begin as these folders are: writable for the one user that is.
+# Volumes mounted here start out like these directories: writable for the image's only user.
 RUN for place in /srv/hosting /var/lib/sitecrew /keys/private /keys/public; do \
         mkdir -p "$place" && chown 10001:10001 "$place"; done && chmod 700 /keys/private
 COPY --from=build /opt/sitecrew /opt/sitecrew

@@ -223,5 +223,5 @@ def test_a_healthy_system_is_quiet_and_what_goes_wrong_is_told_by_its_own_alert(
     observed.stack.send(b"no event")
     eventually(lambda: observed.alerts("firing"), {"SitecrewInstallsFailed", "SitecrewMessagesParked"}, SECONDS)
     eventually(lambda: observed.alerts("pending"), {"SitecrewParkingNotEmpty"}, SECONDS)
-    until(lambda: "At least 1 within a quarter of an hour. They wait for staff." in observed.told(), SECONDS)
+    until(lambda: "At least 1 in a quarter of an hour. They wait for staff." in observed.told(), SECONDS)
     assert [text for text in observed.told() if "error" in text or "<no value>" in text] == []

@@ -21,30 +21,29 @@ LEVELS = {"exception": "error"}
 _CAUSES = """\
 # Causes
 
-Why something failed, as `cause` in events, rows, log lines and `--json`: a stable `code`, its `kind`, what happened
-this time (`detail`), and what to do about it (`remedy`). New codes may come with any release; a program goes by the
-kind.
+Every failure has a `cause` in events, rows, log lines and `--json`: a stable `code`, its `kind`, what happened this time
+(`detail`), and what to do about it (`remedy`). Any release may add codes; programs should look at the kind.
 
-| kind | what it asks for |
+| kind | what it needs |
 |---|---|
-| `transient` | time: Sitecrew tries again after growing pauses, as long as attempts are left |
-| `capacity` | room: likewise, with more patience |
+| `transient` | time: Sitecrew retries after growing pauses, as long as attempts are left |
+| `capacity` | room: an order waits about a day for it, a held-back email as long as needed; an install waits for staff |
 | `conflict` | another name, or a decision |
 | `configuration` | a corrected setting |
-| `permanent` | a person who looks |
+| `permanent` | somebody who looks into it |
 
-Whether the work is tried again follows from its state: a failed one waits for staff (`sitecrew status`).
+Whether work is retried follows from its state: failed work waits for staff (`sitecrew status`).
 
-This page is made by `script/reference` from the tables in the code.
+`script/reference` generates this page from the tables in the code.
 """
 
 _LOG = """\
 # Log events
 
-Every line of the services' logs by its stable name, `event`. The fields that all lines have are in
-[operate.md](operate.md); the JSON Schema of a line is `schemas/export/log.schema.json`.
+Every line that the services log, by its stable name, `event`. [operate.md](operate.md#logs-into-loki-and-elasticsearch) says
+how to collect them; `schemas/export/log.schema.json` is the JSON Schema of a line, with the fields that all lines have.
 
-This page is made by `script/reference` from the code and from `schemas/logs.py`.
+`script/reference` generates this page from the code and from `schemas/logs.py`.
 
 | event | level | means | fields of its own |
 |---|---|---|---|
