@@ -21,13 +21,13 @@ LEVELS = {"exception": "error"}
 _CAUSES = """\
 # Causes
 
-Every failure has a `cause` in events, rows, log lines and `--json`: a stable `code`, its `kind`, what happened this time
-(`detail`), and what to do about it (`remedy`). Any release may add codes; programs should look at the kind.
+Every failure has a `cause` in events, rows, log lines and `--json`: a stable `code`, its `kind`, what happened this
+time (`detail`), and what to do about it (`remedy`). Any release may add codes; programs should look at the kind.
 
 | kind | what it needs |
 |---|---|
 | `transient` | time: Sitecrew retries after growing pauses, as long as attempts are left |
-| `capacity` | room: an order waits about a day for it, a held-back email as long as needed; an install waits for staff |
+| `capacity` | room: an order waits about a day, a held-back email as long as it takes; an install waits for staff |
 | `conflict` | another name, or a decision |
 | `configuration` | a corrected setting |
 | `permanent` | somebody who looks into it |
@@ -40,8 +40,9 @@ Whether work is retried follows from its state: failed work waits for staff (`si
 _LOG = """\
 # Log events
 
-Every line that the services log, by its stable name, `event`. [operate.md](operate.md#logs-into-loki-and-elasticsearch) says
-how to collect them; `schemas/export/log.schema.json` is the JSON Schema of a line, with the fields that all lines have.
+Every line that the services log, by its stable name, `event`.
+[operate.md](operate.md#logs-into-loki-and-elasticsearch) says how to collect them; `schemas/export/log.schema.json` is
+the JSON Schema of a line, with the fields that all lines have.
 
 `script/reference` generates this page from the code and from `schemas/logs.py`.
 
