@@ -1,13 +1,20 @@
-"""Every link in the documents leads somewhere: to a file of the repository, and to a heading where it names one."""
+"""What the documents point to exists: linked files and headings, and files and modules that they name."""
 
+import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "deploy").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "deploy").rglob("*.md")),
+]
+FOLDERS = "schemas|foundation|services|sitecrew|tests|script|deploy|examples|docs|bench"
 
 
 def prose(page: Path) -> str:
@@ -20,18 +27,29 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def links() -> Iterator[tuple[Path, str]]:
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
-            if "://" not in target:
-                yield page, target
+def found(pattern: str) -> list[Any]:
+    """What of this pattern the pages hold, each with its page."""
+    return [
+        pytest.param(page, target, id=f"{page.relative_to(ROOT)}: {target}")
+        for page in PAGES
+        for target in sorted(set(re.findall(pattern, prose(page))))
+    ]
 
 
-@pytest.mark.parametrize(
-    ("page", "target"), [pytest.param(*link, id=f"{link[0].relative_to(ROOT)}: {link[1]}") for link in links()]
-)
+@pytest.mark.parametrize(("page", "target"), found(r"\]\((?!\w+://)([^)\s]+)\)"))
 def test_a_link_leads_to_a_file_and_a_heading(page: Path, target: str) -> None:
     path, _, anchor = target.partition("#")
     file = (page.parent / path).resolve() if path else page
     assert file.exists()
     assert not anchor or anchor in anchors(file)
+
+
+@pytest.mark.parametrize(("page", "target"), found(rf"`((?:{FOLDERS})/[\w./-]+)`"))
+def test_a_file_that_is_named_exists(page: Path, target: str) -> None:
+    assert (ROOT / target).exists(), page
+
+
+@pytest.mark.parametrize(("page", "target"), found(r"`((?:schemas|foundation|services)\.[\w.]+[A-Za-z])\b"))
+def test_code_that_is_named_exists(page: Path, target: str) -> None:
+    module, _, name = target.rpartition(".")
+    assert hasattr(importlib.import_module(module), name) or importlib.import_module(target), page
