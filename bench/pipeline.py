@@ -1,132 +1,84 @@
-"""How fast orders go through the three services, compared with the floor in the same run.
+"""How fast orders go through: raw pika, other people's libraries, ourselves, in turn on one broker."""
 
-script/bench [--orders N]
-"""
-
-import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, perf_counter
 
-from bench import floor
-from foundation.broker import Consumer, Message, Publisher, codec
-from foundation.broker.delay import Ladder
-from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import EVENTS, ORDERS
-from foundation.config.keys import generate_keys
-from foundation.config.queues import sitecrew
-from foundation.handling.tx import new_id
-from schemas.orders import OrderPlaced
-from schemas.values import Customer
+from bench import postgres
+from bench.contestants import Contestant, Place, contestants, letter
+from bench.figures import Result, Run, summary
+from bench.machine import Processes, cpu_seconds, facts, progress, until_quiet
+from bench.raw import Driver, prepared
+from foundation.errors import SitecrewError
 from sitecrew.stack.rabbitmq import PrivateRabbit
 
-_STAGES = ("order-intake", "installer", "mailer")
+_AWAKE = 40
+"""Orders before the clock runs: every process has started, and every thread has had one."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("--orders", type=int, default=5000, metavar="N", help="orders in each run (default 5000)")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place, PrivateRabbit(Path(place) / "rabbitmq") as rabbit:
-        bare = _floor(rabbit.amqp_url, options.orders)
-        ours = _services(rabbit.amqp_url, options.orders, Path(place))
-    result = {
-        "orders": options.orders,
-        "floor_per_second": round(bare),
-        "services_per_second": round(ours),
-        "ratio": round(ours / bare, 3),
-    }
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 0
-
-
-@contextmanager
-def _running(commands: Sequence[list[str]], environment: dict[str, str], log: int) -> Iterator[None]:
+def pipeline(orders: int, rounds: int, only: list[str]) -> tuple[Result, dict[str, str]]:
+    """Runs all, or those that are named, in turn: the result and the titles. Raises SitecrewError."""
+    chosen = [one for one in contestants() if not only or one.name in only]
+    if unknown := set(only) - {one.name for one in chosen}:
+        names = ", ".join(one.name for one in contestants())
+        raise SitecrewError(f"no such contestant: {', '.join(unknown)}; there are {names}")
     with ExitStack() as opened:
-        for command in commands:
-            process = subprocess.Popen(  # noqa: S603  # our own modules
-                [sys.executable, "-m", *command], env=environment, stdout=log, stderr=log
-            )
-            opened.callback(process.wait)
-            opened.callback(process.terminate)
-        yield
+        directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        progress("starting RabbitMQ ...")
+        rabbit = opened.enter_context(PrivateRabbit(directory / "rabbitmq"))
+        _vhosts(rabbit, {one.vhost for one in chosen})
+        machine = facts(rabbit.version)
+        server = opened.enter_context(postgres.running()) if any(one.postgresql for one in chosen) else None
+        letter(directory / "letter.json")
+        measured = []
+        for number in range(1, rounds + 1):
+            runs = []
+            for one in chosen:
+                place = Place(
+                    directory / f"{number}-{one.name}",
+                    rabbit.amqp_url.removesuffix("%2F") + (one.vhost if one.vhost != "/" else "%2F"),
+                    server.database if server and one.postgresql else None,
+                )
+                place.directory.mkdir()
+                extra = {"postgresql": server.child.pid} if server and one.postgresql else {}
+                run = measure(one, place, f"{number}", orders * one.scale, rabbit.pid, extra)
+                progress(
+                    f"round {number}/{rounds}  {one.title:28} {run.per_second:8.0f} orders/s  "
+                    f"{sum(run.cpu_ms.values()):6.2f} ms CPU an order"
+                )
+                runs.append(run)
+            measured.append(runs)
+    result = summary(measured) | {"orders": orders, "machine": machine}
+    result["settings"] = {one.name: one.settings for one in chosen}
+    return result, {one.name: one.title for one in chosen}
 
 
-def _floor(url: str, orders: int) -> float:
-    broker = RabbitBroker([url], floor.topology(), "bench")
-    broker.declare()
-    stages = [
-        ["bench.floor", url, source, target] for source, target in zip(floor.QUEUES, floor.QUEUES[1:], strict=False)
-    ]
-    with _running(stages, dict(os.environ), subprocess.DEVNULL):
-        last = broker.consumer(floor.QUEUES[-1], 1000)
-        publisher = broker.publisher()
-        body = _order(0).body
-        _until(last, _send(publisher, [Message("", floor.QUEUES[0], body)]))  # all three are awake
-        began = perf_counter()
-        _until(last, _send(publisher, [Message("", floor.QUEUES[0], body) for _ in range(orders)]))
-        seconds = perf_counter() - began
-    broker.close()
-    return orders / seconds
+def measure(one: Contestant, place: Place, mark: str, orders: int, broker: int, extra: dict[str, int]) -> Run:
+    """One run of one contestant. CPU is counted from the first order until nothing is left to do. `extra` are
+    processes of its that run already."""
+    prepared(place.url, lambda channel: one.prepare(channel, place.url))
+    ports = {f"{one.title}'s {name}": port for name, port in one.ports.items()}
+    with Processes(one.commands(place, one.ports), ports) as processes:
+        driver = Driver(place.url, one.outcomes, processes.require_running)
+        driver.run(one.message(f"{mark}w{number}") for number in range(_AWAKE))
+        until_quiet(lambda: sum(processes.cpu().values()))
+        messages = [one.message(f"{mark}n{number}") for number in range(orders)]
+        before, broker_before = _cpu(processes, extra), cpu_seconds(broker)
+        seconds = driver.run(messages)
+        broker_used = cpu_seconds(broker) - broker_before
+        until_quiet(lambda: sum(processes.cpu().values()))
+        used = {name: spent - before[name] for name, spent in _cpu(processes, extra).items()}
+        driver.close()
+    each = {name: spent * 1000 / orders for name, spent in used.items()}
+    return Run(one.name, orders / seconds, each, broker_used * 1000 / orders)
 
 
-def _services(url: str, orders: int, place: Path) -> float:
-    broker = RabbitBroker([url], sitecrew(Ladder()), "bench")
-    broker.declare()
-    with _running([["bench.stages", name] for name in _STAGES], _environment(url, place), subprocess.DEVNULL):
-        sent = broker.watch(EVENTS, "mail.sent.*")
-        publisher = broker.publisher()
-        _until(sent, _send(publisher, [_order(0)]))
-        began = perf_counter()
-        _until(sent, _send(publisher, [_order(number) for number in range(1, orders + 1)]))
-        seconds = perf_counter() - began
-    broker.close()
-    return orders / seconds
+def _cpu(processes: Processes, extra: dict[str, int]) -> dict[str, float]:
+    return processes.cpu() | {name: cpu_seconds(pid) for name, pid in extra.items()}
 
 
-def _environment(url: str, place: Path) -> dict[str, str]:
-    public, private = generate_keys()
-    stores = {f"SITECREW_{n}__STORE_URL": f"sqlite:///{place / n}.db" for n in ("ORDER_INTAKE", "INSTALLER", "MAILER")}
-    return {
-        **os.environ,
-        **stores,
-        "SITECREW_AMQP_URL": url,
-        "SITECREW_KEYS__PUBLIC": public,
-        "SITECREW_KEYS__PRIVATE": private,
-        "SITECREW_SITES__STATIC__STAGE": "false",
-        "SITECREW_LOG__LEVEL": "warning",
-    }
-
-
-def _order(number: int) -> Message:
-    customer = Customer(name="Jo Miller", email=f"jo{number}@customer.example")
-    placed = OrderPlaced(order_id=f"o{number}", site_type="static", domain=f"shop{number}.example", customer=customer)
-    event = codec.envelope(placed, id=new_id(), source="/bench", subject=placed.order_id)
-    return Message(ORDERS, "order.placed.v1", codec.encode(event), event.id, event.type, placed.order_id)
-
-
-def _send(publisher: Publisher, messages: list[Message]) -> int:
-    outcomes = publisher.publish(messages, timeout=120)
-    if set(outcomes) != {"confirmed"}:
-        raise SystemExit(f"the broker did not take everything: {set(outcomes)}")
-    return len(messages)
-
-
-def _until(consumer: Consumer, count: int, seconds: float = 300) -> None:
-    ends = monotonic() + seconds
-    while count > 0:
-        taken = consumer.take(1000, timeout=1)
-        consumer.settle(taken)
-        count -= len(taken)
-        if monotonic() > ends:
-            raise SystemExit(f"{count} messages did not arrive within {seconds} s")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _vhosts(rabbit: PrivateRabbit, names: set[str]) -> None:
+    """Those besides the default one, in which others may declare the same names differently."""
+    for name in names - {"/"}:
+        rabbit.ctl("add_vhost", name)
+        rabbit.ctl("set_permissions", "-p", name, "sitecrew", ".*", ".*", ".*")

@@ -1,29 +1,36 @@
-"""The three services with nothing to do in the outside world: what is left is what Sitecrew itself costs.
+"""Our three services as they ship, with nothing to do in the outside world: what is left is what Sitecrew costs.
 
-python -m bench.stages order-intake|installer|mailer
+    python -m bench.stages order-intake|installer|mailer
+
+All that benchmarks know of the services' modules is here.
 """
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from foundation.config.keys import Opener, Sealer
-from foundation.config.queues import INSTALLER_NOW, INSTALLER_STAGED, INTAKE_INSTALLS, INTAKE_ORDERS, MAILER_INSTALLS
-from foundation.config.settings import Settings, load
-from foundation.handling.worker import Handlers
+from foundation.broker import Message, codec
+from foundation.broker.delay import Ladder
+from foundation.broker.rabbit import RabbitBroker
+from foundation.config.keys import generate_keys
+from foundation.config.queues import sitecrew
+from foundation.handling.tx import new_id
 from foundation.hosting import Account, AccountRequest, Databases, Server
-from foundation.service.process import Loop, Running, Service, serve
+from foundation.service.process import run_alone
+from schemas.orders import OrderPlaced
+from schemas.values import Customer
 from services.installer import __main__ as installer
-from services.installer.install import Installing
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import __main__ as mailer
-from services.mailer.delivery import Welcoming
+from services.mailer.letter.content import Welcome
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
 from services.order_intake import __main__ as order_intake
-from services.order_intake.intake import Intake
 
-_PREFETCH = 400
+SERVICES = ("order-intake", "installer", "mailer")
 
 
 class NoServer:
@@ -52,57 +59,101 @@ class NoServer:
 
 
 class NoSite:
-    """A site that is there at once."""
+    """A site that is there at once, or after the seconds in BENCH_INSTALL_SECONDS."""
 
     site_type = "static"
+    _seconds = float(os.environ.get("BENCH_INSTALL_SECONDS", "0"))
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+        time.sleep(self._seconds)
         return InstalledSite("Nothing", "1", job.url)
 
     def check(self, server: Server) -> None:
         return
 
 
-def _no_letter(_letter: Letter) -> None:
-    return
+class NoMailServer:
+    """Takes every letter."""
+
+    def send(self, letter: Letter) -> None:
+        return
+
+    def close_idle(self, _seconds: float) -> None:
+        return
 
 
-def _lane(service: Service, queue: str, handlers: Handlers, threads: int = 1) -> Loop:
-    return service.consume(service.worker(queue, handlers, _PREFETCH, threads), _PREFETCH)
+def declare(url: str) -> None:
+    """Puts Sitecrew's topology on a broker."""
+    RabbitBroker([url], sitecrew(Ladder())).declare()
 
 
-def _intake(settings: Settings, service: Service) -> Sequence[Loop]:
-    intake = Intake(settings, {"local": NoServer()}, Sealer(settings.keys.public))
-    return (_lane(service, INTAKE_ORDERS, intake.orders()), _lane(service, INTAKE_INSTALLS, intake.news()))
+def placed(number: str) -> OrderPlaced:
+    customer = Customer(name="Jo Miller", email=f"jo{number}@customer.example")
+    return OrderPlaced(order_id=f"o{number}", site_type="static", domain=f"shop{number}.example", customer=customer)
 
 
-def _installer(settings: Settings, service: Service) -> Sequence[Loop]:
-    sealer = Sealer(settings.keys.public)
-    installing = Installing(settings, {"local": NoServer()}, {"static": NoSite()}, sealer)
-    return (
-        _lane(service, INSTALLER_STAGED, installing.staged()),
-        _lane(service, INSTALLER_NOW, installing.due()),
-        service.every(5, lambda: installing.renew_leases(service.ledger)),
+def order(number: str) -> Message:
+    """An order as a producer publishes it."""
+    data = placed(number)
+    event = codec.envelope(data, id=new_id(), source="/bench", subject=data.order_id)
+    return Message("orders", "order.placed.v1", codec.encode(event), event.id, event.type, data.order_id)
+
+
+def environment(url: str, stores: dict[str, str], listen: dict[str, str]) -> dict[str, str]:
+    """Settings of all three services: where the broker is, each service's store and address for health."""
+    public, private = generate_keys()
+    own = {f"SITECREW_{_key(name)}__STORE_URL": store for name, store in stores.items()}
+    own |= {f"SITECREW_{_key(name)}__LISTEN": address for name, address in listen.items()}
+    return own | {
+        "SITECREW_AMQP_URL": url,
+        "SITECREW_KEYS__PUBLIC": public,
+        "SITECREW_KEYS__PRIVATE": private,
+        "SITECREW_SITES__STATIC__STAGE": "false",
+        "SITECREW_LOG__LEVEL": "warning",
+    }
+
+
+def letter(domain: str, customer_name: str) -> dict[str, str]:
+    """The subject, text and HTML of our letter about this domain to this customer."""
+    welcome = Welcome(
+        domain=domain,
+        site_url=f"http://{domain}/",
+        customer_name=customer_name,
+        customer_email="jo@customer.example",
+        install_id="i1",
+        order_id="o1",
+        generation=1,
+        site_type="static",
+        application="Nothing",
+        address="127.0.0.1",
+        dns=True,
+        www=True,
     )
+    letters = Letters(None, "Your hosting team <welcome@localhost>", "Your hosting team")
+    made = letters.render(welcome, datetime.now(UTC)).message()
+    parts = {part.get_content_subtype(): str(part.get_content()) for part in made.walk() if not part.is_multipart()}
+    return {"subject": str(made["Subject"]), "text": parts["plain"], "html": parts["html"]}
 
 
-def _mailer(settings: Settings, service: Service) -> Sequence[Loop]:
-    letters = Letters(None, settings.mailer.sender, settings.mailer.brand)
-    opener = Opener(settings.keys.private.get_secret_value())
-    return (_lane(service, MAILER_INSTALLS, Welcoming(settings, letters, _no_letter, opener, service.now).handlers()),)
+def _key(name: str) -> str:
+    return name.replace("-", "_").upper()
 
 
-STAGES: dict[str, tuple[Callable[[Settings, Service], Sequence[Loop]], Path, Callable[[Settings], Running]]] = {
-    "order-intake": (_intake, order_intake.MIGRATIONS, lambda settings: settings.order_intake),
-    "installer": (_installer, installer.MIGRATIONS, lambda settings: settings.installer),
-    "mailer": (_mailer, mailer.MIGRATIONS, lambda settings: settings.mailer),
-}
+def _unplug() -> None:
+    """Put nothing in the place of servers, sites and mail."""
+    instead: dict[str, Any] = {
+        "servers_of": lambda _settings: {"local": NoServer()},
+        "installers_of": lambda _settings: {"static": NoSite()},
+        "smtp_of": lambda _own: NoMailServer(),
+    }
+    for service in (order_intake, installer, mailer):
+        for name in instead.keys() & vars(service).keys():
+            setattr(service, name, instead[name])
 
 
 def main(name: str) -> int:
-    settings = load()
-    loops, migrations, own = STAGES[name]
-    return serve(name, settings, own(settings), migrations, lambda service: loops(settings, service))
+    _unplug()
+    return run_alone({"order-intake": order_intake, "installer": installer, "mailer": mailer}[name].main)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,223 @@
+"""RabbitMQ with pika and nothing else: what everything is compared with, and what feeds every contestant.
+
+    python -m bench.raw stage FROM TO      one of three bare stages: consume, publish, acknowledge
+    python -m bench.raw service NAME       what one of Sitecrew's services consumes and publishes for an order, bare
+
+The broker's address is in BENCH_AMQP_URL.
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import pika
+from pika.channel import Channel
+
+PREFETCH = 400
+_WINDOW = 1000
+"""Messages of the driver's that wait for their confirms at a time."""
+PERSISTENT = 2
+
+STAGES = ("raw.1", "raw.2", "raw.3", "raw.4")
+QUORUM = {"x-queue-type": "quorum"}
+
+# Consumed by which service, and what that publishes then: an order of a type that is installed at once. Followed
+# through foundation's topology, on which it runs, so each message reaches the queues that ours would.
+HOPS: dict[str, dict[str, dict[str, tuple[tuple[str, str], ...]]]] = {
+    "order-intake": {
+        "intake.orders": {
+            "order.placed.v1": (("events", "account.created.v1"), ("events", "install.staged.v1")),
+        },
+        "intake.installs": {},
+    },
+    "installer": {
+        "installer.staged": {"install.staged.v1": (("delay.deliver", "installer-now"),)},
+        "installer.now": {
+            "installer-now": (("events", "install.started.v1"), ("events", "install.completed.v1")),
+        },
+        "installer.mails": {},
+    },
+    "mailer": {"mailer.installs": {"install.completed.v1": (("events", "mail.sent.v1"),)}},
+}
+
+
+class Message(NamedTuple):
+    exchange: str
+    key: str
+    body: bytes
+    properties: pika.BasicProperties = pika.BasicProperties(delivery_mode=PERSISTENT)
+
+
+class Link:
+    """One connection, driven by its own loop, that publishes with confirms. Nothing waits for a single one."""
+
+    def __init__(self, url: str) -> None:
+        self._parameters = pika.URLParameters(url)
+        self._parameters.heartbeat = 0  # the loop stands still between two runs
+        self.connection = pika.SelectConnection(
+            self._parameters,
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self._opened),
+            on_open_error_callback=self._broken,
+            on_close_callback=self._broken,
+        )
+        self.channel: Channel
+        self._published = 0
+        self._confirmed = 0
+        self._early: set[int] = set()
+
+    def publish(self, message: Message) -> int:
+        """The number that its confirm will have."""
+        self.channel.basic_publish(message.exchange, message.key, message.body, message.properties)
+        self._published += 1
+        return self._published
+
+    @property
+    def unconfirmed(self) -> int:
+        return self._published - self._confirmed - len(self._early)
+
+    def _opened(self, channel: Channel) -> None:
+        self.channel = channel
+        channel.add_on_close_callback(self._broken)
+        channel.confirm_delivery(self._answered, callback=lambda _frame: self.ready())
+
+    def ready(self) -> None:
+        """The channel can be used."""
+        raise NotImplementedError
+
+    def confirmed(self, up_to: int) -> None:
+        """All up to this number are safe."""
+        raise NotImplementedError
+
+    def _answered(self, frame: Any) -> None:
+        if not isinstance(frame.method, pika.spec.Basic.Ack):
+            raise SystemExit("the broker refused a message")
+        number = frame.method.delivery_tag
+        if frame.method.multiple:
+            self._confirmed = max(self._confirmed, number)
+            self._early = {early for early in self._early if early > number}
+        else:
+            self._early.add(number)
+        while self._confirmed + 1 in self._early:
+            self._confirmed += 1
+            self._early.discard(self._confirmed)
+        self.confirmed(self._confirmed)
+
+    def _broken(self, _: Any, reason: object) -> None:
+        raise SystemExit(f"the broker closed the connection: {reason}")
+
+
+class Stage(Link):
+    """Consumes queues, publishes what follows, acknowledges when that is confirmed: many deliveries at once."""
+
+    def __init__(
+        self, url: str, queues: Iterable[str], follow: Callable[[str, str], Sequence[tuple[str, str]]]
+    ) -> None:
+        super().__init__(url)
+        self._queues, self._follow = queues, follow
+        self._waiting: deque[tuple[int, int]] = deque()  # a delivery's tag, and the last message that came of it
+
+    def ready(self) -> None:
+        self.channel.basic_qos(prefetch_count=PREFETCH, global_qos=False)
+        for queue in self._queues:
+            self.channel.basic_consume(queue, lambda _, method, __, body, queue=queue: self._take(queue, method, body))
+
+    def _take(self, queue: str, method: Any, body: bytes) -> None:
+        last = 0
+        for exchange, key in self._follow(queue, method.routing_key):
+            last = self.publish(Message(exchange, key, body))
+        self._waiting.append((method.delivery_tag, last or self._published))
+        if not self.unconfirmed:
+            self.confirmed(self._published)
+
+    def confirmed(self, up_to: int) -> None:
+        done = 0
+        while self._waiting and self._waiting[0][1] <= up_to:
+            done, _ = self._waiting.popleft()
+        if done:
+            self.channel.basic_ack(done, multiple=True)
+
+
+class Driver(Link):
+    """Publishes orders and waits for what comes of them."""
+
+    def __init__(self, url: str, outcomes: str, healthy: Callable[[], None]) -> None:
+        """`healthy` raises when there is nothing to wait for any more."""
+        self._closing = False
+        super().__init__(url)
+        self._queue, self._healthy = outcomes, healthy
+        self._to_send: deque[Message] = deque()
+        self._missing = 0
+        self.connection.ioloop.start()
+
+    def run(self, messages: Iterable[Message], seconds: float = 600) -> float:
+        """Seconds from the first order published to the last outcome received. Raises what `healthy` raises, and
+        SystemExit after so many seconds."""
+        self._to_send = deque(messages)
+        self._missing = len(self._to_send)
+        began = perf_counter()
+        self._watch(began + seconds)
+        self._send()
+        self.connection.ioloop.start()
+        return perf_counter() - began
+
+    def close(self) -> None:
+        self._closing = True
+        self.connection.close()
+        self.connection.ioloop.start()
+
+    def _broken(self, connection: Any, reason: object) -> None:
+        if not self._closing:
+            super()._broken(connection, reason)
+        self.connection.ioloop.stop()
+
+    def ready(self) -> None:
+        self.channel.basic_qos(prefetch_count=PREFETCH)
+        self.channel.basic_consume(self._queue, self._receive, callback=lambda _frame: self.connection.ioloop.stop())
+
+    def confirmed(self, up_to: int) -> None:
+        self._send()
+
+    def _send(self) -> None:
+        while self._to_send and self.unconfirmed < _WINDOW:
+            self.publish(self._to_send.popleft())
+
+    def _receive(self, _channel: Channel, method: Any, _properties: Any, _body: bytes) -> None:
+        self._missing -= 1
+        if self._missing % (PREFETCH // 4) == 0:  # at the end, too
+            self.channel.basic_ack(method.delivery_tag, multiple=True)
+        if not self._missing:
+            self.connection.ioloop.stop()
+
+    def _watch(self, ends: float) -> None:
+        if self._missing <= 0:
+            return
+        self._healthy()
+        if perf_counter() > ends:
+            raise SystemExit(f"{self._missing} outcomes did not arrive in time")
+        self.connection.ioloop.call_later(1, lambda: self._watch(ends))
+
+
+def prepared(url: str, prepare: Callable[[Channel], None]) -> None:
+    """Has what a run needs declared."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    prepare(connection.channel())
+    connection.close()
+
+
+def main(kind: str, *names: str) -> int:
+    url = os.environ["BENCH_AMQP_URL"]
+    if kind == "stage":
+        source, target = names
+        stage = Stage(url, [source], lambda _queue, _key: [("", target)])
+    else:
+        service = HOPS[names[0]]
+        stage = Stage(url, service, lambda queue, key: service[queue].get(key, ()))
+    stage.connection.ioloop.start()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
