@@ -17,7 +17,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.config.keys import generate_keys
 from foundation.config.queues import sitecrew
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.service.process import run_alone
 from schemas.orders import OrderPlaced

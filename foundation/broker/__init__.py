@@ -66,7 +66,7 @@ def name_of(message_id: str, body: bytes) -> str:
     return message_id if typed else f"body-{sha256(body).hexdigest()[:16]}"
 
 
-class Outcome(StrEnum):
+class Confirmation(StrEnum):
     """What became of a published message."""
 
     CONFIRMED = "confirmed"
@@ -81,7 +81,7 @@ class Outcome(StrEnum):
 class Publisher(Protocol):
     """Publishes with confirms, many in flight at once. Safe to use from several threads."""
 
-    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
         """One outcome a message, in their order; blocks until all are known or `timeout` seconds
         have passed. A lost connection is re-made and what was unconfirmed is sent again."""
 
@@ -100,7 +100,7 @@ class Consumer(Protocol):
         """Up to `limit` deliveries: waits up to `timeout` seconds for the first, never for more.
         Returns early and perhaps empty when woken."""
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         """Make a `take` that waits (or the next one) return now. Callable from any thread."""
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:

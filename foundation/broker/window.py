@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 
 WIDTH = 1000
 """Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
@@ -16,11 +16,11 @@ WIDTH = 1000
 class Batch:
     """The messages of one `publish` call and what became of them so far."""
 
-    outcomes: list[Outcome]
+    outcomes: list[Confirmation]
     remaining: int
     done: threading.Event = field(default_factory=threading.Event)
 
-    def resolve(self, index: int, outcome: Outcome) -> None:
+    def resolve(self, index: int, outcome: Confirmation) -> None:
         self.outcomes[index] = outcome
         self.remaining -= 1
         if self.remaining == 0:
@@ -51,7 +51,7 @@ class Window:
     def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
         """Queue messages that are worth sending for `timeout` seconds: then their caller gives up, and
         will come again."""
-        batch = Batch([Outcome.UNKNOWN] * len(messages), len(messages))
+        batch = Batch([Confirmation.UNKNOWN] * len(messages), len(messages))
         expires = monotonic() + timeout
         with self._lock:
             self._drop_expired()  # while there is no channel, nobody takes them
@@ -82,11 +82,11 @@ class Window:
             self._unconfirmed[self._sequence] = item
             yield item.message
 
-    def answer(self, number: int, outcome: Outcome, *, multiple: bool) -> None:
+    def answer(self, number: int, outcome: Confirmation, *, multiple: bool) -> None:
         """The broker's word for one message, or for all up to it."""
         for answered in self._up_to(number) if multiple else [number] * (number in self._unconfirmed):
             item = self._unconfirmed.pop(answered)
-            item.batch.resolve(item.index, Outcome.UNROUTABLE if item.returned else outcome)
+            item.batch.resolve(item.index, Confirmation.UNROUTABLE if item.returned else outcome)
 
     def give_back(self, exchange: str, routing_key: str, message_id: str, body: bytes) -> None:
         """The broker returns the message itself, not its number, and confirms it right afterwards."""

@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 
 from foundation.causes import Causes, Meaning
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Done
+from foundation.handling.outcomes import Done
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.installs import CommandRefused
 from schemas.values import CauseKind
@@ -25,12 +25,18 @@ _log = structlog.get_logger(__name__)
 
 
 def refuse(
-    tx: Tx, event: Event[Any], order_id: str | None, detail: str, remedy: str, *, code: str = "not_possible"
+    uow: UnitOfWork,
+    event: Event[Any],
+    order_id: str | None,
+    detail: str,
+    remedy: str,
+    *,
+    code: str = "not_possible",
 ) -> Done:
     """Tell whoever watches that a command about an install or an order is not carried out, why, and what to do."""
     install_id = getattr(event.data, "install_id", None)
     cause = COMMANDS.cause(code, f"{install_id or order_id}: {detail}", remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)
-    tx.emit(refused, order_id, event)
+    uow.emit(refused, order_id, event)
     _log.warning("command.refused", install_id=install_id, order_id=order_id, type=event.type, reason=cause.detail)
     return Done()

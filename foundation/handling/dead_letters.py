@@ -11,35 +11,37 @@ from foundation.broker.codec import Malformed
 from foundation.config.queues import PARKED, WORK_QUEUES
 from foundation.errors import StoreUnreachable
 from foundation.handling.death import death_of
-from foundation.handling.tx import Ledger, Tx
-from foundation.telemetry.health import Pulse
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 
 _AT_A_TIME = 20
 _log = structlog.get_logger(__name__)
 
-Refusal = Callable[[Tx, Malformed], None]
+Refusal = Callable[[UnitOfWork, Malformed], None]
 
 
 class DeadLetters:
     """Looks at a copy of what the broker has parked, counts it, and tells those who sent orders."""
 
-    def __init__(self, ledger: Ledger, queue: str, refused: Refusal, metrics: Metrics, pulse: Pulse) -> None:
+    def __init__(
+        self, database: Database, queue: str, refused: Refusal, metrics: Metrics, heartbeats: Heartbeats
+    ) -> None:
         """`refused` is told of what was taken out of `queue`."""
-        self._ledger = ledger
+        self._database = database
         self._queue = queue
         self._refused = refused
         self._metrics = metrics
-        self._pulse = pulse
+        self._heartbeats = heartbeats
         for name in WORK_QUEUES:
             metrics.dead_lettered.labels(name, "delivery_limit")  # from zero: what appears at one is no increase yet
 
     def run(self, open_queue: Callable[[str, int], Consumer], stop: threading.Event) -> None:
         consumer = open_queue(PARKED, _AT_A_TIME)
         while not stop.is_set():
-            self._pulse.beat(PARKED)
+            self._heartbeats.beat(PARKED)
             self.turn(consumer, stop, timeout=1.0)
-        self._pulse.end(PARKED)
+        self._heartbeats.end(PARKED)
         consumer.close()
 
     def turn(self, consumer: Consumer, stop: threading.Event, timeout: float) -> int:
@@ -47,9 +49,9 @@ class DeadLetters:
         taken = consumer.take(_AT_A_TIME, timeout)
         while taken and not stop.is_set():
             try:
-                with self._ledger.transaction() as tx:
+                with self._database.begin() as uow:
                     for delivery in taken:
-                        self._look(tx, delivery)
+                        self._look(uow, delivery)
                 consumer.settle(taken)
                 break
             except StoreUnreachable as error:
@@ -57,7 +59,7 @@ class DeadLetters:
                 stop.wait(1)
         return len(taken)
 
-    def _look(self, tx: Tx, delivery: Delivery) -> None:
+    def _look(self, uow: UnitOfWork, delivery: Delivery) -> None:
         death = death_of(delivery)
         if death is None or death.reason == "rejected":  # a service did it, and has said so
             return
@@ -67,7 +69,7 @@ class DeadLetters:
             detail = "was given to our workers again and again, and never dealt with: they ended, or lost the broker"
             code = death.reason if death.reason in MESSAGES else "delivery_limit"
             problem = Malformed(code, "body", detail, _document(delivery))
-            self._refused(tx, problem)
+            self._refused(uow, problem)
 
 
 def _document(delivery: Delivery) -> dict[str, object]:

@@ -1,54 +1,54 @@
-"""Threads for acts. Daemons all of them: one that hangs for ever must not keep its process from ending."""
+"""Threads for effects. All are daemons: one that hangs for ever must not keep its process from ending."""
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
 
-_Item = tuple[Future[None], Callable[[], object]]
+Work = TypeVar("Work")
 
 
-class Pool:
-    """At most `size` threads, each made when there is work that no other is free for."""
+class Pool(Generic[Work]):
+    """At most `size` threads, each made when there is work that no other is free for. What `do` raises is lost."""
 
-    def __init__(self, size: int, name: str) -> None:
+    def __init__(self, size: int, name: str, do: Callable[[Work], None]) -> None:
         self._size = size
         self._name = name
-        self._work: SimpleQueue[_Item | None] = SimpleQueue()
+        self._do = do
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._threads = 0
         self._free = threading.Semaphore(0)
 
-    def submit(self, turn: Future[None], work: Callable[[], object]) -> None:
-        """Do it as soon as a thread is free, unless `turn` has been cancelled by then. From one thread only."""
-        self._work.put((turn, work))
+    def submit(self, work: Work) -> None:
+        """Do it as soon as a thread is free. From one thread only."""
+        self._queue.put(work)
         if not self._free.acquire(blocking=False) and self._threads < self._size:
             self._threads += 1
             threading.Thread(target=self._run, name=f"{self._name} {self._threads}", daemon=True).start()
 
-    def close(self) -> None:
-        """Let the threads go, once they have done what they are at. What waits for one is cancelled."""
+    def take_back(self) -> list[Work]:
+        """What no thread has begun, and none will now."""
+        waiting: list[Work] = []
         with suppress(Empty):
-            while item := self._work.get_nowait():
-                item[0].cancel()
+            while work := self._queue.get_nowait():
+                waiting.append(work)
+        return waiting
+
+    def close(self) -> None:
+        """Let the threads go, once they have done what they are at."""
+        self.take_back()
         for _ in range(self._threads):
-            self._work.put(None)
+            self._queue.put(None)
 
     def _run(self) -> None:
-        while (item := self._next()) is not None:
-            turn, work = item
-            if not turn.set_running_or_notify_cancel():
-                continue
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001  # whoever looks at the turn finds it; the thread lives on
-                turn.set_exception(error)
-            else:
-                turn.set_result(None)
+        while (work := self._next()) is not None:
+            with suppress(BaseException):  # the thread lives on, whatever its work came to
+                self._do(work)
 
-    def _next(self) -> _Item | None:
+    def _next(self) -> Work | None:
         try:
-            return self._work.get_nowait()
+            return self._queue.get_nowait()
         except Empty:
             self._free.release()
-            return self._work.get()
+            return self._queue.get()

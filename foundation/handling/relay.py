@@ -10,15 +10,15 @@ from time import monotonic
 
 import structlog
 
-from foundation.broker import Message, Outcome, Publisher
+from foundation.broker import Confirmation, Message, Publisher
 from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
 from foundation.clock import Now
 from foundation.errors import SitecrewError, StoreUnreachable
-from foundation.handling.tx import BORN_CLAIMED, DELAYED
+from foundation.handling.unit_of_work import BORN_CLAIMED, DELAYED
 from foundation.store import Store, outbox
-from foundation.store.outbox import Pending
-from foundation.telemetry.health import Pulse
+from foundation.store.outbox import OutboxMessage
+from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 
 _BATCH = 1000
@@ -43,21 +43,21 @@ class Relay:
         topology: Topology,
         now: Now,
         metrics: Metrics | None = None,
-        pulse: Pulse | None = None,
+        heartbeats: Heartbeats | None = None,
         declare: Callable[[], None] = lambda: None,
     ) -> None:
         """`declare` puts the topology on the broker: called when a message finds no queue. May raise SitecrewError."""
         self._declare = declare
         self._metrics = metrics or Metrics()
-        self._pulse = pulse or Pulse()
+        self._heartbeats = heartbeats or Heartbeats()
         self._store = store
         self._publisher = publisher
         self._topology = topology
         self._now = now
-        self._handed: SimpleQueue[tuple[datetime, list[Pending]]] = SimpleQueue()
+        self._handed: SimpleQueue[tuple[datetime, list[OutboxMessage]]] = SimpleQueue()
         """With the time from which they are anybody's."""
 
-    def hand_over(self, rows: list[Pending]) -> None:
+    def hand_over(self, rows: list[OutboxMessage]) -> None:
         """Publish these soon. They are claimed already, and survive in the store if we do not."""
         if rows:
             self._handed.put((self._now() + BORN_CLAIMED, rows))
@@ -66,7 +66,7 @@ class Relay:
         """Until `stop`, and then until everything handed over is published."""
         swept = -inf
         while not (stop.is_set() and self._handed.empty()):
-            self._pulse.beat("relay")
+            self._heartbeats.beat("relay")
             try:
                 # By the clock, not when there is nothing else to do: that may never be.
                 if not stop.is_set() and monotonic() - swept >= _SWEEP:
@@ -76,9 +76,9 @@ class Relay:
             except StoreUnreachable as error:
                 _log.warning("store.unreachable", reason=str(error))
                 stop.wait(1)
-        self._pulse.end("relay")
+        self._heartbeats.end("relay")
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         """Make `run` look whether it is to stop."""
         self._handed.put((self._now(), []))
 
@@ -101,8 +101,8 @@ class Relay:
             if len(rows) < _BATCH or not taken:
                 return total
 
-    def _collect(self, timeout: float) -> list[Pending]:
-        rows: list[Pending] = []
+    def _collect(self, timeout: float) -> list[OutboxMessage]:
+        rows: list[OutboxMessage] = []
         try:
             ours_until, handed = self._handed.get(timeout=timeout)
             while True:
@@ -116,25 +116,27 @@ class Relay:
             pass
         return rows
 
-    def _publish(self, rows: Sequence[Pending]) -> int:
+    def _publish(self, rows: Sequence[OutboxMessage]) -> int:
         """How many of them are dealt with."""
         near, far = self._within_reach(rows)
         outcomes = self._published(near)
-        kept = [(row, outcome) for row, outcome in zip(near, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
-        confirmed = [row.id for row, outcome in zip(near, outcomes, strict=True) if outcome == Outcome.CONFIRMED]
+        kept = [
+            (row, outcome) for row, outcome in zip(near, outcomes, strict=True) if outcome != Confirmation.CONFIRMED
+        ]
+        confirmed = [row.id for row, outcome in zip(near, outcomes, strict=True) if outcome == Confirmation.CONFIRMED]
         with self._store.transaction() as connection:
             outbox.remove(connection, confirmed)
             outbox.hold(connection, [row.id for row, _ in kept], self._now() + _HOLD)
             for row, reachable in far:
                 outbox.hold(connection, [row.id], reachable)
         self._complain(kept)
-        if any(outcome == Outcome.UNROUTABLE for _, outcome in kept):
+        if any(outcome == Confirmation.UNROUTABLE for _, outcome in kept):
             self._furnish()
         return len(rows) - len(kept)
 
-    def _complain(self, kept: Sequence[tuple[Pending, Outcome]]) -> None:
+    def _complain(self, kept: Sequence[tuple[OutboxMessage, Confirmation]]) -> None:
         """One line for all that are alike: while a broker is away there may be thousands."""
-        alike: dict[tuple[Outcome, str, str], list[str]] = {}
+        alike: dict[tuple[Confirmation, str, str], list[str]] = {}
         for row, outcome in kept:
             alike.setdefault((outcome, row.type, row.exchange), []).append(row.message_id)
         for (outcome, type, exchange), ids in alike.items():
@@ -150,18 +152,20 @@ class Relay:
         else:
             _log.warning("topology.declared_again")
 
-    def _published(self, rows: Sequence[Pending]) -> list[Outcome]:
+    def _published(self, rows: Sequence[OutboxMessage]) -> list[Confirmation]:
         with self._metrics.published_seconds.time():
             outcomes = self._publisher.publish([self._message(row) for row in rows], _TIMEOUT)
         for (exchange, outcome), count in Counter(zip((row.exchange for row in rows), outcomes, strict=True)).items():
             self._metrics.published.labels(exchange, outcome).inc(count)
         return outcomes
 
-    def _within_reach(self, rows: Sequence[Pending]) -> tuple[list[Pending], list[tuple[Pending, datetime]]]:
+    def _within_reach(
+        self, rows: Sequence[OutboxMessage]
+    ) -> tuple[list[OutboxMessage], list[tuple[OutboxMessage, datetime]]]:
         """What can be published now, and what is due later than the ladder reaches, with the time
         from which it does."""
-        near: list[Pending] = []
-        far: list[tuple[Pending, datetime]] = []
+        near: list[OutboxMessage] = []
+        far: list[tuple[OutboxMessage, datetime]] = []
         now, reach = self._now(), timedelta(seconds=self._topology.ladder.reach_seconds)
         for row in rows:
             if row.due_at and row.due_at - reach > now:
@@ -170,7 +174,7 @@ class Relay:
                 near.append(row)
         return near, far
 
-    def _message(self, row: Pending) -> Message:
+    def _message(self, row: OutboxMessage) -> Message:
         exchange, routing_key, mandatory = row.exchange, row.routing_key, True
         if row.exchange == DELAYED and row.due_at is not None:
             exchange, routing_key = self._topology.ladder.route(destination(row.routing_key), row.due_at, self._now())

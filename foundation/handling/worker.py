@@ -1,22 +1,24 @@
 """The loop around a service's handlers.
 
-A handler is a plain function `(tx, event) -> Settled | Act`. It claims: looks at the service's rows
-and changes them. If that was all, it returns `Done`, `Retry` or `Park`. If something is to be done
-in the outside world, it returns an `Act`: `run` happens in a worker thread, outside any transaction;
-then `record` (or `fail`, with the cause) writes down what came of it.
+The life of a delivery, and what holds it meanwhile:
 
-Each turn of the loop is one transaction for everything that is ready: acts that have finished are
-recorded, new deliveries are claimed. Only then are deliveries acknowledged. If a turn's transaction
-fails for the sake of one message, each is tried alone, so a failure never costs its neighbours.
+    arrived    taken from the queue                                         `_next`
+    suspect    may have ended its last worker: waits to be handled alone    `_ward`
+    claimed    its handler has decided; its effect waits for a thread       `_in_flight`, `_pool`
+    running    a thread is at its effect                                    `_in_flight`
+    finished   what came of the effect is to be written down                `_finished`
+    settled    acknowledged, or dead-lettered by the broker                 nothing
+
+Most deliveries have no effect and are settled as soon as they are decided. Each run is one transaction for
+everything that is ready: the rows of all its orders are loaded and locked, effects that have finished are recorded,
+new deliveries are decided, what changed is written. Only then is anything settled. If that transaction fails for the
+sake of one delivery, each is tried alone, so a failure never costs its neighbours.
 """
 
-import random
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -29,275 +31,220 @@ from foundation.broker.codec import Malformed
 from foundation.broker.sender import sender_of
 from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
+from foundation.handling.leases import Leases
+from foundation.handling.outcomes import Done, Duplicate, Effect, Handler, Handlers, Outcome, Park, Rejected, Retry
+from foundation.handling.poison import PoisonWard
 from foundation.handling.pool import Pool
-from foundation.handling.tx import Ledger, Tx, is_suspect
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import inbox
 from foundation.store.inbox import NOTHING, Fingerprint
 from foundation.telemetry import tracing
-from foundation.telemetry.health import Pulse
+from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 from schemas.envelope import Event
-from schemas.values import Cause, Model
+from schemas.values import Cause
 
 DEADLINE = 900.0
-"""Seconds that an act may take where nothing else is said."""
+"""Seconds that an effect may take where nothing else is said."""
+
+_STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
 _log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True)
-class Done:
-    """Dealt with; a duplicate will change nothing."""
+OnMalformed = Callable[[UnitOfWork, Malformed], None]
+OnDuplicate = Callable[[UnitOfWork, Event[Any]], None]
 
 
-@dataclass(frozen=True)
-class Retry:
-    """Deliver the same event again at a time."""
+class Phase(StrEnum):
+    """How far a delivery is (see above)."""
 
-    at: datetime
-    cause: Cause
-
-
-@dataclass(frozen=True)
-class Park:
-    """Set aside for people. Not remembered as dealt with, so that it can be requeued."""
-
-    cause: Cause
-    field: str = ""
-    """The path of what is wrong with it, if it is one field."""
+    ARRIVED = "arrived"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    FINISHED = "finished"
 
 
-Settled = Done | Retry | Park
+@dataclass
+class WorkItem:
+    """One event on its way through the worker, with all the copies of it that were delivered meanwhile."""
 
-_DUPLICATE = Done()
-"""What becomes of an event that was dealt with before."""
-_STATUS: Mapping[type[Settled], str] = {Done: "done", Retry: "retry", Park: "parked"}
-
-
-@dataclass(frozen=True)
-class Act:
-    """Something to do in the outside world, and what to write down afterwards."""
-
-    run: Callable[[], Any]
-    record: Callable[[Tx, Any], Settled]
-    fail: Callable[[Tx, Cause], Settled]
-    claimed: Callable[[], object] = lambda: None
-    """Called once the claim is certain, before `run` has its turn."""
-    release: Callable[[Tx], Settled] | None = None
-    """Writes down that `run` has not had its turn, because the service stops. Without it, that is waited for."""
-
-
-Handler = Callable[[Tx, Event[Any]], Settled | Act]
-Handlers = Mapping[type[Model], Handler]
-Refusal = Callable[[Tx, Malformed], None]
-Repetition = Callable[[Tx, Event[Any]], None]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """One thing to be done in a turn: claim a delivery, or record what became of its act."""
-
-    delivery: Delivery
+    deliveries: list[Delivery]
     event: Event[Any] | None
-    step: Callable[[Tx], Settled | Act]
-    fresh: bool
-    since: float
-    """When the delivery was taken (monotonic)."""
+    """None if it can't be read."""
+    decide: Callable[[UnitOfWork], Outcome | Effect]
+    """What its phase asks for: its handler on arrival, the record of its effect at the end."""
     fingerprint: Fingerprint = NOTHING
+    phase: Phase = Phase.ARRIVED
+    claim: Any = None
+    """The row that its effect has claimed."""
+    taken_at: float = field(default_factory=monotonic)
+    begun_at: float | None = None
+    """When a thread took its effect (monotonic)."""
+    abandoned: bool = False
+    """Whether it was logged that nobody waits for its effect any more."""
+
+    @property
+    def delivery(self) -> Delivery:
+        return self.deliveries[0]
 
     @property
     def identity(self) -> inbox.Identity | None:
         return (self.event.source, self.event.id) if self.event else None
 
+    @property
+    def is_new(self) -> bool:
+        return self.phase == Phase.ARRIVED
 
-@dataclass
-class _InHand:
-    """What is being acted on, or waits for a thread: with all its copies."""
-
-    piece: _Piece
-    act: Act
-    deliveries: list[Delivery]
-    turn: Future[None] = field(default_factory=Future)
-    begun: float | None = None
-    """When a thread took it (monotonic)."""
-    abandoned: bool = False
-    """Whether it was told that nobody waits for it any more."""
-
-    def seconds(self) -> float:
-        return monotonic() - self.begun if self.begun is not None else 0.0
+    def seconds_running(self) -> float:
+        return monotonic() - self.begun_at if self.begun_at is not None else 0.0
 
 
 class Worker:
-    """Handles the deliveries of one queue, at most `capacity` at a time, with `threads` for acts."""
+    """Handles the deliveries of one queue, at most `capacity` at a time, with `threads` for their effects."""
 
     def __init__(
         self,
         queue: str,
         handlers: Handlers,
-        ledger: Ledger,
+        database: Database[Any],
         *,
         capacity: int,
         threads: int = 1,
         deadline: float = DEADLINE,
-        refused: Refusal | None = None,
-        repeated: Repetition | None = None,
+        leases: Leases | None = None,
+        on_malformed: OnMalformed | None = None,
+        on_duplicate: OnDuplicate | None = None,
         metrics: Metrics | None = None,
-        pulse: Pulse | None = None,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
-        """An act that takes longer than `deadline` seconds hangs: nobody waits for it any more, and `pulse` says so."""
+        """An effect that takes longer than `deadline` seconds hangs: nobody waits for it any more, and `heartbeats`
+        says so. `leases` renews the claims of effects. `on_malformed` is called with what can't be read, and
+        `on_duplicate` with what was sent again after it was dealt with."""
         self.queue = queue
+        self._handlers = handlers
+        self._database = database
+        self._capacity = capacity
         self._deadline = deadline
+        self._leases = leases
+        self._on_malformed = on_malformed
+        self._on_duplicate = on_duplicate
         self._metrics = metrics or Metrics()
-        self._pulse = pulse or Pulse()
+        self._heartbeats = heartbeats or Heartbeats()
         self._received = self._metrics.received.labels(queue)
         self._in_process = self._metrics.in_process.labels(queue)
         self._seconds = self._metrics.processed_seconds.labels(queue)
-        for status in ("duplicate", *_STATUS.values()):
+        for status in _STATUSES:
             self._metrics.processed.labels(queue, status)  # from zero: what appears at one is no increase yet
-        self._handlers = handlers
-        self._ledger = ledger
-        self._capacity = capacity
-        self._refused = refused
-        self._repeated = repeated
-        self._pool = Pool(threads, queue)
-        self._pulse.watch(queue, self.overdue)
-        self._acting: dict[inbox.Identity | None, _InHand] = {}
-        self._finished: SimpleQueue[_Piece] = SimpleQueue()
-        self._suspects: list[Delivery] = []
-        self._trying = False
-        """Whether a suspect has its chance just now."""
-        self._held: list[_Piece] = []
+        self._pool = Pool(threads, queue, self._run_effect)
+        self._heartbeats.watch(queue, self.overdue)
+        self._ward = PoisonWard()
+        self._next: list[WorkItem] = []
+        """What the next transaction is about; kept while the database is away."""
+        self._in_flight: dict[inbox.Identity | None, WorkItem] = {}
+        self._finished: SimpleQueue[WorkItem] = SimpleQueue()
+        self._interrupt: Callable[[], None] = _nobody
 
     def run(self, consumer: Consumer, stop: threading.Event) -> None:
-        """Until `stop`; then finish what was begun and give the rest back."""
+        """Handle deliveries until `stop`; then finish what was begun and give the rest back."""
         while not stop.is_set():
-            self._pulse.beat(self.queue)
-            self._turn_or_pause(consumer, stop, timeout=1.0)
+            self._heartbeats.beat(self.queue)
+            self._run_once_or_pause(consumer, stop, timeout=1.0)
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
-        """Take nothing new, settle everything that was begun and does not hang, close the consumer."""
-        self._release_the_waiting()
+        """Take nothing new, settle everything that was begun and does not hang, and close the consumer."""
+        self._give_back_the_waiting()
         patience = threading.Event()
-        while self._held or self._busy or not self._finished.empty():
-            self._pulse.beat(self.queue)
-            self._turn_or_pause(consumer, patience, timeout=1.0, taking=False)
-        self._pulse.end(self.queue)
-        for hand in self._acting.values():
-            if hand.abandoned:
-                continue
-            hand.abandoned = True
-            _log.error("act.abandoned", queue=self.queue, duration_seconds=round(hand.seconds(), 3))
-        self._suspects.clear()
+        while self._next or self._busy or not self._finished.empty():
+            self._heartbeats.beat(self.queue)
+            self._run_once_or_pause(consumer, patience, timeout=1.0, taking=False)
+        self._heartbeats.end(self.queue)
+        for item in self._in_flight.values():
+            if not item.abandoned:
+                item.abandoned = True
+                _log.error("act.abandoned", queue=self.queue, duration_seconds=round(item.seconds_running(), 3))
+        self._ward.clear()
         self._in_process.set(0)
         consumer.close()
 
-    def _release_the_waiting(self) -> None:
-        """Acts that have no thread yet are another worker's, if they can be given back."""
-        for hand in self._acting.values():
-            if hand.act.release and hand.turn.cancel():
-                self._finished.put(replace(hand.piece, step=hand.act.release, fresh=False))
-
-    def turn(self, consumer: Consumer, timeout: float, taking: bool = True) -> int:
-        """One transaction of the loop, after waiting up to `timeout` seconds for something to do;
-        how many pieces it had. Raises StoreUnreachable; what it had is then kept for the next."""
-        pieces = self._held = self._apart(self._held or self._gather(consumer, timeout, taking))
-        if pieces:
+    def run_once(self, consumer: Consumer, timeout: float, *, taking: bool = True) -> int:
+        """One transaction, after waiting up to `timeout` seconds for something to do; how many items it had. Raises
+        StoreUnreachable; what it had is then kept for the next."""
+        self._interrupt = consumer.interrupt
+        self._next = self._without_copies(self._next or self._gather(consumer, timeout, taking))
+        count = len(self._next)
+        if count:
             self._commit(consumer)
-        return len(pieces)
+        return count
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to wait for; an act that hangs is nothing."""
-        return not (self._busy or self._held or self._suspects)
+        """Whether there is nothing to wait for; an effect that hangs is nothing."""
+        return not (self._busy or self._next) and self._ward.is_empty
 
     def overdue(self) -> int:
-        """How many acts have not come back for longer than they may take. Callable from any thread."""
-        return sum(hand.seconds() > self._deadline for hand in tuple(self._acting.values()))
-
-    @property
-    def _busy(self) -> bool:
-        """Whether there are acts that are worth waiting for."""
-        return len(self._acting) > self.overdue()
+        """How many effects have not come back within the deadline. Callable from any thread."""
+        return sum(item.seconds_running() > self._deadline for item in tuple(self._in_flight.values()))
 
     def close(self) -> None:
         self._pool.close()
-        self._pulse.unwatch(self.queue)
+        self._heartbeats.unwatch(self.queue)
 
-    def _turn_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, taking: bool = True) -> None:
+    @property
+    def _busy(self) -> bool:
+        """Whether there are effects that are worth waiting for."""
+        return len(self._in_flight) > self.overdue()
+
+    def _give_back_the_waiting(self) -> None:
+        """Claims whose effects no thread has begun are another worker's, if they can be given back."""
+        for item, effect in self._pool.take_back():
+            if effect.not_begun:
+                self._conclude(item, effect, effect.not_begun)
+            else:
+                self._pool.submit((item, effect))
+
+    def _run_once_or_pause(
+        self, consumer: Consumer, stop: threading.Event, timeout: float, *, taking: bool = True
+    ) -> None:
         try:
-            self.turn(consumer, timeout, taking)
-        except StoreConflict as error:  # a deadlock: the next turn does the same again
+            self.run_once(consumer, timeout, taking=taking)
+        except StoreConflict as error:  # a deadlock: the next run does the same again
             _log.warning("store.conflict", queue=self.queue, reason=str(error))
         except StoreUnreachable as error:
             _log.warning("store.unreachable", queue=self.queue, reason=str(error))
             stop.wait(1)
 
-    # What there is to do
+    # Arrived
 
-    def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[_Piece]:
-        recorded = self._recorded(0)
-        busy = self._busy
-        self._trying = self._trying and busy
-        if self._suspects and taking and not (recorded or busy):
-            return [self._next_suspect()]
-        room = self._capacity - len(self._acting)
-        if self._suspects or self._trying or not taking or room <= 0:
-            return recorded or self._recorded(timeout)
-        arrived = consumer.take(room, 0 if recorded else timeout)
+    def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[WorkItem]:
+        finished = self._take_finished(0)
+        if taking and (suspect := self._ward.next(alone=not (finished or self._busy))):
+            return [self._arrived(suspect)]
+        room = self._capacity - len(self._in_flight)
+        if self._ward.is_closed or not taking or room <= 0:
+            return finished or self._take_finished(timeout)
+        arrived = consumer.take(room, 0 if finished else timeout)
         self._received.inc(len(arrived))
         self._in_process.inc(len(arrived))
-        # What was handed out before and never settled may be what killed its worker. It is handled
-        # alone, so that its neighbours are safely done before it gets another chance.
-        self._suspects += [delivery for delivery in arrived if is_suspect(delivery)]
-        return recorded + [self._piece(delivery) for delivery in arrived if not is_suspect(delivery)]
+        return finished + [self._arrived(delivery) for delivery in self._ward.admit(arrived)]
 
-    def _next_suspect(self) -> _Piece:
-        # Any of them: if the one that kills were always the first, the others would be handed out and
-        # returned with it until the broker parks them all.
-        self._trying = True
-        return self._piece(self._suspects.pop(random.randrange(len(self._suspects))))
-
-    def _recorded(self, timeout: float) -> list[_Piece]:
-        pieces: list[_Piece] = []
+    def _take_finished(self, timeout: float) -> list[WorkItem]:
+        items: list[WorkItem] = []
         try:
             if timeout:
-                pieces.append(self._finished.get(timeout=timeout))
+                items.append(self._finished.get(timeout=timeout))
             while True:
-                pieces.append(self._finished.get_nowait())
+                items.append(self._finished.get_nowait())
         except Empty:
-            return pieces
+            return items
 
-    def _apart(self, pieces: list[_Piece]) -> list[_Piece]:
-        """Without copies of what is being acted on: those are settled with the first."""
-        left = []
-        for piece in pieces:
-            hand = self._acting.get(piece.identity) if piece.fresh else None
-            if hand is None:
-                left.append(piece)
-            elif hand.piece.fingerprint.agrees(piece.fingerprint):
-                hand.deliveries.append(piece.delivery)
-            else:
-                left.append(self._impostor(piece))
-        return left
-
-    def _piece(self, delivery: Delivery) -> _Piece:
+    def _arrived(self, delivery: Delivery) -> WorkItem:
         try:
             event = tracing.begun(codec.read(delivery))
             handler = self._handler(event)
         except Malformed as problem:
-            return _Piece(delivery, None, _then(self._refuse, delivery, problem), fresh=True, since=monotonic())
-        return _Piece(
-            delivery, event, _then(handler, event), fresh=True, since=monotonic(), fingerprint=_taken(delivery, event)
-        )
-
-    def _impostor(self, piece: _Piece) -> _Piece:
-        """Another event under the name of one that is dealt with: it is refused, and must not pass for a duplicate."""
-        event = piece.event
-        document = event.model_dump(mode="json", exclude_none=True) if event else {}
-        detail = "is that of another event of this source, with other content or from another user"
-        step = _then(self._refuse, piece.delivery, Malformed("id_conflict", "id", detail, document))
-        return replace(piece, event=None, step=step)
+            return WorkItem([delivery], None, _rejection(self, delivery, problem))
+        return WorkItem([delivery], event, lambda uow: handler(uow, event), _fingerprint(delivery, event))
 
     def _handler(self, event: Event[Any]) -> Handler:
         handler = self._handlers.get(type(event.data))
@@ -305,151 +252,185 @@ class Worker:
             raise Malformed("misdirected", "type", f"'{event.type}' does not belong in {self.queue}")
         return handler
 
-    def _refuse(self, tx: Tx, delivery: Delivery, problem: Malformed) -> Settled:
+    def _without_copies(self, items: list[WorkItem]) -> list[WorkItem]:
+        """Without copies of what is in flight: those are settled with the first."""
+        left = []
+        for item in items:
+            first = self._in_flight.get(item.identity) if item.is_new else None
+            if first is None:
+                left.append(item)
+            elif first.fingerprint.agrees(item.fingerprint):
+                first.deliveries += item.deliveries
+            else:
+                left.append(self._impostor(item))
+        return left
+
+    def _impostor(self, item: WorkItem) -> WorkItem:
+        """Another event under the name of one that is dealt with: it is rejected, and must not pass for a duplicate."""
+        document = item.event.model_dump(mode="json", exclude_none=True) if item.event else {}
+        detail = "is that of another event of this source, with other content or from another user"
+        problem = Malformed("id_conflict", "id", detail, document)
+        return WorkItem(item.deliveries, None, _rejection(self, item.delivery, problem), taken_at=item.taken_at)
+
+    def reject_malformed(self, uow: UnitOfWork, delivery: Delivery, problem: Malformed) -> Rejected:
+        """Park what can't be read, and tell its sender."""
         sender = str(problem.document.get("source", ""))[:200]
         cause = problem.cause
         if not delivery.size:  # else the broker parks it, which has all of it
-            tx.park(delivery, cause, problem.field, sender)
+            uow.park(delivery, cause, problem.field, sender)
         # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
         # sent it again, corrected, under this name.
-        if self._refused and not (problem.code == "id_conflict" and setbacks(delivery)):
-            self._refused(tx, problem)
+        if self._on_malformed and not (problem.code == "id_conflict" and setbacks(delivery)):
+            self._on_malformed(uow, problem)
         _log.warning("message.parked", code=cause.code, reason=cause.detail, sent_by=sender)
-        return Done()
+        return Rejected()
 
-    # One transaction
+    # Decided: one transaction
 
     def _commit(self, consumer: Consumer) -> None:
         try:
-            results = self._together(self._held)
+            results = self._decide_together(self._next)
         except StoreUnreachable:
             raise
         except Exception:  # noqa: BLE001  # one of them is at fault; each alone shows which
-            self._one_by_one(consumer)
+            self._decide_one_by_one(consumer)
         else:
-            self._follow(consumer, results)
-            self._held = []
+            self._follow_up(consumer, list(zip(self._next, results, strict=True)))
+            self._next = []
 
-    def _one_by_one(self, consumer: Consumer) -> None:
-        # Each is followed up before the next is tried, which may find the database gone: an act whose
+    def _decide_one_by_one(self, consumer: Consumer) -> None:
+        # Each is followed up before the next is tried, which may find the database gone: an effect whose
         # claim is committed must not be forgotten.
-        while self._held:
-            for piece in self._apart(self._held[:1]):
-                self._follow(consumer, [(piece, self._alone(piece))])
-            self._held = self._held[1:]
+        while self._next:
+            for item in self._without_copies(self._next[:1]):
+                self._follow_up(consumer, [(item, self._decide_alone(item))])
+            self._next = self._next[1:]
 
-    def _together(self, pieces: list[_Piece]) -> list[tuple[_Piece, Settled | Act]]:
-        results: list[tuple[_Piece, Settled | Act]] = []
-        settled: dict[bool, dict[inbox.Identity, Fingerprint]] = {True: {}, False: {}}
-        with self._ledger.transaction() as tx:
-            known = inbox.seen(tx.connection, self.queue, [p.identity for p in pieces if p.fresh and p.identity])
-            for taken in pieces:
-                piece, duplicate = taken, False
-                if taken.fresh and taken.identity in known:
-                    duplicate = known[taken.identity].agrees(taken.fingerprint)
-                    piece = taken if duplicate else self._impostor(taken)
-                result = self._repetition(tx, piece) if duplicate else self._step(tx, piece)
-                results.append((piece, result))
-                if piece.identity and not duplicate:
-                    known[piece.identity] = piece.fingerprint
-                    if isinstance(result, Done):
-                        settled[piece.fresh][piece.identity] = piece.fingerprint
-            inbox.remember(tx.connection, self.queue, settled[True], tx.now)
-            inbox.remember_acted(tx.connection, self.queue, settled[False], tx.now)
-        return results
-
-    def _repetition(self, tx: Tx, piece: _Piece) -> Done:
-        """Nothing is done about what was dealt with. Whoever sent it once more may be told; what the broker handed
-        out once more was sent by nobody."""
-        if self._repeated and piece.event and not piece.delivery.redeliveries:
-            tx.sender = sender_of(piece.delivery)
-            self._repeated(tx, piece.event)
-        return _DUPLICATE
-
-    def _step(self, tx: Tx, piece: _Piece) -> Settled | Act:
-        with tracing.handling(piece.event, self.queue, "claim" if piece.fresh else "record"):
-            tx.sender = sender_of(piece.delivery)
-            result = piece.step(tx)
-            match result:
-                case Retry() if piece.event:
-                    tx.again(piece.delivery, piece.event, result.at, acted=not piece.fresh)
-                    _log.info("message.retry", cause=result.cause.code)
-                case Park():
-                    source = piece.event.source if piece.event else ""
-                    tx.park(piece.delivery, result.cause, result.field, source)
-                    _log.warning("message.parked", code=result.cause.code, reason=result.cause.detail)
-        return result
-
-    def _alone(self, piece: _Piece) -> Settled | Act:
+    def _decide_alone(self, item: WorkItem) -> Outcome | Effect:
         try:
-            return self._together([piece])[0][1]
+            return self._decide_together([item])[0]
         except StoreUnreachable:
             raise
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
             cause = _unexpected(error)
-            _log.exception("message.unexpected", queue=self.queue, type=piece.delivery.type)
-            # As if acted on, so that the inbox is not asked: it may be the event's id that it chokes on.
-            park = replace(piece, step=lambda _: Park(cause), fresh=False)
-            return self._together([park])[0][1]
+            _log.exception("message.unexpected", queue=self.queue, type=item.delivery.type)
+            with self._database.begin() as uow:  # without the inbox: it may be the event's id that it chokes on
+                return self._recorded(uow, item, Park(cause))
 
-    # After it
+    def _decide_together(self, items: list[WorkItem]) -> list[Outcome | Effect]:
+        """What becomes of each item, in one transaction."""
+        with self._database.begin([item.event for item in items if item.event]) as uow:
+            new = [item.identity for item in items if item.is_new and item.identity]
+            known = inbox.seen(uow.connection, self.queue, new)
+            results = [self._decide(uow, item, known) for item in items]
+            done = [(item, result) for item, result in zip(items, results, strict=True) if type(result) is Done]
+            for remember, is_new in ((inbox.remember, True), (inbox.remember_late, False)):
+                settled = {i.identity: i.fingerprint for i, _ in done if i.identity and i.is_new == is_new}
+                remember(uow.connection, self.queue, settled, uow.now)
+        return results
 
-    def _follow(self, consumer: Consumer, results: list[tuple[_Piece, Settled | Act]]) -> None:
+    def _decide(self, uow: UnitOfWork, item: WorkItem, known: dict[inbox.Identity, Fingerprint]) -> Outcome | Effect:
+        uow.sender = sender_of(item.delivery)
+        if item.is_new and item.identity in known:
+            if known[item.identity].agrees(item.fingerprint):
+                return self._duplicate(uow, item)
+            rejected = self._impostor(item)
+            item.event, item.decide = rejected.event, rejected.decide
+        elif item.identity:
+            known[item.identity] = item.fingerprint
+        with tracing.handling(item.event, self.queue, "claim" if item.is_new else "record"):
+            return self._recorded(uow, item, item.decide(uow))
+
+    def _duplicate(self, uow: UnitOfWork, item: WorkItem) -> Duplicate:
+        """Nothing is done. Whoever sent it once more may be told; what the broker handed out once more was sent by
+        nobody."""
+        if self._on_duplicate and item.event and not item.delivery.redeliveries:
+            self._on_duplicate(uow, item.event)
+        return Duplicate()
+
+    def _recorded(self, uow: UnitOfWork, item: WorkItem, result: Outcome | Effect) -> Outcome | Effect:
+        match result:
+            case Retry() if item.event:
+                uow.retry(item.delivery, item.event, result.at, acted=not item.is_new)
+                _log.info("message.retry", cause=result.cause.code)
+            case Park():
+                uow.park(item.delivery, result.cause, result.field, item.event.source if item.event else "")
+                _log.warning("message.parked", code=result.cause.code, reason=result.cause.detail)
+        return result
+
+    # Settled, or on to its effect
+
+    def _follow_up(self, consumer: Consumer, results: list[tuple[WorkItem, Outcome | Effect]]) -> None:
         settled: list[Delivery] = []
-        for piece, result in results:
-            if isinstance(result, Act) and piece.identity:
-                result.claimed()
-                hand = self._acting[piece.identity] = _InHand(piece, result, [piece.delivery])
-                self._pool.submit(hand.turn, partial(self._act, consumer, hand))
+        for item, result in results:
+            if isinstance(result, Effect):
+                self._begin_effect(item, result)
                 continue
-            acted = piece.identity in self._acting and not piece.fresh
-            settled += self._acting.pop(piece.identity).deliveries if acted else [piece.delivery]
-            self._count(piece, result)
+            if not item.is_new:
+                self._in_flight.pop(item.identity, None)
+            if item.claim and self._leases:
+                self._leases.let_go(item.claim)
+            settled += item.deliveries
+            self._metrics.processed.labels(self.queue, result.status).inc()
+            self._seconds.observe(monotonic() - item.taken_at)
         consumer.reject([delivery for delivery in settled if delivery.size])
         consumer.settle([delivery for delivery in settled if not delivery.size])
         self._in_process.dec(len(settled))
 
-    def _count(self, piece: _Piece, result: Settled | Act) -> None:
-        status = "duplicate" if result is _DUPLICATE else _STATUS.get(type(result), "")  # type: ignore[arg-type]
-        self._metrics.processed.labels(self.queue, status if piece.event else "parked").inc()
-        self._seconds.observe(monotonic() - piece.since)
+    def _begin_effect(self, item: WorkItem, effect: Effect) -> None:
+        item.phase, item.claim = Phase.CLAIMED, effect.claim
+        if self._leases:
+            self._leases.hold(effect.claim, waiting=True)
+        self._in_flight[item.identity] = item
+        self._pool.submit((item, effect))
 
-    def _act(self, consumer: Consumer, hand: _InHand) -> None:
-        hand.begun = monotonic()
-        step: Callable[[Tx], Settled | Act] | None = None
+    def _run_effect(self, work: tuple[WorkItem, Effect]) -> None:
+        """In a thread of the pool. Never raises."""
+        item, effect = work
+        item.phase, item.begun_at = Phase.RUNNING, monotonic()
+        conclusion: tuple[Any, ...] = ()
         try:
-            with tracing.handling(hand.piece.event, self.queue, "act"):
-                step = _acted(hand.act)
-        except Exception as error:  # noqa: BLE001  # of what surrounds the act: one without an outcome is never settled
-            step = step or _then(hand.act.fail, _unexpected(error))
+            with tracing.handling(item.event, self.queue, "act"):
+                conclusion = self._conclusion(effect)
+        except Exception as error:  # noqa: BLE001  # of what surrounds the effect: one without an end is never settled
             _log.exception("act.unexpected")
-        finally:
-            if step is not None:
-                self._finished.put(replace(hand.piece, step=step, fresh=False))
-                consumer.wake()
+            conclusion = conclusion or (effect.failed, _unexpected(error))
+        self._conclude(item, effect, *conclusion)
+
+    def _conclusion(self, effect: Effect) -> tuple[Callable[..., Outcome], Any]:
+        """Run the effect; what is to be called then, and with what."""
+        try:
+            if self._leases:
+                self._leases.hold(effect.claim)
+            return effect.succeeded, effect.run(effect.claim)
+        except Failed as failure:
+            return effect.failed, failure.cause
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  # becomes a cause like any other
+            _log.exception("act.unexpected")
+            return effect.failed, _unexpected(error)
+
+    def _conclude(self, item: WorkItem, effect: Effect, step: Callable[..., Outcome], *result: Any) -> None:
+        """Have the next transaction write down what came of an effect. Callable from any thread."""
+        item.decide = lambda uow: step(uow, effect.claim, item.event, *result)
+        item.phase = Phase.FINISHED
+        self._finished.put(item)
+        self._interrupt()
 
 
-def _acted(act: Act) -> Callable[[Tx], Settled | Act]:
-    """Do it; what is to be written down then."""
-    try:
-        return _then(act.record, act.run())
-    except Failed as failure:
-        return _then(act.fail, failure.cause)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  # becomes a cause like any other
-        _log.exception("act.unexpected")
-        return _then(act.fail, _unexpected(error))
+def _rejection(worker: Worker, delivery: Delivery, problem: Malformed) -> Callable[[UnitOfWork], Outcome]:
+    return lambda uow: worker.reject_malformed(uow, delivery, problem)
 
 
-def _taken(delivery: Delivery, event: Event[Any]) -> Fingerprint:
+def _fingerprint(delivery: Delivery, event: Event[Any]) -> Fingerprint:
     sender = sender_of(delivery)
     # Our own services may log in as somebody else tomorrow, and say again what they said.
     return Fingerprint(codec.digest(event), sender.user_id if sender.is_producer else "")
 
 
-def _then(step: Callable[..., Settled | Act], *arguments: Any) -> Callable[[Tx], Settled | Act]:
-    return lambda tx: step(tx, *arguments)
-
-
 def _unexpected(error: BaseException) -> Cause:
     # The error's own text may quote what it choked on, which may be a secret: it stays in the log.
     return MESSAGES.cause("unexpected", f"{type(error).__name__}, which nothing here foresees")
+
+
+def _nobody() -> None:
+    """Nothing waits for deliveries yet."""

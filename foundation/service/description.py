@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from foundation.clock import utc_now
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Done, Settled
+from foundation.handling.outcomes import Done, Outcome
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.services import ServiceDescribe, ServiceDescribed
 
@@ -27,7 +27,7 @@ class Description:
     facts: Callable[[], Mapping[str, Any]] = _nothing
     started_at: datetime = field(default_factory=utc_now)
 
-    def answer(self, tx: Tx, event: Event[ServiceDescribe]) -> Settled:
+    def answer(self, uow: UnitOfWork, event: Event[ServiceDescribe]) -> Outcome:
         """The handler."""
         told = ServiceDescribed(
             service=self.service,
@@ -36,5 +36,5 @@ class Description:
             started_at=self.started_at,
             **self.facts(),
         )
-        tx.emit(told, None, event)
+        uow.emit(told, None, event)
         return Done()

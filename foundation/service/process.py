@@ -20,14 +20,16 @@ from foundation.clock import Now, SharedClock
 from foundation.config.queues import sitecrew
 from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
+from foundation.handling.leases import Leases
+from foundation.handling.outcomes import Handlers
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger
-from foundation.handling.worker import DEADLINE, Handlers, Refusal, Repetition, Worker
+from foundation.handling.unit_of_work import Database
+from foundation.handling.worker import DEADLINE, OnDuplicate, OnMalformed, Worker
 from foundation.service.awaited import Awaited
 from foundation.service.signals import stop_on_signals
 from foundation.store import Store, inbox, outbox
 from foundation.telemetry import logs, tracing
-from foundation.telemetry.health import HealthServer, Probe, Pulse, wellness
+from foundation.telemetry.health import HealthServer, Heartbeats, Probe, wellness
 from foundation.telemetry.metrics import Metrics
 from foundation.telemetry.sink import open_standard_streams
 
@@ -79,10 +81,10 @@ class Service:
     name: str
     store: Store
     broker: Broker
-    ledger: Ledger
+    database: Database
     now: Now
     metrics: Metrics = field(default_factory=Metrics)
-    pulse: Pulse = field(default_factory=Pulse)
+    heartbeats: Heartbeats = field(default_factory=Heartbeats)
 
     def worker(
         self,
@@ -90,22 +92,25 @@ class Service:
         handlers: Handlers,
         capacity: int,
         threads: int = 1,
-        refused: Refusal | None = None,
-        repeated: Repetition | None = None,
+        on_malformed: OnMalformed | None = None,
+        on_duplicate: OnDuplicate | None = None,
         deadline: float = DEADLINE,
+        leases: Leases | None = None,
     ) -> Worker:
-        """A worker for one queue, whose turns are counted. An act of it may take `deadline` seconds."""
+        """A worker for one queue, counted in the metrics. An effect of it may take `deadline` seconds, and is done
+        under the `leases` of its claims."""
         return Worker(
             queue,
             handlers,
-            self.ledger,
+            self.database,
             capacity=capacity,
             threads=threads,
-            refused=refused,
-            repeated=repeated,
+            on_malformed=on_malformed,
+            on_duplicate=on_duplicate,
             deadline=deadline,
+            leases=leases,
             metrics=self.metrics,
-            pulse=self.pulse,
+            heartbeats=self.heartbeats,
         )
 
     def count(self, name: str, meaning: str, read: Callable[[Connection], Mapping[Any, float]]) -> None:
@@ -161,7 +166,7 @@ def serve(
     """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
     once. Returns the exit code: 1 if a loop broke."""
     open_standard_streams()
-    metrics, pulse = Metrics(name), Pulse()
+    metrics, heartbeats = Metrics(name), Heartbeats()
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
@@ -173,13 +178,13 @@ def serve(
         clock.read()
 
     probes = _probes(store, broker, awaited, working, stop)
-    with exporting, _health(name, own.listen, probes, metrics, pulse):
+    with exporting, _health(name, own.listen, probes, metrics, heartbeats):
         if not awaited.reach({"store": prepare, "broker": broker.declare}, stop):
             return 0
         metrics.on_scrape("clock_skew_seconds", "How far this machine's clock is ahead", "", lambda: {"": clock.skew})
-        relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, pulse, broker.declare)
-        ledger = Ledger(store, name, clock.now, relay.hand_over)
-        service = Service(name, store, broker, ledger, clock.now, metrics, pulse)
+        relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, heartbeats, broker.declare)
+        database = Database(store, name, clock.now, relay.hand_over)
+        service = Service(name, store, broker, database, clock.now, metrics, heartbeats)
         service.measure("outbox_messages", "Messages that wait to be published", outbox.backlog)
         _log.info("service.started", store=store.place)
         working.set()
@@ -200,15 +205,17 @@ def run_alone(main: Callable[[Settings], int]) -> int:
 
 
 @contextmanager
-def _health(name: str, address: str, ready: dict[str, Probe], metrics: Metrics, pulse: Pulse) -> Iterator[None]:
+def _health(
+    name: str, address: str, ready: dict[str, Probe], metrics: Metrics, heartbeats: Heartbeats
+) -> Iterator[None]:
     if not address:
         yield
         return
     metrics.on_scrape("ready", "1 for what is well of what the service needs, else 0", "probe", lambda: wellness(ready))
-    metrics.on_scrape("overdue_acts", "Acts that are past their deadline", "queue", pulse.overdue)
-    metrics.on_scrape("loop_silence_seconds", "Seconds since a loop's last heartbeat", "loop", pulse.silences)
+    metrics.on_scrape("overdue_acts", "Acts that are past their deadline", "queue", heartbeats.overdue)
+    metrics.on_scrape("loop_silence_seconds", "Seconds since a loop's last heartbeat", "loop", heartbeats.ages)
     setting = f"{name.replace('-', '_')}.listen"
-    server = HealthServer(address, setting, pulse.require_beating, ready, metrics.registry)
+    server = HealthServer(address, setting, heartbeats.require_alive, ready, metrics.registry)
     _log.info("health.listening", port=server.port)
     try:
         yield
@@ -260,7 +267,7 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
     for thread in ahead:
         thread.join()
     last.set()
-    relay.wake()
+    relay.interrupt()
     for thread in behind:
         thread.join()
     return broken

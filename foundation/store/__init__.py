@@ -4,6 +4,6 @@ Everything that depends on the kind of database stays in this folder; services u
 """
 
 from foundation.store.engine import Store
-from foundation.store.types import Kept, Utc
+from foundation.store.types import PydanticJson, Utc
 
-__all__ = ["Kept", "Store", "Utc"]
+__all__ = ["PydanticJson", "Store", "Utc"]

@@ -33,7 +33,6 @@ def copy(source: Store, target: Store, told: Callable[[str, int], None]) -> dict
                 new.execute(insert(table), rows)
                 counts[table.name] += len(rows)
                 told(table.name, counts[table.name])
-            _go_on_counting(new, table)
     return counts
 
 
@@ -52,12 +51,3 @@ def _batches(connection: Connection, table: Table) -> Iterator[list[dict[str, ob
     found = connection.execution_options(yield_per=_BATCH).execute(select(table))
     for rows in found.mappings().partitions(_BATCH):
         yield [dict(row) for row in rows]
-
-
-def _go_on_counting(connection: Connection, table: Table) -> None:
-    """PostgreSQL numbers from a sequence, which knows nothing of numbers that were written by hand."""
-    column = table.autoincrement_column
-    if column is not None and connection.dialect.name == "postgresql":
-        highest = select(func.max(column)).select_from(table).scalar_subquery()
-        sequence = func.pg_get_serial_sequence(text(f"'{table.name}'"), text(f"'{column.name}'"))
-        connection.execute(select(func.setval(sequence, func.coalesce(highest, 0) + 1, text("false"))))

@@ -60,9 +60,7 @@ def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fi
         connection.execute(insert(inbox), rows)
 
 
-def remember_acted(
-    connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime
-) -> None:
+def remember_late(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
     """Note events as dealt with after their acts. Another copy may have been noted while an act ran, and
     must not undo its record: that is guarded by the fence of what was claimed."""
     insert_missing(connection, inbox, _rows(consumer, events, now))
@@ -71,7 +69,7 @@ def remember_acted(
 def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> list[dict[str, object]]:
     return [
         {"consumer": consumer, "source": source, "id": id, "received_at": now, **fingerprint._asdict()}
-        for (source, id), fingerprint in events.items()
+        for (source, id), fingerprint in sorted(events.items())
     ]
 
 

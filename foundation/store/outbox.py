@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import uuid_utils
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Column,
     Connection,
-    Integer,
     LargeBinary,
     Row,
     String,
@@ -35,7 +34,7 @@ _LONGEST_CLAIM = timedelta(minutes=5)
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
+    Column("id", LargeBinary(16), primary_key=True),
     Column("exchange", String(64), nullable=False),
     Column("routing_key", String(255), nullable=False),
     Column("due_at", Utc),
@@ -46,16 +45,13 @@ outbox = Table(
     Column("headers", JSON, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("claimed_until", Utc, nullable=False, index=True),
-    # SQLite would give a removed row's number to a new one, and a relay that learns late of a confirm
-    # would then remove what nobody has published.
-    sqlite_autoincrement=True,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """A message to be published. With `due_at`, `routing_key` is the queue to reach at that time;
-    without, it is published to `exchange` at once."""
+class OutboxMessage:
+    """A message to be published. With `due_at`, `routing_key` is the queue to reach at that time; without, it is
+    published to `exchange` at once."""
 
     exchange: str
     routing_key: str
@@ -66,33 +62,21 @@ class Pending:
     body: bytes
     due_at: datetime | None = None
     headers: dict[str, str | int] = field(default_factory=dict)
-    id: int = 0
-    """The row's number once it is written."""
+    id: bytes = field(default_factory=lambda: uuid_utils.uuid7().bytes)
+    """The row's name, in the order of time; no other row ever gets it."""
 
 
-_COLUMNS = [
-    "exchange",
-    "routing_key",
-    "message_id",
-    "type",
-    "correlation_id",
-    "content_type",
-    "body",
-    "due_at",
-    "headers",
-]
+_COLUMNS = tuple(OutboxMessage.__dataclass_fields__)
 
 
-def add(connection: Connection, messages: Sequence[Pending], claimed_until: datetime) -> list[Pending]:
-    """Write the messages; the same with their row numbers."""
-    if not messages:
-        return []
-    rows = [{**{name: getattr(m, name) for name in _COLUMNS}, "claimed_until": claimed_until} for m in messages]
-    written = connection.execute(insert(outbox).returning(outbox.c.id, sort_by_parameter_order=True), rows)
-    return [_with_id(message, row.id) for message, row in zip(messages, written, strict=True)]
+def add(connection: Connection, messages: Sequence[OutboxMessage], claimed_until: datetime) -> None:
+    """Write the messages, claimed until then by whoever writes them."""
+    if messages:
+        rows = [{name: getattr(m, name) for name in _COLUMNS} | {"claimed_until": claimed_until} for m in messages]
+        connection.execute(insert(outbox), rows)
 
 
-def claim(connection: Connection, now: datetime, until: datetime, limit: int) -> list[Pending]:
+def claim(connection: Connection, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
     """Take up to `limit` rows that are nobody's, oldest first. Two relays never take the same."""
     # Nobody claims for so long, unless it is not due: the clock has been put back since.
     undone = and_(
@@ -108,15 +92,15 @@ def claim(connection: Connection, now: datetime, until: datetime, limit: int) ->
         .cte("free")  # evaluated once; PostgreSQL may run a plain subquery again for each row, past the limit
     )
     taken = update(outbox).where(outbox.c.id.in_(select(free.c.id))).values(claimed_until=until).returning(outbox)
-    return sorted((_pending(row) for row in connection.execute(taken)), key=lambda message: message.id)
+    return sorted((_message(row) for row in connection.execute(taken)), key=lambda message: message.id)
 
 
-def hold(connection: Connection, ids: Sequence[int], until: datetime) -> None:
+def hold(connection: Connection, ids: Sequence[bytes], until: datetime) -> None:
     """Leave the rows alone until then."""
     connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(claimed_until=until))
 
 
-def remove(connection: Connection, ids: Sequence[int]) -> None:
+def remove(connection: Connection, ids: Sequence[bytes]) -> None:
     """The broker has these: forget them."""
     connection.execute(delete(outbox).where(outbox.c.id.in_(ids)))
 
@@ -131,9 +115,5 @@ def is_empty(connection: Connection) -> bool:
     return connection.execute(select(outbox.c.id).limit(1)).first() is None
 
 
-def _with_id(message: Pending, id: int) -> Pending:
-    return Pending(**{name: getattr(message, name) for name in _COLUMNS}, id=id)
-
-
-def _pending(row: Row[tuple[object, ...]]) -> Pending:
-    return Pending(**{name: getattr(row, name) for name in _COLUMNS}, id=row.id)
+def _message(row: Row[tuple[object, ...]]) -> OutboxMessage:
+    return OutboxMessage(**{name: getattr(row, name) for name in _COLUMNS})

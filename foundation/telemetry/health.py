@@ -55,7 +55,7 @@ def _trouble(probe: Probe) -> SitecrewError | None:
     return None
 
 
-class Pulse:
+class Heartbeats:
     """When each loop last came round, and what does not come back to it. Loops beat from threads of their own."""
 
     def __init__(self) -> None:
@@ -80,13 +80,13 @@ class Pulse:
         """How many acts of each loop are past their time."""
         return {loop: count() for loop, count in self._overdue.copy().items()}
 
-    def silences(self) -> dict[str, float]:
+    def ages(self) -> dict[str, float]:
         """Seconds since each loop's last heartbeat."""
         return {loop: monotonic() - beat for loop, beat in self._beats.copy().items()}
 
-    def require_beating(self) -> None:
+    def require_alive(self) -> None:
         """Raises SitecrewError that names the loops which are stuck, or whose acts are."""
-        stuck = [loop for loop, seconds in self.silences().items() if seconds > STALLED]
+        stuck = [loop for loop, seconds in self.ages().items() if seconds > STALLED]
         hanging = [f"{loop} ({count})" for loop, count in self.overdue().items() if count]
         troubles = [f"no heartbeat for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
         troubles += [f"work past its deadline: {', '.join(hanging)}"] * bool(hanging)

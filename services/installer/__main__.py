@@ -22,7 +22,7 @@ _AT_A_TIME = 100
 
 
 def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop]:
-    own, ledger = settings.installer, service.ledger
+    own, database = settings.installer, service.database
     service.count("installs", "Installs by state", installs.counts)
     service.measure(
         "oldest_pending_install_age_seconds",
@@ -32,7 +32,14 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
     installing = Installing(settings, servers_of(settings), installers_of(settings), sealer)
     reconciler = Reconciler(installing)
     batch, at_once = (
-        service.worker(queue, installing.due(), own.concurrency, own.concurrency, deadline=installing.longest)
+        service.worker(
+            queue,
+            installing.due(),
+            own.concurrency,
+            own.concurrency,
+            deadline=installing.longest,
+            leases=installing.leases,
+        )
         for queue in (INSTALLER_DUE, INSTALLER_NOW)
     )
     timer = Batches(
@@ -56,8 +63,8 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
             service.consume(service.worker(queue, handlers, _AT_A_TIME), _AT_A_TIME)
             for queue, handlers in steady.items()
         ),
-        service.every(own.lease_seconds / 3, lambda: installing.renew_leases(ledger)),
-        service.every(own.lease_seconds / 3, lambda: reconciler.recover(ledger)),
+        service.every(own.lease_seconds / 3, lambda: installing.renew_leases(database)),
+        service.every(own.lease_seconds / 3, lambda: reconciler.recover(database)),
     )
 
 

@@ -70,7 +70,7 @@ class Batches:
         consumer = self._consume()
         try:
             while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
-                turned = self._worker.turn(consumer, _DRY)
+                turned = self._worker.run_once(consumer, _DRY)
                 handled += turned
                 if turned or not self._worker.idle:
                     dry = False

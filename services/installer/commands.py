@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from foundation.handling.commands import refuse
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Done, Handlers, Retry, Settled
+from foundation.handling.outcomes import Done, Handlers, Outcome, Retry
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
@@ -48,53 +48,55 @@ class Commands:
             ServiceDescribe: self._description.answer,
         }
 
-    def cancel(self, tx: Tx, event: Event[InstallCancel]) -> Settled:
+    def cancel(self, uow: UnitOfWork, event: Event[InstallCancel]) -> Outcome:
         """Race-free: either the cancel or the worker's claim changes the row, never both."""
-        install = installs.find(tx.connection, event.data.install_id)
-        if install is None and _may_be_early(tx, event):
-            return Retry(tx.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install"))
+        install = installs.find(uow.connection, event.data.install_id)
+        if install is None and _may_be_early(uow, event):
+            return Retry(
+                uow.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install")
+            )
         if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
             gone = InstallCancelled(**install.ref.model_dump(), reason=install.reason or event.data.reason)
-            tx.emit(gone, install.order_id, event)
+            uow.emit(gone, install.order_id, event)
             return Done()
-        cancelled = install and moves.cancel(tx, install, event.data.reason, event.authid)
+        cancelled = install and moves.cancel(uow, install, event.data.reason, event.authid)
         if cancelled is None:
-            return _refuse(tx, event)
+            return _refuse(uow, event)
         gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
-        tx.emit(gone, cancelled.order_id, event)
+        uow.emit(gone, cancelled.order_id, event)
         _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id)
         return Done()
 
-    def retry(self, tx: Tx, event: Event[InstallRetry]) -> Settled:
+    def retry(self, uow: UnitOfWork, event: Event[InstallRetry]) -> Outcome:
         """Again, from the first attempt."""
-        install = installs.find(tx.connection, event.data.install_id)
+        install = installs.find(uow.connection, event.data.install_id)
         if install is None:
-            return _refuse(tx, event)
-        overdue_at = self._installing.overdue_at(install.site_type, tx.now)
-        staged = moves.retry(tx, install, overdue_at, event.authid)
+            return _refuse(uow, event)
+        overdue_at = self._installing.overdue_at(install.site_type, uow.now)
+        staged = moves.retry(uow, install, overdue_at, event.authid)
         if staged is None:
-            return _refuse(tx, event)
-        self._installing.stage_again(tx, staged, event)
+            return _refuse(uow, event)
+        self._installing.stage_again(uow, staged, event)
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
         return Done()
 
-    def run_now(self, _tx: Tx, _event: Event[TimerRunNow]) -> Settled:
+    def run_now(self, _uow: UnitOfWork, _event: Event[TimerRunNow]) -> Outcome:
         self._run_now()
         return Done()
 
 
-def _refuse(tx: Tx, event: Event[InstallCancel] | Event[InstallRetry]) -> Settled:
-    install = installs.find(tx.connection, event.data.install_id)
+def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry]) -> Outcome:
+    install = installs.find(uow.connection, event.data.install_id)
     if install is None:
         return refuse(
-            tx,
+            uow,
             event,
             None,
             "there is no such install",
             "see `sitecrew installs list --state all`",
             code="no_such_install",
         )
-    return refuse(tx, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
+    return refuse(uow, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 
 
 _REMEDIES = {
@@ -107,6 +109,6 @@ _REMEDIES = {
 """What to do about a command that the install's state does not allow."""
 
 
-def _may_be_early(tx: Tx, event: Event[InstallCancel]) -> bool:
+def _may_be_early(uow: UnitOfWork, event: Event[InstallCancel]) -> bool:
     """Order intake cancels only what it has staged. Staff may have mistyped, and are told so at once."""
-    return event.source == _INTAKE and event.time is not None and abs(tx.now - event.time) < _EARLY
+    return event.source == _INTAKE and event.time is not None and abs(uow.now - event.time) < _EARLY

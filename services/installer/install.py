@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -17,9 +16,9 @@ from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
-from foundation.handling.claims import Claims
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Done, Handlers, Retry, Settled
+from foundation.handling.leases import Leases
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
@@ -70,7 +69,7 @@ class Installing:
         self._lease = timedelta(seconds=settings.installer.lease_seconds)
         self.longest = 60.0 + 2 * settings.installer.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
-        self._claims = Claims(self.longest)
+        self.leases = Leases(self.longest, key="install_id")
 
     def staged(self) -> Handlers:
         """The news that something is staged: the row is there before its time comes."""
@@ -80,67 +79,62 @@ class Installing:
         """What the delayed exchange brings when its time has come."""
         return {InstallStaged: self.start}
 
-    def note(self, tx: Tx, event: Event[InstallStaged]) -> Settled:
+    def note(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Outcome:
         """Write the install down, and cancel older generations that have not begun."""
-        self._noted(tx, event)
+        self._noted(uow, event)
         return Done()
 
-    def amend(self, tx: Tx, event: Event[OrderAmended]) -> Settled:
+    def amend(self, uow: UnitOfWork, event: Event[OrderAmended]) -> Outcome:
         """The customer of what is not yet installed has another name or address."""
-        moves.amend(tx, event.data.order_id, event.data.customer)
+        moves.amend(uow, event.data.order_id, event.data.customer)
         return Done()
 
-    def _noted(self, tx: Tx, event: Event[InstallStaged]) -> Install | None:
+    def _noted(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Install | None:
         """The install if it is new."""
         site_type, due_at = event.data.site.site_type, event.data.due_at
         staged = event.data.model_copy(update={"max_attempts": self._settings.installer.max_attempts})
-        install = moves.stage(tx, staged, self.overdue_at(site_type, due_at), trace_of(event))
-        for older in moves.supersede(tx, install) if install else ():
-            tx.emit(_superseded(older, event.data.install_id), older.order_id, event)
+        install = moves.stage(uow, staged, self.overdue_at(site_type, due_at), trace_of(event))
+        for older in moves.supersede(uow, install) if install else ():
+            uow.emit(_superseded(older, event.data.install_id), older.order_id, event)
         return install
 
-    def start(self, tx: Tx, event: Event[InstallStaged]) -> Settled | Act:
+    def start(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Outcome | Effect:
         """Claim the install. The row is the truth, the message only the wake-up."""
         # Known, as a rule, by the news of it; if not, another replica may be faster to note it than we are.
         name = event.data.install_id
-        install = installs.find(tx.connection, name) or self._noted(tx, event) or installs.find(tx.connection, name)
+        install = installs.find(uow.connection, name) or self._noted(uow, event) or installs.find(uow.connection, name)
         if install is None or install.state not in (State.STAGED, State.INSTALLING):
             return Done()
         if install.state == State.INSTALLING:
             return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
         # A clock that has been put back since it was decided when it is due can't say that it is early.
         decided = max(install.staged_at, install.started_at or install.staged_at)
-        if install.due_at > tx.now + _EARLY and tx.now > decided - _EARLY:
+        if install.due_at > uow.now + _EARLY and uow.now > decided - _EARLY:
             return Retry(install.due_at, WAITING.cause("early", "delivered before it is due"))
-        claimed = moves.claim(tx, install, self._owner, self._lease, self._settings.installer.max_attempts)
+        claimed = moves.claim(uow, install, self._owner, self._lease, self._settings.installer.max_attempts)
         if claimed is None:
-            return self._give_way(tx, install, event)
+            return self._give_way(uow, install, event)
         tried = {"attempt": claimed.attempt, "max_attempts": claimed.max_attempts}
         started = InstallStarted(**claimed.ref.model_dump(), **tried, worker=self._owner)
-        tx.emit(started, claimed.order_id, event)
-        return Act(
-            run=partial(self._run, claimed),
-            record=partial(self._record, claimed, event),
-            fail=partial(self._fail, claimed, event),
-            claimed=partial(self._claims.hold, claimed.install_id, claimed.fence),
-        )
+        uow.emit(started, claimed.order_id, event)
+        return Effect(claimed, self._run, self._record, self._fail)
 
-    def _give_way(self, tx: Tx, install: Install, event: Event[InstallStaged]) -> Settled:
+    def _give_way(self, uow: UnitOfWork, install: Install, event: Event[InstallStaged]) -> Outcome:
         """To what works in the account just now, or for good to a newer generation of the same order."""
-        newer = moves.newer(tx, install)
+        newer = moves.newer(uow, install)
         if newer is None:
-            return Retry(tx.now + self._lease, WAITING.cause("account_busy", "another install works in this account"))
-        if moves.cancel(tx, install, f"superseded by {newer}"):
-            tx.emit(_superseded(install, newer), install.order_id, event)
+            return Retry(uow.now + self._lease, WAITING.cause("account_busy", "another install works in this account"))
+        if moves.cancel(uow, install, f"superseded by {newer}"):
+            uow.emit(_superseded(install, newer), install.order_id, event)
         return Done()
 
-    def renew_leases(self, ledger: Ledger) -> None:
+    def renew_leases(self, database: Database) -> None:
         """Tell the table that we are still at work on what we hold."""
-        if held := self._claims.held():
-            with ledger.transaction() as tx:
-                moves.renew(tx, held, self._lease)
+        if held := self.leases.held():
+            with database.begin() as uow:
+                moves.renew(uow, held, self._lease)
 
-    def stage_again(self, tx: Tx, install: Install, cause: Origin) -> None:
+    def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
         staged = install.staged.model_copy(
             update={
@@ -150,9 +144,9 @@ class Installing:
                 "cause": install.cause,
             }
         )
-        event = tx.emit(staged, install.order_id, cause)
+        event = uow.emit(staged, install.order_id, cause)
         suspect = install.cause is not None and install.cause.code in _AT_ONCE
-        tx.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
+        uow.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
 
     def facts(self, next_tick: datetime | None) -> Mapping[str, Any]:
         """By which settings this installer works, for `service.described`."""
@@ -177,17 +171,17 @@ class Installing:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
         return INSTALLER_DUE if self._settings.stages(site_type) else INSTALLER_NOW
 
-    def attempt_failed(self, tx: Tx, install: Install, cause: Cause, event: Origin) -> None:
+    def attempt_failed(self, uow: UnitOfWork, install: Install, cause: Cause, event: Origin) -> None:
         """Another attempt after a pause if the cause passes by itself; else failed for good."""
         own = self._settings.installer
         limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))
         if cause.kind == CauseKind.TRANSIENT and install.attempt < limit:
-            due_at = tx.now + self._pause(install, cause)
-            if staged := moves.stage_again(tx, install, cause, due_at, self.overdue_at(install.site_type, due_at)):
-                self.stage_again(tx, staged, event)
+            due_at = uow.now + self._pause(install, cause)
+            if staged := moves.stage_again(uow, install, cause, due_at, self.overdue_at(install.site_type, due_at)):
+                self.stage_again(uow, staged, event)
                 _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
-        elif over := moves.fail(tx, install, cause, limit):
-            tx.emit(_failed(over, cause), over.order_id, event)
+        elif over := moves.fail(uow, install, cause, limit):
+            uow.emit(_failed(over, cause), over.order_id, event)
             _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
 
     def _pause(self, install: Install, cause: Cause) -> timedelta:
@@ -245,22 +239,20 @@ class Installing:
         return url
 
     def _record(
-        self, install: Install, event: Event[InstallStaged], tx: Tx, outcome: tuple[InstalledSite, float]
-    ) -> Settled:
-        self._claims.let_go(install.install_id, install.fence)
+        self, uow: UnitOfWork, install: Install, event: Event[InstallStaged], outcome: tuple[InstalledSite, float]
+    ) -> Outcome:
         site, seconds = outcome
         completed = _completed(install, site, self._servers[install.server], seconds)
         wanted = self._settings.sites[install.site_type].welcome_email
-        if moves.complete(tx, install, completed, mail_state="" if wanted else "none"):
-            tx.emit(completed, install.order_id, event)
+        if moves.complete(uow, install, completed, mail_state="" if wanted else "none"):
+            uow.emit(completed, install.order_id, event)
             _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
         else:
             _log.warning("install.lost_its_lease", **_names(install))
         return Done()
 
-    def _fail(self, install: Install, event: Event[InstallStaged], tx: Tx, cause: Cause) -> Settled:
-        self._claims.let_go(install.install_id, install.fence)
-        self.attempt_failed(tx, install, cause, event)
+    def _fail(self, uow: UnitOfWork, install: Install, event: Event[InstallStaged], cause: Cause) -> Outcome:
+        self.attempt_failed(uow, install, cause, event)
         return Done()
 
 

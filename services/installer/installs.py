@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
 
-from foundation.store import Kept, Utc
+from foundation.store import PydanticJson, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import metadata
 from foundation.telemetry.tracing import Trace
@@ -40,14 +40,14 @@ installs = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_owner", String(128)),
     Column("lease_until", Utc),
-    Column("cause", Kept(Cause)),
+    Column("cause", PydanticJson(Cause)),
     Column("reason", String(200)),
-    Column("history", Kept(History), nullable=False),
-    Column("staged", Kept(InstallStaged), nullable=False),
-    Column("completed", Kept(InstallCompleted)),
+    Column("history", PydanticJson(History), nullable=False),
+    Column("staged", PydanticJson(InstallStaged), nullable=False),
+    Column("completed", PydanticJson(InstallCompleted)),
     Column("mail_state", String(16), nullable=False),
-    Column("mail_cause", Kept(Cause)),
-    Column("trace", Kept(Trace), nullable=False),
+    Column("mail_cause", PydanticJson(Cause)),
+    Column("trace", PydanticJson(Trace), nullable=False),
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),

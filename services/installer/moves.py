@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, or_, select, update
 
-from foundation.handling.tx import Tx
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store.insert import insert_new
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
@@ -51,7 +51,7 @@ _REPLACED = (
 """A newer install has taken its place: its letter is sent no more."""
 
 
-def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime, trace: Trace) -> Install | None:
+def stage(uow: UnitOfWork, staged: InstallStaged, overdue_at: datetime, trace: Trace) -> Install | None:
     """Note a new install; None if it is known."""
     row = {
         "install_id": staged.install_id,
@@ -71,14 +71,14 @@ def stage(tx: Tx, staged: InstallStaged, overdue_at: datetime, trace: Trace) -> 
         "staged": staged,
         "mail_state": "",
         "trace": trace,
-        "staged_at": tx.now,
+        "staged_at": uow.now,
     }
-    if not insert_new(tx.connection, installs, row):
+    if not insert_new(uow.connection, installs, row):
         return None
     return install_of({**dict.fromkeys(installs.c.keys()), **row})
 
 
-def supersede(tx: Tx, newer: Install) -> list[Install]:
+def supersede(uow: UnitOfWork, newer: Install) -> list[Install]:
     """Cancel the older generations of the same order that wait or have failed."""
     if newer.generation == 1:
         return []
@@ -88,21 +88,21 @@ def supersede(tx: Tx, newer: Install) -> list[Install]:
         installs.c.state.in_([State.STAGED, State.FAILED]),
     )
     reason = f"superseded by {newer.install_id}"
-    change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=tx.now, reason=reason)
-    return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+    change = update(installs).where(*older).values(state=State.CANCELLED, finished_at=uow.now, reason=reason)
+    return [install_of(row) for row in uow.execute(change.returning(installs)).mappings()]
 
 
-def amend(tx: Tx, order_id: str, customer: Customer) -> None:
+def amend(uow: UnitOfWork, order_id: str, customer: Customer) -> None:
     """What of the order waits, or has failed, is installed for the customer as he is called now; what is being
     installed just now, if it has to be tried again."""
     open_states = [State.STAGED, State.INSTALLING, State.FAILED]
     unfinished = (installs.c.order_id == order_id, installs.c.state.in_(open_states))
-    for row in tx.execute(select(installs).where(*unfinished).with_for_update()).mappings():
+    for row in uow.execute(select(installs).where(*unfinished).with_for_update()).mappings():
         staged = row["staged"].model_copy(update={"customer": customer})
-        tx.execute(update(installs).where(installs.c.install_id == row["install_id"]).values(staged=staged))
+        uow.execute(update(installs).where(installs.c.install_id == row["install_id"]).values(staged=staged))
 
 
-def newer(tx: Tx, install: Install) -> str | None:
+def newer(uow: UnitOfWork, install: Install) -> str | None:
     """The newest generation of the same order after this one, unless it is cancelled."""
     after = (
         installs.c.order_id == install.order_id,
@@ -110,17 +110,19 @@ def newer(tx: Tx, install: Install) -> str | None:
         installs.c.state != State.CANCELLED,
     )
     newest = select(installs.c.install_id).where(*after).order_by(installs.c.generation.desc()).limit(1)
-    return tx.execute(newest).scalar_one_or_none()
+    return uow.execute(newest).scalar_one_or_none()
 
 
-def claim(tx: Tx, install: Install, owner: str, lease: timedelta, max_attempts: int | None = None) -> Install | None:
+def claim(
+    uow: UnitOfWork, install: Install, owner: str, lease: timedelta, max_attempts: int | None = None
+) -> Install | None:
     """staged -> installing. None if somebody else was faster, or works in the same account, or if
     there is a newer generation."""
     if install.state != State.STAGED:
         return None
-    until = tx.now + lease
+    until = uow.now + lease
     return _move(
-        tx,
+        uow,
         install,
         State.INSTALLING,
         only=_ALONE,
@@ -129,40 +131,42 @@ def claim(tx: Tx, install: Install, owner: str, lease: timedelta, max_attempts: 
         lease_owner=owner,
         lease_until=until,
         wake_at=until,
-        started_at=tx.now,
+        started_at=uow.now,
     )
 
 
-def renew(tx: Tx, held: dict[str, int], lease: timedelta) -> None:
+def renew(uow: UnitOfWork, held: dict[str, int], lease: timedelta) -> None:
     """Extend the leases of installs that are being worked on, given with their fences."""
     ours = or_(*[(installs.c.install_id == id) & (installs.c.fence == fence) for id, fence in held.items()])
     change = update(installs).where(installs.c.state == State.INSTALLING, ours)
-    tx.execute(change.values(lease_until=tx.now + lease, wake_at=tx.now + lease))
+    uow.execute(change.values(lease_until=uow.now + lease, wake_at=uow.now + lease))
 
 
-def complete(tx: Tx, install: Install, completed: InstallCompleted, mail_state: str) -> Install | None:
+def complete(uow: UnitOfWork, install: Install, completed: InstallCompleted, mail_state: str) -> Install | None:
     """installing -> installed; None for a worker that has lost its install meanwhile."""
-    history = _then(tx, install, "installed", attempt=install.attempt)
-    ended = {"completed": completed, "cause": None, "mail_state": mail_state, "wake_at": tx.now + OVERDUE}
-    return _end(tx, install, State.INSTALLED, history=history, **ended)
+    history = _then(uow, install, "installed", attempt=install.attempt)
+    ended = {"completed": completed, "cause": None, "mail_state": mail_state, "wake_at": uow.now + OVERDUE}
+    return _end(uow, install, State.INSTALLED, history=history, **ended)
 
 
-def fail(tx: Tx, install: Install, cause: Cause, max_attempts: int | None = None) -> Install | None:
+def fail(uow: UnitOfWork, install: Install, cause: Cause, max_attempts: int | None = None) -> Install | None:
     """installing -> failed, for good; after how many attempts at most."""
-    history = _then(tx, install, "failed", attempt=install.attempt, cause=cause)
+    history = _then(uow, install, "failed", attempt=install.attempt, cause=cause)
     limit = max_attempts or install.max_attempts
-    return _end(tx, install, State.FAILED, cause=cause, max_attempts=limit, history=history)
+    return _end(uow, install, State.FAILED, cause=cause, max_attempts=limit, history=history)
 
 
-def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdue_at: datetime) -> Install | None:
+def stage_again(
+    uow: UnitOfWork, install: Install, cause: Cause, due_at: datetime, overdue_at: datetime
+) -> Install | None:
     """installing -> staged, as the next attempt."""
     return _move(
-        tx,
+        uow,
         install,
         State.STAGED,
         attempt=install.attempt + 1,
         cause=cause,
-        history=_then(tx, install, "attempt failed", attempt=install.attempt, cause=cause),
+        history=_then(uow, install, "attempt failed", attempt=install.attempt, cause=cause),
         due_at=due_at,
         wake_at=overdue_at,
         lease_owner=None,
@@ -170,80 +174,80 @@ def stage_again(tx: Tx, install: Install, cause: Cause, due_at: datetime, overdu
     )
 
 
-def cancel(tx: Tx, install: Install, reason: str, by: str | None = None) -> Install | None:
+def cancel(uow: UnitOfWork, install: Install, reason: str, by: str | None = None) -> Install | None:
     """staged | failed -> cancelled."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
-    history = _then(tx, install, "cancelled", by=by, reason=reason)
-    return _move(tx, install, State.CANCELLED, finished_at=tx.now, reason=reason[:200], history=history)
+    history = _then(uow, install, "cancelled", by=by, reason=reason)
+    return _move(uow, install, State.CANCELLED, finished_at=uow.now, reason=reason[:200], history=history)
 
 
-def retry(tx: Tx, install: Install, overdue_at: datetime, by: str | None = None) -> Install | None:
+def retry(uow: UnitOfWork, install: Install, overdue_at: datetime, by: str | None = None) -> Install | None:
     """failed | staged -> staged, due now, with all its attempts before it."""
     if install.state not in (State.STAGED, State.FAILED):
         return None
     made = install.attempt if install.state == State.FAILED else install.attempt - 1
     return _move(
-        tx,
+        uow,
         install,
         State.STAGED,
         attempt=1,
         attempts_before=install.attempts_before + made,
-        due_at=tx.now,
+        due_at=uow.now,
         wake_at=overdue_at,
         finished_at=None,
-        history=_then(tx, install, "retried", by=by),
+        history=_then(uow, install, "retried", by=by),
     )
 
 
-def note_letter(tx: Tx, install_id: str, mail_state: str, cause: Cause | None) -> None:
+def note_letter(uow: UnitOfWork, install_id: str, mail_state: str, cause: Cause | None) -> None:
     """What became of the install's letter."""
     change = update(installs).where(installs.c.install_id == install_id)
-    tx.execute(change.values(mail_state=mail_state, mail_cause=cause))
+    uow.execute(change.values(mail_state=mail_state, mail_cause=cause))
 
 
 # What time brings
 
 
-def lost(tx: Tx, limit: int = 100) -> list[Install]:
+def lost(uow: UnitOfWork, limit: int = 100) -> list[Install]:
     """Installs whose worker has let its lease end."""
-    return _woken(tx, installs.c.state == State.INSTALLING, limit)
+    return _woken(uow, installs.c.state == State.INSTALLING, limit)
 
 
-def overdue(tx: Tx, again_at: datetime, limit: int = 100) -> list[Install]:
+def overdue(uow: UnitOfWork, again_at: datetime, limit: int = 100) -> list[Install]:
     """Staged installs that no batch has taken in time; each is not named again before `again_at`."""
-    return _woken(tx, installs.c.state == State.STAGED, limit, again_at)
+    return _woken(uow, installs.c.state == State.STAGED, limit, again_at)
 
 
-def unmailed(tx: Tx, limit: int = 100) -> list[Install]:
+def unmailed(uow: UnitOfWork, limit: int = 100) -> list[Install]:
     """Installed sites of whose letter nothing was heard in time, and that no newer install has replaced; each
     once in a quarter of an hour, for a week."""
-    silent = (installs.c.mail_state == "") & (installs.c.finished_at > tx.now - _ASKING)
-    return _woken(tx, (installs.c.state == State.INSTALLED) & silent & ~_REPLACED, limit)
+    silent = (installs.c.mail_state == "") & (installs.c.finished_at > uow.now - _ASKING)
+    return _woken(uow, (installs.c.state == State.INSTALLED) & silent & ~_REPLACED, limit)
 
 
-def _woken(tx: Tx, which: ColumnElement[bool], limit: int, again_at: datetime | None = None) -> list[Install]:
+def _woken(uow: UnitOfWork, which: ColumnElement[bool], limit: int, again_at: datetime | None = None) -> list[Install]:
     found = (
         select(installs.c.install_id)
-        .where(which, installs.c.wake_at < tx.now)
+        .where(which, installs.c.wake_at < uow.now)
         .order_by(installs.c.wake_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=again_at or tx.now + OVERDUE)
-    return [install_of(row) for row in tx.execute(change.returning(installs)).mappings()]
+    change = update(installs).where(installs.c.install_id.in_(found)).values(wake_at=again_at or uow.now + OVERDUE)
+    return [install_of(row) for row in uow.execute(change.returning(installs)).mappings()]
 
 
-def _then(tx: Tx, install: Install, what: str, **told: Any) -> History:
-    return install.history.then(Entry(at=tx.now, what=what, **told))
+def _then(uow: UnitOfWork, install: Install, what: str, **told: Any) -> History:
+    return install.history.then(Entry(at=uow.now, what=what, **told))
 
 
-def _end(tx: Tx, install: Install, state: State, **changes: Any) -> Install | None:
-    return _move(tx, install, state, lease_owner=None, lease_until=None, finished_at=tx.now, **changes)
+def _end(uow: UnitOfWork, install: Install, state: State, **changes: Any) -> Install | None:
+    return _move(uow, install, state, lease_owner=None, lease_until=None, finished_at=uow.now, **changes)
 
 
-def _move(tx: Tx, install: Install, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Install | None:
+def _move(uow: UnitOfWork, install: Install, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Install | None:
     seen = {f"seen_{name}": getattr(install, name) for name in ("install_id", "state", "fence")}
-    changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
+    changed = uow.execute(only, {**seen, **changes, "state": state}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Install.__dataclass_fields__}
     return replace(install, state=state, **kept) if changed else None

@@ -2,8 +2,8 @@
 
 import structlog
 
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Done, Handlers, Settled
+from foundation.handling.outcomes import Done, Handlers, Outcome
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
 from services.installer import moves
@@ -19,29 +19,29 @@ class Reconciler:
     def __init__(self, installing: Installing) -> None:
         self._installing = installing
 
-    def recover(self, ledger: Ledger) -> None:
+    def recover(self, database: Database) -> None:
         """One round; how often is up to the caller. Any number of replicas may do this."""
-        with ledger.transaction() as tx:
-            for install in moves.lost(tx):
+        with database.begin() as uow:
+            for install in moves.lost(uow):
                 lost = WAITING.cause("worker_lost", f"the worker {install.lease_owner} ended, or lost its database")
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
-                self._installing.attempt_failed(tx, install, lost, install.trace)
-            for install in moves.overdue(tx, self._installing.after_next_batch(tx.now)):
+                self._installing.attempt_failed(uow, install, lost, install.trace)
+            for install in moves.overdue(uow, self._installing.after_next_batch(uow.now)):
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
-                self._installing.stage_again(tx, install, install.trace)
-            for install in moves.unmailed(tx):
+                self._installing.stage_again(uow, install, install.trace)
+            for install in moves.unmailed(uow):
                 if install.completed:
                     _log.warning("install.completed_again", install_id=install.install_id)
-                    tx.emit(install.completed, install.order_id, install.trace)
+                    uow.emit(install.completed, install.order_id, install.trace)
 
     def mails(self) -> Handlers:
         """The mailer's answers, kept in the install's row: its letter's outcome is part of its story."""
         return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
 
-    def mail_sent(self, tx: Tx, event: Event[MailSent]) -> Settled:
-        moves.note_letter(tx, event.data.install_id, "sent", None)
+    def mail_sent(self, uow: UnitOfWork, event: Event[MailSent]) -> Outcome:
+        moves.note_letter(uow, event.data.install_id, "sent", None)
         return Done()
 
-    def mail_failed(self, tx: Tx, event: Event[MailFailed]) -> Settled:
-        moves.note_letter(tx, event.data.install_id, "failed", event.data.cause)
+    def mail_failed(self, uow: UnitOfWork, event: Event[MailFailed]) -> Outcome:
+        moves.note_letter(uow, event.data.install_id, "failed", event.data.cause)
         return Done()

@@ -27,17 +27,19 @@ def loops(settings: Settings, opener: Opener, service: Service) -> Sequence[Loop
     smtp = smtp_of(own)
     welcoming = Welcoming(settings, letters, smtp.send, opener, service.now)
     handlers = welcoming.handlers()
-    worker = service.worker(MAILER_INSTALLS, handlers, own.capacity, own.threads, deadline=welcoming.longest)
+    worker = service.worker(
+        MAILER_INSTALLS, handlers, own.capacity, own.threads, deadline=welcoming.longest, leases=welcoming.leases
+    )
     steering = service.worker(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity)
     service.count("letters", "Letters by state", mails.counts)
     return (
         service.consume(worker, own.capacity),
         service.consume(steering, own.capacity),
-        service.every(10, lambda: welcoming.wake_stale(service.ledger)),
-        service.every(30, lambda: welcoming.reopen(service.ledger)),
+        service.every(10, lambda: welcoming.wake_stale(service.database)),
+        service.every(30, lambda: welcoming.reopen(service.database)),
         service.every(10, lambda: smtp.close_idle(_IDLE)),
-        service.every(600, lambda: limits.forget_old(service.ledger)),
-        service.every(10, lambda: welcoming.renew_leases(service.ledger)),
+        service.every(600, lambda: limits.forget_old(service.database)),
+        service.every(10, lambda: welcoming.renew_leases(service.database)),
     )
 
 

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -13,9 +12,9 @@ from foundation.config.keys import Opener
 from foundation.config.queues import MAILER_INSTALLS
 from foundation.config.settings import Settings
 from foundation.errors import ConfigurationError, Failed
-from foundation.handling.claims import Claims
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Done, Handlers, Retry, Settled
+from foundation.handling.leases import Leases
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.passwords import without
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
@@ -48,94 +47,88 @@ class Welcoming:
         self._now = now
         self.longest = 60.0 + settings.mailer.smtp.deadline_seconds
         """Seconds that a letter may take once it has a thread; one that takes longer hangs, and is left to others."""
-        self._claims = Claims(self.longest)
+        self.leases = Leases(self.longest, key="install_id", fence="attempt")
 
     def handlers(self) -> Handlers:
         return {InstallCompleted: self.welcome, OrderAmended: self.amend}
 
-    def welcome(self, tx: Tx, event: Event[InstallCompleted]) -> Settled | Act:
+    def welcome(self, uow: UnitOfWork, event: Event[InstallCompleted]) -> Outcome | Effect:
         """Claim the install's letter and send it. After a crash between the SMTP server's yes and our
         record it is sent again: a customer without credentials is the worse outcome."""
-        completed = customers.corrected(tx, event.data)
+        completed = customers.corrected(uow, event.data)
         site = self._settings.sites.get(completed.site.site_type)
         wanted = site is None or site.welcome_email
-        entered = mails.enter(tx, completed, State.WAITING if wanted else State.SUPPRESSED, trace_of(event))
-        mail = entered or mails.find(tx, completed.install_id)
-        if mail is None or mail.rests(tx.now):
+        entered = mails.enter(uow, completed, State.WAITING if wanted else State.SUPPRESSED, trace_of(event))
+        mail = entered or mails.find(uow, completed.install_id)
+        if mail is None or mail.rests(uow.now):
             return Done()  # what sends it, or will, is told by its row: see `wake_stale`
         if mail.state in (State.SENT, State.FAILED):
-            return self._answer(tx, mail, event)
+            return self._answer(uow, mail, event)
         if mail.state == State.SENDING and mail.attempts_now >= self._settings.mailer.max_attempts:
-            return self._fail(mail, event, tx, _SENDER_LOST)
-        claimed = mails.claim(tx, mail)
+            return self._fail(uow, mail, event, _SENDER_LOST)
+        claimed = mails.claim(uow, mail)
         if claimed is None:
-            if mails.outdated(tx, mail):
+            if mails.outdated(uow, mail):
                 _log.info("mail.outdated", **_names(mail))
             return Done()
-        if free_at := self._full_until(tx, claimed):
-            return self._hold(tx, claimed, self._too_many(claimed), free_at)
-        return Act(
-            run=partial(self._send, claimed),
-            record=partial(self._record, claimed, event),
-            fail=partial(self._fail, claimed, event),
-            claimed=partial(self._claims.hold, claimed.install_id, claimed.attempt, waiting=True),
-            release=partial(self._release, claimed),
-        )
+        if free_at := self._full_until(uow, claimed):
+            return self._hold(uow, claimed, self._too_many(claimed), free_at)
+        return Effect(claimed, self._send, self._record, self._fail, self._release)
 
-    def amend(self, tx: Tx, event: Event[OrderAmended]) -> Settled:
+    def amend(self, uow: UnitOfWork, event: Event[OrderAmended]) -> Outcome:
         """Whatever is sent of this order from now on goes to the customer as he is now."""
         order_id, customer = event.data.order_id, event.data.customer
-        if customers.amend(tx, order_id, customer, event.time or tx.now):
-            mails.amend(tx, order_id, customer)
+        if customers.amend(uow, order_id, customer, event.time or uow.now):
+            mails.amend(uow, order_id, customer)
             _log.info("mail.amended", order_id=order_id)
         return Done()
 
-    def _full_until(self, tx: Tx, mail: Mail) -> datetime | None:
+    def _full_until(self, uow: UnitOfWork, mail: Mail) -> datetime | None:
         """When the recipient may have this letter, if not now. What staff send again is not counted."""
         if mail.resends:
             return None
-        return limits.take(tx, mail.completed.customer.email, self._settings.limits.letters_per_hour)
+        return limits.take(uow, mail.completed.customer.email, self._settings.limits.letters_per_hour)
 
     def _too_many(self, mail: Mail) -> Cause:
         per_hour = self._settings.limits.letters_per_hour
         detail = f"{mail.completed.customer.email} has had {per_hour} letters within an hour"
         return CAUSES.cause("letters_limit", detail)
 
-    def _hold(self, tx: Tx, mail: Mail, cause: Cause, until: datetime) -> Settled:
+    def _hold(self, uow: UnitOfWork, mail: Mail, cause: Cause, until: datetime) -> Outcome:
         """Let a letter wait for what is neither its own fault nor the mail server's."""
-        if mails.held(tx, mail, cause, until) is None:
+        if mails.held(uow, mail, cause, until) is None:
             return Done()
         _log.warning("mail.held", **_names(mail), cause=cause.code, reason=cause.detail, due_at=until)
         return Retry(until, cause)
 
-    def _give_back(self, tx: Tx, mail: Mail) -> None:
+    def _give_back(self, uow: UnitOfWork, mail: Mail) -> None:
         """The recipient has not had the letter that was counted."""
         if mail.claimed_at and not mail.resends and self._settings.limits.letters_per_hour:
-            limits.give_back(tx, mail.completed.customer.email, mail.claimed_at)
+            limits.give_back(uow, mail.completed.customer.email, mail.claimed_at)
 
-    def _answer(self, tx: Tx, mail: Mail, event: Event[InstallCompleted]) -> Settled:
+    def _answer(self, uow: UnitOfWork, mail: Mail, event: Event[InstallCompleted]) -> Outcome:
         """Say once more what became of the letter to an installer that has not heard it, and asks."""
-        if event.source == tx.source or event.time is None or event.time <= mail.created_at:
+        if event.source == uow.source or event.time is None or event.time <= mail.created_at:
             return Done()  # a late copy of what the letter was sent for
         if mail.state == State.SENT:
-            tx.emit(_sent(mail, mail.message_id or ""), mail.completed.order_id, event)
+            uow.emit(_sent(mail, mail.message_id or ""), mail.completed.order_id, event)
         elif mail.cause:
-            tx.emit(self._failed(mail, mail.cause), mail.completed.order_id, event)
+            uow.emit(self._failed(mail, mail.cause), mail.completed.order_id, event)
         return Done()
 
-    def wake_stale(self, ledger: Ledger) -> None:
+    def wake_stale(self, database: Database) -> None:
         """Deliver letters again that no message has moved in time."""
-        with ledger.transaction() as tx:
-            for mail in mails.stale(tx):
+        with database.begin() as uow:
+            for mail in mails.stale(uow):
                 lost = mail.state == State.SENDING
-                tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace, suspect=lost)
+                uow.redeliver(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace, suspect=lost)
 
-    def reopen(self, ledger: Ledger) -> None:
+    def reopen(self, database: Database) -> None:
         """Send what could not be opened, now that its key is here: a mailer with other keys has failed it."""
-        with ledger.transaction() as tx:
-            for mail in mails.unopened(tx):
-                if self._opens(mail) and mails.reopened(tx, mail):
-                    tx.wake(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace)
+        with database.begin() as uow:
+            for mail in mails.unopened(uow):
+                if self._opens(mail) and mails.reopened(uow, mail):
+                    uow.redeliver(mail.completed, MAILER_INSTALLS, mail.completed.order_id, mail.trace)
                     _log.info("mail.reopened", **_names(mail))
 
     def _opens(self, mail: Mail) -> bool:
@@ -145,15 +138,14 @@ class Welcoming:
             return False
         return True
 
-    def renew_leases(self, ledger: Ledger) -> None:
+    def renew_leases(self, database: Database) -> None:
         """Tell the table that we are still at work on what we have claimed, however slow the mail server."""
-        if held := self._claims.held():
-            with ledger.transaction() as tx:
-                mails.renew(tx, held)
+        if held := self.leases.held():
+            with database.begin() as uow:
+                mails.renew(uow, held)
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""
-        self._claims.hold(mail.install_id, mail.attempt)
         letter = self._letters.render(self._letter(mail), self._now())
         try:
             self._deliver(letter)
@@ -171,30 +163,27 @@ class Welcoming:
         except ConfigurationError as error:
             raise CAUSES.failed("wrong_key", str(error)) from None
 
-    def _release(self, mail: Mail, tx: Tx) -> Settled:
-        self._claims.let_go(mail.install_id, mail.attempt)
-        self._give_back(tx, mail)
-        mails.given_back(tx, mail)
-        return Retry(tx.now, _STOPPING)
+    def _release(self, uow: UnitOfWork, mail: Mail, _event: Event[InstallCompleted]) -> Outcome:
+        self._give_back(uow, mail)
+        mails.given_back(uow, mail)
+        return Retry(uow.now, _STOPPING)
 
-    def _record(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, message_id: str) -> Settled:
-        self._claims.let_go(mail.install_id, mail.attempt)
-        if mails.sent(tx, mail, message_id):
-            tx.emit(_sent(mail, message_id), mail.completed.order_id, event)
+    def _record(self, uow: UnitOfWork, mail: Mail, event: Event[InstallCompleted], message_id: str) -> Outcome:
+        if mails.sent(uow, mail, message_id):
+            uow.emit(_sent(mail, message_id), mail.completed.order_id, event)
             _log.info("mail.sent", **_names(mail))
         return Done()
 
-    def _fail(self, mail: Mail, event: Event[InstallCompleted], tx: Tx, cause: Cause) -> Settled:
-        self._claims.let_go(mail.install_id, mail.attempt)
+    def _fail(self, uow: UnitOfWork, mail: Mail, event: Event[InstallCompleted], cause: Cause) -> Outcome:
         own = self._settings.mailer
         if cause.code not in _PERHAPS_SENT:
-            self._give_back(tx, mail)
+            self._give_back(uow, mail)
         if cause.kind == CauseKind.TRANSIENT and mail.attempts_now < own.max_attempts:
             pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (mail.attempts_now - 1))
-            due_at = tx.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
-            return Retry(due_at, cause) if mails.again(tx, mail, cause, due_at) else Done()
-        if mails.failed(tx, mail, cause):
-            tx.emit(self._failed(mail, cause), mail.completed.order_id, event)
+            due_at = uow.now + timedelta(seconds=pause * random.uniform(0.8, 1.2))
+            return Retry(due_at, cause) if mails.again(uow, mail, cause, due_at) else Done()
+        if mails.failed(uow, mail, cause):
+            uow.emit(self._failed(mail, cause), mail.completed.order_id, event)
             _log.error("mail.failed", **_names(mail), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
         return Done()
 

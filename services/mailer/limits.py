@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Column, String, Table, delete, select, update
 
-from foundation.handling.tx import Ledger, Tx
-from foundation.store import Kept, Utc
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.store import PydanticJson, Utc
 from foundation.store.insert import insert_new
 from foundation.store.types import metadata
 from schemas.envelope import Moment
@@ -27,45 +27,45 @@ recipients = Table(
     "recipients",
     metadata,
     Column("address", String(320), primary_key=True),
-    Column("sent", Kept(Sent), nullable=False),
+    Column("sent", PydanticJson(Sent), nullable=False),
     Column("last_at", Utc, nullable=False, index=True),
 )
 
 
-def take(tx: Tx, address: str, per_hour: int) -> datetime | None:
+def take(uow: UnitOfWork, address: str, per_hour: int) -> datetime | None:
     """Count one more letter to this address, now. If it has had as many as it may, count none, and say when it may
     have the next. 0 is no limit."""
     if not per_hour:
         return None
-    recent = [moment for moment in _locked(tx, address) if moment > tx.now - _HOUR]
+    recent = [moment for moment in _locked(uow, address) if moment > uow.now - _HOUR]
     if len(recent) >= per_hour:
         return sorted(recent)[-per_hour] + _HOUR
-    _keep(tx, address, [*recent, tx.now])
+    _keep(uow, address, [*recent, uow.now])
     return None
 
 
-def give_back(tx: Tx, address: str, moment: datetime) -> None:
+def give_back(uow: UnitOfWork, address: str, moment: datetime) -> None:
     """What was counted at this moment was not sent after all."""
-    recent = _locked(tx, address)
+    recent = _locked(uow, address)
     if moment in recent:
         recent.remove(moment)
-        _keep(tx, address, recent)
+        _keep(uow, address, recent)
 
 
-def forget_old(ledger: Ledger) -> None:
+def forget_old(database: Database) -> None:
     """Delete the addresses to which nothing went within the hour."""
-    with ledger.transaction() as tx:
-        old = select(recipients.c.address).where(recipients.c.last_at < tx.now - _HOUR)
-        tx.execute(delete(recipients).where(recipients.c.address.in_(old.with_for_update(skip_locked=True))))
+    with database.begin() as uow:
+        old = select(recipients.c.address).where(recipients.c.last_at < uow.now - _HOUR)
+        uow.execute(delete(recipients).where(recipients.c.address.in_(old.with_for_update(skip_locked=True))))
 
 
-def _locked(tx: Tx, address: str) -> list[datetime]:
-    insert_new(tx.connection, recipients, {"address": address.lower(), "sent": Sent(), "last_at": tx.now})
+def _locked(uow: UnitOfWork, address: str) -> list[datetime]:
+    insert_new(uow.connection, recipients, {"address": address.lower(), "sent": Sent(), "last_at": uow.now})
     row = select(recipients.c.sent).where(recipients.c.address == address.lower()).with_for_update()
-    sent: Sent | None = tx.execute(row).scalar_one_or_none()
-    return list(sent.at) if sent else _locked(tx, address)  # it was deleted in between
+    sent: Sent | None = uow.execute(row).scalar_one_or_none()
+    return list(sent.at) if sent else _locked(uow, address)  # it was deleted in between
 
 
-def _keep(tx: Tx, address: str, moments: list[datetime]) -> None:
-    changes = {"sent": Sent(at=tuple(moments)), "last_at": tx.now}
-    tx.execute(update(recipients).where(recipients.c.address == address.lower()).values(**changes))
+def _keep(uow: UnitOfWork, address: str, moments: list[datetime]) -> None:
+    changes = {"sent": Sent(at=tuple(moments)), "last_at": uow.now}
+    uow.execute(update(recipients).where(recipients.c.address == address.lower()).values(**changes))

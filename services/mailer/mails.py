@@ -28,8 +28,8 @@ from sqlalchemy import (
     update,
 )
 
-from foundation.handling.tx import Tx
-from foundation.store import Kept, Utc
+from foundation.handling.unit_of_work import UnitOfWork
+from foundation.store import PydanticJson, Utc
 from foundation.store.counts import by_state
 from foundation.store.insert import insert_new
 from foundation.store.search import has_code
@@ -56,9 +56,9 @@ mails = Table(
     Column("lease_until", Utc),
     Column("wake_at", Utc),
     Column("message_id", String(255)),
-    Column("cause", Kept(Cause)),
-    Column("completed", Kept(InstallCompleted), nullable=False),
-    Column("trace", Kept(Trace), nullable=False),
+    Column("cause", PydanticJson(Cause)),
+    Column("completed", PydanticJson(InstallCompleted), nullable=False),
+    Column("trace", PydanticJson(Trace), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("sent_at", Utc),
     Index("ix_mails_wake_at", "wake_at"),
@@ -121,7 +121,7 @@ class Mail:
         return self.state == State.SUPPRESSED or (self.due_at is not None and self.due_at > now + _EARLY)
 
 
-def enter(tx: Tx, completed: InstallCompleted, state: State, trace: Trace) -> Mail | None:
+def enter(uow: UnitOfWork, completed: InstallCompleted, state: State, trace: Trace) -> Mail | None:
     """Note a new letter; None if this install has one."""
     row: dict[str, Any] = {
         "install_id": completed.install_id,
@@ -132,18 +132,18 @@ def enter(tx: Tx, completed: InstallCompleted, state: State, trace: Trace) -> Ma
         "attempt": 0,
         "attempts_before": 0,
         "resends": 0,
-        "wake_at": tx.now + _LEASE if state == State.WAITING else None,
+        "wake_at": uow.now + _LEASE if state == State.WAITING else None,
         "completed": completed,
         "trace": trace,
-        "created_at": tx.now,
+        "created_at": uow.now,
     }
-    if not insert_new(tx.connection, mails, row):
+    if not insert_new(uow.connection, mails, row):
         return None
     return _mail({**dict.fromkeys(mails.c.keys()), **row})
 
 
-def find(tx: Tx, install_id: str) -> Mail | None:
-    row = tx.execute(select(mails).where(mails.c.install_id == install_id)).mappings().first()
+def find(uow: UnitOfWork, install_id: str) -> Mail | None:
+    row = uow.execute(select(mails).where(mails.c.install_id == install_id)).mappings().first()
     return _mail(row) if row else None
 
 
@@ -186,53 +186,53 @@ def newest(connection: Connection, found: Sequence[Mail]) -> list[Mail]:
     return [mail for mail in found if mail.install_id not in gone]
 
 
-def claim(tx: Tx, mail: Mail) -> Mail | None:
+def claim(uow: UnitOfWork, mail: Mail) -> Mail | None:
     """waiting -> sending, or from a sender whose lease has ended; None if another was faster, or if a newer
     install of the order has a letter."""
-    lease = tx.now + _LEASE
-    return _move(tx, mail, State.SENDING, only=_NEWEST, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
+    lease = uow.now + _LEASE
+    return _move(uow, mail, State.SENDING, only=_NEWEST, attempt=mail.attempt + 1, lease_until=lease, wake_at=lease)
 
 
-def outdated(tx: Tx, mail: Mail) -> Mail | None:
+def outdated(uow: UnitOfWork, mail: Mail) -> Mail | None:
     """waiting | sending -> suppressed, if a newer install of the order has a letter; else None."""
-    return _move(tx, mail, State.SUPPRESSED, only=_OUTDATED, lease_until=None, wake_at=None)
+    return _move(uow, mail, State.SUPPRESSED, only=_OUTDATED, lease_until=None, wake_at=None)
 
 
-def renew(tx: Tx, held: dict[str, int]) -> None:
+def renew(uow: UnitOfWork, held: dict[str, int]) -> None:
     """Extend the leases of letters that are being sent, given with their attempts."""
     ours = or_(*[(mails.c.install_id == id) & (mails.c.attempt == attempt) for id, attempt in held.items()])
-    lease = tx.now + _LEASE
-    tx.execute(update(mails).where(mails.c.state == State.SENDING, ours).values(lease_until=lease, wake_at=lease))
+    lease = uow.now + _LEASE
+    uow.execute(update(mails).where(mails.c.state == State.SENDING, ours).values(lease_until=lease, wake_at=lease))
 
 
-def sent(tx: Tx, mail: Mail, message_id: str) -> Mail | None:
+def sent(uow: UnitOfWork, mail: Mail, message_id: str) -> Mail | None:
     """sending -> sent; None for a sender that has lost the letter meanwhile."""
     return _move(
-        tx, mail, State.SENT, message_id=message_id, sent_at=tx.now, lease_until=None, wake_at=None, cause=None
+        uow, mail, State.SENT, message_id=message_id, sent_at=uow.now, lease_until=None, wake_at=None, cause=None
     )
 
 
-def failed(tx: Tx, mail: Mail, cause: Cause) -> Mail | None:
+def failed(uow: UnitOfWork, mail: Mail, cause: Cause) -> Mail | None:
     """sending -> failed, for good."""
-    return _move(tx, mail, State.FAILED, cause=cause, lease_until=None, wake_at=None)
+    return _move(uow, mail, State.FAILED, cause=cause, lease_until=None, wake_at=None)
 
 
-def again(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
+def again(uow: UnitOfWork, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     """sending -> waiting for another attempt at `due_at`."""
     wake_at = due_at + _LEASE
-    return _move(tx, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
+    return _move(uow, mail, State.WAITING, cause=cause, lease_until=None, wake_at=wake_at)
 
 
-def held(tx: Tx, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
+def held(uow: UnitOfWork, mail: Mail, cause: Cause, due_at: datetime) -> Mail | None:
     """sending -> waiting until `due_at`, for a cause of `HELD`; the claim was no attempt."""
     before, wake_at = mail.attempts_before + 1, due_at + _LEASE
-    return _move(tx, mail, State.WAITING, cause=cause, attempts_before=before, lease_until=None, wake_at=wake_at)
+    return _move(uow, mail, State.WAITING, cause=cause, attempts_before=before, lease_until=None, wake_at=wake_at)
 
 
-def given_back(tx: Tx, mail: Mail) -> Mail | None:
+def given_back(uow: UnitOfWork, mail: Mail) -> Mail | None:
     """sending -> waiting, due now; the claim was no attempt."""
-    before, wake_at = mail.attempts_before + 1, tx.now + _LEASE
-    return _move(tx, mail, State.WAITING, attempts_before=before, lease_until=None, wake_at=wake_at)
+    before, wake_at = mail.attempts_before + 1, uow.now + _LEASE
+    return _move(uow, mail, State.WAITING, attempts_before=before, lease_until=None, wake_at=wake_at)
 
 
 def counts(connection: Connection) -> dict[State, int]:
@@ -240,13 +240,13 @@ def counts(connection: Connection) -> dict[State, int]:
     return by_state(connection, mails.c.state, State)
 
 
-def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
+def resend(uow: UnitOfWork, mail: Mail, recipient: str | None) -> Mail | None:
     """sent | failed | suppressed -> waiting, due now; None for one that is on its way, or is outdated."""
     if mail.is_on_its_way:
         return None
     customer = mail.completed.customer.model_copy(update={"email": recipient} if recipient else {})
     return _move(
-        tx,
+        uow,
         mail,
         State.WAITING,
         only=_NEWEST,
@@ -255,43 +255,43 @@ def resend(tx: Tx, mail: Mail, recipient: str | None) -> Mail | None:
         resends=mail.resends + 1,
         attempts_before=mail.attempt,
         cause=None,
-        wake_at=tx.now + _LEASE,
+        wake_at=uow.now + _LEASE,
     )
 
 
-def unopened(tx: Tx, limit: int = 100) -> list[Mail]:
+def unopened(uow: UnitOfWork, limit: int = 100) -> list[Mail]:
     """Letters that failed because their key was not here."""
     wanted = (mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
     query = select(mails).where(*wanted).order_by(mails.c.created_at).limit(limit)
-    return [_mail(row) for row in tx.execute(query).mappings()]
+    return [_mail(row) for row in uow.execute(query).mappings()]
 
 
-def reopened(tx: Tx, mail: Mail) -> Mail | None:
+def reopened(uow: UnitOfWork, mail: Mail) -> Mail | None:
     """failed -> waiting, due now, with all its attempts before it."""
-    wake_at = tx.now + _LEASE
-    return _move(tx, mail, State.WAITING, only=_NEWEST, attempts_before=mail.attempt, cause=None, wake_at=wake_at)
+    wake_at = uow.now + _LEASE
+    return _move(uow, mail, State.WAITING, only=_NEWEST, attempts_before=mail.attempt, cause=None, wake_at=wake_at)
 
 
-def amend(tx: Tx, order_id: str, customer: Customer) -> None:
+def amend(uow: UnitOfWork, order_id: str, customer: Customer) -> None:
     """Address an order's letters anew, for whenever they are sent. One that is being sent just now goes where it
     goes; if it has to be sent again, then to the new address."""
-    rows = tx.execute(select(mails).where(mails.c.order_id == order_id).with_for_update()).mappings()
+    rows = uow.execute(select(mails).where(mails.c.order_id == order_id).with_for_update()).mappings()
     for mail in [_mail(row) for row in rows]:
         changed = mail.completed.model_copy(update={"customer": customer})
-        _move(tx, mail, mail.state, completed=changed, recipient=customer.email)
+        _move(uow, mail, mail.state, completed=changed, recipient=customer.email)
 
 
-def stale(tx: Tx, limit: int = 100) -> list[Mail]:
+def stale(uow: UnitOfWork, limit: int = 100) -> list[Mail]:
     """Letters that no message has moved in time, each named once in a lease."""
     found = (
         select(mails.c.install_id)
-        .where(mails.c.wake_at < tx.now)
+        .where(mails.c.wake_at < uow.now)
         .order_by(mails.c.wake_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    change = update(mails).where(mails.c.install_id.in_(found)).values(wake_at=tx.now + _LEASE)
-    return [_mail(row) for row in tx.execute(change.returning(mails)).mappings()]
+    change = update(mails).where(mails.c.install_id.in_(found)).values(wake_at=uow.now + _LEASE)
+    return [_mail(row) for row in uow.execute(change.returning(mails)).mappings()]
 
 
 _AS_WE_SAW_IT = update(mails).where(
@@ -308,10 +308,10 @@ _newer = (
 _NEWEST, _OUTDATED = _AS_WE_SAW_IT.where(~_newer), _AS_WE_SAW_IT.where(_newer)
 
 
-def _move(tx: Tx, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Mail | None:
+def _move(uow: UnitOfWork, mail: Mail, state: State, only: Any = _AS_WE_SAW_IT, **changes: Any) -> Mail | None:
     """Change a letter that is still as we saw it; None if it is not."""
     seen = {f"seen_{name}": getattr(mail, name) for name in ("install_id", "state", "attempt")}
-    changed = tx.execute(only, {**seen, **changes, "state": state}).rowcount == 1
+    changed = uow.execute(only, {**seen, **changes, "state": state}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Mail.__dataclass_fields__}
     return replace(mail, state=state, **kept) if changed else None
 

@@ -7,8 +7,8 @@ import structlog
 
 from foundation.config.queues import MAILER_INSTALLS
 from foundation.handling.commands import refuse
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Done, Handlers, Settled
+from foundation.handling.outcomes import Done, Handlers, Outcome
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.mails import MailResend
@@ -24,24 +24,24 @@ def commands(facts: Mapping[str, Any] | None = None) -> Handlers:
     return {MailResend: resend, ServiceDescribe: Description("mailer", lambda: facts or {}).answer}
 
 
-def resend(tx: Tx, event: Event[MailResend]) -> Settled:
+def resend(uow: UnitOfWork, event: Event[MailResend]) -> Outcome:
     """Send the install's letter once more, with all its attempts before it; the row keeps count."""
-    mail = mails.find(tx, event.data.install_id)
-    waiting = mail and mails.resend(tx, mail, event.data.recipient)
+    mail = mails.find(uow, event.data.install_id)
+    waiting = mail and mails.resend(uow, mail, event.data.recipient)
     if waiting is None:
-        return _refuse(tx, event, mail)
+        return _refuse(uow, event, mail)
     order_id = waiting.completed.order_id
-    tx.wake(waiting.completed, MAILER_INSTALLS, order_id, event)
+    uow.redeliver(waiting.completed, MAILER_INSTALLS, order_id, event)
     _log.info("mail.resend", order_id=order_id, install_id=waiting.install_id, number=waiting.resends)
     return Done()
 
 
-def _refuse(tx: Tx, event: Event[MailResend], mail: Mail | None) -> Settled:
+def _refuse(uow: UnitOfWork, event: Event[MailResend], mail: Mail | None) -> Outcome:
     if mail is None:
         remedy = "see `sitecrew installs show` for what it waits for"
-        return refuse(tx, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
+        return refuse(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
         remedy = "wait: it is sent, or fails, by itself"
-        return refuse(tx, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)
+        return refuse(uow, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)
     remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
-    return refuse(tx, event, mail.completed.order_id, "a newer install of the order has a letter", remedy)
+    return refuse(uow, event, mail.completed.order_id, "a newer install of the order has a letter", remedy)

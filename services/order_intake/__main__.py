@@ -26,21 +26,22 @@ def loops(settings: Settings, sealer: Sealer, service: Service) -> Sequence[Loop
         intake.orders(),
         own.capacity,
         own.threads,
-        refused=refuse,
-        repeated=intake.tell_known,
+        on_malformed=refuse,
+        on_duplicate=intake.tell_known,
         deadline=own.timeout_seconds,
+        leases=intake.leases,
     )
     news = service.worker(INTAKE_INSTALLS, intake.news(), own.capacity)
     commands = service.worker(INTAKE_COMMANDS, intake.commands(), own.capacity)
-    buried = DeadLetters(service.ledger, INTAKE_ORDERS, refuse, service.metrics, service.pulse)
+    buried = DeadLetters(service.database, INTAKE_ORDERS, refuse, service.metrics, service.heartbeats)
     service.count("orders", "Orders by state", accounts.counts)
     return (
         service.consume(orders, own.capacity),
         service.consume(news, own.capacity),
         lambda stop: buried.run(service.broker.consumer, stop),
         service.consume(commands, own.capacity),
-        service.every(60, lambda: intake.announce_again(service.ledger)),
-        service.every(10, lambda: intake.renew_leases(service.ledger)),
+        service.every(60, lambda: intake.announce_again(service.database)),
+        service.every(10, lambda: intake.renew_leases(service.database)),
     )
 
 

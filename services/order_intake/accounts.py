@@ -20,8 +20,8 @@ from sqlalchemy import (
 )
 
 from foundation.broker.sender import Sender
-from foundation.handling.tx import Tx
-from foundation.store import Kept, Utc
+from foundation.handling.unit_of_work import UnitOfWork
+from foundation.store import PydanticJson, Utc
 from foundation.store.counts import by_state
 from foundation.store.types import Bytewise, metadata
 from foundation.telemetry.tracing import Trace
@@ -56,15 +56,15 @@ orders = Table(
     Column("domain", String(253), nullable=False),
     Column("domain_path", Bytewise(254), nullable=False),
     Column("holds_domain", Boolean, nullable=False),
-    Column("customer", Kept(Customer), nullable=False),
+    Column("customer", PydanticJson(Customer), nullable=False),
     Column("title", String(200), nullable=False),
     Column("locale", String(32)),
     Column("timezone", String(64)),
     Column("permalinks", String(200)),
     Column("server", String(64), nullable=False),
     Column("username", String(16), nullable=False),
-    Column("account", Kept(AccountRef)),
-    Column("cause", Kept(Cause)),
+    Column("account", PydanticJson(AccountRef)),
+    Column("cause", PydanticJson(Cause)),
     Column("tries", Integer, nullable=False),
     Column("tries_before", Integer, nullable=False),
     Column("idle_claims", Integer, nullable=False),
@@ -72,12 +72,12 @@ orders = Table(
     Column("lease_until", Utc, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("install_state", String(16), nullable=False),
-    Column("cancelled_installs", Kept(Generations), nullable=False),
+    Column("cancelled_installs", PydanticJson(Generations), nullable=False),
     Column("has_site", Boolean, nullable=False),
     Column("cancel_reason", String(200)),
     Column("announcements", Integer, nullable=False),
     Column("announce_at", Utc),
-    Column("trace", Kept(Trace), nullable=False),
+    Column("trace", PydanticJson(Trace), nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     UniqueConstraint("server", "username"),
@@ -170,26 +170,26 @@ def path_of(domain: str) -> str:
     return "".join(f"{label}." for label in reversed(domain.split(".")))
 
 
-def find(tx: Tx, order_id: str) -> Order | None:
+def find(uow: UnitOfWork, order_id: str) -> Order | None:
     """The order, which nobody else can change before this transaction ends."""
-    row = tx.execute(select(orders).where(orders.c.order_id == order_id).with_for_update()).mappings().first()
+    row = uow.execute(select(orders).where(orders.c.order_id == order_id).with_for_update()).mappings().first()
     return order_of(row) if row else None
 
 
-def customers_around(tx: Tx, domain: str) -> list[Customer]:
+def customers_around(uow: UnitOfWork, domain: str) -> list[Customer]:
     """Whose orders hold a domain that is below or above this one."""
     labels = domain.split(".")
     above = [".".join(labels[number:]) for number in range(1, len(labels) - 1)]
     path = path_of(domain)
     below = (orders.c.domain_path > path) & (orders.c.domain_path < f"{path[:-1]}/")  # "/" follows "."
     around = select(orders.c.customer).where(orders.c.holds_domain, or_(orders.c.domain.in_(above), below))
-    return list(tx.execute(around).scalars())
+    return list(uow.execute(around).scalars())
 
 
-def turn_before(tx: Tx, producer: str, number: int) -> datetime | None:
+def turn_before(uow: UnitOfWork, producer: str, number: int) -> datetime | None:
     """When the producer's last order but `number` has, or had, its turn."""
     turns = select(orders.c.turn_at).where(orders.c.producer == producer).order_by(orders.c.turn_at.desc())
-    return tx.execute(turns.offset(number).limit(1)).scalar()
+    return uow.execute(turns.offset(number).limit(1)).scalar()
 
 
 def counts(connection: Connection) -> dict[OrderState, int]:

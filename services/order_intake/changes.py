@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 
 from foundation.handling.commands import refuse
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Act, Done, Handlers, Park, Retry, Settled
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.orders import (
     OrderAmend,
@@ -46,79 +46,79 @@ class Changes:
 
     # Producers'
 
-    def reinstall(self, tx: Tx, event: Event[OrderReinstallRequested]) -> Settled:
+    def reinstall(self, uow: UnitOfWork, event: Event[OrderReinstallRequested]) -> Outcome:
         """The order's site anew, as its next generation, through the same queue as the first."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         if order is None:
-            return _wait_for_order(tx, event)
-        if not order.is_of(event.source, tx.sender):
-            return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
+            return _wait_for_order(uow, event)
+        if not order.is_of(event.source, uow.sender):
+            return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
         if order.state == OrderState.ACCEPTED:
             being_created = INTAKE.cause("in_progress", "the order's account is being created, or waits its turn")
-            return Retry(max(tx.now + _PAUSE, order.lease_until), being_created)
+            return Retry(max(uow.now + _PAUSE, order.lease_until), being_created)
         if obstacle := self._obstacle(order):
             return Park(obstacle)
-        if not limits.may_reinstall(tx, order, self._per_hour):
+        if not limits.may_reinstall(uow, order, self._per_hour):
             had = f"has had the {self._per_hour} re-installs that it may have in an hour"
-            return reject_order_id(tx, event, "too_many_reinstalls", had)
-        if renewed := self._staging.again(tx, order, event.data.blog_name, event):
-            limits.note_reinstall(tx, renewed)
+            return reject_order_id(uow, event, "too_many_reinstalls", had)
+        if renewed := self._staging.again(uow, order, event.data.blog_name, event):
+            limits.note_reinstall(uow, renewed)
         return Done()
 
-    def cancel(self, tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
+    def cancel(self, uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome | Effect:
         """Take back what is not yet installed. What we say ourselves means: the domain, too."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         if order is None:
-            return _wait_for_order(tx, event)
-        if tx.sender.is_ourselves and event.source == tx.source:
-            return self._releasing.give_back(tx, order)
-        if not order.is_of(event.source, tx.sender):
-            return reject_order_id(tx, event, "not_yours", "is no order of this sender's")
+            return _wait_for_order(uow, event)
+        if uow.sender.is_ourselves and event.source == uow.source:
+            return self._releasing.give_back(uow, order)
+        if not order.is_of(event.source, uow.sender):
+            return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
         if _is_installed(order):
-            return reject_order_id(tx, event, "already_installed", "is installed: there is nothing to take back")
+            return reject_order_id(uow, event, "already_installed", "is installed: there is nothing to take back")
         if order.state != OrderState.CANCELLED:
-            self._withdraw(tx, order, event.data.reason or "the order was cancelled", event)
+            self._withdraw(uow, order, event.data.reason or "the order was cancelled", event)
         return Done()
 
     # Staff's
 
-    def reinstall_order(self, tx: Tx, event: Event[OrderReinstall]) -> Settled:
+    def reinstall_order(self, uow: UnitOfWork, event: Event[OrderReinstall]) -> Outcome:
         """As a producer's, of anybody's order, and as often as it takes."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         if order is None:
-            return _refuse_unknown(tx, event)
+            return _refuse_unknown(uow, event)
         if order.state == OrderState.ACCEPTED:
-            return _refuse(tx, event, "its account is being created", "try it again when the account is there")
+            return _refuse(uow, event, "its account is being created", "try it again when the account is there")
         if obstacle := self._obstacle(order):
-            return _refuse(tx, event, obstacle.detail, obstacle.remedy)
-        self._staging.again(tx, order, event.data.blog_name, event)
+            return _refuse(uow, event, obstacle.detail, obstacle.remedy)
+        self._staging.again(uow, order, event.data.blog_name, event)
         return Done()
 
-    def cancel_order(self, tx: Tx, event: Event[OrderCancel]) -> Settled:
+    def cancel_order(self, uow: UnitOfWork, event: Event[OrderCancel]) -> Outcome:
         """As a producer's, of anybody's order. One that is cancelled already is said to be so."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         if order is None:
-            return _refuse_unknown(tx, event)
+            return _refuse_unknown(uow, event)
         if _is_installed(order):
             installed = INTAKE["already_installed"].remedy
-            return _refuse(tx, event, "it is installed: there is nothing to take back", installed)
+            return _refuse(uow, event, "it is installed: there is nothing to take back", installed)
         if order.state == OrderState.CANCELLED:
-            _tell_withdrawn(tx, order, event)
+            _tell_withdrawn(uow, order, event)
         else:
-            self._withdraw(tx, order, event.data.reason, event)
+            self._withdraw(uow, order, event.data.reason, event)
         return Done()
 
-    def amend(self, tx: Tx, event: Event[OrderAmend]) -> Settled:
+    def amend(self, uow: UnitOfWork, event: Event[OrderAmend]) -> Outcome:
         """Correct who the customer is; what is installed and written from now on uses it."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         if order is None:
-            return _refuse_unknown(tx, event)
+            return _refuse_unknown(uow, event)
         if event.data.name is None and event.data.email is None:
-            return _refuse(tx, event, "nothing was given to correct", "give a name, an e-mail address, or both")
+            return _refuse(uow, event, "nothing was given to correct", "give a name, an e-mail address, or both")
         known = order.customer
         customer = Customer(name=event.data.name or known.name, email=event.data.email or known.email)
-        if moves.amended(tx, order, customer):
-            tx.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
+        if moves.amended(uow, order, customer):
+            uow.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
             _log.info("order.amended", order_id=order.order_id)
         return Done()
 
@@ -128,37 +128,37 @@ class Changes:
             return INTAKE.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
         return self._staging.unknown(order)
 
-    def _withdraw(self, tx: Tx, order: Order, reason: str, event: Event[Any]) -> None:
-        cancelled = moves.cancelled(tx, order, reason)
+    def _withdraw(self, uow: UnitOfWork, order: Order, reason: str, event: Event[Any]) -> None:
+        cancelled = moves.cancelled(uow, order, reason)
         if cancelled is None:
             return
         if cancelled.gives_domain_back:
-            self._staging.take_back(tx, cancelled)
+            self._staging.take_back(uow, cancelled)
         elif order.state == OrderState.CREATED:
-            self._staging.cancel(tx, cancelled, event)
-        _tell_withdrawn(tx, cancelled, event)
+            self._staging.cancel(uow, cancelled, event)
+        _tell_withdrawn(uow, cancelled, event)
         _log.info("order.withdrawn", order_id=order.order_id)
 
 
-def _tell_withdrawn(tx: Tx, order: Order, event: Event[Any]) -> None:
-    tx.emit(OrderWithdrawn(order_id=order.order_id, reason=str(order.cancel_reason)), order.order_id, event)
+def _tell_withdrawn(uow: UnitOfWork, order: Order, event: Event[Any]) -> None:
+    uow.emit(OrderWithdrawn(order_id=order.order_id, reason=str(order.cancel_reason)), order.order_id, event)
 
 
 def _is_installed(order: Order) -> bool:
     return order.has_site and order.install_state in moves.OVER
 
 
-def _refuse_unknown(tx: Tx, event: Event[Any]) -> Settled:
+def _refuse_unknown(uow: UnitOfWork, event: Event[Any]) -> Outcome:
     remedy = "look at the number; an order that was sent just now may not have arrived yet"
-    return refuse(tx, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
+    return refuse(uow, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
 
 
-def _refuse(tx: Tx, event: Event[Any], detail: str, remedy: str) -> Settled:
-    return refuse(tx, event, event.data.order_id, detail, remedy)
+def _refuse(uow: UnitOfWork, event: Event[Any], detail: str, remedy: str) -> Outcome:
+    return refuse(uow, event, event.data.order_id, detail, remedy)
 
 
-def _wait_for_order(tx: Tx, event: Event[Any]) -> Settled:
+def _wait_for_order(uow: UnitOfWork, event: Event[Any]) -> Outcome:
     """Events may come out of order: what speaks of an unknown order may only be early."""
     early = INTAKE.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
-    fresh = event.time is not None and abs(tx.now - event.time) < _FRESH
-    return Retry(tx.now + _PAUSE, early) if fresh else Park(early)
+    fresh = event.time is not None and abs(uow.now - event.time) < _FRESH
+    return Retry(uow.now + _PAUSE, early) if fresh else Park(early)

@@ -11,9 +11,9 @@ import structlog
 
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
-from foundation.handling.claims import Claims
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Done, Handlers, Park, Retry, Settled
+from foundation.handling.leases import Leases
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
 from foundation.service.description import Description
@@ -59,11 +59,11 @@ class Intake:
         self._sealer = sealer
         self._names = Names(settings)
         self._staging = Staging(settings, servers)
-        self._claims = Claims(settings.order_intake.timeout_seconds)
+        self.leases = Leases(settings.order_intake.timeout_seconds, key="order_id", fence="tries")
         self._description = Description(
             "order-intake", lambda: {"max_attempts": MAX_TRIES, "site_types": tuple(settings.sites)}
         )
-        self._changes = Changes(self._staging, Releasing(servers, self._claims), settings.limits.reinstalls_per_hour)
+        self._changes = Changes(self._staging, Releasing(servers), settings.limits.reinstalls_per_hour)
         self.reinstall, self.cancel = self._changes.reinstall, self._changes.cancel
         self.announce_again = self._staging.announce_again
 
@@ -84,69 +84,71 @@ class Intake:
             InstallCancelled: self.hear_cancelled,
         }
 
-    def place(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
+    def place(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome | Effect:
         """A new order: claim it and create its account. The same order again changes nothing; another
         one under its id is rejected."""
-        order = accounts.find(tx, event.data.order_id)
+        order = accounts.find(uow, event.data.order_id)
         # What is sold now decides about new orders, not about those that we have.
-        return self._place_again(tx, event, order) if order else self._place_new(tx, event)
+        return self._place_again(uow, event, order) if order else self._place_new(uow, event)
 
-    def _place_new(self, tx: Tx, event: Event[OrderPlaced]) -> Settled | Act:
+    def _place_new(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome | Effect:
         placed = event.data
         if errors := self._errors(placed):
-            return reject(tx, event, "invalid_order", *errors)
-        alone(tx.connection, "orders")  # of two at once for neighbouring domains, or for one turn, each sees the other
-        if self._names.is_anothers(tx, placed):
-            return _reject_domain(tx, event)
-        order = moves.accept(tx, placed, self._settled(tx, event))
+            return reject(uow, event, "invalid_order", *errors)
+        alone(uow.connection, "orders")  # of two at once for neighbouring domains, or for one turn, each sees the other
+        if self._names.is_anothers(uow, placed):
+            return _reject_domain(uow, event)
+        order = moves.accept(uow, placed, self._settled(uow, event))
         if order is None:
-            return Retry(tx.now + _PAUSE, INTAKE.cause("in_progress", "another worker takes this order"))
-        if order.lease_until > tx.now and order.tries == 0:
+            return Retry(uow.now + _PAUSE, INTAKE.cause("in_progress", "another worker takes this order"))
+        if order.lease_until > uow.now and order.tries == 0:
             return Retry(order.lease_until, INTAKE.cause("in_progress", "its producer may place no more just now"))
-        return self._create(order, event)
+        return self._create(order)
 
-    def _settled(self, tx: Tx, event: Event[OrderPlaced]) -> Acceptance:
+    def _settled(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Acceptance:
         placed, site = event.data, self._settings.sites[event.data.site_type]
         return Acceptance(
             event_id=event.id,
             source=event.source,
-            user_id=tx.sender.user_id,
+            user_id=uow.sender.user_id,
             title=placed.blog_name or site.blog_name,
             locale=placed.locale,
             timezone=placed.timezone,
             permalinks=placed.permalinks,
             server=placed.server or self._settings.default_server,
-            turn_at=limits.turn(tx, tx.sender.user_id, self._settings.limits.orders_per_minute),
+            turn_at=limits.turn(uow, uow.sender.user_id, self._settings.limits.orders_per_minute),
             trace=trace_of(event),
         )
 
-    def _place_again(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
+    def _place_again(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
         # From its row, where server, title and customer are settled. Nobody else's word for it counts.
-        woken = tx.sender.is_ourselves and event.source == tx.source
-        if not order.is_of(event.source, tx.sender) or not (woken or order.digest == accounts.digest(event.data)):
-            return reject_order_id(tx, event, "order_conflict", "is taken by an order with other content, or another's")
+        woken = uow.sender.is_ourselves and event.source == uow.source
+        if not order.is_of(event.source, uow.sender) or not (woken or order.digest == accounts.digest(event.data)):
+            return reject_order_id(
+                uow, event, "order_conflict", "is taken by an order with other content, or another's"
+            )
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
-            return Done() if woken else _known(tx, order, event)
-        if order.lease_until > tx.now:
+            return Done() if woken else _known(uow, order, event)
+        if order.lease_until > uow.now:
             moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
             waits = INTAKE.cause("in_progress", "another worker has it, or it waits its turn")
-            return Retry(order.lease_until, waits) if moves_it else _known(tx, order, event)
+            return Retry(order.lease_until, waits) if moves_it else _known(uow, order, event)
         if order.state == OrderState.FAILED:
-            return self._try_failed(tx, event, order)
-        return self._take_over(tx, event, order)
+            return self._try_failed(uow, event, order)
+        return self._take_over(uow, event, order)
 
-    def _try_failed(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
+    def _try_failed(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
         """It has given its domain back, and may find that it is another's by now."""
-        alone(tx.connection, "orders")
-        if self._names.is_anothers(tx, event.data):
-            return _reject_domain(tx, event)
-        return self._take_over(tx, event, order)
+        alone(uow.connection, "orders")
+        if self._names.is_anothers(uow, event.data):
+            return _reject_domain(uow, event)
+        return self._take_over(uow, event, order)
 
-    def _take_over(self, tx: Tx, event: Event[OrderPlaced], order: Order) -> Settled | Act:
+    def _take_over(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
         if hopeless := self._hopeless(order):
-            return self._give_up(tx, order, event, hopeless)
-        taken = moves.take_over(tx, order, event.id)
-        return self._create(taken, event) if taken else Done()
+            return self._give_up(uow, order, event, hopeless)
+        taken = moves.take_over(uow, order, event.id)
+        return self._create(taken) if taken else Done()
 
     def _hopeless(self, order: Order) -> Cause | None:
         """Why the order's account is not to be tried again, if so."""
@@ -155,29 +157,22 @@ class Intake:
             return INTAKE.cause("worker_lost", lost)
         return self._staging.unknown(order)
 
-    def _create(self, order: Order, event: Event[OrderPlaced]) -> Act:
-        return Act(
-            run=partial(self._create_account, order),
-            record=partial(self._record_account, order, event),
-            fail=partial(self._record_failure, order, event),
-            claimed=partial(self._claims.hold, order.order_id, order.tries, waiting=True),
-            release=partial(release_claim, self._claims, order),
-        )
+    def _create(self, order: Order) -> Effect:
+        return Effect(order, self._create_account, self._record_account, self._record_failure, release_claim)
 
-    def tell_known(self, tx: Tx, event: Event[Any]) -> None:
+    def tell_known(self, uow: UnitOfWork, event: Event[Any]) -> None:
         """The same event again: whoever waits for what comes of it hears how far the order is."""
-        order = accounts.find(tx, event.data.order_id) if isinstance(event.data, OrderPlaced) else None
-        if order and order.is_of(event.source, tx.sender):
-            _known(tx, order, event)
+        order = accounts.find(uow, event.data.order_id) if isinstance(event.data, OrderPlaced) else None
+        if order and order.is_of(event.source, uow.sender):
+            _known(uow, order, event)
 
-    def renew_leases(self, ledger: Ledger) -> None:
+    def renew_leases(self, database: Database) -> None:
         """Tell the table that we are still at work on what we have claimed, however slow the servers."""
-        if held := self._claims.held():
-            with ledger.transaction() as tx:
-                moves.renew(tx, held)
+        if held := self.leases.held():
+            with database.begin() as uow:
+                moves.renew(uow, held)
 
     def _create_account(self, order: Order) -> AccountRef:
-        self._claims.hold(order.order_id, order.tries)
         server = self._servers[order.server]
         password = generated()
         aliases = (f"www.{order.domain}",) if self._has_www(order) else ()
@@ -199,57 +194,58 @@ class Intake:
         bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
         return bare and self._settings.sites[order.site_type].www
 
-    def _record_account(self, order: Order, event: Event[OrderPlaced], tx: Tx, account: AccountRef) -> Settled:
-        self._claims.let_go(order.order_id, order.tries)
-        if self._staging.created(tx, order, account, event):
+    def _record_account(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], account: AccountRef) -> Outcome:
+        if self._staging.created(uow, order, account, event):
             _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
-        elif late := moves.made_too_late(tx, order):
-            self._staging.take_back(tx, late)
+        elif late := moves.made_too_late(uow, order):
+            self._staging.take_back(uow, late)
         return Done()
 
-    def _record_failure(self, order: Order, event: Event[OrderPlaced], tx: Tx, cause: Cause) -> Settled:
-        self._claims.let_go(order.order_id, order.tries)
+    def _record_failure(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
-            again_at = tx.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE)
-            moves.put_off(tx, order, cause, again_at)
+            again_at = uow.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE)
+            moves.put_off(uow, order, cause, again_at)
             _log.warning(
                 "account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at
             )
             return Retry(again_at, cause)
         if order.tries_now >= MAX_TRIES:
-            return self._give_up(tx, order, event, cause)
+            return self._give_up(uow, order, event, cause)
         if cause.code == "username_taken":
-            moves.released(tx, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), tx.now)
-            return Retry(tx.now, cause)
+            moves.released(uow, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), uow.now)
+            return Retry(uow.now, cause)
         if cause.kind == CauseKind.TRANSIENT:
-            again_at = tx.now + _PAUSE * 2 ** (order.tries_now - 1)
-            moves.released(tx, order, cause, order.username, again_at)
+            again_at = uow.now + _PAUSE * 2 ** (order.tries_now - 1)
+            moves.released(uow, order, cause, order.username, again_at)
             return Retry(again_at, cause)
-        return self._give_up(tx, order, event, cause)
+        return self._give_up(uow, order, event, cause)
 
-    def _give_up(self, tx: Tx, order: Order, event: Event[OrderPlaced], cause: Cause) -> Settled:
-        failed = moves.failed(tx, order, cause)
+    def _give_up(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+        failed = moves.failed(uow, order, cause)
         if failed is None:
             return Done()
-        self._staging.take_back(tx, failed)
+        self._staging.take_back(uow, failed)
         news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
-        tx.emit(news, order.order_id, event)
+        uow.emit(news, order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
     def hear(
-        self, state: str, tx: Tx, event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed]
-    ) -> Settled:
+        self,
+        state: str,
+        uow: UnitOfWork,
+        event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed],
+    ) -> Outcome:
         """The installer has the install: nothing more to announce."""
-        moves.heard(tx, event.data.order_id, event.data.generation, state)
+        moves.heard(uow, event.data.order_id, event.data.generation, state)
         return Done()
 
-    def hear_cancelled(self, tx: Tx, event: Event[InstallCancelled]) -> Settled:
+    def hear_cancelled(self, uow: UnitOfWork, event: Event[InstallCancelled]) -> Outcome:
         """The install will not run, whoever took it back. If its order was, too, the domain is free."""
         about = event.data
-        order = moves.heard_cancelled(tx, about.order_id, about.generation, about.reason)
+        order = moves.heard_cancelled(uow, about.order_id, about.generation, about.reason)
         if order and order.gives_domain_back:
-            self._staging.take_back(tx, order)
+            self._staging.take_back(uow, order)
         return Done()
 
     def _errors(self, placed: OrderPlaced) -> list[FieldError]:
@@ -278,7 +274,7 @@ def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones()) - {"localtime", "Factory"}  # whatever a machine is set to, and nothing
 
 
-def _known(tx: Tx, order: Order, event: Event[OrderPlaced]) -> Settled:
+def _known(uow: UnitOfWork, order: Order, event: Event[OrderPlaced]) -> Outcome:
     """Nothing is to be done; whoever sent the order again hears how far it is."""
     install = install_id(order.order_id, order.generation) if order.generation else None
     known = OrderKnown(
@@ -289,10 +285,10 @@ def _known(tx: Tx, order: Order, event: Event[OrderPlaced]) -> Settled:
         install_id=install,
         install_state=_INSTALL_STATES.get(order.install_state, order.install_state) if install else None,
     )
-    tx.emit(known, order.order_id, event)
+    uow.emit(known, order.order_id, event)
     return Done()
 
 
-def _reject_domain(tx: Tx, event: Event[OrderPlaced]) -> Settled:
+def _reject_domain(uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome:
     message = "is below or above a domain of another customer"
-    return reject(tx, event, "domain_conflict", FieldError(field="data.domain", message=message))
+    return reject(uow, event, "domain_conflict", FieldError(field="data.domain", message=message))

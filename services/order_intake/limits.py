@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Column, Integer, String, Table, delete, func, insert, select
 
-from foundation.handling.tx import Tx
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store import Utc
 from foundation.store.types import metadata
 from services.order_intake import accounts
@@ -25,27 +25,27 @@ reinstalls = Table(
 _log = structlog.get_logger(__name__)
 
 
-def turn(tx: Tx, producer: str, per_minute: int) -> datetime:
+def turn(uow: UnitOfWork, producer: str, per_minute: int) -> datetime:
     """When the account of the producer's next order may be created: at once, or a minute after the turn of the
     last one but `per_minute`. Turns never overtake each other. 0 sets no limit."""
-    full = accounts.turn_before(tx, producer, per_minute - 1) if per_minute else None
-    last = accounts.turn_before(tx, producer, 0) if full else None
+    full = accounts.turn_before(uow, producer, per_minute - 1) if per_minute else None
+    last = accounts.turn_before(uow, producer, 0) if full else None
     if full is None or last is None:
-        return tx.now
-    turn_at = max(tx.now, full + _MINUTE, last)
-    if turn_at > tx.now >= last:
+        return uow.now
+    turn_at = max(uow.now, full + _MINUTE, last)
+    if turn_at > uow.now >= last:
         _log.warning("orders.limited", producer=producer, per_minute=per_minute)
     return turn_at
 
 
-def may_reinstall(tx: Tx, order: accounts.Order, per_hour: int) -> bool:
+def may_reinstall(uow: UnitOfWork, order: accounts.Order, per_hour: int) -> bool:
     """Whether the order has not had its re-installs of this hour. 0 sets no limit."""
     its = reinstalls.c.order_id == order.order_id
-    tx.execute(delete(reinstalls).where(its, reinstalls.c.at <= tx.now - _HOUR))
-    had = tx.execute(select(func.count()).select_from(reinstalls).where(its)).scalar_one()
+    uow.execute(delete(reinstalls).where(its, reinstalls.c.at <= uow.now - _HOUR))
+    had = uow.execute(select(func.count()).select_from(reinstalls).where(its)).scalar_one()
     return not per_hour or had < per_hour
 
 
-def note_reinstall(tx: Tx, order: accounts.Order) -> None:
+def note_reinstall(uow: UnitOfWork, order: accounts.Order) -> None:
     """Count the re-install that made the order's newest generation."""
-    tx.execute(insert(reinstalls), {"order_id": order.order_id, "generation": order.generation, "at": tx.now})
+    uow.execute(insert(reinstalls), {"order_id": order.order_id, "generation": order.generation, "at": uow.now})

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, or_, select, update
 
-from foundation.handling.tx import Tx
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store.insert import insert_new
 from foundation.telemetry.tracing import Trace
 from schemas.orders import OrderPlaced
@@ -51,110 +51,110 @@ class Acceptance:
         return self.user_id
 
 
-def accept(tx: Tx, placed: OrderPlaced, settled: Acceptance) -> Order | None:
+def accept(uow: UnitOfWork, placed: OrderPlaced, settled: Acceptance) -> Order | None:
     """Write a new order down, with a username that nobody has, and claim it if it is its turn. None if the order is
     known already."""
     for number in range(100):
-        row = _new_row(tx, placed, settled, candidate(placed.domain, placed.order_id, number))
-        if insert_new(tx.connection, orders, row):
+        row = _new_row(uow, placed, settled, candidate(placed.domain, placed.order_id, number))
+        if insert_new(uow.connection, orders, row):
             return order_of(row)
-        if find(tx, placed.order_id):
+        if find(uow, placed.order_id):
             return None
     raise RuntimeError("no free username in a hundred candidates")  # 32^4 endings each
 
 
-def take_over(tx: Tx, order: Order, event_id: str) -> Order | None:
+def take_over(uow: UnitOfWork, order: Order, event_id: str) -> Order | None:
     """Claim an order whose worker was lost, or that failed, for that event; None if another was faster."""
     failed = order.state == OrderState.FAILED
     before, waits = (order.tries, 0) if failed else (order.tries_before, order.waits)
     changes = {"tries": order.tries + 1, "tries_before": before, "waits": waits, "event_id": event_id}
     return _move(
-        tx, order, OrderState.ACCEPTED, cause=None, holds_domain=True, **changes, **_leased_until(tx.now + _LEASE)
+        uow, order, OrderState.ACCEPTED, cause=None, holds_domain=True, **changes, **_leased_until(uow.now + _LEASE)
     )
 
 
-def claimed_for_release(tx: Tx, order: Order) -> Order | None:
+def claimed_for_release(uow: UnitOfWork, order: Order) -> Order | None:
     """Claim an order that is to give its domain back, so that nobody creates its account meanwhile."""
     changes = {"tries": order.tries + 1, **_no_try(order)}
-    return _move(tx, order, order.state, **changes, **_leased_until(tx.now + _LEASE))
+    return _move(uow, order, order.state, **changes, **_leased_until(uow.now + _LEASE))
 
 
-def gave_domain_back(tx: Tx, order: Order) -> Order | None:
-    return _move(tx, order, order.state, holds_domain=False, lease_until=tx.now, announce_at=None)
+def gave_domain_back(uow: UnitOfWork, order: Order) -> Order | None:
+    return _move(uow, order, order.state, holds_domain=False, lease_until=uow.now, announce_at=None)
 
 
-def kept_domain(tx: Tx, order: Order) -> Order | None:
+def kept_domain(uow: UnitOfWork, order: Order) -> Order | None:
     """The domain is still to be given back: another look in a while."""
-    return _move(tx, order, order.state, **_leased_until(tx.now))
+    return _move(uow, order, order.state, **_leased_until(uow.now))
 
 
-def renew(tx: Tx, held: dict[str, int]) -> None:
+def renew(uow: UnitOfWork, held: dict[str, int]) -> None:
     """Extend the leases of orders whose accounts are being created, given with their tries."""
     ours = or_(*[(orders.c.order_id == id) & (orders.c.tries == tries) for id, tries in held.items()])
     at_work = orders.c.state != OrderState.CREATED
-    tx.execute(update(orders).where(at_work, ours).values(**_leased_until(tx.now + _LEASE)))
+    uow.execute(update(orders).where(at_work, ours).values(**_leased_until(uow.now + _LEASE)))
 
 
-def created(tx: Tx, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
+def created(uow: UnitOfWork, order: Order, account: AccountRef, begins_at: datetime) -> Order | None:
     """The account exists and its first install is staged, to begin then; None if the order was cancelled or
     taken over meanwhile."""
-    changes = {"account": account, "generation": 1, "lease_until": tx.now}
-    return _move(tx, order, OrderState.CREATED, **changes, **_announced(begins_at, 0))
+    changes = {"account": account, "generation": 1, "lease_until": uow.now}
+    return _move(uow, order, OrderState.CREATED, **changes, **_announced(begins_at, 0))
 
 
-def failed(tx: Tx, order: Order, cause: Cause) -> Order | None:
-    return _move(tx, order, OrderState.FAILED, cause=cause, **_leased_until(tx.now))
+def failed(uow: UnitOfWork, order: Order, cause: Cause) -> Order | None:
+    return _move(uow, order, OrderState.FAILED, cause=cause, **_leased_until(uow.now))
 
 
-def released(tx: Tx, order: Order, cause: Cause, username: str, until: datetime) -> Order | None:
+def released(uow: UnitOfWork, order: Order, cause: Cause, username: str, until: datetime) -> Order | None:
     """Left for another try then, perhaps under another username."""
-    return _move(tx, order, OrderState.ACCEPTED, cause=cause, username=username, **_leased_until(until))
+    return _move(uow, order, OrderState.ACCEPTED, cause=cause, username=username, **_leased_until(until))
 
 
-def put_off(tx: Tx, order: Order, cause: Cause, until: datetime) -> Order | None:
+def put_off(uow: UnitOfWork, order: Order, cause: Cause, until: datetime) -> Order | None:
     """Left until then, when there may be room; the claim was no try."""
     changes = {**_no_try(order), "waits": order.waits + 1, "cause": cause}
-    return _move(tx, order, OrderState.ACCEPTED, **changes, **_leased_until(until))
+    return _move(uow, order, OrderState.ACCEPTED, **changes, **_leased_until(until))
 
 
-def given_back(tx: Tx, order: Order) -> Order | None:
+def given_back(uow: UnitOfWork, order: Order) -> Order | None:
     """Left for another worker at once; the claim was no try."""
-    return _move(tx, order, order.state, **_no_try(order), **_leased_until(tx.now))
+    return _move(uow, order, order.state, **_no_try(order), **_leased_until(uow.now))
 
 
-def made_too_late(tx: Tx, order: Order) -> Order | None:
+def made_too_late(uow: UnitOfWork, order: Order) -> Order | None:
     """The account was created for an order that has come to nothing meanwhile, and has the domain; the order, if that
     is so."""
-    found = find(tx, order.order_id)
+    found = find(uow, order.order_id)
     if found is None or found.state not in (OrderState.CANCELLED, OrderState.FAILED):
         return None
-    return _move(tx, found, found.state, holds_domain=True, **_leased_until(tx.now))
+    return _move(uow, found, found.state, holds_domain=True, **_leased_until(uow.now))
 
 
-def cancelled(tx: Tx, order: Order, reason: str) -> Order | None:
+def cancelled(uow: UnitOfWork, order: Order, reason: str) -> Order | None:
     """The newest install is not wanted; nor is the order, unless it has a site already. The cancel is
     repeated until the install is over."""
     state = OrderState.CREATED if order.has_site else OrderState.CANCELLED
     # The lease's end is for whoever creates the account just now: then the domain is to be given back.
     again_at = order.lease_until + _PATIENCE if order.holds_domain else None
-    announced = _announced(tx.now, 0) if order.state == OrderState.CREATED else {"announce_at": again_at}
-    return _move(tx, order, state, cancel_reason=reason, **announced)
+    announced = _announced(uow.now, 0) if order.state == OrderState.CREATED else {"announce_at": again_at}
+    return _move(uow, order, state, cancel_reason=reason, **announced)
 
 
-def amended(tx: Tx, order: Order, customer: Customer) -> Order | None:
-    return _move(tx, order, order.state, customer=customer)
+def amended(uow: UnitOfWork, order: Order, customer: Customer) -> Order | None:
+    return _move(uow, order, order.state, customer=customer)
 
 
-def next_generation(tx: Tx, order: Order, title: str, begins_at: datetime, trace: Trace) -> Order | None:
+def next_generation(uow: UnitOfWork, order: Order, title: str, begins_at: datetime, trace: Trace) -> Order | None:
     """The order's next install is staged, to begin then; None if another was faster."""
     generation = order.generation + 1
     fresh = {"install_state": "", "cancel_reason": None, **_announced(begins_at, 0)}
-    return _move(tx, order, order.state, generation=generation, title=title, trace=trace, **fresh)
+    return _move(uow, order, order.state, generation=generation, title=title, trace=trace, **fresh)
 
 
-def announced_again(tx: Tx, order: Order, begins_at: datetime, number: int) -> None:
+def announced_again(uow: UnitOfWork, order: Order, begins_at: datetime, number: int) -> None:
     """The install, to begin then, or its cancel was published once more, after `number` times before."""
-    _move(tx, order, order.state, **_announced(begins_at, number))
+    _move(uow, order, order.state, **_announced(begins_at, number))
 
 
 OVER = ("installed", "cancelled")
@@ -176,21 +176,21 @@ _SITE_IS_THERE = (
 )
 
 
-def heard(tx: Tx, order_id: str, generation: int, install_state: str) -> None:
+def heard(uow: UnitOfWork, order_id: str, generation: int, install_state: str) -> None:
     """The installer has the install: it needs no more announcing. Its cancel does, until it is over: one
     that runs, and cannot be cancelled, may yet be staged again."""
     about = {"of_order": order_id, "of_generation": generation, "install_state": install_state}
     if install_state == "installed":
-        tx.execute(_SITE_IS_THERE, {"of_order": order_id})
+        uow.execute(_SITE_IS_THERE, {"of_order": order_id})
     if install_state in OVER:
-        tx.execute(_HEARD, {**about, "announce_at": None})
+        uow.execute(_HEARD, {**about, "announce_at": None})
     else:
-        tx.execute(_HEARD_BUT_NOT_OVER, about)
+        uow.execute(_HEARD_BUT_NOT_OVER, about)
 
 
-def heard_cancelled(tx: Tx, order_id: str, generation: int, reason: str) -> Order | None:
+def heard_cancelled(uow: UnitOfWork, order_id: str, generation: int, reason: str) -> Order | None:
     """As `heard`, of an install that was cancelled, by whomever. The order as it is then."""
-    order = find(tx, order_id)
+    order = find(uow, order_id)
     if order is None or order.gives_domain_back:  # it has been told so already, and may be at it
         return None
     known = order.cancelled_installs.also(generation)
@@ -199,13 +199,13 @@ def heard_cancelled(tx: Tx, order_id: str, generation: int, reason: str) -> Orde
         changes |= {"install_state": "cancelled", "cancel_reason": order.cancel_reason or reason}
         if not order.is_to_give_domain_back:  # else the cancels are said again until all installs are known to be over
             changes["announce_at"] = None
-    changed = _move(tx, order, order.state, **changes)
-    return kept_domain(tx, changed) if changed and changed.gives_domain_back else changed
+    changed = _move(uow, order, order.state, **changes)
+    return kept_domain(uow, changed) if changed and changed.gives_domain_back else changed
 
 
-def woken(tx: Tx, order: Order) -> OrderPlaced:
+def woken(uow: UnitOfWork, order: Order) -> OrderPlaced:
     """An order that no message moves any more, as it can be delivered once more."""
-    _move(tx, order, order.state, announce_at=tx.now + _PATIENCE)
+    _move(uow, order, order.state, announce_at=uow.now + _PATIENCE)
     return OrderPlaced(
         order_id=order.order_id,
         site_type=order.site_type,
@@ -219,21 +219,21 @@ def woken(tx: Tx, order: Order) -> OrderPlaced:
     )
 
 
-def silent(tx: Tx, limit: int = 100) -> list[tuple[Order, int]]:
+def silent(uow: UnitOfWork, limit: int = 100) -> list[tuple[Order, int]]:
     """Accepted orders that nobody is at work on, those whose domains were not given back, and others of whose install,
     or of its cancel, nothing was heard in time; and how often that was announced."""
     due = (
         select(orders)
-        .where(orders.c.announce_at < tx.now)
+        .where(orders.c.announce_at < uow.now)
         .order_by(orders.c.announce_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [(order_of(row), row["announcements"]) for row in tx.execute(due).mappings()]
+    return [(order_of(row), row["announcements"]) for row in uow.execute(due).mappings()]
 
 
-def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) -> dict[str, Any]:
-    its_turn = settled.turn_at <= tx.now
+def _new_row(uow: UnitOfWork, placed: OrderPlaced, settled: Acceptance, username: str) -> dict[str, Any]:
+    its_turn = settled.turn_at <= uow.now
     return {
         "order_id": placed.order_id,
         "digest": digest(placed),
@@ -267,9 +267,9 @@ def _new_row(tx: Tx, placed: OrderPlaced, settled: Acceptance, username: str) ->
         "cancel_reason": None,
         "announcements": 0,
         "trace": settled.trace,
-        **_leased_until(tx.now + _LEASE if its_turn else settled.turn_at),
-        "created_at": tx.now,
-        "updated_at": tx.now,
+        **_leased_until(uow.now + _LEASE if its_turn else settled.turn_at),
+        "created_at": uow.now,
+        "updated_at": uow.now,
     }
 
 
@@ -298,9 +298,9 @@ _AS_WE_SAW_IT = update(orders).where(
 """`tries` is the fencing token: it grows with every claim."""
 
 
-def _move(tx: Tx, order: Order, state: OrderState, **changes: Any) -> Order | None:
+def _move(uow: UnitOfWork, order: Order, state: OrderState, **changes: Any) -> Order | None:
     """Change an order that is still as we saw it; None if it is not."""
     seen = {f"seen_{name}": getattr(order, name) for name in ("order_id", "state", "tries", "generation")}
-    changed = tx.execute(_AS_WE_SAW_IT, {**seen, **changes, "state": state, "updated_at": tx.now}).rowcount == 1
+    changed = uow.execute(_AS_WE_SAW_IT, {**seen, **changes, "state": state, "updated_at": uow.now}).rowcount == 1
     kept = {name: value for name, value in changes.items() if name in Order.__dataclass_fields__}
     return replace(order, state=state, **kept) if changed else None

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from foundation.addresses import HostPort
 from foundation.config.settings import Settings
-from foundation.handling.tx import Tx
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas.names import host_name
 from schemas.orders import OrderPlaced
 from services.order_intake import accounts
@@ -36,13 +36,13 @@ class Names:
             return "is reserved, or below a name that is"
         return ""
 
-    def is_anothers(self, tx: Tx, placed: OrderPlaced) -> bool:
+    def is_anothers(self, uow: UnitOfWork, placed: OrderPlaced) -> bool:
         """Whether it is below or above a domain that another customer has."""
         if self._nested:
             return False
         return any(
             not _same(customer.email, placed.customer.email)
-            for customer in accounts.customers_around(tx, placed.domain)
+            for customer in accounts.customers_around(uow, placed.domain)
         )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import structlog
 
 from foundation.broker.codec import Malformed
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Park
+from foundation.handling.outcomes import Park
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
 from services.order_intake.causes import INTAKE
@@ -16,7 +16,7 @@ FromProducers = Event[OrderPlaced] | Event[OrderCancelled] | Event[OrderReinstal
 _log = structlog.get_logger(__name__)
 
 
-def reject(tx: Tx, event: FromProducers, code: str, *errors: FieldError) -> Park:
+def reject(uow: UnitOfWork, event: FromProducers, code: str, *errors: FieldError) -> Park:
     """Refuse what can be read and not be carried out: tell whoever watches, and park it."""
     rejected = OrderRejected(
         order_id=event.data.order_id,
@@ -25,16 +25,16 @@ def reject(tx: Tx, event: FromProducers, code: str, *errors: FieldError) -> Park
         cause=INTAKE.cause(code, "; ".join(f"{error.field} {error.message}" for error in errors)),
         errors=errors,
     )
-    _emit(tx, rejected)
+    _emit(uow, rejected)
     return Park(rejected.cause, errors[0].field if errors else "")
 
 
-def reject_order_id(tx: Tx, event: FromProducers, code: str, message: str) -> Park:
+def reject_order_id(uow: UnitOfWork, event: FromProducers, code: str, message: str) -> Park:
     """Likewise, for the order that it names."""
-    return reject(tx, event, code, FieldError(field="data.order_id", message=message))
+    return reject(uow, event, code, FieldError(field="data.order_id", message=message))
 
 
-def refuse(tx: Tx, problem: Malformed) -> None:
+def refuse(uow: UnitOfWork, problem: Malformed) -> None:
     """Tell whoever watches that an order could not be read."""
     data: Any = problem.document.get("data")
     order_id = data.get("order_id") if isinstance(data, dict) else None
@@ -46,9 +46,9 @@ def refuse(tx: Tx, problem: Malformed) -> None:
         cause=problem.cause,
         errors=tuple(FieldError(field=field, message=message) for field, message in problem.errors),
     )
-    _emit(tx, rejected)
+    _emit(uow, rejected)
 
 
-def _emit(tx: Tx, rejected: OrderRejected) -> None:
-    tx.emit(rejected, rejected.order_id)
+def _emit(uow: UnitOfWork, rejected: OrderRejected) -> None:
+    uow.emit(rejected, rejected.order_id)
     _log.warning("order.rejected", order_id=rejected.order_id, cause=rejected.cause.code)

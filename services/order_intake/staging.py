@@ -10,7 +10,7 @@ import structlog
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
-from foundation.handling.tx import Ledger, Tx
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.accounts import AccountCreated
@@ -32,56 +32,56 @@ class Staging:
         self._settings = settings
         self._servers = servers
 
-    def created(self, tx: Tx, order: Order, account: AccountRef, cause: Origin) -> Order | None:
+    def created(self, uow: UnitOfWork, order: Order, account: AccountRef, cause: Origin) -> Order | None:
         """The account exists: stage its first install. None if the order was cancelled or taken over meanwhile."""
-        due_at = self._due_at(order, tx.now)
-        now = accounts.find(tx, order.order_id) or order  # its customer may have been corrected since it was claimed
+        due_at = self._due_at(order, uow.now)
+        now = accounts.find(uow, order.order_id) or order  # its customer may have been corrected since it was claimed
         current = replace(order, customer=now.customer)
-        created = moves.created(tx, current, account, self._settings.begins_at(order.site_type, due_at))
+        created = moves.created(uow, current, account, self._settings.begins_at(order.site_type, due_at))
         if created:
             news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
-            tx.emit(news, order.order_id, cause)
-            self._stage(tx, created, due_at, cause)
+            uow.emit(news, order.order_id, cause)
+            self._stage(uow, created, due_at, cause)
         return created
 
-    def again(self, tx: Tx, order: Order, title: str | None, cause: Event[Any]) -> Order | None:
+    def again(self, uow: UnitOfWork, order: Order, title: str | None, cause: Event[Any]) -> Order | None:
         """Stage the order's next install. None if another was faster."""
-        due_at = self._due_at(order, tx.now)
+        due_at = self._due_at(order, uow.now)
         begins_at = self._settings.begins_at(order.site_type, due_at)
-        renewed = moves.next_generation(tx, order, title or order.title, begins_at, trace_of(cause))
+        renewed = moves.next_generation(uow, order, title or order.title, begins_at, trace_of(cause))
         if renewed:
-            self._stage(tx, renewed, due_at, cause)
+            self._stage(uow, renewed, due_at, cause)
         return renewed
 
-    def cancel(self, tx: Tx, order: Order, cause: Origin) -> None:
+    def cancel(self, uow: UnitOfWork, order: Order, cause: Origin) -> None:
         """Tell the installer that the order's newest install is not wanted; none of them, if there is no site yet."""
         for generation in range(order.generation if order.has_site else 1, order.generation + 1):
             if generation < order.generation and generation in order.cancelled_installs.numbers:
                 continue
             unwanted = InstallCancel(install_id=install_id(order.order_id, generation), reason=str(order.cancel_reason))
-            tx.emit(unwanted, order.order_id, cause)
+            uow.emit(unwanted, order.order_id, cause)
 
-    def take_back(self, tx: Tx, order: Order) -> None:
+    def take_back(self, uow: UnitOfWork, order: Order) -> None:
         """Have the order give its domain back, now or as soon as nobody is at work on it."""
-        tx.wake(OrderCancelled(order_id=order.order_id), INTAKE_ORDERS, order.order_id, order.trace)
+        uow.redeliver(OrderCancelled(order_id=order.order_id), INTAKE_ORDERS, order.order_id, order.trace)
 
-    def announce_again(self, ledger: Ledger) -> None:
+    def announce_again(self, database: Database) -> None:
         """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
         with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
         orders whose messages were lost."""
-        with ledger.transaction() as tx:
-            for order, number in moves.silent(tx):
+        with database.begin() as uow:
+            for order, number in moves.silent(uow):
                 if order.state == OrderState.ACCEPTED:
-                    tx.wake(moves.woken(tx, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
+                    uow.redeliver(moves.woken(uow, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
                     _log.warning("order.woken", order_id=order.order_id)
                     continue
                 if order.gives_domain_back:
-                    moves.kept_domain(tx, order)
-                    self.take_back(tx, order)
+                    moves.kept_domain(uow, order)
+                    self.take_back(uow, order)
                     continue
-                moves.announced_again(tx, order, self._settings.begins_at(order.site_type, tx.now), number)
+                moves.announced_again(uow, order, self._settings.begins_at(order.site_type, uow.now), number)
                 if order.account and self.unknown(order) is None:
-                    self._announce(tx, order)
+                    self._announce(uow, order)
                     _log.warning("install.announced_again", order_id=order.order_id, number=number)
 
     def unknown(self, order: Order) -> Cause | None:
@@ -93,20 +93,20 @@ class Staging:
         what = f"server {order.server} or site type {order.site_type}"
         return INTAKE.cause("not_configured", f"the settings have no {what} any more")
 
-    def _announce(self, tx: Tx, order: Order) -> None:
+    def _announce(self, uow: UnitOfWork, order: Order) -> None:
         if order.cancel_reason is None:
-            self._stage(tx, order, tx.now, order.trace)
+            self._stage(uow, order, uow.now, order.trace)
         else:  # the installer cancels only what it knows
-            tx.emit(self._staged(order, tx.now), order.order_id, order.trace)
-            self.cancel(tx, order, order.trace)
+            uow.emit(self._staged(order, uow.now), order.order_id, order.trace)
+            self.cancel(uow, order, order.trace)
 
     def _due_at(self, order: Order, now: datetime) -> datetime:
         return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
 
-    def _stage(self, tx: Tx, order: Order, due_at: datetime, cause: Origin) -> None:
+    def _stage(self, uow: UnitOfWork, order: Order, due_at: datetime, cause: Origin) -> None:
         """Tell those who watch at once, and wake the installer when it is time."""
-        staged = tx.emit(self._staged(order, due_at), order.order_id, cause)
-        tx.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
+        staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
+        uow.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
 
     def _staged(self, order: Order, due_at: datetime) -> InstallStaged:
         if order.account is None:

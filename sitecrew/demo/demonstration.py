@@ -21,7 +21,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.config.settings import load
 from foundation.config.sources import variable_of
 from foundation.errors import SitecrewError
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from foundation.service.process import broker_of
 from foundation.telemetry import logs
 from schemas import catalogue

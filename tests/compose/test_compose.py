@@ -20,7 +20,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
 from foundation.config.queues import INSTALLER_DUE, sitecrew
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from sitecrew.stack.ports import free_port

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from foundation.broker import Broker, Consumer, Delivery, Message, Outcome
+from foundation.broker import Broker, Confirmation, Consumer, Delivery, Message
 from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import DEAD_LETTERS, EVENTS, ORDERS, PARKING, UNROUTED, Topology
@@ -96,7 +96,7 @@ def delayed(ground: Ground, units: float, queue: str, name: str) -> Message:
 
 def send(broker: Broker, messages: Sequence[Message]) -> None:
     outcomes = broker.publisher().publish(messages, SECONDS)
-    assert outcomes == [Outcome.CONFIRMED] * len(messages)
+    assert outcomes == [Confirmation.CONFIRMED] * len(messages)
 
 
 def arrivals(ground: Ground, consumer: Consumer, count: int) -> list[tuple[datetime, Delivery]]:
@@ -167,7 +167,7 @@ def test_each_outcome_stands_where_its_message_stood(broker: Broker) -> None:
     outcomes = broker.publisher().publish(
         [order(1), nobodys, order(2), replace(nobodys, mandatory=False), nobodys, order(3)]
     )
-    yes, nowhere = Outcome.CONFIRMED, Outcome.UNROUTABLE
+    yes, nowhere = Confirmation.CONFIRMED, Confirmation.UNROUTABLE
     assert outcomes == [yes, nowhere, yes, yes, nowhere, yes]
     consumer = broker.consumer(INTAKE_ORDERS, 10)
     assert [d.message_id for d in gather(consumer, 3, SECONDS)] == ["m1", "m2", "m3"]
@@ -186,7 +186,7 @@ def test_what_the_protocol_cannot_carry_is_refused_and_costs_its_neighbours_noth
     ]
     mixed = [message for misfit in misfits for message in (order(1), misfit)]
     outcomes = broker.publisher().publish([*mixed, order(2)], timeout=SECONDS)
-    assert outcomes == [Outcome.CONFIRMED, Outcome.REFUSED] * len(misfits) + [Outcome.CONFIRMED]
+    assert outcomes == [Confirmation.CONFIRMED, Confirmation.REFUSED] * len(misfits) + [Confirmation.CONFIRMED]
     consumer = broker.consumer(INTAKE_ORDERS, 100)
     assert [d.message_id for d in gather(consumer, len(misfits) + 1, SECONDS)] == ["m1"] * len(misfits) + ["m2"]
 
@@ -194,7 +194,7 @@ def test_what_the_protocol_cannot_carry_is_refused_and_costs_its_neighbours_noth
 def test_the_nameless_exchange_leads_straight_to_a_queue(broker: Broker) -> None:
     straight = Message("", INSTALLER_DUE, b"straight")
     astray = Message("", "no-such-queue", b"astray")
-    assert broker.publisher().publish([straight, astray], SECONDS) == [Outcome.CONFIRMED, Outcome.UNROUTABLE]
+    assert broker.publisher().publish([straight, astray], SECONDS) == [Confirmation.CONFIRMED, Confirmation.UNROUTABLE]
     eventually(lambda: broker.depth(INSTALLER_DUE), 1, SECONDS)
 
 
@@ -225,7 +225,7 @@ def test_threads_share_a_publisher(broker: Broker) -> None:
     batches = [[order(100 * thread + i) for i in range(100)] for thread in range(8)]
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(lambda batch: publisher.publish(batch, SECONDS), batches))
-    assert outcomes == [[Outcome.CONFIRMED] * 100] * 8
+    assert outcomes == [[Confirmation.CONFIRMED] * 100] * 8
     eventually(lambda: broker.depth(INTAKE_ORDERS), 800, SECONDS)
 
 
@@ -243,13 +243,13 @@ def test_closing_a_publisher_ends_a_publish_that_waits(broker: Broker) -> None:
         publisher.close()
         outcomes = waiting.result(SECONDS)
     assert len(outcomes) == 3000
-    assert set(outcomes) <= {Outcome.CONFIRMED, Outcome.UNKNOWN}
+    assert set(outcomes) <= {Confirmation.CONFIRMED, Confirmation.UNKNOWN}
 
 
 def test_a_closed_publisher_says_that_it_does_not_know(broker: Broker) -> None:
     publisher = broker.publisher()
     publisher.close()
-    assert publisher.publish([order(1)], timeout=0.1) == [Outcome.UNKNOWN]
+    assert publisher.publish([order(1)], timeout=0.1) == [Confirmation.UNKNOWN]
 
 
 # Consuming
@@ -333,13 +333,13 @@ def test_waking_ends_a_take_that_waits(broker: Broker) -> None:
     consumer = broker.consumer(INTAKE_ORDERS, 1)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(consumer.take, 1, SECONDS * 10)
-        consumer.wake()
+        consumer.interrupt()
         assert waiting.result(SECONDS) == []
 
 
 def test_waking_ends_the_next_take_if_none_waits_and_then_is_spent(broker: Broker) -> None:
     consumer = broker.consumer(INTAKE_ORDERS, 1)
-    consumer.wake()
+    consumer.interrupt()
     assert consumer.take(1, SECONDS * 10) == []
     send(broker, [order(1)])
     assert [d.message_id for d in consumer.take(1, SECONDS)] == ["m1"]
@@ -450,9 +450,9 @@ def test_what_is_watched_needs_no_settling(broker: Broker) -> None:
 def test_watching_leaves_nothing_behind(broker: Broker) -> None:
     watched = Message(EVENTS, "weather.changed.v1", b"rain")
     publisher, watcher = broker.publisher(), broker.watch(EVENTS, "weather.#")
-    assert publisher.publish([watched], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([watched], SECONDS) == [Confirmation.CONFIRMED]
     watcher.close()
-    eventually(lambda: publisher.publish([watched]), [Outcome.UNROUTABLE], SECONDS)
+    eventually(lambda: publisher.publish([watched]), [Confirmation.UNROUTABLE], SECONDS)
 
 
 # The delayed exchange
@@ -491,7 +491,7 @@ def test_a_message_can_be_delayed_three_times_over(ground: Ground) -> None:
     publisher, consumer = ground.broker.publisher(), ground.broker.consumer(INSTALLER_DUE, 1)
     for attempt in range(4):
         sent = replace(delayed(ground, 3, INSTALLER_DUE, "install"), headers={"attempt": attempt})
-        assert publisher.publish([sent], SECONDS) == [Outcome.CONFIRMED]
+        assert publisher.publish([sent], SECONDS) == [Confirmation.CONFIRMED]
         ((_, delivery),) = arrivals(ground, consumer, 1)
         assert (delivery.message_id, delivery.headers["attempt"]) == ("install", attempt)
 
@@ -582,7 +582,7 @@ def test_closing_the_broker_closes_what_was_opened_through_it(broker: Broker) ->
 def test_what_is_closed_leaves_no_thread_and_no_memory_behind(broker: Broker) -> None:
     def use() -> Iterator[weakref.ref[object]]:
         publisher, consumer, watcher = broker.publisher(), broker.consumer(INTAKE_ORDERS, 1), broker.watch(EVENTS, "#")
-        assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+        assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
         consumer.settle(gather(consumer, 1, SECONDS))
         for opened in (publisher, consumer, watcher):
             opened.close()

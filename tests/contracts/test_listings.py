@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foundation.handling.tx import Tx
+from foundation.handling.unit_of_work import NoRows, UnitOfWork
 from foundation.store import Store
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallStaged, SiteSpec
@@ -29,13 +29,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = Store(f"sqlite:///{tmp_path}/x.db" if sqlite else str(request.getfixturevalue("postgres").database()))
     opened.migrate([MIGRATIONS, INTAKE])
     with opened.transaction() as connection:
-        tx = Tx(connection, "/test", NOON)
+        uow = UnitOfWork(NoRows(), "/test", NOON, connection)
         for number in (1, 2, 3):
-            moves.stage(tx, staged(number), NOON + timedelta(minutes=15), Trace())
+            moves.stage(uow, staged(number), NOON + timedelta(minutes=15), Trace())
         install = listing.named(connection, "order-3")[0]
-        claimed = moves.claim(tx, install, "me", timedelta(minutes=1))
+        claimed = moves.claim(uow, install, "me", timedelta(minutes=1))
         assert claimed
-        moves.fail(tx, claimed, failure("db_down").cause)
+        moves.fail(uow, claimed, failure("db_down").cause)
     yield opened
     opened.close()
 

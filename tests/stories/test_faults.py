@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
-from foundation.broker import Message, Outcome, codec
+from foundation.broker import Confirmation, Message, codec
 from foundation.broker.codec import Malformed
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import ORDERS, PARKING
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS, MAILER_INSTALLS
 from foundation.errors import StoreUnreachable
-from foundation.handling.worker import Worker
+from foundation.handling.worker import Phase, Worker
 from foundation.service import process as service_module
 from schemas.envelope import Event
 from schemas.installs import InstallCancel
@@ -113,7 +113,7 @@ class Killer:
                 self._strike()
             real(list(rows))
 
-        object.__setattr__(self.service.ledger, "committed", hand_over)
+        object.__setattr__(self.service.database, "committed", hand_over)
 
     def _before_acknowledgement(self) -> None:
         (consumer,) = (consumer for worker, consumer in self.service.lanes if worker.queue == self.queue)
@@ -122,7 +122,7 @@ class Killer:
     def _after_publishing(self) -> None:
         real = self.service.relay._publisher.publish
 
-        def publish(messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+        def publish(messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
             outcomes = real(messages, timeout)
             if any(self._is_news(message.type) for message in messages):
                 self._strike()
@@ -173,8 +173,8 @@ def test_a_service_that_is_killed_takes_up_its_work_where_it_lay(house: House, n
 # 6, 7: the broker does not take what we have to say
 
 
-@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNROUTABLE, Outcome.UNKNOWN])
-def test_what_the_broker_refuses_for_a_while_is_said_when_it_takes_it(house: House, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Confirmation.REFUSED, Confirmation.UNROUTABLE, Confirmation.UNKNOWN])
+def test_what_the_broker_refuses_for_a_while_is_said_when_it_takes_it(house: House, outcome: Confirmation) -> None:
     real = {service.store: service.relay._publisher.publish for service in house.services}
     for service in house.services:
         vars(service.relay._publisher)["publish"] = lambda messages, *_: [outcome] * len(messages)
@@ -336,7 +336,7 @@ def test_whatever_bytes_come_are_parked_with_the_field_and_the_service_goes_on(
         for body in bodies
         if not _is_event(body, content_type, headers)
     ]
-    assert set(house.broker.publisher().publish(messages)) <= {Outcome.CONFIRMED}
+    assert set(house.broker.publisher().publish(messages)) <= {Confirmation.CONFIRMED}
     house.settle()
     parked = house.parked()
     assert sorted(delivery.body for delivery in parked) == sorted(message.body for message in messages)
@@ -431,9 +431,9 @@ def test_duplicates_of_everything_hours_apart_change_nothing(house: House) -> No
     for service in house.services:
         real = service.relay._publisher.publish
 
-        def publish(messages: Sequence[Message], timeout: float = 30.0, real: Any = real) -> list[Outcome]:
+        def publish(messages: Sequence[Message], timeout: float = 30.0, real: Any = real) -> list[Confirmation]:
             spoken.extend(messages)
-            outcomes: list[Outcome] = real(messages, timeout)
+            outcomes: list[Confirmation] = real(messages, timeout)
             return outcomes
 
         vars(service.relay._publisher)["publish"] = publish
@@ -686,9 +686,9 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
     house.turn_until(gate.reached.is_set)
     other, second = second_mailer(house)
     for _ in range(12):
-        house.welcoming.renew_leases(house.mailer.ledger)
+        house.welcoming.renew_leases(house.mailer.database)
         house.pass_time(10)
-        second.wake_stale(other.ledger)
+        second.wake_stale(other.database)
         other.turn()
         house.broker.expire()
         other.turn()
@@ -720,7 +720,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
     second._deliver = slow_and_taken
     while other.idle:  # each wake-up goes to one of the two
         house.pass_time(40)
-        second.wake_stale(other.ledger)
+        second.wake_stale(other.database)
         other.turn()
         house.broker.expire()
         other.turn()
@@ -757,11 +757,11 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
         house.order(number)
     house.settle()
     own, stop, renewed = house.installing, threading.Event(), threading.Semaphore(0)
-    worker = Worker(INSTALLER_NOW, house.steps.due(), own.ledger, capacity=2, threads=2)
-    service = service_module.Service("installer", own.store, house.broker, own.ledger, house.clock.now)
+    worker = Worker(INSTALLER_NOW, house.steps.due(), own.database, capacity=2, threads=2)
+    service = service_module.Service("installer", own.store, house.broker, own.database, house.clock.now)
 
     def renew() -> None:
-        house.steps.renew_leases(own.ledger)
+        house.steps.renew_leases(own.database)
         renewed.release()
 
     loops = (service.consume(worker, 2), service.every(0.01, renew))
@@ -798,11 +798,11 @@ def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun
     worker, consumer = service.lanes[0]
     for number in range(1, 11):
         house.order(number)
-    house.turn_until(lambda: len(worker._acting) == 10)
-    until(lambda: sum(hand.turn.running() for hand in worker._acting.values()) == 4, PATIENCE)
+    house.turn_until(lambda: len(worker._in_flight) == 10)
+    until(lambda: sum(item.phase == Phase.RUNNING for item in worker._in_flight.values()) == 4, PATIENCE)
     stopping = threading.Thread(target=worker.drain, args=(consumer,))
     stopping.start()
-    until(lambda: len(worker._acting) == 4, PATIENCE)
+    until(lambda: len(worker._in_flight) == 4, PATIENCE)
     gate.opened.set()
     stopping.join(PATIENCE)
     assert not stopping.is_alive(), "as soon as its four threads have done what they had begun"
@@ -822,7 +822,7 @@ def test_a_chore_that_fails_is_tried_again_and_ends_nothing(house: House) -> Non
             raise problem
         enough.set()
 
-    service = service_module.Service("x", house.intake.store, house.broker, house.intake.ledger, house.clock.now)
+    service = service_module.Service("x", house.intake.store, house.broker, house.intake.database, house.clock.now)
     running = threading.Thread(target=service.every(0.01, chore), args=(enough,))
     running.start()
     running.join(PATIENCE)

@@ -407,7 +407,7 @@ def test_intake_goes_on_while_an_install_runs(house: House) -> None:
     house.order(1)
     house.settle()
     consumer = house.broker.consumer("installer.due", 4)
-    house.batch.turn(consumer, timeout=1)
+    house.batch.run_once(consumer, timeout=1)
     assert gate.reached.wait(10)
     house.order(2)
     house.settle()

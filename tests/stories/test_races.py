@@ -19,12 +19,13 @@ from foundation.config.keys import Sealer, generate_keys
 from foundation.config.queues import INSTALLER_NOW
 from foundation.config.settings import Limits, Settings
 from foundation.errors import StoreUnreachable
+from foundation.handling.outcomes import Effect
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Worker
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.worker import Worker
 from foundation.hosting.causes import failed
 from foundation.store import Store
-from foundation.store.outbox import Pending  # noqa: TC001  # as every import here
+from foundation.store.outbox import OutboxMessage  # noqa: TC001  # as every import here
 from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCompleted, InstallStaged, SiteSpec
@@ -61,15 +62,15 @@ class Replicas:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.said: list[Pending] = []
+        self.said: list[OutboxMessage] = []
         self.settings = Settings(keys={"public": generate_keys()[0]})
         self.sealer = Sealer(self.settings.keys.public)
         self.now = START
         self._stores: list[Store] = []
 
-    def ledger(self) -> Ledger:
+    def database(self) -> Database:
         self._stores.append(Store(self.url))
-        return Ledger(self._stores[-1], "test", lambda: self.now, self.said.extend)
+        return Database(self._stores[-1], "test", lambda: self.now, self.said.extend)
 
     def installing(self) -> Installing:
         return Installing(self.settings, {}, {}, self.sealer)
@@ -77,11 +78,11 @@ class Replicas:
     def intake(self) -> Intake:
         return Intake(self.settings, {"local": FakeServer()}, self.sealer)
 
-    def handle(self, ledger: Ledger, handler: Callable[[Tx, Event[Any]], Any], data: Model) -> Any:
+    def handle(self, database: Database, handler: Callable[[UnitOfWork, Event[Any]], Any], data: Model) -> Any:
         """As a worker does in a turn."""
         event = codec.envelope(data, id="id", source="/test", subject="order", time=self.now)
-        with ledger.transaction() as tx:
-            return handler(tx, event)
+        with database.begin() as uow:
+            return handler(uow, event)
 
     def counted(self) -> Counter[str]:
         return Counter(kind(pending.type) for pending in self.said)
@@ -100,7 +101,7 @@ def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Replica
         replicas = Replicas(f"sqlite:///{tmp_path}/store.db")
     else:
         replicas = Replicas(request.getfixturevalue("postgres").database())
-        replicas.ledger().store.migrate(migrations)
+        replicas.database().store.migrate(migrations)
     yield replicas
     replicas.close()
 
@@ -144,7 +145,7 @@ def races(count: int, *contenders: Callable[[int], Any]) -> list[list[Any]]:
 
 
 def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> list[State]:
-    with replicas.ledger().store.reading() as connection:
+    with replicas.database().store.reading() as connection:
         found = [installs.find(connection, f"order-{number}-g{generation}") for number in numbers]
     return [install.state for install in found if install]
 
@@ -154,12 +155,12 @@ def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> l
 
 def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Replicas) -> None:
     count = 1000 if replicas.url.startswith("sqlite") else 300
-    ours, theirs = replicas.ledger(), replicas.ledger()
+    ours, theirs = replicas.database(), replicas.database()
     installing = replicas.installing()
     commands = Commands(installing, lambda: None)
-    with ours.transaction() as tx:
+    with ours.begin() as uow:
         for number in range(count):
-            moves.stage(tx, staged(number), START, Trace())
+            moves.stage(uow, staged(number), START, Trace())
     results = races(
         count,
         lambda number: replicas.handle(ours, installing.start, staged(number)),
@@ -168,7 +169,7 @@ def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Rep
     ended = states(replicas, range(count))
     claimed, cancelled = ended.count(State.INSTALLING), ended.count(State.CANCELLED)
     assert claimed + cancelled == count
-    assert [isinstance(result, Act) for result, _ in results] == [state == State.INSTALLING for state in ended]
+    assert [isinstance(result, Effect) for result, _ in results] == [state == State.INSTALLING for state in ended]
     assert replicas.counted() == {
         name: number
         for name, number in {
@@ -184,22 +185,24 @@ def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Rep
 
 
 def test_of_eight_installers_exactly_one_claims_each_install(replicas: Replicas) -> None:
-    ledgers = [replicas.ledger() for _ in range(8)]
+    ledgers = [replicas.database() for _ in range(8)]
     installers = [replicas.installing() for _ in range(8)]
     contenders = [
-        lambda number, ledger=ledger, installing=installing: replicas.handle(ledger, installing.start, staged(number))
-        for ledger, installing in zip(ledgers, installers, strict=True)
+        lambda number, database=database, installing=installing: replicas.handle(
+            database, installing.start, staged(number)
+        )
+        for database, installing in zip(ledgers, installers, strict=True)
     ]
     for results in races(40, *contenders):
-        assert sum(isinstance(result, Act) for result in results) == 1
+        assert sum(isinstance(result, Effect) for result in results) == 1
     assert replicas.counted() == {"install.started": 40}
 
 
 def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replicas: Replicas) -> None:
-    ours, theirs = replicas.ledger(), replicas.ledger()
-    with ours.transaction() as tx:
+    ours, theirs = replicas.database(), replicas.database()
+    with ours.begin() as uow:
         for number in range(60):
-            moves.stage(tx, staged(number), START, Trace())
+            moves.stage(uow, staged(number), START, Trace())
     races(
         60,
         lambda number: replicas.handle(ours, replicas.installing().start, staged(number)),
@@ -211,21 +214,21 @@ def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replic
 
 @pytest.mark.parametrize("trouble", ["lost", "overdue", "unmailed"])
 def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Replicas, trouble: str) -> None:
-    ledgers = [replicas.ledger() for _ in range(4)]
-    with ledgers[0].transaction() as tx:
+    ledgers = [replicas.database() for _ in range(4)]
+    with ledgers[0].begin() as uow:
         for number in range(30):
-            install = moves.stage(tx, staged(number), START, Trace())
+            install = moves.stage(uow, staged(number), START, Trace())
             assert install is not None
             if trouble != "overdue":
-                install = moves.claim(tx, install, "somebody", timedelta(seconds=15))
+                install = moves.claim(uow, install, "somebody", timedelta(seconds=15))
                 assert install is not None
             if trouble == "unmailed":
-                moves.complete(tx, install, completed(number), "")
+                moves.complete(uow, install, completed(number), "")
     replicas.now += timedelta(hours=1)
     reconcilers = [Reconciler(replicas.installing()) for _ in ledgers]
     contenders = [
-        lambda _, ledger=ledger, reconciler=reconciler: reconciler.recover(ledger)
-        for ledger, reconciler in zip(ledgers, reconcilers, strict=True)
+        lambda _, database=database, reconciler=reconciler: reconciler.recover(database)
+        for database, reconciler in zip(ledgers, reconcilers, strict=True)
     ]
     races(3, *contenders)
     once = {"install.completed": 30} if trouble == "unmailed" else {"install.staged": 60}
@@ -233,68 +236,72 @@ def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Repl
 
 
 def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> None:
-    ledgers = [replicas.ledger() for _ in range(8)]
+    ledgers = [replicas.database() for _ in range(8)]
 
-    def claim(number: int, ledger: Ledger) -> object:
-        with ledger.transaction() as tx:
-            entered = mails.enter(tx, completed(number), mails.State.WAITING, Trace())
-            mail = entered or mails.find(tx, f"order-{number}-g1")
+    def claim(number: int, database: Database) -> object:
+        with database.begin() as uow:
+            entered = mails.enter(uow, completed(number), mails.State.WAITING, Trace())
+            mail = entered or mails.find(uow, f"order-{number}-g1")
             assert mail is not None
-            return mails.claim(tx, mail) if mail.state == mails.State.WAITING else None
+            return mails.claim(uow, mail) if mail.state == mails.State.WAITING else None
 
-    for results in races(40, *[lambda number, ledger=ledger: claim(number, ledger) for ledger in ledgers]):
+    for results in races(40, *[lambda number, database=database: claim(number, database) for database in ledgers]):
         assert sum(result is not None for result in results) == 1
 
 
 def test_replicas_count_the_letters_to_one_address_together(replicas: Replicas) -> None:
-    def contender(ledger: Ledger) -> Callable[[int], bool]:
+    def contender(database: Database) -> Callable[[int], bool]:
         def take(_number: int) -> bool:
-            with ledger.transaction() as tx:
-                return limits.take(tx, "jo@customer.example", 10) is None
+            with database.begin() as uow:
+                return limits.take(uow, "jo@customer.example", 10) is None
 
         return take
 
-    results = races(20, *[contender(replicas.ledger()) for _ in range(3)])
+    results = races(20, *[contender(replicas.database()) for _ in range(3)])
     assert sum(map(sum, results)) == 10
     replicas.now += timedelta(seconds=3601)
-    assert contender(replicas.ledger())(0)
+    assert contender(replicas.database())(0)
 
 
 def placing(replicas: Replicas) -> Callable[[int], Any]:
     """One more order intake."""
-    ledger, intake = replicas.ledger(), replicas.intake()
-    return lambda number: replicas.handle(ledger, intake.place, placed(number))
+    database, intake = replicas.database(), replicas.intake()
+    return lambda number: replicas.handle(database, intake.place, placed(number))
 
 
 def test_of_eight_order_intakes_exactly_one_creates_each_account(replicas: Replicas) -> None:
     for results in races(40, *[placing(replicas) for _ in range(8)]):
-        assert sum(isinstance(result, Act) for result in results) == 1
+        assert sum(isinstance(result, Effect) for result in results) == 1
 
 
 def test_of_four_that_take_over_a_lost_order_exactly_one_does(replicas: Replicas) -> None:
-    ledger = replicas.ledger()
+    database = replicas.database()
     for number in range(40):
-        replicas.handle(ledger, replicas.intake().place, placed(number))
+        replicas.handle(database, replicas.intake().place, placed(number))
     replicas.now += timedelta(minutes=1)
     for results in races(40, *[placing(replicas) for _ in range(4)]):
-        assert sum(isinstance(result, Act) for result in results) == 1
+        assert sum(isinstance(result, Effect) for result in results) == 1
+
+
+def placing_event(number: int) -> Event[OrderPlaced]:
+    return codec.envelope(placed(number), id="placed", source="/test", subject="order")
 
 
 def test_a_cancel_is_not_lost_however_it_meets_the_end_of_the_account(replicas: Replicas) -> None:
     """Whichever comes first, the other sees it: nothing of a cancelled order stays staged."""
-    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    ours, theirs, intake = replicas.database(), replicas.database(), replicas.intake()
     acts = [replicas.handle(ours, intake.place, placed(number)) for number in range(100)]
 
     def record(number: int) -> None:
-        with ours.transaction() as tx:
-            acts[number].record(tx, ACCOUNT)
+        with ours.begin() as uow:
+            acts[number].succeeded(uow, acts[number].claim, placing_event(number), ACCOUNT)
 
     results = races(
         100, record, lambda number: replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
     )
     assert len(results) == 100
-    with ours.transaction() as tx:
-        found = [accounts.find(tx, f"order-{number}") for number in range(100)]
+    with ours.begin() as uow:
+        found = [accounts.find(uow, f"order-{number}") for number in range(100)]
     assert {order.state for order in found if order} == {OrderState.CANCELLED}
     counted = replicas.counted()
     assert counted["install.cancel"] == counted["account.created"]
@@ -302,18 +309,18 @@ def test_a_cancel_is_not_lost_however_it_meets_the_end_of_the_account(replicas: 
 
 
 def found_by(replicas: Replicas, numbers: Sequence[int]) -> list[accounts.Order]:
-    with replicas.ledger().transaction() as tx:
-        return [order for number in numbers if (order := accounts.find(tx, f"order-{number}"))]
+    with replicas.database().begin() as uow:
+        return [order for number in numbers if (order := accounts.find(uow, f"order-{number}"))]
 
 
 def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(replicas: Replicas) -> None:
     """Whatever became of the account, its order has no site, and is woken until its domain is free."""
-    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    ours, theirs, intake = replicas.database(), replicas.database(), replicas.intake()
     acts = [replicas.handle(ours, intake.place, placed(number)) for number in range(60)]
 
     def record(number: int) -> None:
-        with ours.transaction() as tx:
-            acts[number].record(tx, ACCOUNT)
+        with ours.begin() as uow:
+            acts[number].succeeded(uow, acts[number].claim, placing_event(number), ACCOUNT)
 
     def cancel(number: int) -> Any:
         return replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
@@ -326,27 +333,27 @@ def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(
 
 
 def test_of_those_who_give_a_domain_back_and_try_its_order_again_one_has_the_claim(replicas: Replicas) -> None:
-    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    ours, theirs, intake = replicas.database(), replicas.database(), replicas.intake()
     gone = failed("server_denied", "on purpose").cause
     for number in range(40):
         act = replicas.handle(ours, intake.place, placed(number))
-        with ours.transaction() as tx:
-            act.fail(tx, gone)
+        with ours.begin() as uow:
+            act.failed(uow, act.claim, placing_event(number), gone)
 
     def give_back(number: int) -> Any:
         back = OrderCancelled(order_id=f"order-{number}")
         event = codec.envelope(back, id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
-        with theirs.transaction() as tx:
-            return intake.cancel(tx, event)
+        with theirs.begin() as uow:
+            return intake.cancel(uow, event)
 
     again = placing(replicas)
     for results in races(40, again, give_back):
-        assert sum(isinstance(result, Act) for result in results) == 1
+        assert sum(isinstance(result, Effect) for result in results) == 1
 
 
 def test_of_neighbouring_names_for_several_customers_at_once_one_is_sold(replicas: Replicas) -> None:
     def ordering(customer: int) -> Callable[[int], Any]:
-        ledger, intake = replicas.ledger(), replicas.intake()
+        database, intake = replicas.database(), replicas.intake()
         labels = ("", "mail.", "a.mail.", "www.")
 
         def order(number: int) -> Any:
@@ -356,48 +363,48 @@ def test_of_neighbouring_names_for_several_customers_at_once_one_is_sold(replica
                 domain=f"{labels[customer]}x{number}.example",
                 customer=Customer(name="Jo", email=f"jo{customer}@customer.example"),
             )
-            return replicas.handle(ledger, intake.place, wish)
+            return replicas.handle(database, intake.place, wish)
 
         return order
 
     for results in races(30, *[ordering(customer) for customer in range(4)]):
-        accepted = [customer for customer, result in enumerate(results) if isinstance(result, Act)]
+        accepted = [customer for customer, result in enumerate(results) if isinstance(result, Effect)]
         assert accepted in ([0], [1], [2], [3], [1, 3], [2, 3]), "siblings may stand beside each other"
 
 
 def test_a_producers_limit_holds_whichever_replica_takes_its_orders(replicas: Replicas) -> None:
     limited = replicas.settings.model_copy(update={"limits": Limits(orders_per_minute=5)})
     replicas.settings = limited
-    takers = [(replicas.ledger(), replicas.intake()) for _ in range(4)]
+    takers = [(replicas.database(), replicas.intake()) for _ in range(4)]
 
     def taking(which: int) -> Callable[[int], Any]:
-        ledger, intake = takers[which]
-        return lambda number: replicas.handle(ledger, intake.place, placed(number * 4 + which))
+        database, intake = takers[which]
+        return lambda number: replicas.handle(database, intake.place, placed(number * 4 + which))
 
     races(10, *[taking(which) for which in range(4)])
-    with replicas.ledger().store.reading() as connection:
+    with replicas.database().store.reading() as connection:
         turns = Counter(connection.execute(select(accounts.orders.c.turn_at)).scalars())
     assert sorted(turns.values()) == [5] * 8
     assert max(turns) - min(turns) == timedelta(minutes=7)
 
 
 def test_of_two_reinstalls_at_once_each_counts(replicas: Replicas) -> None:
-    ours, theirs, intake = replicas.ledger(), replicas.ledger(), replicas.intake()
+    ours, theirs, intake = replicas.database(), replicas.database(), replicas.intake()
     for number in range(60):
         act = replicas.handle(ours, intake.place, placed(number))
-        with ours.transaction() as tx:
-            act.record(tx, ACCOUNT)
+        with ours.begin() as uow:
+            act.succeeded(uow, act.claim, placing_event(number), ACCOUNT)
     races(
         60,
         *[
-            lambda number, ledger=ledger: replicas.handle(
-                ledger, intake.reinstall, OrderReinstallRequested(order_id=f"order-{number}")
+            lambda number, database=database: replicas.handle(
+                database, intake.reinstall, OrderReinstallRequested(order_id=f"order-{number}")
             )
-            for ledger in (ours, theirs)
+            for database in (ours, theirs)
         ],
     )
-    with ours.transaction() as tx:
-        found = [accounts.find(tx, f"order-{number}") for number in range(60)]
+    with ours.begin() as uow:
+        found = [accounts.find(uow, f"order-{number}") for number in range(60)]
     assert {order.generation for order in found if order} == {3}
 
 
@@ -412,12 +419,12 @@ class Crowd:
         for _ in range(2):
             store = house.store("installer", INSTALLER)
             relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
-            ledger = Ledger(store, "installer", house.clock.now, relay.hand_over)
+            database = Database(store, "installer", house.clock.now, relay.hand_over)
             self.relays.append(relay)
             self._begin(relay.run, self.stop)
-            self._begin(self._reconcile, ledger)
+            self._begin(self._reconcile, database)
             for _ in range(4):
-                worker = Worker(INSTALLER_NOW, self._installing().due(), ledger, capacity=3, threads=3)
+                worker = Worker(INSTALLER_NOW, self._installing().due(), database, capacity=3, threads=3)
                 self._begin(worker.run, house.broker.consumer(INSTALLER_NOW, 40), self.stop)
 
     def __enter__(self) -> None:
@@ -427,17 +434,17 @@ class Crowd:
     def __exit__(self, *_: object) -> None:
         self.stop.set()
         for relay in self.relays:
-            relay.wake()
+            relay.interrupt()
         for thread in self.threads:
             thread.join(PATIENCE)
 
     def _begin(self, loop: Callable[..., object], *arguments: object) -> None:
         self.threads.append(threading.Thread(target=loop, args=arguments))
 
-    def _reconcile(self, ledger: Ledger) -> None:
+    def _reconcile(self, database: Database) -> None:
         while not self.stop.wait(0.01):
             with suppress(StoreUnreachable):
-                self.house.reconciler.recover(ledger)
+                self.house.reconciler.recover(database)
 
     def _installing(self) -> Installing:
         house = self.house
@@ -507,23 +514,24 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 
 def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
     house = House(tmp_path)
-    with house.installing.ledger.transaction() as tx:
-        moves.stage(tx, staged(1), START, Trace())
+    with house.installing.database.begin() as uow:
+        moves.stage(uow, staged(1), START, Trace())
     due = codec.envelope(staged(1), id="due", source="/test", subject="order-1")
     acts = []
     for _ in range(2):
-        with house.installing.ledger.transaction() as tx:
-            act = house.steps.start(tx, due)
-            assert isinstance(act, Act)
-        act.claimed()
+        with house.installing.database.begin() as uow:
+            act = house.steps.start(uow, due)
+            assert isinstance(act, Effect)
+        house.steps.leases.hold(act.claim)
         acts.append(act)
         house.clock.moment += timedelta(seconds=16)
         if len(acts) == 1:
-            house.reconciler.recover(house.installing.ledger)
-    with house.installing.ledger.transaction() as tx:
-        acts[0].fail(tx, failure("timeout").cause)
-    house.steps.renew_leases(house.installing.ledger)
-    house.reconciler.recover(house.installing.ledger)
+            house.reconciler.recover(house.installing.database)
+    with house.installing.database.begin() as uow:
+        acts[0].failed(uow, acts[0].claim, due, failure("timeout").cause)
+    house.steps.leases.let_go(acts[0].claim)
+    house.steps.renew_leases(house.installing.database)
+    house.reconciler.recover(house.installing.database)
     assert house.install().state == State.INSTALLING
 
 

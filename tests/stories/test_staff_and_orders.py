@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -12,7 +13,7 @@ from sqlalchemy import update
 
 from foundation.config.keys import Sealer
 from foundation.config.queues import INTAKE_ORDERS
-from foundation.handling import claims
+from foundation.handling import leases
 from foundation.handling import worker as loop
 from foundation.hosting.causes import failed
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry
@@ -402,9 +403,9 @@ def test_a_domain_is_given_back_though_the_news_of_a_cancelled_install_was_lost(
     house.settle()
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
-    with house.intake.ledger.transaction() as tx:  # as if it had never heard of these
+    with house.intake.database.begin() as uow:  # as if it had never heard of these
         heard = {"order-1-g1"} - lost
-        tx.execute(
+        uow.execute(
             update(accounts.orders).values(cancelled_installs=accounts.Generations(numbers=(1,) if heard else ()))
         )
     deaf = [lane for lane in house.intake.lanes if lane[0].queue == "intake.installs"]
@@ -456,8 +457,8 @@ def test_giving_a_domain_back_is_no_try_of_its_order(house: House) -> None:
     house.server.failures = [failed("server_denied", "on purpose")]
     house.order()
     house.lie_still(steps=3, seconds=60)
-    with house.intake.ledger.transaction() as tx:
-        order, shown = accounts.find(tx, "order-1"), listing.find(tx.connection, "order-1")
+    with house.intake.database.begin() as uow:
+        order, shown = accounts.find(uow, "order-1"), listing.find(uow.connection, "order-1")
     assert order
     assert shown
     assert (order.state, order.holds_domain) == ("failed", False)
@@ -520,7 +521,7 @@ def test_an_old_worker_records_no_failure_while_its_successor_is_at_work(house: 
     house.order(id="a copy")
     house.turn_until(second.reached.is_set)
     first.opened.set()
-    house.turn_until(lambda: len(house.orders._claims.held()) == 1)
+    house.turn_until(lambda: len(house.orders.leases.held()) == 1)
     for _ in range(20):
         house.intake.turn()
     assert order_of(house).state == "accepted"
@@ -537,7 +538,7 @@ def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(ho
     house.turn_until(gate.reached.is_set)
     for copy in range(12):
         house.pass_time(10)
-        house.orders.renew_leases(house.intake.ledger)
+        house.orders.renew_leases(house.intake.database)
         house.order(id=f"copy-{copy}")
         for _ in range(5):
             house.intake.turn()
@@ -553,11 +554,11 @@ def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monk
     house.order()
     house.turn_until(gate.reached.is_set)
     worker = house.intake.lanes[0][0]
-    assert (list(house.orders._claims.held()), worker.overdue()) == (["order-1"], 0)
+    assert (list(house.orders.leases.held()), worker.overdue()) == (["order-1"], 0)
     later = monotonic() + 1000  # the default is 300, and a worker's own 900
-    monkeypatch.setattr(claims, "monotonic", lambda: later)
+    monkeypatch.setattr(leases, "monotonic", lambda: later)
     monkeypatch.setattr(loop, "monotonic", lambda: later)
-    assert (list(house.orders._claims.held()), worker.overdue()) == ([], 1)
+    assert (list(house.orders.leases.held()), worker.overdue()) == ([], 1)
     vars(house.server)["create_account"] = real
     house.pass_time(60)
     house.order(id="a copy")
@@ -568,11 +569,11 @@ def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monk
 
 
 def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = claims.Claims(300)
-    held.hold("waits", 1, waiting=True)
-    held.hold("works", 1)
+    held = leases.Leases(300, key="key")
+    held.hold(SimpleNamespace(key="waits", fence=1), waiting=True)
+    held.hold(SimpleNamespace(key="works", fence=1))
     later = monotonic() + 1000
-    monkeypatch.setattr(claims, "monotonic", lambda: later)
+    monkeypatch.setattr(leases, "monotonic", lambda: later)
     assert held.held() == {"waits": 1}
 
 

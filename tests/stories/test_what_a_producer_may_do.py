@@ -25,8 +25,8 @@ def house(tmp_path: Path) -> House:
 
 
 def order_of(house: House, order_id: str = "order-1") -> accounts.Order:
-    with house.intake.ledger.transaction() as tx:
-        found = accounts.find(tx, order_id)
+    with house.intake.database.begin() as uow:
+        found = accounts.find(uow, order_id)
     assert found is not None
     return found
 
@@ -442,9 +442,9 @@ def test_an_order_of_before_a_rule_was_made_stays_legible(house: House) -> None:
     address = f"{'x' * 65}@customer.test"
     with pytest.raises(ValidationError):
         Customer(name="Jo", email=address)
-    with house.intake.ledger.transaction() as tx:
+    with house.intake.database.begin() as uow:
         row = f'{{"name": "Jo", "email": "{address}"}}'
-        tx.execute(text("UPDATE orders SET customer = :row").bindparams(row=row))
+        uow.execute(text("UPDATE orders SET customer = :row").bindparams(row=row))
     assert order_of(house).customer.email == address
 
 

@@ -299,7 +299,7 @@ def test_an_install_that_waits_for_a_rare_tick_is_not_woken_all_day(tmp_path: Pa
     house.said()
     for _ in range(14 * 12):
         house.advance(300)
-        house.reconciler.recover(house.installing.ledger)
+        house.reconciler.recover(house.installing.database)
         house.settle()
     assert (house.broker.depth("installer.due") or 0) <= 3
 
@@ -312,6 +312,6 @@ def test_an_order_of_a_type_that_is_not_configured_any_more_does_not_hold_up_the
     before.settle()
     house = House(tmp_path)  # the same databases, an empty broker, and a type less
     house.clock.moment += timedelta(minutes=11)
-    house.orders.announce_again(house.intake.ledger)
+    house.orders.announce_again(house.intake.database)
     house.settle()
     assert [event.subject for event in house.events()] == ["order-2"]

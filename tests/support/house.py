@@ -37,9 +37,10 @@ from foundation.config.queues import (
 )
 from foundation.config.settings import Settings
 from foundation.errors import Failed
+from foundation.handling.outcomes import Handlers
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger, new_id
-from foundation.handling.worker import Handlers, Worker
+from foundation.handling.unit_of_work import Database, new_id
+from foundation.handling.worker import Worker
 from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.store import Store
 from foundation.testing.memory import MemoryBroker
@@ -202,16 +203,16 @@ class Service:
         self.house = house
         self.store = store
         self.relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
-        self.ledger = Ledger(store, name, house.clock.now, self.relay.hand_over)
+        self.database = Database(store, name, house.clock.now, self.relay.hand_over)
         self.lanes: list[tuple[Worker, Consumer]] = []
 
     def lane(self, queue: str, handlers: Handlers, **options: Any) -> Worker:
-        worker = Worker(queue, handlers, self.ledger, capacity=10, threads=4, **options)
+        worker = Worker(queue, handlers, self.database, capacity=10, threads=4, **options)
         self.lanes.append((worker, self.house.broker.consumer(queue, 10)))
         return worker
 
     def turn(self) -> int:
-        moved = sum(worker.turn(consumer, timeout=0) for worker, consumer in self.lanes)
+        moved = sum(worker.run_once(consumer, timeout=0) for worker, consumer in self.lanes)
         return moved + self.relay.run_once(timeout=0)
 
     @property
@@ -263,7 +264,13 @@ class House:
     def open_intake(self) -> Service:
         service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
         self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
-        service.lane(INTAKE_ORDERS, self.orders.orders(), refused=refuse, repeated=self.orders.tell_known)
+        service.lane(
+            INTAKE_ORDERS,
+            self.orders.orders(),
+            leases=self.orders.leases,
+            on_malformed=refuse,
+            on_duplicate=self.orders.tell_known,
+        )
         service.lane(INTAKE_INSTALLS, self.orders.news())
         service.lane(INTAKE_COMMANDS, self.orders.commands())
         return service
@@ -278,8 +285,10 @@ class House:
         service.lane(INSTALLER_STAGED, self.steps.staged())
         service.lane(INSTALLER_COMMANDS, self.commands.handlers())
         service.lane(INSTALLER_MAILS, self.reconciler.mails())
-        service.lane(INSTALLER_NOW, self.steps.due())
-        self.batch = Worker(INSTALLER_DUE, self.steps.due(), service.ledger, capacity=4, threads=4)
+        service.lane(INSTALLER_NOW, self.steps.due(), leases=self.steps.leases)
+        self.batch = Worker(
+            INSTALLER_DUE, self.steps.due(), service.database, capacity=4, threads=4, leases=self.steps.leases
+        )
         return service
 
     def open_mailer(self) -> Service:
@@ -287,7 +296,7 @@ class House:
         letters = _letters(None, self.settings.mailer.sender, "Us")
         opener = Opener(self.settings.keys.private.get_secret_value())
         self.welcoming = Welcoming(self.settings, letters, self.smtp.send, opener, self.clock.now)
-        service.lane(MAILER_INSTALLS, self.welcoming.handlers())
+        service.lane(MAILER_INSTALLS, self.welcoming.handlers(), leases=self.welcoming.leases)
         service.lane(MAILER_COMMANDS, resend.commands())
         return service
 
@@ -377,7 +386,7 @@ class House:
         """One batch of the timer, and all that follows from it."""
         consumer = self.broker.consumer(INSTALLER_DUE, 4)
         deadline = monotonic() + PATIENCE
-        while self.batch.turn(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
+        while self.batch.run_once(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
             assert monotonic() < deadline, "the batch does not come to an end"
         self.batch.drain(consumer)
         self.settle()
@@ -394,10 +403,10 @@ class House:
 
     def look_around(self) -> None:
         """What the services' own clocks make them do now and then."""
-        self.reconciler.recover(self.installing.ledger)
-        self.orders.announce_again(self.intake.ledger)
-        self.welcoming.wake_stale(self.mailer.ledger)
-        self.welcoming.reopen(self.mailer.ledger)
+        self.reconciler.recover(self.installing.database)
+        self.orders.announce_again(self.intake.database)
+        self.welcoming.wake_stale(self.mailer.database)
+        self.welcoming.reopen(self.mailer.database)
 
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Let the time go by, with its ticks and its reconcilers, until something is so."""

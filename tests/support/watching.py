@@ -14,7 +14,7 @@ from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
 from foundation.config.settings import load
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from foundation.service.process import broker_of
 from foundation.store import Store
 from schemas import catalogue

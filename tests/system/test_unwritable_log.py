@@ -18,7 +18,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import EVENTS
 from foundation.config.keys import generate_keys
 from foundation.config.queues import sitecrew
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from schemas.orders import OrderPlaced
 from sitecrew.cli.client.sending import message
 from sitecrew.stack.ports import free_port

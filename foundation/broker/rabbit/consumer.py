@@ -53,7 +53,7 @@ class RabbitConsumer:
                     ends = 0.0  # what has arrived is still taken, but nothing more is waited for
         return taken
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         if not self._woken:  # many wakes are one: each is a turn of somebody's loop
             self._woken = True
             self._arrived.put(None)

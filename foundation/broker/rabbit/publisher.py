@@ -7,7 +7,7 @@ from typing import Any
 import pika
 from pika.exceptions import ChannelClosedByBroker
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 from foundation.broker.limits import can_be_sent
 from foundation.broker.rabbit.link import Link, Nodes
 from foundation.broker.window import Window
@@ -24,14 +24,14 @@ class RabbitPublisher:
         """Whether the broker knows us by the name that we log in with."""
         self.link = Link(broker, "publisher", self._opened, self._window.give_up)
 
-    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
         fits = [can_be_sent(message, self._topology) for message in messages]
         batch = self._window.submit(list(compress(messages, fits)), timeout)
         if batch.remaining:
             self.link.call(self._pump)
             batch.done.wait(timeout)
         outcomes = iter(list(batch.outcomes))
-        return [next(outcomes) if fit else Outcome.REFUSED for fit in fits]
+        return [next(outcomes) if fit else Confirmation.REFUSED for fit in fits]
 
     def close(self) -> None:
         self.link.close()
@@ -70,7 +70,7 @@ class RabbitPublisher:
 
     def _answered(self, frame: Any) -> None:
         method = frame.method
-        outcome = Outcome.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Outcome.REFUSED
+        outcome = Confirmation.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Confirmation.REFUSED
         self._window.answer(method.delivery_tag, outcome, multiple=method.multiple)
         self._pump()
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from math import inf
 from time import monotonic
 
-from foundation.broker import Consumer, Delivery, Header, Message, Outcome, Publisher
+from foundation.broker import Confirmation, Consumer, Delivery, Header, Message, Publisher
 from foundation.broker.limits import MAX_BYTES, can_be_sent
 from foundation.broker.topology import Binding, Queue, Topology
 from foundation.errors import ConfigurationError
@@ -108,15 +108,15 @@ class MemoryBroker:
             self.changed.wait(seconds - until)
         self.expire()
 
-    def accept(self, message: Message, user_id: str) -> Outcome:
+    def accept(self, message: Message, user_id: str) -> Confirmation:
         """Take one message from a publisher, who is this user."""
         with self.changed:
             self.expire()
             if not can_be_sent(message, self.topology):
-                return Outcome.REFUSED
+                return Confirmation.REFUSED
             sent = replace(message, headers={name: _sent(value) for name, value in message.headers.items()})
             routed = self._put(sent, user_id, self._now())
-            return Outcome.CONFIRMED if routed or not message.mandatory else Outcome.UNROUTABLE
+            return Confirmation.CONFIRMED if routed or not message.mandatory else Confirmation.UNROUTABLE
 
     def attach(self, consumer: "MemoryConsumer", line: Line) -> None:
         """Serve a consumer from a line, in turn with the line's others."""
@@ -178,9 +178,9 @@ class MemoryPublisher:
         self._user_id = user_id
         self._closed = False
 
-    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
         if self._closed:
-            return [Outcome.UNKNOWN] * len(messages)
+            return [Confirmation.UNKNOWN] * len(messages)
         return [self._broker.accept(message, self._user_id) for message in messages]
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ class MemoryConsumer:
                     taken.append(delivery)
             return taken
 
-    def wake(self) -> None:
+    def interrupt(self) -> None:
         with self._broker.changed:
             if None not in self._arrived:
                 self._arrived.append(None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from foundation.broker import Consumer, Outcome
+from foundation.broker import Confirmation, Consumer
 from foundation.broker.topology import EVENTS
 from foundation.config.settings import Settings
 from sitecrew.cli.client import sending, session
@@ -24,7 +24,7 @@ def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: fl
         watching = broker.watch(EVENTS, *_FOLLOWED) if wait else None
         with terminal.working(f"publishing {count(len(messages), 'event')}"):
             outcomes = sending.publish(broker, messages)
-        sent = [order.event for order, said in zip(orders, outcomes, strict=True) if said == Outcome.CONFIRMED]
+        sent = [order.event for order, said in zip(orders, outcomes, strict=True) if said == Confirmation.CONFIRMED]
         for event in sent if not json else ():
             terminal.out(event.data.order_id)
         unmailed = {name for name, site in settings.sites.items() if not site.welcome_email}

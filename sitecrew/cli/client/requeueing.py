@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from threading import Event as Pause
 from time import monotonic
 
-from foundation.broker import Broker, Message, Outcome
+from foundation.broker import Broker, Confirmation, Message
 from foundation.broker.codec import BINARY_PREFIXES
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
@@ -17,7 +17,7 @@ _RETURNED_WITHIN = 5.0
 """Seconds within which the broker has put back into its queue what was only looked at."""
 
 
-def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
+def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tuple[Parked, Confirmation]]:
     """Put messages back into the queues they came from, as they were, and take each out of parking
     once the broker has confirmed it. What is cut short in between is in both; receivers know
     duplicates. All of them must be able to go back."""
@@ -25,14 +25,14 @@ def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tu
     for batch in _batches(chosen):
         outcomes = publisher.publish([_original(parked) for parked in batch])
         results = list(zip(batch, outcomes, strict=True))
-        remove(broker, queue, [parked.name for parked, outcome in results if outcome == Outcome.CONFIRMED])
+        remove(broker, queue, [parked.name for parked, outcome in results if outcome == Confirmation.CONFIRMED])
         yield from results
 
 
-def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> Outcome:
+def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> Confirmation:
     """Put one message back with another body, likewise."""
     [outcome] = broker.publisher().publish([_original(parked, body)])
-    if outcome == Outcome.CONFIRMED:
+    if outcome == Confirmation.CONFIRMED:
         remove(broker, queue, [parked.name])
     return outcome
 

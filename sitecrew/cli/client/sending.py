@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
-from foundation.broker import Broker, Consumer, Message, Outcome, codec
+from foundation.broker import Broker, Confirmation, Consumer, Message, codec
 from foundation.broker.codec import Malformed
 from foundation.clock import utc_now
 from foundation.errors import BrokerUnreachable, Refused
-from foundation.handling.tx import new_id
+from foundation.handling.unit_of_work import new_id
 from foundation.telemetry.tracing import new_traceparent
 from schemas import catalogue
 from schemas.envelope import Event
@@ -41,20 +41,20 @@ def message(sent: Event[Any], body: bytes | None = None) -> Message:
     )
 
 
-def publish(broker: Broker, messages: Sequence[Message]) -> list[Outcome]:
+def publish(broker: Broker, messages: Sequence[Message]) -> list[Confirmation]:
     """Publish with confirms; one outcome a message."""
     return broker.publisher().publish(messages, _CONFIRMED_WITHIN)
 
 
-def require_confirmed(outcomes: Sequence[Outcome]) -> None:
+def require_confirmed(outcomes: Sequence[Confirmation]) -> None:
     """Raise Refused or BrokerUnreachable unless the broker has them all."""
     for outcome in outcomes:
         match outcome:
-            case Outcome.UNROUTABLE:
+            case Confirmation.UNROUTABLE:
                 raise Refused("no queue takes it: `sitecrew topology check` says what is missing on the broker")
-            case Outcome.REFUSED:
+            case Confirmation.REFUSED:
                 raise Refused("the broker refused it: a queue is full, or its leader is gone. Send it again later")
-            case Outcome.UNKNOWN:
+            case Confirmation.UNKNOWN:
                 raise BrokerUnreachable(
                     f"the broker did not confirm within {_CONFIRMED_WITHIN:g} seconds (a memory or disk alarm?). "
                     "It may have arrived; sending it again does no harm"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import typer
 
-from foundation.broker import Broker, Outcome
+from foundation.broker import Broker, Confirmation
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.errors import NotFound, Refused
 from sitecrew.cli import everywhere
@@ -180,7 +180,7 @@ def requeue(place: Place, chosen: Sequence[Parked], *, json: bool) -> None:
     if json:
         terminal.document([{"id": p.name, "to": p.came_from, "outcome": outcome} for p, outcome in results])
     for parked, outcome in results if not json else ():
-        if outcome == Outcome.CONFIRMED:
+        if outcome == Confirmation.CONFIRMED:
             terminal.out(f"{parked.name}  {parked.came_from}")
     require_confirmed([outcome for _, outcome in results])
     if strays := [parked.name for parked in chosen if not parked.can_go_back]:

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.tls import Tls
@@ -72,7 +72,7 @@ def test_orders_go_through_tls_with_certificates_on_both_sides(
         opened.declare()
         assert opened.differences() == []
         sent = Message(ORDERS, "order.placed.v1", b"order", message_id="m1")
-        assert opened.publisher().publish([sent], SECONDS) == [Outcome.CONFIRMED]
+        assert opened.publisher().publish([sent], SECONDS) == [Confirmation.CONFIRMED]
         assert gather(opened.consumer(INTAKE_ORDERS, 1), 1, SECONDS)[0].message_id == "m1"
 
 

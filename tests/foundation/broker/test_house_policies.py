@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
@@ -79,11 +79,11 @@ def test_a_policy_that_shortens_parking_makes_it_refuse_and_forgets_nothing(
         "set_policy", "-p", broker._nodes[0].virtual_host, "--apply-to", "queues", "house", "^parking$", policy
     )
     try:
-        publisher, outcomes = broker.publisher(), list[Outcome]()
-        while Outcome.REFUSED not in outcomes:
+        publisher, outcomes = broker.publisher(), list[Confirmation]()
+        while Confirmation.REFUSED not in outcomes:
             assert len(outcomes) < 2000
             outcomes += publisher.publish([Message(PARKING, "", b"parked", message_id=f"m{len(outcomes)}")], SECONDS)
-        kept = outcomes.count(Outcome.CONFIRMED)
+        kept = outcomes.count(Confirmation.CONFIRMED)
         eventually(lambda: broker.depth(PARKING), kept, SECONDS)
         assert [delivery.message_id for delivery in broker.browse(PARKING, 1)] == ["m0"]
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 import pika
 import pytest
 
-from foundation.broker import Broker, Delivery, Message, Outcome, Publisher, codec
+from foundation.broker import Broker, Confirmation, Delivery, Message, Publisher, codec
 from foundation.broker.delay import DELIVER, Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.sender import Sender
@@ -21,7 +21,7 @@ from foundation.config import queues as table
 from foundation.config.queues import DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger
+from foundation.handling.unit_of_work import Database
 from foundation.store import Store
 from schemas.values import Cause, CauseKind
 from sitecrew.cli.client import parking
@@ -62,8 +62,10 @@ def confirm(publisher: Publisher, messages: Sequence[Message]) -> None:
 
     def is_confirmed() -> bool:
         outcomes = publisher.publish(kept, BOOT)
-        assert Outcome.UNKNOWN not in outcomes
-        kept[:] = [message for message, outcome in zip(kept, outcomes, strict=True) if outcome != Outcome.CONFIRMED]
+        assert Confirmation.UNKNOWN not in outcomes
+        kept[:] = [
+            message for message, outcome in zip(kept, outcomes, strict=True) if outcome != Confirmation.CONFIRMED
+        ]
         return not kept
 
     until(is_confirmed, BOOT + SECONDS)
@@ -105,8 +107,8 @@ def test_connections_closed_in_the_middle_of_publishing_lose_nothing(
 ) -> None:
     publisher, stop = broker.publisher(), threading.Event()
 
-    def publish() -> list[Outcome]:
-        outcomes: list[Outcome] = []
+    def publish() -> list[Confirmation]:
+        outcomes: list[Confirmation] = []
         while not stop.is_set():
             outcomes += publisher.publish([order(len(outcomes) + number) for number in range(2000)], SECONDS)
         return outcomes
@@ -120,7 +122,7 @@ def test_connections_closed_in_the_middle_of_publishing_lose_nothing(
         finally:
             stop.set()
         outcomes = publishing.result(SECONDS)
-    assert set(outcomes) == {Outcome.CONFIRMED}
+    assert set(outcomes) == {Confirmation.CONFIRMED}
     consume_until(broker, names(len(outcomes)))
 
 
@@ -147,7 +149,7 @@ def test_a_watcher_goes_on_watching_after_its_connection_was_closed(broker: Rabb
     watcher, publisher = broker.watch(EVENTS, "weather.#"), broker.publisher()
     cut_connections(broker, breakable_node)
     rain = Message(EVENTS, "weather.changed.v1", b"rain")
-    until(lambda: publisher.publish([rain]) == [Outcome.CONFIRMED], SECONDS)
+    until(lambda: publisher.publish([rain]) == [Confirmation.CONFIRMED], SECONDS)
     assert gather(watcher, 1, SECONDS)[0].body == b"rain"
     assert broker.reconnections >= 1, "who watches is to know that something may have passed by"
 
@@ -157,7 +159,7 @@ def test_the_first_address_may_be_dead(broker: RabbitBroker) -> None:
     try:
         for _ in range(5):  # they are tried in any order
             both.declare()
-            assert both.publisher().publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+            assert both.publisher().publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
         assert len(gather(both.consumer(INTAKE_ORDERS, 10), 5, SECONDS)) == 5
     finally:
         both.close()
@@ -172,7 +174,7 @@ def test_a_queue_deleted_under_its_consumer_comes_back_and_is_consumed(broker: R
     consumer.settle(gather(consumer, 1, SECONDS))
     with broker._channel() as channel:
         channel.queue_delete(INTAKE_ORDERS)
-    until(lambda: publisher.publish([order(2)]) == [Outcome.CONFIRMED], SECONDS)
+    until(lambda: publisher.publish([order(2)]) == [Confirmation.CONFIRMED], SECONDS)
     (delivery,) = gather(consumer, 1, SECONDS)
     assert (delivery.message_id, delivery.redeliveries) == ("m2", 0)
 
@@ -185,8 +187,8 @@ def test_what_is_parked_waits_for_its_deleted_queue_to_come_back(broker: RabbitB
         channel.queue_delete(PARKING)
     delivery = Delivery(INTAKE_ORDERS, b"no order", "", "m1", "", {}, redeliveries=0, tag=1, epoch=1)
     cause = Cause(code="not_json", kind=CauseKind.PERMANENT, detail="is not JSON", remedy="send JSON")
-    with Ledger(store, "test", clock.now, relay.hand_over).transaction() as tx:
-        tx.park(delivery, cause)
+    with Database(store, "test", clock.now, relay.hand_over).begin() as uow:
+        uow.park(delivery, cause)
     relay.run_once(timeout=0)
     assert broker.depth(PARKING) == 0, "it is there again, for the next try"
     clock.moment += timedelta(seconds=11)
@@ -197,21 +199,21 @@ def test_what_is_parked_waits_for_its_deleted_queue_to_come_back(broker: RabbitB
 
 def test_an_exchange_deleted_under_a_publisher_comes_back_with_its_bindings(broker: RabbitBroker) -> None:
     publisher = broker.publisher()
-    assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
     with broker._channel() as channel:
         channel.exchange_delete(ORDERS)
-    assert publisher.publish([order(2), order(3)], SECONDS) == [Outcome.CONFIRMED] * 2
+    assert publisher.publish([order(2), order(3)], SECONDS) == [Confirmation.CONFIRMED] * 2
     consume_until(broker, names(3, start=1))
 
 
 def test_a_wiped_broker_is_furnished_again(broker: RabbitBroker, breakable_node: Node) -> None:
     publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
-    assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
     consumer.settle(gather(consumer, 1, SECONDS))
     vhost = broker._nodes[0].virtual_host
     breakable_node.ctl("delete_vhost", vhost)
     add_vhosts(breakable_node, [vhost])
-    assert publisher.publish([order(2)], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([order(2)], SECONDS) == [Confirmation.CONFIRMED]
     assert gather(consumer, 1, SECONDS)[0].message_id == "m2"
 
 
@@ -246,11 +248,11 @@ def test_a_full_queue_refuses_and_takes_again_when_it_has_room(brokers: Brokers)
     broker.declare()
     publisher = broker.publisher()
     outcomes = [publisher.publish([order(number)], SECONDS)[0] for number in range(30)]
-    assert set(outcomes) == {Outcome.CONFIRMED, Outcome.REFUSED}
-    eventually(lambda: broker.depth(INTAKE_ORDERS), outcomes.count(Outcome.CONFIRMED), SECONDS)
+    assert set(outcomes) == {Confirmation.CONFIRMED, Confirmation.REFUSED}
+    eventually(lambda: broker.depth(INTAKE_ORDERS), outcomes.count(Confirmation.CONFIRMED), SECONDS)
     consumer = broker.consumer(INTAKE_ORDERS, 30)
-    consumer.settle(gather(consumer, outcomes.count(Outcome.CONFIRMED), SECONDS))
-    until(lambda: publisher.publish([order(31)]) == [Outcome.CONFIRMED], SECONDS)
+    consumer.settle(gather(consumer, outcomes.count(Confirmation.CONFIRMED), SECONDS))
+    until(lambda: publisher.publish([order(31)]) == [Confirmation.CONFIRMED], SECONDS)
 
 
 # What others send
@@ -269,7 +271,7 @@ def test_names_that_are_not_utf_8_can_be_read_and_sent_on(broker: RabbitBroker) 
     with pytest.raises(codec.Malformed):
         codec.decode(delivery.body, delivery.content_type, delivery.headers)
     onward = Message("", INSTALLER_DUE, delivery.body, message_id=delivery.message_id, type=delivery.type)
-    assert broker.publisher().publish([onward], SECONDS) == [Outcome.CONFIRMED]
+    assert broker.publisher().publish([onward], SECONDS) == [Confirmation.CONFIRMED]
 
 
 def test_a_broker_that_knows_us_by_another_name_costs_a_channel_and_no_message(broker: RabbitBroker) -> None:
@@ -296,16 +298,16 @@ class ByToken(pika.PlainCredentials):  # type: ignore[misc]  # pika is untyped
 
 def test_a_memory_alarm_stops_publishers_and_nobody_else(broker: RabbitBroker, breakable_node: Node) -> None:
     publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
-    assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
     try:
         breakable_node.ctl("set_vm_memory_high_watermark", "0.00001")
-        assert publisher.publish([order(2)], timeout=1) == [Outcome.UNKNOWN]
+        assert publisher.publish([order(2)], timeout=1) == [Confirmation.UNKNOWN]
         consumer.settle(gather(consumer, 1, SECONDS))
         assert broker.depth(INTAKE_ORDERS) == 0
         broker.consumer(INSTALLER_DUE, 1).close()
     finally:
         breakable_node.ctl("set_vm_memory_high_watermark", "0.4")
-    assert publisher.publish([order(3)], SECONDS) == [Outcome.CONFIRMED]
+    assert publisher.publish([order(3)], SECONDS) == [Confirmation.CONFIRMED]
     until(lambda: any(d.message_id == "m3" for d in consumer.take(10, 1)), SECONDS)
 
 
@@ -314,7 +316,7 @@ def test_a_killed_node_loses_nothing_and_publisher_and_consumer_go_on(
 ) -> None:
     publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 200)
     outcomes = publisher.publish([order(number) for number in range(5000)], SECONDS)
-    assert outcomes == [Outcome.CONFIRMED] * 5000
+    assert outcomes == [Confirmation.CONFIRMED] * 5000
     gather(consumer, 100, SECONDS)
     with ThreadPoolExecutor(1) as pool:
         breakable_node.kill()
@@ -378,7 +380,7 @@ def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
         absent.declare()
     assert "hunter2" not in str(caught.value)
     publisher = absent.publisher()
-    assert publisher.publish([order(1)], timeout=0.2) == [Outcome.UNKNOWN]
+    assert publisher.publish([order(1)], timeout=0.2) == [Confirmation.UNKNOWN]
     absent.close()
 
 

@@ -13,8 +13,8 @@ from foundation.broker.delay import DELIVER, destination
 from foundation.broker.sender import OURSELVES, Sender, sender_of
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, UNROUTED
 from foundation.config.queues import INTAKE_ORDERS
-from foundation.handling.tx import Tx
-from foundation.handling.worker import Done, Park, Retry, Settled
+from foundation.handling.outcomes import Done, Outcome, Park, Retry
+from foundation.handling.unit_of_work import UnitOfWork
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.files import golden_events
@@ -30,12 +30,12 @@ SHOP = Sender(ORDERS, user_id="shop")
 class Asking:
     """A handler that notes who sent what it handles, and then does as it is told."""
 
-    def __init__(self, *results: Settled) -> None:
+    def __init__(self, *results: Outcome) -> None:
         self.senders: list[Sender] = []
         self._results = list(results)
 
-    def __call__(self, tx: Tx, _event: Event[Any]) -> Settled:
-        self.senders.append(tx.sender)
+    def __call__(self, uow: UnitOfWork, _event: Event[Any]) -> Outcome:
+        self.senders.append(uow.sender)
         return self._results.pop(0) if self._results else Done()
 
 
@@ -103,8 +103,8 @@ def test_what_the_broker_parks_goes_back_as_its_first_senders(lane: Lane) -> Non
 
 def test_what_a_service_puts_into_its_own_queue_is_its_own(lane: Lane) -> None:
     lane.handler = asking = Asking(Retry(lane.clock.now() + timedelta(seconds=9), CAUSE))
-    with lane.worker._ledger.transaction() as tx:
-        tx.wake(OrderCancelled(order_id="1042"), INTAKE_ORDERS, "1042")
+    with lane.worker._database.begin() as uow:
+        uow.redeliver(OrderCancelled(order_id="1042"), INTAKE_ORDERS, "1042")
     lane.relay.run_once(timeout=0)
     later(lane)
     assert asking.senders == [OURSELVES] * 2

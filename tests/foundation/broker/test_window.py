@@ -2,7 +2,7 @@
 
 import pytest
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 from foundation.broker import window as window_module
 from foundation.broker.window import Window
 
@@ -32,9 +32,9 @@ def test_messages_are_numbered_as_they_are_taken_and_answered_by_number() -> Non
     window = Window()
     batch = window.submit(messages(3), timeout=30)
     assert [message.message_id for message in window.take()] == ["0", "1", "2"]
-    window.answer(2, Outcome.CONFIRMED, multiple=True)
-    window.answer(3, Outcome.REFUSED, multiple=False)
-    assert batch.outcomes == [Outcome.CONFIRMED, Outcome.CONFIRMED, Outcome.REFUSED]
+    window.answer(2, Confirmation.CONFIRMED, multiple=True)
+    window.answer(3, Confirmation.REFUSED, multiple=False)
+    assert batch.outcomes == [Confirmation.CONFIRMED, Confirmation.CONFIRMED, Confirmation.REFUSED]
     assert batch.done.is_set()
 
 

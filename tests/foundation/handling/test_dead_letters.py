@@ -11,7 +11,7 @@ from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import ORDERS, PARKING
 from foundation.config.queues import INTAKE_ORDERS, MAILER_INSTALLS, PARKED
 from foundation.handling.dead_letters import DeadLetters
-from foundation.telemetry.health import Pulse
+from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 from schemas.values import Cause
 from services.order_intake.rejections import refuse
@@ -31,7 +31,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def look(house: House, metrics: Metrics) -> DeadLetters:
-    return DeadLetters(house.intake.ledger, INTAKE_ORDERS, refuse, metrics, Pulse())
+    return DeadLetters(house.intake.database, INTAKE_ORDERS, refuse, metrics, Heartbeats())
 
 
 def killed(house: House, queue: str) -> None:

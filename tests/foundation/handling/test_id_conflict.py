@@ -9,7 +9,7 @@ import pytest
 
 from foundation.broker import Message, codec
 from foundation.broker.topology import ORDERS
-from foundation.handling.worker import Done, Park, Retry
+from foundation.handling.outcomes import Done, Park, Retry
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested

@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 from structlog.testing import capture_logs
 
-from foundation.broker import Message, Outcome
+from foundation.broker import Confirmation, Message
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import ORDERS
@@ -21,7 +21,7 @@ from foundation.config import queues as table
 from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.config.settings import Timer
 from foundation.errors import BrokerUnreachable
-from foundation.handling.tx import Ledger
+from foundation.handling.unit_of_work import Database
 from foundation.handling.worker import Worker
 from foundation.store import Store
 from services.installer.batch import Batches
@@ -76,14 +76,14 @@ def test_a_line_that_swallows_packets_is_noticed_by_both_ends_of_the_work(url: s
     """No connection is closed, nothing is refused: only heartbeats tell."""
     with broker_on_a_line(url, patience=3) as (line, broker):
         publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
-        assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+        assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
         consumer.settle(gather(consumer, 1, SECONDS))
         line.cut()
         with ThreadPoolExecutor(1) as pool:
             publishing = pool.submit(publisher.publish, [order(2)], SECONDS)
             until(lambda: broker.disconnected() == [INTAKE_ORDERS, "publisher"], SECONDS)
             line.mend()
-            assert publishing.result(SECONDS) == [Outcome.CONFIRMED]
+            assert publishing.result(SECONDS) == [Confirmation.CONFIRMED]
         come: set[str] = set()
 
         def has_come() -> bool:
@@ -107,7 +107,7 @@ def test_a_question_on_a_line_that_swallows_packets_ends(url: str) -> None:
 def test_in_an_alarm_who_publishes_can_be_closed_at_once(url: str) -> None:
     broker = RabbitBroker([url], TOPOLOGY)
     publisher = broker.publisher()
-    assert publisher.publish([order(1)], timeout=1) == [Outcome.UNKNOWN]
+    assert publisher.publish([order(1)], timeout=1) == [Confirmation.UNKNOWN]
     began = monotonic()
     broker.close()
     assert monotonic() - began < 10, "the broker does not read that we close"
@@ -125,7 +125,7 @@ def test_a_connection_that_stays_blocked_is_given_up_and_what_it_held_is_sent_on
 ) -> None:
     with closing(RabbitBroker([f"{url}?blocked_connection_timeout=1"], TOPOLOGY)) as broker, capture_logs() as lines:
         publisher = broker.publisher()
-        assert publisher.publish([order(1)], SECONDS) == [Outcome.CONFIRMED]
+        assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
         with ThreadPoolExecutor(1) as pool:
             breakable_node.ctl("set_disk_free_limit", "9000000000000")
             try:
@@ -133,7 +133,7 @@ def test_a_connection_that_stays_blocked_is_given_up_and_what_it_held_is_sent_on
                 until(lambda: any("has blocked it for too long" in str(line.get("reason")) for line in lines), SECONDS)
             finally:
                 breakable_node.ctl("set_disk_free_limit", "50000000")
-            assert publishing.result(BOOT) == [Outcome.CONFIRMED]
+            assert publishing.result(BOOT) == [Confirmation.CONFIRMED]
 
 
 def test_a_size_that_is_taken_is_seen(url: str) -> None:
@@ -156,8 +156,8 @@ def test_a_node_that_stops_answering_for_longer_than_every_timeout_ends_nobody(
             depths.append(broker.depth(INSTALLER_DUE))
             return depths[-1]
 
-        ledger = Ledger(store, "test", lambda: datetime.now(UTC), lambda _: None)
-        worker, stop = Worker(INSTALLER_DUE, {}, ledger, capacity=4), threading.Event()
+        database = Database(store, "test", lambda: datetime.now(UTC), lambda _: None)
+        worker, stop = Worker(INSTALLER_DUE, {}, database, capacity=4), threading.Event()
         batches = Batches(
             Timer(every="* * * * * *", jitter_seconds=0),
             worker,

@@ -17,9 +17,10 @@ from foundation.broker.topology import ORDERS, PARKING, UNROUTED
 from foundation.clock import utc_now
 from foundation.config import queues as table
 from foundation.config.queues import INTAKE_ORDERS
+from foundation.handling.outcomes import Done, Effect, Handler, Outcome, Retry
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Done, Handler, Retry, Settled, Worker
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.worker import Worker
 from foundation.store import Store
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled
@@ -66,7 +67,7 @@ def working(directory: Path, broker: RabbitBroker, handler: Handler) -> Iterator
     worker = Worker(
         INTAKE_ORDERS,
         {OrderCancelled: handler},
-        Ledger(store, "test", utc_now, relay.hand_over),
+        Database(store, "test", utc_now, relay.hand_over),
         capacity=10,
         threads=4,
     )
@@ -81,7 +82,7 @@ def working(directory: Path, broker: RabbitBroker, handler: Handler) -> Iterator
         yield store
     finally:
         stop.set()
-        relay.wake()
+        relay.interrupt()
         for thread in threads:
             thread.join(PATIENCE)
         worker.close()
@@ -102,18 +103,18 @@ def test_work_that_outlasts_heartbeats_and_the_consumer_timeout_is_done_once(
     """The broker closes the channel and hands the message out again, and again; one act is at work all the while."""
     go, ran, recorded = threading.Event(), list[str](), list[str]()
 
-    def handler(_tx: Tx, event: Event[Any]) -> Act:
+    def handler(_uow: UnitOfWork, event: Event[Any]) -> Effect:
         name = event.data.order_id
 
-        def run() -> None:
+        def run(_: None) -> None:
             ran.append(name)
             assert go.wait(4 * PATIENCE)
 
-        def record(_tx: Tx, _result: object) -> Settled:
+        def record(*_: object) -> Outcome:
             recorded.append(name)
             return Done()
 
-        return Act(run, record, lambda _tx, _cause: Done())
+        return Effect(None, run, record, lambda *_: Done())
 
     def closed() -> int:
         return sum("timed out" in str(line.get("reason")) for line in lines if line["event"] == "broker.channel_closed")
@@ -134,10 +135,10 @@ def test_what_is_tried_again_many_times_is_never_taken_for_a_cycle(tmp_path: Pat
     """Brokers before 4.0.1 drop a message that has died in this queue before, if it says so itself."""
     tries: list[str] = []
 
-    def handler(tx: Tx, event: Event[Any]) -> Settled:
+    def handler(uow: UnitOfWork, event: Event[Any]) -> Outcome:
         tries.append(event.data.order_id)
         pause = timedelta(milliseconds=(60, 330)[len(tries) % 2])  # by some levels of the ladder, and by others
-        return Retry(tx.now + pause, CAUSE) if tries.count(event.data.order_id) < 6 else Done()
+        return Retry(uow.now + pause, CAUSE) if tries.count(event.data.order_id) < 6 else Done()
 
     with working(tmp_path, broker, handler):
         send(broker, "a", "b")

@@ -10,16 +10,16 @@ from time import monotonic
 import pytest
 from structlog.testing import capture_logs
 
-from foundation.broker import Message, Outcome, Publisher, codec
+from foundation.broker import Confirmation, Message, Publisher, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import EVENTS
 from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.errors import BrokerUnreachable, StoreUnreachable
 from foundation.handling import relay as relay_module
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger, Tx
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import Store, outbox
-from foundation.store.outbox import Pending
+from foundation.store.outbox import OutboxMessage
 from foundation.testing.memory import MemoryBroker
 from schemas.accounts import AccountFailed
 from schemas.values import Cause, CauseKind
@@ -35,10 +35,10 @@ class Stubborn:
 
     def __init__(self, real: Publisher) -> None:
         self.real = real
-        self.answers: list[Outcome] = []
+        self.answers: list[Confirmation] = []
         self.arrives = False
 
-    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Outcome]:
+    def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
         if not self.answers or not messages:
             return self.real.publish(messages, timeout)
         if self.arrives:
@@ -65,15 +65,15 @@ class Office:
     def open(self, store: Store | None = None) -> Relay:
         return Relay(store or self.store, self.publisher, self.broker.topology, self.clock.now)
 
-    def transaction(self, relay: Relay | None = None) -> AbstractContextManager[Tx]:
+    def transaction(self, relay: Relay | None = None) -> AbstractContextManager[UnitOfWork]:
         """Without a relay it is a process that ends before it has handed over what it said."""
         hand_over = relay.hand_over if relay else lambda _rows: None
-        return Ledger(self.store, "test", self.clock.now, hand_over).transaction()
+        return Database(self.store, "test", self.clock.now, hand_over).begin()
 
     def say(self, *order_ids: str, relay: Relay | None = None) -> None:
-        with self.transaction(relay) as tx:
+        with self.transaction(relay) as uow:
             for order_id in order_ids:
-                tx.emit(AccountFailed(order_id=order_id, cause=CAUSE), order_id)
+                uow.emit(AccountFailed(order_id=order_id, cause=CAUSE), order_id)
 
     def later(self, seconds: float) -> None:
         self.clock.moment += timedelta(seconds=seconds)
@@ -108,8 +108,8 @@ def test_what_is_handed_over_is_published_at_once_in_its_order_and_forgotten(off
 
 
 def test_what_a_transaction_that_failed_wanted_to_say_is_never_said(office: Office) -> None:
-    with suppress(LookupError), office.transaction(office.relay) as tx:
-        tx.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
+    with suppress(LookupError), office.transaction(office.relay) as uow:
+        uow.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
         raise LookupError
     office.later(60)
     assert office.relay.run_once(timeout=0) == office.relay.sweep() == 0
@@ -142,8 +142,8 @@ def _gone() -> AbstractContextManager[object]:
     raise StoreUnreachable("gone, on purpose")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.UNROUTABLE, Outcome.UNKNOWN])
-def test_what_the_broker_did_not_take_is_kept_and_published_later(office: Office, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Confirmation.REFUSED, Confirmation.UNROUTABLE, Confirmation.UNKNOWN])
+def test_what_the_broker_did_not_take_is_kept_and_published_later(office: Office, outcome: Confirmation) -> None:
     office.publisher.answers = [outcome, outcome]
     office.say("a", relay=office.relay)
     office.relay.run_once(timeout=0)
@@ -163,7 +163,7 @@ def test_what_finds_no_queue_has_the_topology_declared_for_its_next_try(office: 
         declared.append("topology")
         raise BrokerUnreachable("gone, on purpose")
 
-    office.publisher.answers = [Outcome.REFUSED, Outcome.UNROUTABLE]
+    office.publisher.answers = [Confirmation.REFUSED, Confirmation.UNROUTABLE]
     relay = Relay(office.store, office.publisher, office.broker.topology, office.clock.now, declare=declare)
     office.say("a", relay=relay)
     relay.run_once(timeout=0)
@@ -178,7 +178,7 @@ def test_a_sweep_does_not_try_them_all_on_a_broker_that_takes_none(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_module, "_BATCH", 2)
-    office.publisher.answers = [Outcome.UNKNOWN]
+    office.publisher.answers = [Confirmation.UNKNOWN]
     office.say("a", "b", "c")
     office.later(16)
     with capture_logs() as lines:
@@ -190,9 +190,9 @@ def test_a_sweep_does_not_try_them_all_on_a_broker_that_takes_none(
 
 
 def test_a_message_that_can_never_be_sent_holds_nobody_up(office: Office) -> None:
-    with office.transaction(office.relay) as tx:
-        tx.said.append(Pending("no such exchange", "key", "1", "type", "", "text/plain", b"x"))
-        tx.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
+    with office.transaction(office.relay) as uow:
+        uow.outbox.append(OutboxMessage("no such exchange", "key", "1", "type", "", "text/plain", b"x"))
+        uow.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
     office.relay.run_once(timeout=0)
     assert (office.heard(), office.backlog()) == (["a"], 1)
 
@@ -208,9 +208,9 @@ def test_an_event_that_only_watchers_care_for_is_not_missed_when_nobody_watches(
 
 
 def _due(office: Office, seconds: float) -> None:
-    with office.transaction(office.relay) as tx:
-        event = tx.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
-        tx.deliver(event, INSTALLER_DUE, tx.now + timedelta(seconds=seconds))
+    with office.transaction(office.relay) as uow:
+        event = uow.emit(AccountFailed(order_id="a", cause=CAUSE), "a")
+        uow.deliver(event, INSTALLER_DUE, uow.now + timedelta(seconds=seconds))
 
 
 def test_what_is_due_later_comes_then_and_not_before(office: Office) -> None:
@@ -289,7 +289,7 @@ def running(office: Office, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.start()
     yield
     stop.set()
-    office.relay.wake()
+    office.relay.interrupt()
     thread.join(PATIENCE)
     assert not thread.is_alive()
 

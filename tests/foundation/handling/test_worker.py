@@ -3,10 +3,8 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,10 +18,11 @@ from foundation.broker.delay import Ladder
 from foundation.broker.topology import EVENTS, ORDERS, PARKING
 from foundation.config.queues import INTAKE_ORDERS, sitecrew
 from foundation.errors import SitecrewError, StoreConflict, StoreUnreachable
+from foundation.handling.outcomes import Done, Effect, Handler, Handlers, Outcome, Park, Retry
 from foundation.handling.pool import Pool
 from foundation.handling.relay import Relay
-from foundation.handling.tx import Ledger, Tx
-from foundation.handling.worker import Act, Done, Handler, Handlers, Park, Retry, Settled, Worker
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.worker import Worker
 from foundation.store import Store
 from foundation.store import inbox as inbox_module
 from foundation.store.inbox import inbox
@@ -52,13 +51,14 @@ class Acting:
         if not held:
             self.go.set()
 
-    def __call__(self, _tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
+    def __call__(self, _uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome | Effect:
         name = event.data.order_id
-        return Act(
-            lambda: self.run(name),
-            lambda tx, _result: self.record(tx, name),
-            lambda _tx, _cause: Done(),
-            release=(lambda tx: Retry(tx.now, CAUSE)) if self.releasing else None,
+        return Effect(
+            name,
+            self.run,
+            lambda _uow, name, _event, _result: self.record(name),
+            lambda _uow, _name, _event, _cause: Done(),
+            (lambda uow, _name, _event: Retry(uow.now, CAUSE)) if self.releasing else None,
         )
 
     def run(self, name: str) -> None:
@@ -70,9 +70,23 @@ class Acting:
             self.at_work.discard(name)
             self.ran.append(name)
 
-    def record(self, _tx: Tx, name: str) -> Settled:
+    def record(self, name: str) -> Outcome:
         self.recorded.append(name)
         return Done()
+
+
+def doing(
+    run: Callable[[], Any],
+    fail: Callable[[UnitOfWork, Cause], Outcome],
+    record: Callable[[UnitOfWork, Any], Outcome] = lambda _uow, _result: Done(),
+) -> Effect:
+    """An effect that claims nothing."""
+    return Effect(
+        None,
+        lambda _: run(),
+        lambda uow, _, _event, result: record(uow, result),
+        lambda uow, _, _event, cause: fail(uow, cause),
+    )
 
 
 class Lane:
@@ -86,7 +100,7 @@ class Lane:
         self.store = Store(f"sqlite:///{directory / 'store.db'}")
         self.relay = Relay(self.store, self.broker.publisher(), self.broker.topology, self.clock.now)
         self.held: list[Acting] = []
-        self.handler: Handler = lambda _tx, _event: Done()
+        self.handler: Handler = lambda _uow, _event: Done()
         self.open()
 
     def hold(self) -> Acting:
@@ -99,9 +113,9 @@ class Lane:
         self.worker, self.consumer = self.replica()
 
     def replica(self, handler: Handler | None = None, threads: int = 0) -> tuple[Worker, Consumer]:
-        ledger = Ledger(self.store, "test", self.clock.now, self.relay.hand_over)
+        database = Database(self.store, "test", self.clock.now, self.relay.hand_over)
         handlers: Handlers = {OrderCancelled: handler or self._handle}
-        worker = Worker(INTAKE_ORDERS, handlers, ledger, capacity=self.capacity, threads=threads or self.capacity)
+        worker = Worker(INTAKE_ORDERS, handlers, database, capacity=self.capacity, threads=threads or self.capacity)
         return worker, self.broker.consumer(INTAKE_ORDERS, self.capacity)
 
     def elsewhere(self, *order_ids: str) -> Consumer:
@@ -112,8 +126,8 @@ class Lane:
         self.consumer = self.broker.consumer(INTAKE_ORDERS, self.capacity)
         return replica
 
-    def _handle(self, tx: Tx, event: Event[Any]) -> Settled | Act:
-        return self.handler(tx, event)
+    def _handle(self, uow: UnitOfWork, event: Event[Any]) -> Outcome | Effect:
+        return self.handler(uow, event)
 
     def send(self, *order_ids: str, id: str | None = None) -> None:
         for order_id in order_ids:
@@ -126,7 +140,7 @@ class Lane:
         self.broker.publisher().publish([Message(ORDERS, "order.cancelled.v1", body, **properties)])
 
     def turn(self, timeout: float = 0) -> int:
-        return self.worker.turn(self.consumer, timeout)
+        return self.worker.run_once(self.consumer, timeout)
 
     def rest(self) -> None:
         """Until everything is handled and published."""
@@ -257,9 +271,9 @@ def test_a_copy_that_another_replica_settles_meanwhile_does_not_undo_the_record(
     acting = lane.hold()
     lane.send("a")
     lane.turn()
-    other, consumer = lane.replica(lambda _tx, _event: Done())  # it sees in the row that somebody is at it
+    other, consumer = lane.replica(lambda _uow, _event: Done())  # it sees in the row that somebody is at it
     lane.send("a", "a")  # one for each replica
-    assert other.turn(consumer, timeout=0) == 1
+    assert other.run_once(consumer, timeout=0) == 1
     acting.go.set()
     lane.rest()
     assert acting.recorded == ["a"]
@@ -269,8 +283,8 @@ def test_a_copy_that_another_replica_settles_meanwhile_does_not_undo_the_record(
 def test_what_a_copy_does_is_undone_if_another_replica_was_faster(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both look into the inbox before either has noted anything; only one may change something."""
 
-    def says(tx: Tx, event: Event[OrderCancelled]) -> Settled:
-        tx.emit(CommandRefused(command_id=event.id, cause=CAUSE), event.subject)
+    def says(uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome:
+        uow.emit(CommandRefused(command_id=event.id, cause=CAUSE), event.subject)
         return Done()
 
     lane.handler = says
@@ -293,7 +307,7 @@ def _blind_once(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def test_a_handlers_bug_parks_its_own_message_and_no_other(lane: Lane) -> None:
-    def buggy(_tx: Tx, event: Event[OrderCancelled]) -> Settled:
+    def buggy(_uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome:
         if event.data.order_id == "bad":
             raise LookupError("canary-secret")
         return Done()
@@ -311,7 +325,7 @@ def test_a_handlers_bug_parks_its_own_message_and_no_other(lane: Lane) -> None:
 def test_a_bug_in_recording_parks_its_own_message_and_the_neighbours_are_recorded(lane: Lane) -> None:
     acting = lane.hold()
 
-    def record(_tx: Tx, name: str) -> Settled:
+    def record(name: str) -> Outcome:
         if name == "bad":
             raise LookupError
         acting.recorded.append(name)
@@ -377,7 +391,7 @@ def test_a_control_character_in_an_attribute_is_parked_with_the_field(lane: Lane
 
 
 def test_what_is_parked_can_be_requeued(lane: Lane) -> None:
-    lane.handler = lambda _tx, _event: Park(CAUSE)
+    lane.handler = lambda _uow, _event: Park(CAUSE)
     lane.send("a")
     lane.rest()
     (parked,) = lane.parked()
@@ -414,11 +428,11 @@ def test_a_failed_act_is_told_by_its_cause(lane: Lane, problem: Exception, code:
     def fails() -> None:
         raise problem
 
-    def note(_tx: Tx, cause: Cause) -> Settled:
+    def note(_uow: UnitOfWork, cause: Cause) -> Outcome:
         causes.append(cause)
         return Done()
 
-    lane.handler = lambda _tx, _event: Act(fails, lambda _tx, _result: Done(), note)
+    lane.handler = lambda _uow, _event: doing(fails, note)
     lane.send("a")
     lane.rest()
     assert [cause.code for cause in causes] == [code]
@@ -428,15 +442,15 @@ def test_a_failed_act_is_told_by_its_cause(lane: Lane, problem: Exception, code:
 def test_a_claim_counts_only_when_it_is_certain(lane: Lane) -> None:
     claimed: list[str] = []
 
-    def handler(_tx: Tx, _event: Event[OrderCancelled]) -> Act:
-        return Act(lambda: None, lambda _tx, _: Done(), lambda _tx, _: Done(), lambda: claimed.append("it"))
+    def handler(_uow: UnitOfWork, _event: Event[OrderCancelled]) -> Effect:
+        return Effect("it", claimed.append, lambda *_: Done(), lambda *_: Done())
 
     lane.handler = handler
     lane.send("a")
     with store_fails(lane.store), pytest.raises(StoreUnreachable):
         lane.turn()
-    assert claimed == []
-    lane.turn()
+    assert lane.worker.idle or not claimed
+    lane.rest()
     assert claimed == ["it"]
 
 
@@ -444,9 +458,9 @@ def test_a_retry_comes_at_its_time_and_without_the_brokers_old_headers(lane: Lan
     at = lane.clock.now() + timedelta(seconds=90)
     seen: list[Event[Any]] = []
 
-    def handler(tx: Tx, event: Event[OrderCancelled]) -> Settled:
+    def handler(uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome:
         seen.append(event)
-        return Retry(at, CAUSE) if tx.now < at else Done()
+        return Retry(at, CAUSE) if uow.now < at else Done()
 
     lane.handler = handler
     lane.send_bytes(
@@ -468,7 +482,7 @@ def test_a_retry_comes_at_its_time_and_without_the_brokers_old_headers(lane: Lan
 @pytest.mark.parametrize("text", ["é" * 255, "\U0001f600" * 200, "\u202e" * 255])
 def test_whatever_id_and_subject_an_event_has_its_retry_can_be_published(lane: Lane, text: str) -> None:
     at = lane.clock.now() + timedelta(seconds=5)
-    lane.handler = lambda tx, _event: Retry(at, CAUSE) if tx.now < at else Done()
+    lane.handler = lambda uow, _event: Retry(at, CAUSE) if uow.now < at else Done()
     event = codec.envelope(OrderCancelled(order_id="a"), id=text, source=text, subject=text)
     lane.send_bytes(codec.encode(event))
     lane.rest()
@@ -526,10 +540,10 @@ def test_a_commit_whose_answer_was_lost_is_no_different_from_one_that_was_not(la
 def test_an_act_whose_claim_is_committed_is_begun_even_if_its_neighbour_finds_no_database(lane: Lane) -> None:
     acting = lane.hold()
 
-    def handler(tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
+    def handler(uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome | Effect:
         if event.data.order_id == "bad":
             raise LookupError
-        return acting(tx, event)
+        return acting(uow, event)
 
     lane.handler = handler
     lane.send("a", "bad")
@@ -546,7 +560,7 @@ def test_an_act_whose_claim_is_committed_is_begun_even_if_its_neighbour_finds_no
 def test_a_deadlock_is_called_by_its_name_and_tried_again_without_a_pause(lane: Lane) -> None:
     stop, deadlocks = threading.Event(), [StoreConflict("in the way, on purpose")]
 
-    def handler(_tx: Tx, _event: Event[OrderCancelled]) -> Settled:
+    def handler(_uow: UnitOfWork, _event: Event[OrderCancelled]) -> Outcome:
         if deadlocks:
             raise deadlocks.pop()
         stop.set()
@@ -606,14 +620,14 @@ def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane) -> N
 
 def test_an_act_past_its_time_is_counted_and_not_waited_for(lane: Lane) -> None:
     """A driver, a mail server or a program that never answers: somebody is to know, and the service can be stopped."""
-    pulse = lane.worker._pulse
+    heartbeats = lane.worker._heartbeats
     lane.worker._deadline = 0.05
     lane.hold()
     lane.send("a")
     lane.turn()
-    lane.until(lambda: pulse.overdue() == {INTAKE_ORDERS: 1})
+    lane.until(lambda: heartbeats.overdue() == {INTAKE_ORDERS: 1})
     with pytest.raises(SitecrewError, match=r"work past its deadline: intake\.orders \(1\)"):
-        pulse.require_beating()
+        heartbeats.require_alive()
     lane.worker.drain(lane.consumer)
     lane.worker.close()
     assert lane.broker.depth(INTAKE_ORDERS) == 1
@@ -626,7 +640,7 @@ def test_what_waits_for_a_thread_is_not_past_its_time(lane: Lane) -> None:
     lane.hold()
     lane.send("a", "b", "c")
     lane.turn_until(lambda: lane.worker.overdue() == 1)
-    assert len(lane.worker._acting) == 3
+    assert len(lane.worker._in_flight) == 3
 
 
 @pytest.mark.parametrize(
@@ -639,11 +653,11 @@ def test_an_act_that_would_end_the_process_ends_as_failed(lane: Lane, ends: Base
     def run() -> None:
         raise ends
 
-    def fail(_tx: Tx, cause: Cause) -> Settled:
+    def fail(_uow: UnitOfWork, cause: Cause) -> Outcome:
         causes.append(cause.code)
         return Done()
 
-    lane.handler = lambda _tx, _event: Act(run, lambda _tx, _result: Done(), fail)
+    lane.handler = lambda _uow, _event: doing(run, fail)
     lane.send("a")
     lane.rest()
     assert causes == ["unexpected"]
@@ -661,16 +675,16 @@ def test_what_fails_around_an_act_costs_no_outcome(lane: Lane, monkeypatch: pyte
         if phase == "act":
             raise RuntimeError("no end of a span")
 
-    def fail(_tx: Tx, cause: Cause) -> Settled:
+    def fail(_uow: UnitOfWork, cause: Cause) -> Outcome:
         causes.append(cause.code)
         return Done()
 
-    def record(_tx: Tx, result: str) -> Settled:
+    def record(_uow: UnitOfWork, result: str) -> Outcome:
         causes.append(result)
         return Done()
 
     monkeypatch.setattr(tracing, "handling", broken)
-    lane.handler = lambda _tx, _event: Act(lambda: "done", record, fail)
+    lane.handler = lambda _uow, _event: doing(lambda: "done", fail, record)
     lane.send("a")
     lane.rest()
     lane.send("b")
@@ -679,29 +693,37 @@ def test_what_fails_around_an_act_costs_no_outcome(lane: Lane, monkeypatch: pyte
 
 
 def test_threads_are_as_many_as_are_needed_and_survive_their_work() -> None:
-    pool, done = Pool(3, "pool"), threading.Semaphore(0)
+    done, go, begun = threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
 
-    def work() -> None:
+    def work(number: int) -> None:
+        if number < 0:
+            begun.release()
+            go.wait(PATIENCE)
         done.release()
         raise Killed
 
-    for _ in range(50):
-        pool.submit(Future(), work)
+    pool = Pool(3, "pool", work)
+    for number in range(1, 51):
+        pool.submit(number)
     for _ in range(50):
         assert done.acquire(timeout=PATIENCE)
     assert pool._threads <= 3
-    go, waiting = threading.Event(), [Future[None]() for _ in range(9)]
-    for turn in waiting:
-        pool.submit(turn, partial(go.wait, PATIENCE))
+    for number in range(-9, 0):
+        pool.submit(number)
+    for _ in range(3):
+        assert begun.acquire(timeout=PATIENCE)
+    assert pool.take_back() == [*range(-6, 0)]
     pool.close()
     go.set()
-    assert sum(turn.cancelled() for turn in waiting) >= 6
+    for _ in range(3):
+        assert done.acquire(timeout=PATIENCE)
+    assert not done.acquire(timeout=0.05)
 
 
 def test_a_message_that_kills_its_worker_is_parked_and_its_neighbours_are_done(lane: Lane) -> None:
     done: list[str] = []
 
-    def handler(_tx: Tx, event: Event[OrderCancelled]) -> Settled:
+    def handler(_uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome:
         if event.data.order_id == "poison":
             raise Killed
         done.append(event.data.order_id)
@@ -726,7 +748,7 @@ def test_a_suspect_that_has_to_wait_is_still_one_when_it_comes_again(lane: Lane)
     lane.turn()
     lane.kill()
     acting, at = lane.hold(), lane.clock.now() + timedelta(seconds=30)
-    lane.handler = lambda tx, event: acting(tx, event) if tx.now >= at else Retry(at, CAUSE)
+    lane.handler = lambda uow, event: acting(uow, event) if uow.now >= at else Retry(at, CAUSE)
     lane.rest()
     lane.later(30)
     lane.turn()
@@ -748,9 +770,9 @@ def test_whoever_failed_and_lived_is_no_suspect_any_more(lane: Lane) -> None:
     def fails() -> None:
         raise failure("db_down")
 
-    def handler(tx: Tx, event: Event[OrderCancelled]) -> Settled | Act:
-        again = Act(fails, lambda _tx, _: Done(), lambda _tx, cause: Retry(at, cause))
-        return acting(tx, event) if tx.now >= at else again
+    def handler(uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome | Effect:
+        again = doing(fails, lambda _uow, cause: Retry(at, cause))
+        return acting(uow, event) if uow.now >= at else again
 
     lane.handler = handler
     lane.rest()
@@ -785,7 +807,7 @@ def test_draining_gives_back_what_has_no_thread_yet_if_it_can_be_given_back(lane
     worker, consumer = lane.replica(threads=1)
     lane.consumer.close()
     lane.send(*"abcde")
-    lane.until(lambda: worker.turn(consumer, 0) or acting.at_work)
+    lane.until(lambda: worker.run_once(consumer, 0) or acting.at_work)
     lane.until(lambda: acting.at_work == {"a"})
     draining = threading.Thread(target=worker.drain, args=(consumer,))
     draining.start()

@@ -15,7 +15,7 @@ import pytest
 from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError, StoreUnreachable
 from foundation.service.awaited import Awaited
 from foundation.telemetry import health
-from foundation.telemetry.health import HealthServer, Pulse, wellness
+from foundation.telemetry.health import HealthServer, Heartbeats, wellness
 from foundation.telemetry.metrics import Metrics
 from tests.support.brokers import until
 
@@ -39,8 +39,8 @@ def broker() -> Patient:
 
 
 @pytest.fixture
-def pulse() -> Pulse:
-    return Pulse()
+def heartbeats() -> Heartbeats:
+    return Heartbeats()
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def ask(broker: Patient, pulse: Pulse, metrics: Metrics) -> Iterator[Ask]:
+def ask(broker: Patient, heartbeats: Heartbeats, metrics: Metrics) -> Iterator[Ask]:
     probes: dict[str, Callable[[], None]] = {"broker": broker, "store": lambda: None}
-    server = HealthServer("127.0.0.1:0", "x.listen", pulse.require_beating, probes, metrics.registry)
+    server = HealthServer("127.0.0.1:0", "x.listen", heartbeats.require_alive, probes, metrics.registry)
     with ExitStack() as opened:
         opened.callback(server.close)
         url = f"http://127.0.0.1:{server.port}"
@@ -76,11 +76,11 @@ def test_who_is_not_ready_says_what_is_missing_and_lives_all_the_same(ask: Ask, 
 
 
 def test_a_loop_that_does_not_come_round_any_more_is_named(
-    ask: Ask, pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, heartbeats: Heartbeats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pulse.beat("relay")
-    pulse.beat("intake.orders")
-    pulse.end("intake.orders")
+    heartbeats.beat("relay")
+    heartbeats.beat("intake.orders")
+    heartbeats.end("intake.orders")
     assert ask("/livez").status_code == 200
     monkeypatch.setattr(health, "STALLED", -1.0)
     assert ask("/livez").status_code == 503
@@ -88,16 +88,16 @@ def test_a_loop_that_does_not_come_round_any_more_is_named(
 
 
 def test_how_long_a_loop_is_silent_can_be_asked_for_until_it_ends(
-    pulse: Pulse, monkeypatch: pytest.MonkeyPatch
+    heartbeats: Heartbeats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health, "monotonic", lambda: 100.0)
-    pulse.beat("relay")
-    pulse.beat("intake.orders")
+    heartbeats.beat("relay")
+    heartbeats.beat("intake.orders")
     monkeypatch.setattr(health, "monotonic", lambda: 107.0)
-    pulse.beat("intake.orders")
-    assert pulse.silences() == {"relay": 7.0, "intake.orders": 0.0}
-    pulse.end("relay")
-    assert pulse.silences() == {"intake.orders": 0.0}
+    heartbeats.beat("intake.orders")
+    assert heartbeats.ages() == {"relay": 7.0, "intake.orders": 0.0}
+    heartbeats.end("relay")
+    assert heartbeats.ages() == {"intake.orders": 0.0}
 
 
 def test_what_a_service_needs_can_be_asked_for_as_numbers(broker: Patient) -> None:

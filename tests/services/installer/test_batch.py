@@ -15,10 +15,11 @@ from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.config.settings import Timer
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
-from foundation.handling.tx import Ledger, Tx, new_id
-from foundation.handling.worker import Act, Done, Handlers, Settled, Worker
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome
+from foundation.handling.unit_of_work import Database, UnitOfWork, new_id
+from foundation.handling.worker import Worker
 from foundation.store import Store
-from foundation.telemetry.health import Pulse
+from foundation.telemetry.health import Heartbeats
 from foundation.testing.memory import MemoryBroker
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled
@@ -36,31 +37,30 @@ class Station:
         self.clock = Clock()
         self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
         (directory / "store.db").write_bytes(new_database())
-        ledger = Ledger(Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None)
+        database = Database(Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None)
         self.done: list[str] = []
-        self.handler: Callable[[Tx, Event[OrderCancelled]], Settled | Act] = self.note
+        self.handler: Callable[[UnitOfWork, Event[OrderCancelled]], Outcome | Effect] = self.note
         handlers: Handlers = {OrderCancelled: self.handle}
-        self.pulse = Pulse()
+        self.heartbeats = Heartbeats()
         self.worker = Worker(
-            INSTALLER_DUE, handlers, ledger, capacity=CONCURRENCY, threads=CONCURRENCY, pulse=self.pulse
+            INSTALLER_DUE, handlers, database, capacity=CONCURRENCY, threads=CONCURRENCY, heartbeats=self.heartbeats
         )
         self.opened = 0
         self.stop = threading.Event()
 
-    def handle(self, tx: Tx, event: Event[Any]) -> Settled | Act:
-        return self.handler(tx, event)
+    def handle(self, uow: UnitOfWork, event: Event[Any]) -> Outcome | Effect:
+        return self.handler(uow, event)
 
-    def note(self, _tx: Tx, event: Event[OrderCancelled]) -> Settled:
+    def note(self, _uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome:
         self.done.append(event.data.order_id)
         return Done()
 
     def acting(self, act: Callable[[], object]) -> None:
         """From now on, each message takes an act."""
 
-        def record(event: Event[OrderCancelled]) -> Callable[[Tx, object], Settled]:
-            return lambda tx, _result: self.note(tx, event)
-
-        self.handler = lambda _tx, event: Act(act, record(event), lambda _tx, _cause: Done())
+        self.handler = lambda _uow, _event: Effect(
+            None, lambda _: act(), lambda uow, _, event, _result: self.note(uow, event), lambda *_: Done()
+        )
 
     def batches(self, **timer: Any) -> Batches:
         return Batches(Timer(**timer), self.worker, self.open, self.depth, self.clock.now)
@@ -126,7 +126,7 @@ def test_when_the_time_is_up_what_is_begun_is_finished_and_the_rest_waits_for_th
     station.batches(budget_seconds=1).run_once(station.stop)
     assert len(station.done) == CONCURRENCY
     assert station.depth() == 3
-    assert station.pulse.silences() == {}, "between ticks there is no loop that seems to stand still"
+    assert station.heartbeats.ages() == {}, "between ticks there is no loop that seems to stand still"
 
 
 def test_being_told_to_stop_cuts_a_batch_short_and_loses_nothing(station: Station) -> None:
@@ -164,7 +164,7 @@ def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station
 
         def __init__(self, real: Consumer) -> None:
             self.real = real
-            self.wake, self.settle, self.reject, self.close = real.wake, real.settle, real.reject, real.close
+            self.interrupt, self.settle, self.reject, self.close = real.interrupt, real.settle, real.reject, real.close
             self.asked = 0
 
         def take(self, limit: int, timeout: float) -> list[Delivery]:

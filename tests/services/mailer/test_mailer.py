@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from foundation.config.keys import Opener, generate_keys
 from foundation.config.queues import INSTALLER_DUE
 from foundation.config.settings import Keys
-from foundation.handling import claims
+from foundation.handling import leases
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer
@@ -119,13 +119,13 @@ def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> 
             return list(connection.execute(select(limits.recipients.c.address)).scalars())
 
     to_one(house, 3)
-    limits.forget_old(house.mailer.ledger)
+    limits.forget_old(house.mailer.database)
     assert known() == ["stranger@customer.example"]
     house.advance(3599)
-    limits.forget_old(house.mailer.ledger)
+    limits.forget_old(house.mailer.database)
     assert known() == ["stranger@customer.example"]
     house.advance(2)
-    limits.forget_old(house.mailer.ledger)
+    limits.forget_old(house.mailer.database)
     assert known() == []
     house.order(9, customer={"name": "Jo", "email": "stranger@customer.example"})
     house.settle()
@@ -141,7 +141,7 @@ def test_the_mailer_forgets_addresses_by_itself(house: House, monkeypatch: pytes
     for called in service.every.call_args_list:
         if called.args[0] == 600:
             called.args[1]()
-    assert forgotten == [service.ledger]
+    assert forgotten == [service.database]
 
 
 def test_what_staff_send_again_is_not_held_and_zero_is_no_limit(house: House, tmp_path: Path) -> None:
@@ -197,10 +197,10 @@ def test_a_letter_that_is_being_sent_while_it_is_corrected_is_tried_again_at_the
     house.order()
     house.settle()
     consumer = house.broker.consumer(INSTALLER_DUE, 4)
-    house.batch.turn(consumer, timeout=0)
+    house.batch.run_once(consumer, timeout=0)
 
     def begun() -> bool:
-        house.batch.turn(consumer, timeout=0)
+        house.batch.run_once(consumer, timeout=0)
         return gate.reached.is_set()
 
     house.turn_until(begun)
@@ -222,14 +222,14 @@ def test_a_letter_that_hangs_is_left_to_another_worker_when_its_time_is_over(
     consumer = house.broker.consumer(INSTALLER_DUE, 4)
 
     def begun() -> bool:
-        house.batch.turn(consumer, timeout=0)
+        house.batch.run_once(consumer, timeout=0)
         return gate.reached.is_set()
 
     house.turn_until(begun)
-    assert list(house.welcoming._claims.held()) == ["order-1-g1"]
+    assert list(house.welcoming.leases.held()) == ["order-1-g1"]
     later = monotonic() + house.settings.mailer.smtp.deadline_seconds + 61
-    monkeypatch.setattr(claims, "monotonic", lambda: later)
-    assert list(house.welcoming._claims.held()) == []
+    monkeypatch.setattr(leases, "monotonic", lambda: later)
+    assert list(house.welcoming.leases.held()) == []
     gate.opened.set()
     house.batch.drain(consumer)
 

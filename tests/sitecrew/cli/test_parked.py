@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import Delivery, Message, Outcome
+from foundation.broker import Confirmation, Delivery, Message
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import utc_now
@@ -56,7 +56,7 @@ def sitecrew(tmp_path: Path) -> Command:
 
 
 def park(broker: MemoryBroker, *messages: Message) -> None:
-    assert set(broker.publisher().publish(messages)) == {Outcome.CONFIRMED}
+    assert set(broker.publisher().publish(messages)) == {Confirmation.CONFIRMED}
 
 
 def parked(name: str = "p1", body: bytes = BODY, **changes: Any) -> Message:
@@ -176,8 +176,8 @@ def test_what_the_broker_does_not_confirm_stays_parked(
     broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Deaf:
-        def publish(self, messages: Sequence[Message], timeout: float = 30) -> list[Outcome]:
-            return [Outcome.UNKNOWN] * len(messages)
+        def publish(self, messages: Sequence[Message], timeout: float = 30) -> list[Confirmation]:
+            return [Confirmation.UNKNOWN] * len(messages)
 
     park(broker, parked())
     monkeypatch.setattr(broker, "publisher", Deaf)

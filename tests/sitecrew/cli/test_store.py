@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from foundation.errors import StoreUnreachable
 from foundation.store import Store, outbox
 from foundation.store.copy import copy, tables_of
-from foundation.store.outbox import Pending
+from foundation.store.outbox import OutboxMessage
 from schemas.values import CauseKind
 from services.installer.installs import installs
 from services.mailer.__main__ import MIGRATIONS
@@ -31,7 +31,9 @@ def house(tmp_path: Path) -> Iterator[House]:
     house.settle()
     with house.installing.store.transaction() as connection:
         outbox.add(
-            connection, [Pending("events", "x", "m1", "t", "", "application/json", b"\x00\xff")], house.clock.now()
+            connection,
+            [OutboxMessage("events", "x", "m1", "t", "", "application/json", b"\x00\xff")],
+            house.clock.now(),
         )
     for service in house.services:
         service.store.close()
@@ -75,8 +77,9 @@ def test_it_can_be_moved_back_and_goes_on_counting(house: House, elsewhere: str,
     for url in (elsewhere, f"sqlite:///{tmp_path}/back.db"):
         store = Store(url)
         with store.transaction() as connection:
-            last = connection.execute(select(func.max(outbox.outbox.c.id))).scalar_one()
-            (added,) = outbox.add(connection, [Pending("events", "x", "m2", "t", "", "", b"")], house.clock.now())
+            last = max(connection.execute(select(outbox.outbox.c.id)).scalars())
+            added = OutboxMessage("events", "x", "m2", "t", "", "", b"")
+            outbox.add(connection, [added], house.clock.now())
         assert added.id > last
         store.close()
 
@@ -103,7 +106,7 @@ def test_nobody_writes_to_the_source_meanwhile(
     def write(table: str, _count: int) -> None:
         others.append(table)
         with pytest.raises(StoreUnreachable), late.transaction() as connection:
-            outbox.add(connection, [Pending("events", "x", "m2", "t", "", "", b"")], house.clock.now())
+            outbox.add(connection, [OutboxMessage("events", "x", "m2", "t", "", "", b"")], house.clock.now())
 
     source, late = Store(elsewhere), Store(elsewhere)
     copy(source, target, write)

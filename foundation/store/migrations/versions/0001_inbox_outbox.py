@@ -25,7 +25,7 @@ def upgrade() -> None:
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
     op.create_table(
         "outbox",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.LargeBinary(16), nullable=False),
         sa.Column("exchange", sa.String(64), nullable=False),
         sa.Column("routing_key", sa.String(255), nullable=False),
         sa.Column("due_at", Utc),
@@ -37,7 +37,6 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("claimed_until", Utc, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
-        sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_claimed_until", "outbox", ["claimed_until"])
 

@@ -1,13 +1,14 @@
-"""A service's transaction: its rows and what it has to say commit together."""
+"""A service's unit of work: the rows of some orders, and what is to be published, committed together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, Protocol
 
 import uuid_utils
 from sqlalchemy import Connection, CursorResult, Executable
+from typing_extensions import TypeVar
 
 from foundation.broker import Delivery, codec
 from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
@@ -15,7 +16,7 @@ from foundation.broker.setbacks import is_setback, setbacks
 from foundation.broker.topology import PARKING
 from foundation.clock import Now
 from foundation.store import Store, outbox
-from foundation.store.outbox import Pending
+from foundation.store.outbox import OutboxMessage
 from foundation.telemetry import tracing
 from foundation.telemetry.tracing import Origin
 from schemas import catalogue
@@ -36,57 +37,81 @@ _INHERITED = 48_000
 """Bytes of a parked message's own headers; with ours they are less than the broker module sends."""
 
 
+class Rows(Protocol):
+    """What a service keeps of some orders, as it is in memory for one transaction."""
+
+    def flush(self, connection: Connection) -> None:
+        """Write what was changed."""
+
+
+RowsT = TypeVar("RowsT", bound=Rows, default=Any)
+
+
+class NoRows:
+    """Of a service that keeps none."""
+
+    def flush(self, connection: Connection) -> None:
+        return
+
+
+def no_rows(_connection: Connection, _orders: Sequence[str], _events: Sequence[Event[Any]]) -> NoRows:
+    """Loads nothing."""
+    return NoRows()
+
+
 def new_id() -> str:
     """A UUIDv7: unique, and in the order of time."""
     return str(uuid_utils.uuid7())
 
 
 @dataclass
-class Tx:
-    """One transaction. `emit` and the others only note what to say; it is written with the rows."""
+class UnitOfWork(Generic[RowsT]):
+    """Handlers look at `rows`, change them, and say what is to be published; it is all written in one transaction."""
 
-    connection: Connection
+    rows: RowsT
     source: str
     """The CloudEvents source of what is emitted: `/sitecrew/<service>`."""
     now: datetime
+    connection: Connection
+    """For the worker's own tables. Handlers need none: what they look at is loaded."""
     sender: Sender = OURSELVES
     """Who sent what is being handled: a producer, staff, another service, or this one to itself."""
-    said: list[Pending] = field(default_factory=list)
+    outbox: list[OutboxMessage] = field(default_factory=list)
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
 
     def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
-        """Publish an event or command to the exchange of its type. `subject` is the order's id;
-        `cause` is the event that led to it, or the trace of that: it goes on."""
+        """Publish an event or command to the exchange of its type. `subject` is the order's id; `cause` is the event
+        that led to it, or the trace of that: the trace goes on."""
         event = self._event(data, subject, cause)
         entry = catalogue.by_model(type(data))
-        self.said.append(_pending(event, entry.exchange, entry.routing_key))
+        self.outbox.append(_message(event, entry.exchange, entry.routing_key))
         return event
 
     def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
-        """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker
-        was lost, will be handled alone."""
+        """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker was lost,
+        will be handled alone."""
         headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
-        self.said.append(_pending(event, DELAYED, queue, due_at=at, headers=headers))
+        self.outbox.append(_message(event, DELAYED, queue, due_at=at, headers=headers))
 
-    def wake(
+    def redeliver(
         self, data: Model, queue: str, subject: str | None, cause: Origin | None = None, *, suspect: bool = False
     ) -> None:
-        """Put an event into one queue now, for that queue's service only."""
+        """Put an event, made anew from a row, into one of this service's own queues now."""
         self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
 
-    def again(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
+    def retry(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
         """Deliver what was delivered once more, later, as sent by whoever first sent it. Its headers are not
         inherited: brokers before 4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one
         until it has been acted on and its worker lives."""
         headers = {**sender_of(delivery).headers, **setbacks(delivery)}
         if is_suspect(delivery) and not acted:
             headers[_SUSPECT] = 1
-        self.said.append(_pending(event, DELAYED, delivery.queue, due_at=at, headers=headers))
+        self.outbox.append(_message(event, DELAYED, delivery.queue, due_at=at, headers=headers))
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
-        """Set aside what can't be handled, with the reason, for people to look at."""
+        """Set aside what can't be handled, with the reason, for staff to look at."""
         reason = {
             "parked-at": self.now.isoformat(timespec="seconds"),
             "parked-by": self.source,
@@ -98,8 +123,8 @@ class Tx:
             "sent-by": source[:200],
             "original-message-id": delivery.message_id[:200],
         }
-        self.said.append(
-            Pending(
+        self.outbox.append(
+            OutboxMessage(
                 exchange=PARKING,
                 routing_key=delivery.queue,
                 message_id=new_id(),
@@ -121,13 +146,53 @@ class Tx:
         return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **trace)
 
 
+Load = Callable[[Connection, Sequence[str], Sequence[Event[Any]]], RowsT]
+"""Loads and locks all that a service keeps of some orders, and what it needs to decide about some events."""
+Find = Callable[[Connection, datetime], Iterable[str]]
+"""Finds the orders that something is to be done about, without locking them."""
+
+
+@dataclass(frozen=True)
+class Database(Generic[RowsT]):
+    """Where a service's units of work begin: its store, its name and the time."""
+
+    store: Store
+    service: str
+    now: Now
+    committed: Callable[[list[OutboxMessage]], None]
+    """Called with the messages to publish once the transaction has committed."""
+    load: Load[Any] = no_rows
+
+    @contextmanager
+    def begin(self, events: Iterable[Event[Any]] = (), find: Find | None = None) -> Iterator[UnitOfWork[RowsT]]:
+        """The rows of the orders that the events are about, and of those that `find` finds. Commits at the end, then
+        has the outbox published. Raises StoreUnreachable."""
+        events = list(events)
+        with self.store.transaction() as connection:
+            now = self.now()
+            orders = {order for event in events if (order := _order_of(event.data))}
+            orders |= set(find(connection, now) if find else ())
+            rows = self.load(connection, sorted(orders), events)
+            uow = UnitOfWork(rows, f"/sitecrew/{self.service}", now, connection)
+            yield uow
+            rows.flush(connection)
+            outbox.add(connection, uow.outbox, now + BORN_CLAIMED)
+        self.committed(uow.outbox)
+
+
+def _order_of(data: Model) -> str:
+    """The order that an event or a command is about; empty if it is about none."""
+    install: str = getattr(data, "install_id", None) or ""
+    return getattr(data, "order_id", None) or install.rpartition("-g")[0]
+
+
 def is_suspect(delivery: Delivery) -> bool:
     """Whether it was handed out before and its worker was lost."""
     return delivery.redeliveries > 0 or _SUSPECT in delivery.headers
 
 
-def _pending(event: Event[Any], exchange: str, routing_key: str, **more: Any) -> Pending:
-    return Pending(
+def _message(event: Event[Any], exchange: str, routing_key: str, **more: Any) -> OutboxMessage:
+    return OutboxMessage(
         exchange=exchange,
         routing_key=routing_key,
         message_id=_short(event.id),
@@ -158,23 +223,3 @@ def _inherited(delivery: Delivery) -> dict[str, str | int]:
             if room >= 0:
                 kept[name] = value
     return kept
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """Where a service's transactions begin: its store, its name and the time."""
-
-    store: Store
-    service: str
-    now: Now
-    committed: Callable[[list[Pending]], None]
-    """Told what is to be published, as soon as it is certain."""
-
-    @contextmanager
-    def transaction(self) -> Iterator[Tx]:
-        """Commits at the end, then hands over what was said. Raises StoreUnreachable."""
-        with self.store.transaction() as connection:
-            tx = Tx(connection, f"/sitecrew/{self.service}", self.now())
-            yield tx
-            rows = outbox.add(connection, tx.said, tx.now + BORN_CLAIMED)
-        self.committed(rows)

@@ -1,0 +1,125 @@
+"""The rows of a table as frozen records: loaded and locked at once, changed in memory, written back at once.
+
+    orders = Records(table, Order, key="order_id")
+    loaded = orders.load(connection, order_ids)     # one SELECT ... FOR UPDATE, in the order of keys
+    loaded.save(loaded.get("order-1").cancelled())  # seen at once by whoever asks next
+    loaded.flush(connection)                        # one INSERT, one UPDATE for each set of changed columns
+
+A batch of messages decides on what is loaded, without SQL. A test of a handler needs no database: `Loaded(orders)`
+is a table without rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Select, Table, bindparam, insert, select, text, update
+
+from foundation.store.lease import LeasedRow
+
+R = TypeVar("R")
+L = TypeVar("L", bound=LeasedRow)
+
+_LOCK = text(
+    "SELECT pg_advisory_xact_lock(number) FROM"
+    " (SELECT DISTINCT hashtextextended(name, 0) AS number"
+    " FROM unnest(CAST(:names AS text[])) AS name ORDER BY 1) AS it"
+)
+
+
+def lock(connection: Connection, names: Iterable[str]) -> None:
+    """Wait until no other transaction has locked one of the names, also of what has no row yet; held to the
+    transaction's end. SQLite's writers are alone with the whole database anyway."""
+    if connection.dialect.name == "postgresql" and (wanted := list(names)):
+        connection.execute(_LOCK, {"names": wanted})
+
+
+class Records(Generic[R]):
+    """One table, whose columns are the fields of a frozen dataclass. `key` is its primary key; `owner` the column of
+    the aggregate that a row belongs to."""
+
+    def __init__(self, table: Table, record: type[R], *, key: str, owner: str | None = None) -> None:
+        self.table = table
+        self.key = key
+        self.owner = owner or key
+        self._record = record
+        self.names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # a dataclass
+        self._columns = [table.c[name] for name in self.names]
+        wanted = table.c[self.owner].in_(bindparam("owners", expanding=True))
+        self.insertion = insert(table)
+        self.change = update(table).where(table.c[key] == bindparam("of_row"))
+        """Sets the columns that its parameters name."""
+        self._locked = self.select().where(wanted).order_by(table.c[key]).with_for_update()
+
+    def select(self) -> Select[Any]:
+        """All rows, whose results `read` understands."""
+        return select(*self._columns)
+
+    def read(self, rows: Iterable[Sequence[Any]]) -> list[R]:
+        return [self._record(**dict(zip(self.names, row, strict=True))) for row in rows]
+
+    def load(self, connection: Connection, owners: Iterable[str]) -> "Loaded[R]":
+        """The rows of these owners, which nobody else can change before the transaction ends."""
+        wanted = sorted(set(owners))
+        rows = self.read(connection.execute(self._locked, {"owners": wanted})) if wanted else ()
+        return Loaded(self, rows)
+
+    def get(self, connection: Connection, key: str) -> R | None:
+        """One row, as it stands now, for looking at."""
+        return next(iter(self.read(connection.execute(self.select().where(self.table.c[self.key] == key)))), None)
+
+
+class Loaded(Generic[R]):
+    """The rows of some owners within one transaction. Not safe to use from several threads."""
+
+    def __init__(self, records: Records[R], rows: Iterable[R] = ()) -> None:
+        self._records = records
+        self._stored = {getattr(row, records.key): row for row in rows}
+        self._now = dict(self._stored)
+        self._of: dict[str, list[str]] = {}
+        for key, row in self._now.items():
+            self._of.setdefault(getattr(row, records.owner), []).append(key)
+
+    def get(self, key: str) -> R | None:
+        return self._now.get(key)
+
+    def of(self, owner: str) -> list[R]:
+        """All rows of one owner."""
+        return [self._now[key] for key in self._of.get(owner, ())]
+
+    def all(self) -> list[R]:
+        return list(self._now.values())
+
+    def save(self, row: R) -> R:
+        """What `get` and `of` find from now on, and what is written in the end."""
+        key = getattr(row, self._records.key)
+        if key not in self._now:
+            self._of.setdefault(getattr(row, self._records.owner), []).append(key)
+        self._now[key] = row
+        return row
+
+    def held(self: "Loaded[L]", claimed: L) -> L | None:
+        """A row that was claimed, as it is now; None if its worker has lost the lease, or the row has ended."""
+        current = self.get(getattr(claimed, self._records.key))
+        mine = current is not None and current.lease_owner is not None and current.fence == claimed.fence
+        return current if mine else None
+
+    def flush(self, connection: Connection) -> None:
+        """Write what was saved, each row once. Raises IntegrityError if another transaction has inserted one of the
+        new rows."""
+        new: list[dict[str, Any]] = []
+        changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for key, row in sorted(self._now.items()):
+            stored = self._stored.get(key)
+            if stored is row:
+                continue
+            values = {name: getattr(row, name) for name in self._records.names}
+            if stored is None:
+                new.append(values)
+            elif different := tuple(name for name, value in values.items() if value != getattr(stored, name)):
+                values_of = {name: values[name] for name in different}
+                changed.setdefault(different, []).append({"of_row": key, **values_of})
+        if new:
+            connection.execute(self._records.insertion, new)
+        for rows in changed.values():
+            connection.execute(self._records.change, rows)
