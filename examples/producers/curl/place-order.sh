@@ -1,16 +1,16 @@
 #!/bin/sh
-# Places an order with Sitecrew, through the HTTP API of RabbitMQ's management plugin, with curl and jq. The API is made
-# for a message now and then; a shop with many orders had better speak AMQP.
+# Places an order with Sitecrew, through the HTTP API of RabbitMQ's management plugin, with curl and jq. The API is
+# meant for occasional messages; a shop with many orders should use AMQP.
 #
 #     place-order.sh ORDER_ID SITE_TYPE DOMAIN NAME EMAIL [TITLE]
 #
-# MANAGEMENT_URL in the environment is the API: https://HOST:15671. VHOST is the virtual host, percent-encoded, %2F if
-# there is none. User and password stand in ~/.netrc, or in the file that NETRC names, where nobody else can read them:
+# MANAGEMENT_URL in the environment is the API's URL: https://HOST:15671. VHOST is the virtual host, percent-encoded;
+# default: %2F. Put user and password into ~/.netrc, or the file that NETRC names, readable only by you:
 #
 #     machine HOST login USER password PASSWORD
 #
-# It ends with 0 once the broker has confirmed that it keeps the order, with 1 if something has to be put right first,
-# and with 75 if the outcome is not known: run it again then. The same order sent again changes nothing.
+# Exits with 0 once the broker has confirmed the order, with 1 if something must be fixed first, and with 75 if the outcome
+# is unknown: then run it again. Sending the same order again changes nothing.
 set -eu
 
 if [ $# -lt 5 ] || [ $# -gt 6 ]; then
@@ -36,8 +36,8 @@ order_data() {
             + if $title == "" then {} else {blog_name: $title} end'
 }
 
-# What the API is asked to publish. The event's id is made from what it says: the same order is the same event whenever
-# it is sent. `source` is your program's own name as a URI reference. Together they tell events apart: keep it.
+# The request to the API. The event's id is derived from its content: the same order is the same event whenever it is
+# sent. `source` is your program's name as a URI reference. Together they identify events, so never change it.
 message() {
     data=$(order_data "$@")
     hash=$(printf %s "$data" | sha256sum | cut -c 1-16)
@@ -63,7 +63,7 @@ message() {
         }'
 }
 
-# What the API answers, a space, and the HTTP status, which is 000 if nothing answers; curl says on stderr why.
+# The API's response, a space, and the HTTP status, which is 000 if nothing answers; curl prints the reason to stderr.
 publish() {
     curl --silent --show-error --connect-timeout 10 --max-time 30 --netrc-file "${NETRC:-$HOME/.netrc}" \
         --header 'content-type: application/json' --data-binary @- --write-out ' %{http_code}' \

@@ -3,13 +3,13 @@
 //
 //     place-order.mjs ORDER_ID SITE_TYPE DOMAIN NAME EMAIL [TITLE]
 //
-// AMQP_URL in the environment is the broker: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual host `/`
-// is %2F. It ends with 0 once the broker has confirmed that it keeps the order, with 1 if something has to be put right
-// first, and with 75 if the outcome is not known: run it again then. The same order sent again changes nothing.
+// AMQP_URL in the environment is the broker's URL: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual
+// host `/` is %2F. Exits with 0 once the broker has confirmed the order, with 1 if something must be fixed first, and with
+// 75 if the outcome is unknown: then run it again. Sending the same order again changes nothing.
 import { createHash } from "node:crypto";
 import { connect } from "amqplib";
 
-// Your program's own name as a URI reference. Together with the event's id it tells events apart: keep it.
+// Your program's name as a URI reference. It identifies events together with their id, so never change it.
 const SOURCE = "/shop";
 const PATIENCE = 30; // seconds to wait for the confirm
 
@@ -18,7 +18,7 @@ const CHECK =
   "Check user, password and virtual host in AMQP_URL, what the user may do, and whether Sitecrew is set up there.";
 const AGAIN = "Send the same order again: if it was placed, that changes nothing.";
 
-// The event. Its id is made from what it says: the same order is the same event whenever it is sent.
+// The event. Its id is derived from its content: the same order is the same event whenever it is sent.
 function orderPlaced(orderId, siteType, domain, name, email, title) {
   const data = { order_id: orderId, site_type: siteType, domain, customer: { name, email } };
   if (title) data.blog_name = title;
@@ -33,7 +33,7 @@ function orderPlaced(orderId, siteType, domain, name, email, title) {
   };
 }
 
-// Resolves to what the broker says of the event: "confirmed" or "returned". Rejects if it says no, or nothing.
+// Resolves to the broker's answer: "confirmed" or "returned". Rejects if it refuses or does not answer.
 async function publish(url, event) {
   const connection = await connect(url, { timeout: 10_000 });
   try {
@@ -58,12 +58,12 @@ async function publish(url, event) {
   }
 }
 
-// Whether the broker has said no. While it connects, amqplib gives no code but only what it read.
+// Whether the broker has refused. While connecting, amqplib provides no code, only the text that it read.
 function isRefusal({ code, message }) {
   return [403, 404].includes(code) || /terminated by server|ConnectionClose/.test(message);
 }
 
-// The exit code, and what there is to say.
+// The exit code and a message.
 async function place(url, event) {
   try {
     return (await publish(url, event)) === "confirmed"
@@ -83,7 +83,7 @@ if (order.length < 5 || order.length > 6) {
   process.exit(2);
 }
 if (!URL.canParse(url) || !/^amqps?:/.test(url)) {
-  // It is not quoted: the password is in it.
+  // Do not print it: it contains the password.
   console.error("AMQP_URL must be the broker's address: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded.");
   process.exit(1);
 }

@@ -5,9 +5,9 @@
 //
 //     place_order.php ORDER_ID SITE_TYPE DOMAIN NAME EMAIL [TITLE]
 //
-// AMQP_URL in the environment is the broker: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual host `/`
-// is %2F. It ends with 0 once the broker has confirmed that it keeps the order, with 1 if something has to be put right
-// first, and with 75 if the outcome is not known: run it again then. The same order sent again changes nothing.
+// AMQP_URL in the environment is the broker's URL: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual
+// host `/` is %2F. Exits with 0 once the broker has confirmed the order, with 1 if something must be fixed first, and with
+// 75 if the outcome is unknown: then run it again. Sending the same order again changes nothing.
 
 declare(strict_types=1);
 
@@ -20,7 +20,7 @@ ini_set('zend.exception_ignore_args', '1'); // a trace would show the password
 $composer = __DIR__ . '/vendor/autoload.php';
 require is_file($composer) ? $composer : 'PhpAmqpLib/autoload.php';
 
-// Your program's own name as a URI reference. Together with the event's id it tells events apart: keep it.
+// Your program's name as a URI reference. It identifies events together with their id, so never change it.
 const SOURCE = '/shop';
 const PATIENCE = 30; // seconds to wait for an answer, such as the confirm
 
@@ -29,7 +29,7 @@ const CHECK = 'Check user, password and virtual host in AMQP_URL, what the user 
     . ' there.';
 const AGAIN = 'Send the same order again: if it was placed, that changes nothing.';
 
-// The event. Its id is made from what it says: the same order is the same event whenever it is sent.
+// The event. Its id is derived from its content: the same order is the same event whenever it is sent.
 function orderPlaced(
     string $orderId,
     string $siteType,
@@ -89,7 +89,7 @@ function config(array $url): AMQPConnectionConfig
     return $config;
 }
 
-// Returns what the broker says of the message: 'confirmed', 'returned' or 'refused' (nack).
+// Returns the broker's answer: 'confirmed', 'returned' or 'refused' (nack).
 function publish(array $url, AMQPMessage $message): string
 {
     $outcome = 'confirmed';
@@ -104,7 +104,7 @@ function publish(array $url, AMQPMessage $message): string
     return $outcome;
 }
 
-// The exit code, and what there is to say.
+// The exit code and a message.
 function place(array $url, AMQPMessage $message): array
 {
     try {
@@ -127,7 +127,7 @@ if ($argc < 6 || $argc > 7) {
 }
 $url = parse_url((string) getenv('AMQP_URL'));
 if (!isset($url['host']) || !in_array($url['scheme'] ?? '', ['amqp', 'amqps'], true)) {
-    // It is not quoted: the password is in it.
+    // Do not print it: it contains the password.
     fwrite(STDERR, "AMQP_URL must be the broker's address: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded.\n");
     exit(1);
 }

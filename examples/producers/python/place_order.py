@@ -3,9 +3,9 @@
 
     place_order.py [--binary] ORDER_ID SITE_TYPE DOMAIN NAME EMAIL [TITLE]
 
-AMQP_URL in the environment is the broker: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual host `/`
-is %2F. It ends with 0 once the broker has confirmed that it keeps the order, with 1 if something has to be put right
-first, and with 75 if the outcome is not known: run it again then. The same order sent again changes nothing.
+AMQP_URL in the environment is the broker's URL: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual
+host `/` is %2F. Exits with 0 once the broker has confirmed the order, with 1 if something must be fixed first, and with
+75 if the outcome is unknown: then run it again. Sending the same order again changes nothing.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from pika.exceptions import (
 )
 
 SOURCE = "/shop"
-"""Your program's own name as a URI reference. Together with the event's id it tells events apart: keep it."""
+"""Your program's name as a URI reference. It identifies events together with their id, so never change it."""
 PAUSES = (1, 5)
 """Seconds before the second and the third attempt."""
 PATIENCE = 30
@@ -47,7 +47,7 @@ Message = tuple[bytes, pika.BasicProperties]
 
 
 def order_placed(order: argparse.Namespace) -> dict[str, Any]:
-    """The event. Its id is made from what it says: the same order is the same event whenever it is sent."""
+    """The event. Its id is derived from its content: the same order is the same event whenever it is sent."""
     data = {
         "order_id": order.order_id,
         "site_type": order.site_type,
@@ -72,7 +72,7 @@ def structured(event: dict[str, Any]) -> Message:
 
 
 def binary(event: dict[str, Any]) -> Message:
-    """Its data is the body; all the rest of it is in headers."""
+    """The body is its data; everything else is in headers."""
     headers = {f"ce-{name}": value for name, value in event.items() if name != "data"}
     return _message(event, event["data"], "application/json", headers)
 
@@ -90,9 +90,9 @@ def _message(event: dict[str, Any], content: Any, content_type: str, headers: di
 
 
 def publish(parameters: pika.URLParameters, message: Message) -> None:
-    """Returns when the broker has confirmed the message and a queue has it; raises why not."""
+    """Returns once the broker has confirmed the message and a queue has it; otherwise raises."""
     body, properties = message
-    # pika waits for a confirm without end. The alarm comes again while a dead connection is being closed.
+    # pika waits for a confirm for ever. The alarm repeats while a dead connection is being closed.
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, 5)
     try:
         with pika.BlockingConnection(parameters) as connection:
@@ -104,7 +104,7 @@ def publish(parameters: pika.URLParameters, message: Message) -> None:
 
 
 def place(parameters: pika.URLParameters, message: Message) -> tuple[int, str]:
-    """The exit code, and what there is to say. An unknown outcome is tried again with the same message."""
+    """The exit code and a message. Retries with the same message if the outcome is unknown."""
     reason = ""
     for pause in (0, *PAUSES):
         time.sleep(pause)
@@ -133,7 +133,7 @@ def arguments() -> argparse.Namespace:
 
 
 def broker() -> pika.URLParameters:
-    """From AMQP_URL, which is never quoted: the password is in it."""
+    """From AMQP_URL, which is never printed: it contains the password."""
     url = os.environ.get("AMQP_URL", "")
     try:
         if url.startswith(("amqp://", "amqps://")):

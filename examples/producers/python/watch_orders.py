@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Hear what becomes of orders, through pika (`pip install pika`): a line for each event, until Ctrl-C.
+"""Follow orders, through pika (`pip install pika`): prints a line for each event, until Ctrl-C.
 
     watch_orders.py QUEUE
 
-AMQP_URL in the environment is the broker: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual host `/`
-is %2F. QUEUE is your own; it is made if it is not there. It keeps what happens while nobody listens, for a week.
+AMQP_URL in the environment is the broker's URL: amqps://USER:PASSWORD@HOST/VHOST, percent-encoded, so the virtual
+host `/` is %2F. QUEUE is your own queue, created if it does not exist. It keeps events for a week while nobody listens.
 """
 
 import json
@@ -16,7 +16,7 @@ import pika
 
 NEWS = ("order.rejected.*", "account.*.*", "install.completed.*", "install.failed.*", "install.cancelled.*", "mail.*.*")
 WEEK = 7 * 24 * 3600 * 1000
-"""In milliseconds. A queue that nobody reads for so long deletes itself, or it would grow for ever."""
+"""In milliseconds. A queue that nobody reads for this long deletes itself; otherwise it would grow for ever."""
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         print(f"listening on {queue}", flush=True)
         for method, _, body in channel.consume(queue):
             event = json.loads(body)
-            # Here your program notes it: by the order's id, which is the subject. The same event may come twice.
+            # Here your program records it, by the order's id (the subject). The same event may arrive twice.
             print(event["subject"], event["type"], flush=True)
             channel.basic_ack(method.delivery_tag)
 
