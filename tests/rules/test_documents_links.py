@@ -14,7 +14,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "deploy").rglob("*.md")),
 ]
-FOLDERS = "schemas|foundation|services|sitecrew|tests|script|deploy|examples|docs|bench"
+FOLDERS = "schemas|foundation|services|sitecrew|tests|script|deploy|examples|docs"
 
 
 def prose(page: Path) -> str:
