@@ -15,8 +15,8 @@ COMMANDS = Causes(
     {
         "not_possible": Meaning(CauseKind.CONFLICT, "See `sitecrew order show` for how it stands."),
         "no_such_order": Meaning(CauseKind.CONFLICT, "See `sitecrew order list` for the orders that there are."),
-        "no_such_install": Meaning(CauseKind.CONFLICT, "See `sitecrew installs list --state all`."),
-        "no_such_letter": Meaning(CauseKind.CONFLICT, "See `sitecrew letter list` for the letters that there are."),
+        "no_such_install": Meaning(CauseKind.CONFLICT, "See `sitecrew install list --state all`."),
+        "no_such_letter": Meaning(CauseKind.CONFLICT, "See `sitecrew mail list` for the letters that there are."),
     }
 )
 """Why a command of staff is not carried out; each refusal has its own advice."""

@@ -93,17 +93,17 @@ def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry]) 
             event,
             None,
             "there is no such install",
-            "see `sitecrew installs list --state all`",
+            "see `sitecrew install list --state all`",
             code="no_such_install",
         )
     return refuse(uow, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 
 
 _REMEDIES = {
-    State.STAGED: "see `sitecrew installs show`: it has changed just now",
-    State.INSTALLING: "wait until it has ended, which `sitecrew installs watch` shows",
+    State.STAGED: "see `sitecrew install show`: it has changed just now",
+    State.INSTALLING: "wait until it has ended, which `sitecrew install watch` shows",
     State.INSTALLED: "an installed site is installed anew with `sitecrew order reinstall`",
-    State.FAILED: "see `sitecrew installs show`: it has changed just now",
+    State.FAILED: "see `sitecrew install show`: it has changed just now",
     State.CANCELLED: "a cancelled install stays so; `sitecrew order reinstall` makes a new one",
 }
 """What to do about a command that the install's state does not allow."""

@@ -7,7 +7,7 @@ from services.installer.states import State
 def after_failure(install: Install) -> str:
     """Of an install that has failed."""
     tries = f"all {install.attempt} attempts failed; " if install.attempt > 1 else ""
-    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew installs retry {install.install_id}`"
+    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew install retry {install.install_id}`"
 
 
 def what_next(install: Install) -> str:
@@ -29,7 +29,7 @@ def what_next(install: Install) -> str:
 
 def _of_letter(install: Install) -> str:
     if install.mail_state == "failed":
-        return f"the letter waits for staff; once the cause is fixed: `sitecrew letter resend {install.install_id}`"
+        return f"the letter waits for staff; once the cause is fixed: `sitecrew mail resend {install.install_id}`"
     return "" if install.mail_state else "the letter goes out automatically"
 
 

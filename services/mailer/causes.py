@@ -33,7 +33,7 @@ CAUSES = Causes(
             CauseKind.PERMANENT,
             "It is not the customer's address. Mend what the answer complains about: the name we greet with"
             " (mailer.smtp.helo), the sender (mailer.sender), this machine's standing, or the letter itself; then"
-            " `sitecrew letter resend`.",
+            " `sitecrew mail resend`.",
         ),
         "smtp_auth": Meaning(
             CauseKind.CONFIGURATION,
@@ -48,11 +48,11 @@ CAUSES = Causes(
         ),
         "recipient_refused": Meaning(
             CauseKind.PERMANENT,
-            "Ask the customer for another address, then `sitecrew letter resend INSTALL --to ADDRESS`.",
+            "Ask the customer for another address, then `sitecrew mail resend INSTALL --to ADDRESS`.",
         ),
         "recipient_full": Meaning(
             CauseKind.TRANSIENT,
-            "Ask the customer to make room in his mailbox, or for another address: `sitecrew letter resend INSTALL"
+            "Ask the customer to make room in his mailbox, or for another address: `sitecrew mail resend INSTALL"
             " --to ADDRESS`.",
         ),
         "letters_limit": Meaning(
@@ -62,7 +62,7 @@ CAUSES = Causes(
         ),
         "template_broken": Meaning(
             CauseKind.CONFIGURATION,
-            "Correct that template, or remove it to get ours back; see the result with `sitecrew letter preview`.",
+            "Correct that template, or remove it to get ours back; see the result with `sitecrew mail preview`.",
         ),
         "wrong_key": Meaning(
             CauseKind.CONFIGURATION,

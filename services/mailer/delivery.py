@@ -200,7 +200,7 @@ def after_failure(mail: Mail, cause: Cause) -> str:
     if cause.code == "wrong_key":
         return "sent automatically once a mailer has the key for it"
     tries = f"all {mail.attempts_now} attempts failed; " if mail.attempts_now > 1 else ""
-    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew letter resend {mail.install_id}`"
+    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew mail resend {mail.install_id}`"
 
 
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})

@@ -38,7 +38,7 @@ def resend(uow: UnitOfWork, event: Event[MailResend]) -> Outcome:
 
 def _refuse(uow: UnitOfWork, event: Event[MailResend], mail: Mail | None) -> Outcome:
     if mail is None:
-        remedy = "see `sitecrew installs show` for what it waits for"
+        remedy = "see `sitecrew install show` for what it waits for"
         return refuse(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
         remedy = "wait: it is sent, or fails, by itself"

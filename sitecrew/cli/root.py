@@ -19,13 +19,13 @@ NOUNS = {
     "run": "Run one of the services until it is told to stop.",
     "status": "Services, counts, the next batch, and what needs attention.",
     "order": "Orders: place, find, show whole, install anew, amend, cancel.",
-    "installs": "See what is pending or has failed; cancel it, retry it.",
+    "install": "Pending and failed installs: list, show, retry, cancel, watch.",
     "parked": "Messages that could not be handled: see, correct, requeue, purge.",
     "store": "The services' databases: bring up to date, move.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
     "keys": "The key pair that passwords are sealed with.",
-    "letter": "Welcome letters: see what failed, send again, preview.",
+    "mail": "Welcome emails: list, show, resend, preview.",
     "sites": "The types of site that can be ordered: list, show.",
     "server": "The hosting servers: list, show.",
     "timer": "When batches begin.",
@@ -34,6 +34,8 @@ NOUNS = {
 }
 VERBS = ("up", "run", "status", "doctor")
 """Those that are commands themselves."""
+FORMER = {"installs": "install", "letter": "mail"}
+"""Earlier names of nouns, which keep working until 1.0 and are not shown."""
 
 
 class Root(Noun):
@@ -46,7 +48,7 @@ class Root(Noun):
             self.add_command(Command(name, help=line))  # all that the list of commands needs
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, command, rest = super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, [FORMER.get(args[0], args[0]), *args[1:]])
         return name, load(name) if name else command, rest
 
     def main(self, *arguments: Any, **more: Any) -> Any:

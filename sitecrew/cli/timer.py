@@ -7,7 +7,7 @@ import typer
 from sitecrew.cli.help import examples, noun
 from sitecrew.cli.listings.filters import Json
 
-app = noun("sitecrew timer show", "sitecrew installs run-now")
+app = noun("sitecrew timer show", "sitecrew install run-now")
 
 
 @app.command(epilog=examples("sitecrew timer show", "sitecrew timer show --ticks 10 --json"))

@@ -17,7 +17,7 @@ _SITES = ("wordpress", "static")
     epilog=examples(
         "sitecrew up",
         "sitecrew up --site static --every '*/10 * * * * *'",
-        "sitecrew --config var/up/sitecrew.toml installs watch",
+        "sitecrew --config var/up/sitecrew.toml install watch",
     )
 )
 def up(

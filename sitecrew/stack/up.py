@@ -63,7 +63,7 @@ def what_next(running: Running) -> Iterator[str]:
     if shutil.which(command) is None:
         yield f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
     yield f"  {command} order place {_order(site)} --wait"
-    yield f"  {command} installs list"
+    yield f"  {command} install list"
     yield "Ctrl-C stops everything; a second Ctrl-C kills it."
 
 

@@ -73,7 +73,7 @@ def test_the_services_do_not_need_the_extras() -> None:
 import sys
 for name in ("aiosmtpd", "pydantic_settings", "opentelemetry"):
     sys.modules[name] = None
-import sitecrew.cli.doctor, sitecrew.cli.order, sitecrew.cli.installs, sitecrew.cli.client.beside, sitecrew.cli.checks
+import sitecrew.cli.doctor, sitecrew.cli.order, sitecrew.cli.install, sitecrew.cli.client.beside, sitecrew.cli.checks
 import services.order_intake.__main__, services.installer.__main__, services.mailer.__main__
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)

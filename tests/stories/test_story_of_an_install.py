@@ -33,7 +33,7 @@ def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: H
     assert (failed.attempt, failed.max_attempts) == (3, 3)
     assert failed.next is not None
     assert failed.next.startswith("all 3 attempts failed; ")
-    assert "`sitecrew installs retry order-1-g1`" in failed.next
+    assert "`sitecrew install retry order-1-g1`" in failed.next
     assert what_next(house.install()) == failed.next
 
 

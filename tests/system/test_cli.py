@@ -84,7 +84,7 @@ class Company:
         return self.sitecrew("order", "place", "-", *options, given=json.dumps(order))
 
     def install(self, name: str) -> dict[str, Any]:
-        shown: dict[str, Any] = self.sitecrew("installs", "show", name, "--json").json
+        shown: dict[str, Any] = self.sitecrew("install", "show", name, "--json").json
         return shown
 
     def letters_to(self, order_id: str) -> int:
@@ -287,27 +287,27 @@ def test_a_reinstall_is_followed_as_a_generation_of_its_own(company: Company) ->
 
 def test_a_pending_install_is_cancelled_and_then_neither_cancelled_nor_retried_again(company: Company) -> None:
     assert company.place("pending", site_type="later").exit_code == 0
-    until(lambda: company.sitecrew("installs", "show", "pending").exit_code == 0, SECONDS)
-    listed = company.sitecrew("installs", "list", "--state", "pending", "--order", "pending")
+    until(lambda: company.sitecrew("install", "show", "pending").exit_code == 0, SECONDS)
+    listed = company.sitecrew("install", "list", "--state", "pending", "--order", "pending")
     assert "staged" in listed.stdout
     assert re.search(r" in (60|5\d)m ", listed.stdout)
-    ran = company.sitecrew("installs", "cancel", "pending", "--reason", "by mistake", *PATIENT)
+    ran = company.sitecrew("install", "cancel", "pending", "--reason", "by mistake", *PATIENT)
     assert (ran.exit_code, ran.stdout) == (0, "pending-g1  cancelled  by mistake\n")
     for verb in ("cancel", "retry"):
-        refused = company.sitecrew("installs", verb, "pending-g1", *PATIENT)
+        refused = company.sitecrew("install", verb, "pending-g1", *PATIENT)
         assert (refused.exit_code, "it is cancelled" in refused.stderr) == (6, True)
 
 
 def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -> None:
     assert company.place("failing", site_type="later").exit_code == 0
-    until(lambda: company.sitecrew("installs", "show", "failing").exit_code == 0, SECONDS)
-    ran = company.sitecrew("installs", "retry", "failing-g1", *PATIENT)  # due at once; and there is no installer for it
+    until(lambda: company.sitecrew("install", "show", "failing").exit_code == 0, SECONDS)
+    ran = company.sitecrew("install", "retry", "failing-g1", *PATIENT)  # due at once; and there is no installer for it
     assert (ran.exit_code, ran.stdout) == (0, "failing-g1  staged  due now\n")
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
-    row = company.sitecrew("installs", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
+    row = company.sitecrew("install", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
     assert "not_configured: sites.later.installer: there is no 'later'" in row
     assert "Correct the setting" in row
-    again = company.sitecrew("installs", "retry", "--all-failed", "--json", *PATIENT)
+    again = company.sitecrew("install", "retry", "--all-failed", "--json", *PATIENT)
     assert (again.exit_code, [answer["outcome"] for answer in again.json]) == (0, ["staged"])
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
     assert company.sitecrew("order", "cancel", "failing").exit_code == 0
@@ -324,7 +324,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_watching_gives_an_event_a_line_until_it_is_interrupted(company: Company) -> None:
-    command = company.command("installs", "watch", "--json")
+    command = company.command("install", "watch", "--json")
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
     ) as watching:
@@ -380,5 +380,5 @@ def test_the_doctor_finds_what_is_not_well_and_nothing_else(company: Company) ->
 
 
 def test_a_batch_can_be_called_for(company: Company) -> None:
-    ran = company.sitecrew("installs", "run-now", "--json")
+    ran = company.sitecrew("install", "run-now", "--json")
     assert (ran.exit_code, list(ran.json)) == (0, ["command_id"])

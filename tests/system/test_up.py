@@ -370,7 +370,7 @@ def test_what_it_leaves_out_is_not_sold(house: Up) -> None:
 def test_a_command_finds_the_stack_that_runs_where_it_is_called_and_says_so(house: Up) -> None:
     below = house.directory.parents[1] / "deeper" / "down"
     below.mkdir(parents=True)
-    found = sitecrew("installs", "list", cwd=below, SITECREW_INSTALLER__STORE_URL="sqlite:////nowhere/x.db")
+    found = sitecrew("install", "list", cwd=below, SITECREW_INSTALLER__STORE_URL="sqlite:////nowhere/x.db")
     assert found.returncode == 0, found.stderr
     assert "var/up/sitecrew.toml" in found.stderr
     named = sitecrew("config", "show", "--json", cwd=below)

@@ -126,7 +126,7 @@ def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[An
                 if len(answers) == len(sent):
                     break
     except KeyboardInterrupt:
-        terminal.note(f"{count(len(sent), 'command')} on the way; what comes of it: `sitecrew installs watch`")
+        terminal.note(f"{count(len(sent), 'command')} on the way; what comes of it: `sitecrew install watch`")
         raise typer.Exit(130) from None
     outcome = "unanswered" if watching else "told"
     silent = {event.id: Answer(_about(event), event.id, outcome, "no answer yet") for event in sent.values()}

@@ -108,7 +108,7 @@ def the_ones(settings: Settings, names: Sequence[str]) -> list[Install]:
         found = {name: named(connection, name) for name in names}
     for name, those in found.items():
         if not those:
-            unknown = f"there is no install or order {name}; see `sitecrew installs list --state all`"
+            unknown = f"there is no install or order {name}; see `sitecrew install list --state all`"
             raise NotFound(order_rows.denial(settings, name) or unknown)
         if len(those) > 1:
             raise Refused(f"{name} means several: {', '.join(install.install_id for install in those)}; name one")

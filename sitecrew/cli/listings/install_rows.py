@@ -64,10 +64,10 @@ def groups(found: Sequence[Install]) -> Sequence[str]:
     )
     return [
         *(
-            f"{n} x {code} ({server}): sitecrew installs retry --cause {code} --server {server}"
+            f"{n} x {code} ({server}): sitecrew install retry --cause {code} --server {server}"
             for (code, server), n in failed.items()
         ),
-        *(f"{n} x letter {code}: sitecrew letter resend --cause {code}" for code, n in letters.items()),
+        *(f"{n} x letter {code}: sitecrew mail resend --cause {code}" for code, n in letters.items()),
     ]
 
 

@@ -59,14 +59,14 @@ def _installs(installs: Sequence[Install]) -> Iterator[Need]:
     for (code, server), remedy, number in _alike((install.cause, install.server) for install in failed):
         ids = [install.install_id for install in failed if install.cause and install.cause.code == code]
         which = ids[0] if len(ids) == 1 else f"--cause {code} --server {server}"
-        yield Need("install", code, server, number, remedy, f"sitecrew installs retry {which}")
+        yield Need("install", code, server, number, remedy, f"sitecrew install retry {which}")
 
 
 def _letters(letters: Sequence[Mail]) -> Iterator[Need]:
     for (code, _), remedy, number in _alike((letter.cause, "") for letter in letters):
         ids = [letter.install_id for letter in letters if letter.cause and letter.cause.code == code]
         which = ids[0] if len(ids) == 1 else f"--cause {code}"
-        yield Need("letter", code, "", number, remedy, f"sitecrew letter resend {which}")
+        yield Need("letter", code, "", number, remedy, f"sitecrew mail resend {which}")
 
 
 def _parked(parked: Sequence[Parked]) -> Iterator[Need]:

@@ -308,7 +308,7 @@ def test_what_failed_says_what_comes_next_and_how_often_it_was_to_be_tried(house
     house.tick()
     [failed] = [event.data for event in house.events() if event.type.endswith("mail.failed.v1")]
     assert failed.max_attempts == house.settings.mailer.max_attempts
-    assert failed.next == "not retried automatically; once the cause is fixed: `sitecrew letter resend order-1-g1`"
+    assert failed.next == "not retried automatically; once the cause is fixed: `sitecrew mail resend order-1-g1`"
 
 
 # languages and secrets

@@ -53,7 +53,7 @@ def test_commands_that_show_data_show_it_as_json(path: str) -> None:
 def test_the_list_of_commands_fits_a_terminal() -> None:
     lines = sitecrew("--help").lines
     assert all(len(line) <= 80 and "..." not in line for line in lines[2:])
-    assert [line for line in lines if line.startswith("  installs  ")]
+    assert [line for line in lines if line.startswith("  install   ")]
 
 
 def test_help_needs_none_of_the_heavy_libraries() -> None:
@@ -78,9 +78,9 @@ def test_no_command_is_wrong_usage() -> None:
 
 
 def test_a_misspelt_command_is_wrong_usage_with_a_suggestion() -> None:
-    ran = sitecrew("instals", "list")
+    ran = sitecrew("instal", "list")
     assert (ran.exit_code, ran.stdout) == (2, "")
-    assert "'installs'" in ran.stderr
+    assert "'install'" in ran.stderr
 
 
 def test_a_settings_file_that_is_not_there_is_wrong_configuration(tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_an_error_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     [
         ("order", "cancel", "1"),
         ("order", "reinstall", "1", "--wait", "--yes"),
-        ("installs", "cancel", "1-g1"),
-        ("installs", "run-now"),
-        ("installs", "watch"),
+        ("install", "cancel", "1-g1"),
+        ("install", "run-now"),
+        ("install", "watch"),
         ("parked", "list"),
         ("parked", "requeue", "--all"),
         ("topology", "declare"),
@@ -185,7 +185,7 @@ def test_a_store_that_is_not_there_is_exit_code_4_and_is_not_created(
 ) -> None:
     place = tmp_path / "deeper" / "installer.db"
     config = settings_file(tmp_path, installer__store_url=f"sqlite:///{place}")
-    ran = sitecrew("--config", config, "installs", *arguments)
+    ran = sitecrew("--config", config, "install", *arguments)
     assert (ran.exit_code, ran.stdout) == (4, "")
     assert str(place) in ran.stderr
     assert "installer.store_url" in ran.stderr
@@ -195,7 +195,7 @@ def test_a_store_that_is_not_there_is_exit_code_4_and_is_not_created(
 def test_a_store_without_tables_is_exit_code_4_and_gets_none(tmp_path: Path) -> None:
     place = tmp_path / "installer.db"
     place.touch()
-    ran = sitecrew("--config", settings_file(tmp_path, installer__store_url=f"sqlite:///{place}"), "installs", "list")
+    ran = sitecrew("--config", settings_file(tmp_path, installer__store_url=f"sqlite:///{place}"), "install", "list")
     assert (ran.exit_code, ran.stdout) == (4, "")
     assert "no such table" in ran.stderr
 

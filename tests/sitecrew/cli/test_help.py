@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sitecrew.cli.root import NOUNS, app, load
+from sitecrew.cli.root import FORMER, NOUNS, app, load
 from tests.support.cli import settings_file, sitecrew
 
 
@@ -37,6 +37,14 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.parametrize(("former", "noun"), FORMER.items())
+def test_a_noun_s_former_name_does_the_same_and_is_not_shown(former: str, noun: str) -> None:
+    for words in ((), ("--help",), ("list", "--help"), ("list", "--state", "none"), ("lst",)):
+        old, new = sitecrew(former, *words), sitecrew(noun, *words)
+        assert (old.exit_code, old.stdout, old.stderr) == (new.exit_code, new.stdout, new.stderr)
+    assert f" {former} " not in sitecrew("--help").stdout
+
+
 def test_the_help_of_run_names_the_services() -> None:
     said = sitecrew("run", "--help").stdout
     assert all(name in said.split("Options:")[0] for name in ("order-intake", "installer", "mailer"))
@@ -56,8 +64,8 @@ import sys
 from sitecrew.cli.root import app
 import typer
 root = typer.main.get_command(app)
-context = root.make_context("sitecrew", ["installs"], resilient_parsing=True)
-name, noun, _ = root.resolve_command(context, ["installs"])
+context = root.make_context("sitecrew", ["install"], resilient_parsing=True)
+name, noun, _ = root.resolve_command(context, ["install"])
 inner = noun.make_context(name, [], parent=context, resilient_parsing=True)
 assert "list" in [item.value for item in noun.shell_complete(inner, "li")]
 assert not [name for name in {HEAVY} if name in sys.modules]
@@ -93,11 +101,11 @@ def test_the_root_tells_of_the_settings_file_colours_and_exit_codes() -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (("installs", "lst"), "Did you mean 'list'?"),
-        (("instals",), "Did you mean 'installs'"),
-        (("installs", "list", "--stat", "failed"), "--state"),
-        (("installs", "list", "--state", "faild"), "did you mean failed?"),
-        (("installs", "list", "--limit", "many"), "--limit"),
+        (("install", "lst"), "Did you mean 'list'?"),
+        (("instal",), "Did you mean 'install'"),
+        (("install", "list", "--stat", "failed"), "--state"),
+        (("install", "list", "--state", "faild"), "did you mean failed?"),
+        (("install", "list", "--limit", "many"), "--limit"),
         (("order", "cancel"), "ORDER"),
         (("run", "maler"), "mailer"),
         (("store", "migrate", "instaler"), "did you mean installer?"),
@@ -133,16 +141,16 @@ def test_quiet_leaves_data_and_errors(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("installs", "list", "--state", "pending,fa"), "pending,failed"),
+        (("install", "list", "--state", "pending,fa"), "pending,failed"),
         (("order", "list", "--state", "acc"), "accepted"),
-        (("installs", "retry", "--cause", "db_do"), "db_down"),
-        (("installs", "list", "--server", "we"), "web1"),
+        (("install", "retry", "--cause", "db_do"), "db_down"),
+        (("install", "list", "--server", "we"), "web1"),
         (("order", "place", "--site-type", "stat"), "static"),
         (("sites", "show", "word"), "wordpress"),
         (("server", "show", "web"), "web1"),
         (("parked", "list", "--queue", "unr"), "unrouted"),
         (("parked", "re"), "requeue"),
-        (("installs", "retry", "--dry"), "--dry-run"),
+        (("install", "retry", "--dry"), "--dry-run"),
         (("run", "mai"), "mailer"),
     ],
 )

@@ -60,7 +60,7 @@ def test_an_order_whose_account_failed_is_found_with_cause_and_what_to_do(house:
 
 def test_installs_show_says_why_an_order_has_no_install_instead_of_denying_it(house: House, sitecrew: Command) -> None:
     with_a_failed_account(house)
-    ran = sitecrew("installs", "show", "order-1")
+    ran = sitecrew("install", "show", "order-1")
     assert (ran.exit_code, ran.stdout) == (5, "")
     assert "order order-1 has no install yet: its account has failed: server_root_missing" in ran.stderr
     assert "`sitecrew order show order-1`" in ran.stderr
@@ -164,14 +164,14 @@ def test_an_install_is_found_by_whatever_the_customer_says_on_the_phone(
     for number in (1, 2):
         house.order(number)
     house.settle()
-    assert sitecrew("installs", "show", name, "--json").json["install_id"] == "order-2-g1"
+    assert sitecrew("install", "show", name, "--json").json["install_id"] == "order-2-g1"
 
 
 def test_a_name_that_means_several_installs_is_refused_with_their_ids(house: House, sitecrew: Command) -> None:
     for number in (1, 2):
         house.order(number, customer={"name": "Ann", "email": "ann@example.org"})
     house.settle()
-    ran = sitecrew("installs", "show", "ann@example.org")
+    ran = sitecrew("install", "show", "ann@example.org")
     assert ran.exit_code == 6
     assert "order-1-g1, order-2-g1" in ran.stderr
 
@@ -181,10 +181,10 @@ def test_who_cancelled_an_install_and_why_is_shown(house: House, sitecrew: Comma
     house.settle()
     house.publish(InstallCancel(install_id="order-1-g1", reason="changed his mind"), authtype="user", authid="maria")
     house.settle()
-    shown = sitecrew("installs", "show", "order-1-g1").stdout
+    shown = sitecrew("install", "show", "order-1-g1").stdout
     assert "cancelled because  changed his mind" in shown
     assert "cancelled by maria: changed his mind" in shown
-    assert sitecrew("installs", "show", "order-1-g1", "--json").json["reason"] == "changed his mind"
+    assert sitecrew("install", "show", "order-1-g1", "--json").json["reason"] == "changed his mind"
 
 
 # Bulk
@@ -201,12 +201,12 @@ def three_failures(house: House) -> None:
 
 def test_failures_of_one_cause_are_told_once_and_tried_again_by_one_line(house: House, sitecrew: Command) -> None:
     three_failures(house)
-    listed = sitecrew("installs", "list")
-    assert "2 x db_down (local): sitecrew installs retry --cause db_down" in listed.stderr
-    dry = sitecrew("installs", "retry", "--cause", "db_down", "--dry-run", "--json")
+    listed = sitecrew("install", "list")
+    assert "2 x db_down (local): sitecrew install retry --cause db_down" in listed.stderr
+    dry = sitecrew("install", "retry", "--cause", "db_down", "--dry-run", "--json")
     assert [row["install_id"] for row in dry.json] == ["order-1-g1", "order-2-g1"]
     assert "would retry 2 installs; nothing was done" in dry.stderr
-    sitecrew("installs", "retry", "--cause", "db_down", "--timeout", "0")
+    sitecrew("install", "retry", "--cause", "db_down", "--timeout", "0")
     house.settle()
     states = [house.install(f"order-{number}-g1").state for number in (1, 2, 3)]
     assert states == [State.STAGED, State.STAGED, State.FAILED]
@@ -214,10 +214,10 @@ def test_failures_of_one_cause_are_told_once_and_tried_again_by_one_line(house: 
 
 def test_cancelling_a_whole_choice_needs_a_yes(house: House, sitecrew: Command) -> None:
     three_failures(house)
-    ran = sitecrew("installs", "cancel", "--cause", "db_down")
+    ran = sitecrew("install", "cancel", "--cause", "db_down")
     assert ran.exit_code == 2
     assert "--yes" in ran.stderr
-    sitecrew("installs", "cancel", "--cause", "db_down", "--yes", "--timeout", "0")
+    sitecrew("install", "cancel", "--cause", "db_down", "--yes", "--timeout", "0")
     house.settle()
     assert house.is_in(State.CANCELLED, "order-2-g1")
     assert house.is_in(State.FAILED, "order-3-g1")
@@ -232,9 +232,9 @@ def test_the_limit_shown_is_the_installers_not_that_of_who_looks(house: House, t
         installer__store_url=f"sqlite:///{house.directory / 'installer'}.db",
         timer__every="0 3 * * *",
     )
-    ran = run("--config", config, "installs", "list")
+    ran = run("--config", config, "install", "list")
     assert "1 of 6" in ran.stdout
-    shown = run("--config", config, "installs", "show", "order-1", "--json").json
+    shown = run("--config", config, "install", "show", "order-1", "--json").json
     assert shown["next_attempt_at"] == house.install().begins_at.isoformat().replace("+00:00", "Z")
 
 

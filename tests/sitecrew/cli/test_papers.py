@@ -77,42 +77,42 @@ def test_a_public_file_alone_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_the_letter_is_shown_with_the_configured_sender_and_brand(tmp_path: Path) -> None:
     config = settings_file(tmp_path, mailer__sender="Ours <us@ours.example>", mailer__brand="Ours & Co")
-    text = sitecrew("--config", config, "letter", "preview")
+    text = sitecrew("--config", config, "mail", "preview")
     assert text.stdout.startswith("Subject: ")
     assert "Ours & Co" in text.stdout
-    html = sitecrew("--config", config, "letter", "preview", "--html").stdout
+    html = sitecrew("--config", config, "mail", "preview", "--html").stdout
     assert "Ours &amp; Co" in html
-    message = message_from_string(sitecrew("--config", config, "letter", "preview", "--eml").stdout)
+    message = message_from_string(sitecrew("--config", config, "mail", "preview", "--eml").stdout)
     assert message["From"] == '"Ours" <us@ours.example>'
 
 
 def test_the_letter_as_json_has_all_its_parts() -> None:
-    assert set(sitecrew("letter", "preview", "--json").json) == {"from", "to", "subject", "text", "html"}
+    assert set(sitecrew("mail", "preview", "--json").json) == {"from", "to", "subject", "text", "html"}
 
 
 def test_the_letter_shows_what_the_type_of_site_has(tmp_path: Path) -> None:
     config = settings_file(tmp_path, sites__wordpress__display_control_panel_login=False)
-    assert "panel.host.example" not in sitecrew("--config", config, "letter", "preview").stdout
-    with_panel = sitecrew("letter", "preview", "--site-type", "static").stdout
+    assert "panel.host.example" not in sitecrew("--config", config, "mail", "preview").stdout
+    with_panel = sitecrew("mail", "preview", "--site-type", "static").stdout
     assert "panel.host.example" in with_panel
     assert "wp-login" not in with_panel
 
 
 def test_the_letter_of_an_unknown_type_of_site_is_not_found() -> None:
-    ran = sitecrew("letter", "preview", "--site-type", "whmcs")
+    ran = sitecrew("mail", "preview", "--site-type", "whmcs")
     assert (ran.exit_code, ran.stdout) == (5, "")
     assert "wordpress, static" in ran.stderr
 
 
 def test_two_forms_of_the_letter_at_once_are_wrong_usage() -> None:
-    assert sitecrew("letter", "preview", "--html", "--eml").exit_code == 2
+    assert sitecrew("mail", "preview", "--html", "--eml").exit_code == 2
 
 
 def test_a_broken_template_is_named(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "welcome.txt.j2").write_text("{{ nobody }}")
     config = settings_file(tmp_path, mailer__templates=str(tmp_path / "templates"))
-    ran = sitecrew("--config", config, "letter", "preview")
+    ran = sitecrew("--config", config, "mail", "preview")
     assert (ran.exit_code, ran.stdout) == (1, "")
     assert "welcome.txt.j2, line 1" in ran.stderr
     assert "what to do: " in ran.stderr
@@ -147,8 +147,8 @@ def secret_settings(directory: Path) -> str:
         ("doctor", "--json"),
         ("topology", "show", "--json"),
         ("topology", "check"),
-        ("letter", "preview", "--eml"),
-        ("installs", "list"),
+        ("mail", "preview", "--eml"),
+        ("install", "list"),
         ("parked", "list"),
         ("order", "cancel", "1"),
     ],

@@ -60,8 +60,8 @@ def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: H
     assert ran.exit_code == 0
     for line in (
         "1 account, server_root_missing (local): sitecrew parked requeue --order order-1",
-        "2 installs, disk_full (local): sitecrew installs retry --cause disk_full --server local",
-        "1 letter, recipient_refused: sitecrew letter resend order-4-g1",
+        "2 installs, disk_full (local): sitecrew install retry --cause disk_full --server local",
+        "1 letter, recipient_refused: sitecrew mail resend order-4-g1",
         "1 parked message, not_json: sitecrew parked list --code not_json",
     ):
         assert f"  {line}\n" in ran.stdout
@@ -84,7 +84,7 @@ def test_on_a_terminal_no_word_of_a_command_or_a_remedy_is_broken(
     monkeypatch.setattr(terminal, "width", lambda: 50)
     ran = sitecrew("status", "--timeout", "0")
     assert max(map(len, ran.lines)) <= 50
-    assert "disk_full (local): sitecrew installs retry --cause disk_full --server local" in " ".join(ran.stdout.split())
+    assert "disk_full (local): sitecrew install retry --cause disk_full --server local" in " ".join(ran.stdout.split())
 
 
 def test_a_service_that_does_not_answer_needs_somebody(sitecrew: Command) -> None:

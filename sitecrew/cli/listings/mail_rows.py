@@ -24,7 +24,7 @@ def the_one(connection: Connection, name: str) -> Mail:
     """The letter of the install of this id, or of the order's latest. Raises NotFound."""
     mail = mails.latest(connection, name)
     if mail is None:
-        raise NotFound(f"there is no letter for {name}: see `sitecrew installs show {name}` for what it waits for")
+        raise NotFound(f"there is no letter for {name}: see `sitecrew install show {name}` for what it waits for")
     return mail
 
 

@@ -1,4 +1,4 @@
-"""`sitecrew letter`: what became of welcome letters, sending one again, and how they look."""
+"""`sitecrew mail`: what became of welcome letters, sending one again, and how they look."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ from sitecrew.cli.listings.filters import DryRun, Json, Limit, Since, Yes
 if TYPE_CHECKING:
     from services.mailer.mails import Mail
 
-app = noun("sitecrew letter list", "sitecrew letter show 1042", "sitecrew letter resend 1042")
+app = noun("sitecrew mail list", "sitecrew mail show 1042", "sitecrew mail resend 1042")
 
 _Order = Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")]
 _Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="Those to this address.")]
@@ -41,9 +41,9 @@ class Form(StrEnum):
 @app.command(
     "list",
     epilog=examples(
-        "sitecrew letter list",
-        "sitecrew letter list --state failed --cause smtp_auth --since 2h",
-        "sitecrew letter list --order 1042 --json",
+        "sitecrew mail list",
+        "sitecrew mail list --state failed --cause smtp_auth --since 2h",
+        "sitecrew mail list --order 1042 --json",
     ),
 )
 def list_letters(
@@ -66,7 +66,7 @@ def list_letters(
     """Show letters that wait or have failed, with causes and remedies."""
     from services.mailer import mails
     from sitecrew.cli.client import session
-    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
 
     default = ",".join(State) if order or recipient else "waiting,sending,failed"
@@ -83,16 +83,16 @@ def list_letters(
             causes=narrowed.causes,
         )
     if json:
-        terminal.document([letter_rows.record(mail) for mail in found])
+        terminal.document([mail_rows.record(mail) for mail in found])
     elif found:
-        letter_rows.table(found, session.now()).show()
+        mail_rows.table(found, session.now()).show()
     else:
         terminal.note("no such letter" if order or recipient else f"no letter is {' or '.join(names)}")
     if len(found) == limit:
         terminal.note(f"these are the newest {limit}; more: --limit")
 
 
-@app.command(epilog=examples("sitecrew letter show 1042", "sitecrew letter show 1042-g2 --json"))
+@app.command(epilog=examples("sitecrew mail show 1042", "sitecrew mail show 1042-g2 --json"))
 def show(
     ctx: typer.Context,
     letter: Annotated[str, typer.Argument(metavar="INSTALL|ORDER", help="An order's id: its latest install.")],
@@ -100,24 +100,24 @@ def show(
 ) -> None:
     """Show all that is known of one letter; `preview` shows what stands in it."""
     from sitecrew.cli.client import session
-    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import pairs
 
     with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = letter_rows.the_one(connection, letter)
+        found = mail_rows.the_one(connection, letter)
     if json:
-        terminal.document(letter_rows.record(found))
+        terminal.document(mail_rows.record(found))
     else:
-        pairs(letter_rows.page(found, session.now()))
+        pairs(mail_rows.page(found, session.now()))
 
 
 @app.command(
     epilog=examples(
-        "sitecrew letter resend 1042",
-        "sitecrew letter resend 1042-g2 --to new@example.org --keep",
-        "sitecrew letter resend --all-failed --dry-run",
-        "sitecrew letter resend --cause smtp_auth --since 2h",
+        "sitecrew mail resend 1042",
+        "sitecrew mail resend 1042-g2 --to new@example.org --keep",
+        "sitecrew mail resend --all-failed --dry-run",
+        "sitecrew mail resend --cause smtp_auth --since 2h",
     )
 )
 def resend(
@@ -141,7 +141,7 @@ def resend(
     from schemas.mails import MailResend
     from sitecrew.cli.client import commands, session
     from sitecrew.cli.client.order_files import validated
-    from sitecrew.cli.listings import letter_rows
+    from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
 
     narrowed = filters.filters(cause, None, None, None, None, since)
@@ -151,14 +151,14 @@ def resend(
         raise typer.BadParameter("--to goes with one install, and --keep with --to", ctx=ctx)
     settings = session.settings_of(ctx)
     with session.reading_letters(settings) as connection:
-        found = letter_rows.chosen(connection, ids or (), narrowed)
+        found = mail_rows.chosen(connection, ids or (), narrowed)
     if not found:
         terminal.note("no letter has failed" if all_failed else "no such letter has failed")
     wanted = [
         validated(MailResend, {"install_id": mail.install_id, "recipient": to}, {"recipient": "--to"}) for mail in found
     ]
     if dry_run:
-        letter_rows.show_choice(found, to, json=json)
+        mail_rows.show_choice(found, to, json=json)
         return
     if to:
         _require_consent(ctx, found[0], to, yes=yes)
@@ -188,10 +188,10 @@ def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: b
 
 @app.command(
     epilog=examples(
-        "sitecrew letter preview --locale de",
-        "sitecrew letter preview --install 1042",
-        "sitecrew letter preview --html > letter.html",
-        "sitecrew letter preview --eml --site-type static > letter.eml",
+        "sitecrew mail preview --locale de",
+        "sitecrew mail preview --install 1042",
+        "sitecrew mail preview --html > letter.html",
+        "sitecrew mail preview --eml --site-type static > letter.eml",
     )
 )
 def preview(
@@ -211,7 +211,7 @@ def preview(
     """Show a letter from your templates: to an invented customer, or a real one."""
     from services.mailer.letter.rendering import letters_of
     from sitecrew.cli.client import session
-    from sitecrew.cli.listings import letter_preview
+    from sitecrew.cli.listings import mail_preview
     from sitecrew.cli.output import terminal
 
     forms = [form for form, wanted in zip(Form, (text, html, eml), strict=True) if wanted]
@@ -220,7 +220,7 @@ def preview(
     if install and site_type:
         raise typer.BadParameter("--install has a type of its own", ctx=ctx)
     settings = session.settings_of(ctx)
-    welcome = letter_preview.of(settings, install, site_type or "wordpress", locale)
+    welcome = mail_preview.of(settings, install, site_type or "wordpress", locale)
     letter = letters_of(settings.mailer).render(welcome, session.now())
     message = letter.message()
     parts = {form: message.get_body((kind,)) for form, kind in ((Form.TEXT, "plain"), (Form.HTML, "html"))}

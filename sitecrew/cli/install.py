@@ -1,4 +1,4 @@
-"""`sitecrew installs`: the screen of pending and failed installs, and what can be done about them."""
+"""`sitecrew install`: the screen of pending and failed installs, and what can be done about them."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import Cause, Customer, Domain, DryRun, Json, Limit, Server, Since, Type, Yes
 
-app = noun("sitecrew installs list", "sitecrew installs show 1042", "sitecrew installs retry --cause db_down --dry-run")
+app = noun("sitecrew install list", "sitecrew install show 1042", "sitecrew install retry --cause db_down --dry-run")
 
 _ALIASES = {
     "pending": [State.STAGED, State.INSTALLING],
@@ -27,10 +27,10 @@ _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wa
 @app.command(
     "list",
     epilog=examples(
-        "sitecrew installs list",
-        "sitecrew installs list --state failed --cause db_down --since 2h",
-        "sitecrew installs list --order 1042",
-        "sitecrew installs list --customer miller --state all --json",
+        "sitecrew install list",
+        "sitecrew install list --state failed --cause db_down --since 2h",
+        "sitecrew install list --order 1042",
+        "sitecrew install list --customer miller --state all --json",
     ),
 )
 def list_installs(
@@ -69,7 +69,7 @@ def list_installs(
         install_lists.show(settings, question, json=json)
 
 
-@app.command(epilog=examples("sitecrew installs show 1042", "sitecrew installs show shop.example --json"))
+@app.command(epilog=examples("sitecrew install show 1042", "sitecrew install show shop.example --json"))
 def show(
     ctx: typer.Context,
     install: Annotated[str, typer.Argument(metavar="INSTALL", help="Its id, an order's id, a domain or an e-mail.")],
@@ -91,8 +91,8 @@ def show(
 
 @app.command(
     epilog=examples(
-        "sitecrew installs cancel 1042-g1 --reason 'ordered by mistake'",
-        "sitecrew installs cancel --domain shop.example --dry-run",
+        "sitecrew install cancel 1042-g1 --reason 'ordered by mistake'",
+        "sitecrew install cancel --domain shop.example --dry-run",
     )
 )
 def cancel(
@@ -127,9 +127,9 @@ def cancel(
 
 @app.command(
     epilog=examples(
-        "sitecrew installs retry 1042-g1",
-        "sitecrew installs retry --cause db_down --server local --dry-run",
-        "sitecrew installs retry --all-failed --yes",
+        "sitecrew install retry 1042-g1",
+        "sitecrew install retry --cause db_down --server local --dry-run",
+        "sitecrew install retry --all-failed --yes",
     )
 )
 def retry(
@@ -159,7 +159,7 @@ def retry(
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
 
 
-@app.command(epilog=examples("sitecrew installs watch", "sitecrew installs watch --json | jq .type"))
+@app.command(epilog=examples("sitecrew install watch", "sitecrew install watch --json | jq .type"))
 def watch(
     ctx: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
@@ -171,7 +171,7 @@ def watch(
         stream.show(broker, json=json)
 
 
-@app.command("run-now", epilog=examples("sitecrew installs run-now"))
+@app.command("run-now", epilog=examples("sitecrew install run-now"))
 def run_now(ctx: typer.Context, json: Json = False) -> None:
     """Start a batch now, without waiting for the timer's tick."""
     from schemas.installs import TimerRunNow
@@ -183,7 +183,7 @@ def run_now(ctx: typer.Context, json: Json = False) -> None:
         sending.require_confirmed(sending.publish(broker, [sending.message(event)]))
     if json:
         terminal.document({"command_id": event.id})
-    terminal.note("told: one installer starts a batch as soon as it hears this (`sitecrew installs watch` shows it)")
+    terminal.note("told: one installer starts a batch as soon as it hears this (`sitecrew install watch` shows it)")
 
 
 def _states(ctx: typer.Context, wanted: str) -> list[State]:
