@@ -11,8 +11,6 @@ from pathlib import Path
 from threading import Barrier, Event
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +19,6 @@ from foundation.store import Store, engine, inbox, outbox
 from foundation.store.inbox import Fingerprint
 from foundation.store.insert import insert_new
 from foundation.store.outbox import OutboxMessage
-from foundation.store.types import metadata
 from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -375,21 +372,6 @@ def test_the_inbox_forgets_what_is_old(store: Store) -> None:
 
 
 # Migrations
-
-
-def differences(connection: Connection) -> list[object]:
-    ours = {"inbox", "outbox"}
-
-    def is_ours(_item: object, name: str | None, kind: str, *_: object) -> bool:
-        return name in ours if kind == "table" else True
-
-    context = MigrationContext.configure(connection, opts={"include_object": is_ours, "compare_type": True})
-    return list(compare_metadata(context, metadata))
-
-
-def test_the_migrations_make_what_the_code_expects(store: Store) -> None:
-    with store.transaction() as connection:
-        assert differences(connection) == []
 
 
 def test_migrating_again_changes_nothing(url: str, store: Store) -> None:
