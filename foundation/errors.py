@@ -44,6 +44,14 @@ class Refused(SitecrewError):
     exit_code = 6
 
 
+class IllegalTransition(SitecrewError):
+    """A row was to go where its lifecycle does not lead from its state: a fault of ours."""
+
+    def __init__(self, key: str, source: str, target: str) -> None:
+        super().__init__(f"{key} is {source} and cannot become {target}: report this with the log around it")
+        self.key, self.source, self.target = key, source, target
+
+
 class Failed(SitecrewError):
     """An act in the outside world did not succeed; the cause is recorded beside the work."""
 
