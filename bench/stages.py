@@ -25,6 +25,7 @@ from schemas.values import Customer
 from services.installer import __main__ as installer
 from services.installer.sites import InstalledSite, Job, Step
 from services.mailer import __main__ as mailer
+from services.mailer import service
 from services.mailer.letter.content import Welcome
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
@@ -146,9 +147,9 @@ def _unplug() -> None:
         "installers_of": lambda _settings: {"static": NoSite()},
         "smtp_of": lambda _own: NoMailServer(),
     }
-    for service in (order_intake, installer, mailer):
-        for name in instead.keys() & vars(service).keys():
-            setattr(service, name, instead[name])
+    for module in (order_intake, installer, mailer, service):
+        for name in instead.keys() & vars(module).keys():
+            setattr(module, name, instead[name])
 
 
 def main(name: str) -> int:

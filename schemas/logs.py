@@ -102,7 +102,7 @@ class LogLine(BaseModel):
     """The database's address, without its password."""
     port: int | None = None
     probe: str | None = None
-    chore: str | None = None
+    task: str | None = None
     broken: list[str] | None = None
     """The kinds of errors that ended a service."""
     lines: int | None = None
@@ -126,7 +126,7 @@ EVENTS: dict[str, str] = {
     "broker.channel_closed": "RabbitMQ closed a channel; `reason` has its words. The connection is made anew.",
     "broker.disconnected": "A connection to RabbitMQ was lost or could not be made. It is retried until it stands. Told"
     " at once for each new reason, and then every 30 s at most; `number` is how often since the last line.",
-    "chore.failed": "A periodic task failed; it runs again at its next time.",
+    "periodic.failed": "A periodic task failed; it runs again at its next time.",
     "command.refused": "Staff asked for something that is not possible as things stand; they were told why.",
     "clock.skewed": "This machine's clock differs from the database's. Leases go by the database's; see to the clock.",
     "domain.given_back": "The domain of an order that never became a site is free again.",

@@ -4,28 +4,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import structlog
 from pydantic import SecretStr
-from sqlalchemy import Connection
 
 from foundation.broker import Broker
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
-from foundation.clock import Now, SharedClock
+from foundation.clock import SharedClock
 from foundation.config.queues import sitecrew
 from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
-from foundation.handling.leases import Leases
-from foundation.handling.outcomes import Handlers
 from foundation.handling.relay import Relay
-from foundation.handling.unit_of_work import Database
-from foundation.handling.worker import DEADLINE, OnDuplicate, OnMalformed, Worker
+from foundation.handling.unit_of_work import Database, Load
 from foundation.service.awaited import Awaited
+from foundation.service.lanes import Gauge, Loop, Parts, Periodic, Service
 from foundation.service.signals import stop_on_signals
 from foundation.store import Store, inbox, outbox
 from foundation.telemetry import logs, tracing
@@ -44,104 +40,12 @@ class Running(Protocol):
     def listen(self) -> str: ...
 
 
-Loop = Callable[[threading.Event], None]
-"""Runs until the event is set, finishes what it has begun, and returns."""
-
 _INBOX_KEPT = timedelta(days=14)
 
 _LOOK_AT_CLOCK = 20.0
 """Seconds between looks at the store's clock."""
 
 _log = structlog.get_logger(__name__)
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Chore:
-    """A loop that does something, pauses, and does it again. What fails is logged and tried again the
-    next time: one that never succeeds must not end what the service is there for."""
-
-    seconds: float
-    do: Callable[[], object]
-
-    def __call__(self, stop: threading.Event) -> None:
-        while not stop.wait(self.seconds):
-            try:
-                self.do()
-            except SitecrewError as error:
-                _log.warning("chore.failed", chore=getattr(self.do, "__name__", ""), reason=str(error))
-            except Exception:  # noqa: BLE001  # likewise
-                _log.exception("chore.failed", chore=getattr(self.do, "__name__", ""))
-
-
-@dataclass(frozen=True)
-class Service:
-    """What a service's loops stand on."""
-
-    name: str
-    store: Store
-    broker: Broker
-    database: Database
-    now: Now
-    metrics: Metrics = field(default_factory=Metrics)
-    heartbeats: Heartbeats = field(default_factory=Heartbeats)
-
-    def worker(
-        self,
-        queue: str,
-        handlers: Handlers,
-        capacity: int,
-        threads: int = 1,
-        on_malformed: OnMalformed | None = None,
-        on_duplicate: OnDuplicate | None = None,
-        deadline: float = DEADLINE,
-        leases: Leases | None = None,
-    ) -> Worker:
-        """A worker for one queue, counted in the metrics. An effect of it may take `deadline` seconds, and is done
-        under the `leases` of its claims."""
-        return Worker(
-            queue,
-            handlers,
-            self.database,
-            capacity=capacity,
-            threads=threads,
-            on_malformed=on_malformed,
-            on_duplicate=on_duplicate,
-            deadline=deadline,
-            leases=leases,
-            metrics=self.metrics,
-            heartbeats=self.heartbeats,
-        )
-
-    def count(self, name: str, meaning: str, read: Callable[[Connection], Mapping[Any, float]]) -> None:
-        """A gauge by state, read from the store when it is asked for."""
-        self.metrics.on_scrape(name, meaning, "state", lambda: self._read(read))
-
-    def measure(self, name: str, meaning: str, read: Callable[[Connection], float]) -> None:
-        """A gauge, likewise."""
-        self.metrics.on_scrape(name, meaning, "", lambda: {"": self._read(read)})
-
-    def _read(self, read: Callable[[Connection], Result]) -> Result:
-        with self.store.reading() as connection:
-            return read(connection)
-
-    def consume(self, worker: Worker, prefetch: int) -> Loop:
-        """A loop that handles one queue without pause."""
-
-        def loop(stop: threading.Event) -> None:
-            worker.run(self.broker.consumer(worker.queue, prefetch), stop)
-            worker.close()
-
-        return loop
-
-    def every(self, seconds: float, chore: Callable[[], object]) -> Loop:
-        """A loop that does a chore every so many seconds, and until the others have finished."""
-        return Chore(seconds, chore)
-
-    def forget_old(self) -> None:
-        """Purge the inbox of what is too old to be delivered again."""
-        with self.store.transaction() as connection:
-            inbox.forget_before(connection, self.now() - _INBOX_KEPT)
 
 
 def broker_of(settings: Settings, name: str) -> RabbitBroker:
@@ -157,11 +61,7 @@ def broker_of(settings: Settings, name: str) -> RabbitBroker:
 
 
 def serve(
-    name: str,
-    settings: Settings,
-    own: Running,
-    migrations: Path,
-    loops: Callable[[Service], Sequence[Loop]],
+    name: str, settings: Settings, own: Running, migrations: Path, load: Load[Any], make: Callable[[Parts], Service]
 ) -> int:
     """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
     once. Returns the exit code: 1 if a loop broke."""
@@ -183,12 +83,13 @@ def serve(
             return 0
         metrics.on_scrape("clock_skew_seconds", "How far this machine's clock is ahead", "", lambda: {"": clock.skew})
         relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, heartbeats, broker.declare)
-        database = Database(store, name, clock.now, relay.hand_over)
-        service = Service(name, store, broker, database, clock.now, metrics, heartbeats)
-        service.measure("outbox_messages", "Messages that wait to be published", outbox.backlog)
+        database = Database(store, name, clock.now, relay.hand_over, load)
+        parts = Parts(store, broker, database, clock.now, metrics, heartbeats)
+        service = make(parts)
+        _show(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to be published", outbox.backlog)])
         _log.info("service.started", store=store.place)
         working.set()
-        broken = _run(service, [*loops(service), service.every(_LOOK_AT_CLOCK, clock.read)], relay, stop)
+        broken = _run(parts, service, [Periodic("look_at_clock", _LOOK_AT_CLOCK, clock.read)], relay, stop)
         broker.close()
         store.close()
     _log.info("service.stopped", broken=broken)
@@ -245,7 +146,22 @@ def _probes(
     return {"service": running, "broker": connected, "store": answering}
 
 
-def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.Event) -> list[str]:
+def _show(parts: Parts, gauges: Sequence[Gauge]) -> None:
+    """Read the gauges whenever Prometheus asks."""
+
+    def reading(gauge: Gauge) -> Callable[[], Mapping[str, float]]:
+        def read() -> Mapping[str, float]:
+            with parts.store.reading() as connection:
+                return gauge.read(connection)
+
+        return read
+
+    for gauge in gauges:
+        parts.metrics.on_scrape(gauge.name, gauge.meaning, gauge.label, reading(gauge))
+
+
+def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay, stop: threading.Event) -> list[str]:
+    """Run everything until `stop`, or until something breaks; what broke."""
     broken: list[str] = []
 
     def guarded(loop: Loop, ends: threading.Event) -> None:
@@ -256,12 +172,18 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
             stop.set()
             _log.exception("service.broken")
 
-    # The relay ends last: what the others commit while they finish is still to be published. The chores
-    # go on as long: leases of what is being finished must be renewed, or another replica takes it over.
+    def forget_old() -> None:
+        with parts.store.transaction() as connection:
+            inbox.forget_before(connection, parts.now() - _INBOX_KEPT)
+
+    # The relay ends last: what the lanes commit while they finish is still to be published. Periodic tasks go on as
+    # long: leases of what is being finished must be renewed, or another replica takes it over.
     last = threading.Event()
-    lasting = [relay.run, service.every(3600, service.forget_old), *filter(_is_chore, loops)]
+    tasks = [*service.periodic(), *more, Periodic("forget_old", 3600, forget_old)]
+    lasting = [relay.run, *(task.run for task in tasks)]
+    consuming = [*map(parts.loop, service.lanes()), *service.loops()]
     behind = [threading.Thread(target=guarded, args=(loop, last)) for loop in lasting]
-    ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in loops if not _is_chore(loop)]
+    ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in consuming]
     for thread in (*behind, *ahead):
         thread.start()
     for thread in ahead:
@@ -271,7 +193,3 @@ def _run(service: Service, loops: Sequence[Loop], relay: Relay, stop: threading.
     for thread in behind:
         thread.join()
     return broken
-
-
-def _is_chore(loop: Loop) -> bool:
-    return isinstance(loop, Chore)

@@ -13,11 +13,11 @@ from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallStaged, SiteSpec
 from schemas.values import AccountRef, Customer
 from services.installer import listing, moves
-from services.installer.__main__ import MIGRATIONS
 from services.installer.listing import Wanted
+from services.installer.service import MIGRATIONS
 from services.installer.states import State
 from services.order_intake import listing as orders
-from services.order_intake.__main__ import MIGRATIONS as INTAKE
+from services.order_intake.service import MIGRATIONS as INTAKE
 from tests.support.house import failure
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,8 +24,9 @@ from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import ORDERS, PARKING
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS, MAILER_INSTALLS
 from foundation.errors import StoreUnreachable
-from foundation.handling.worker import Phase, Worker
-from foundation.service import process as service_module
+from foundation.handling.worker import Phase
+from foundation.service import process
+from foundation.service.lanes import Lane, Periodic
 from schemas.envelope import Event
 from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
@@ -757,15 +759,14 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
         house.order(number)
     house.settle()
     own, stop, renewed = house.installing, threading.Event(), threading.Semaphore(0)
-    worker = Worker(INSTALLER_NOW, house.steps.due(), own.database, capacity=2, threads=2)
-    service = service_module.Service("installer", own.store, house.broker, own.database, house.clock.now)
+    lane = Lane(INSTALLER_NOW, house.steps.due(), capacity=2, threads=2, leases=house.steps.leases)
 
     def renew() -> None:
         house.steps.renew_leases(own.database)
         renewed.release()
 
-    loops = (service.consume(worker, 2), service.every(0.01, renew))
-    running = threading.Thread(target=service_module._run, args=(service, loops, own.relay, stop))
+    service = MagicMock(lanes=lambda: [lane], loops=list, periodic=lambda: [Periodic("renew_leases", 0.01, renew)])
+    running = threading.Thread(target=process._run, args=(own.parts, service, [], own.relay, stop))
     running.start()
     assert gate.reached.wait(PATIENCE)
     stop.set()
@@ -813,7 +814,7 @@ def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun
     assert house.server.calls == len(house.smtp.sent) == 10
 
 
-def test_a_chore_that_fails_is_tried_again_and_ends_nothing(house: House) -> None:
+def test_a_periodic_task_that_fails_is_tried_again_and_ends_nothing() -> None:
     problems = iter([StoreUnreachable("gone"), LookupError("a bug")])
     enough = threading.Event()
 
@@ -822,8 +823,7 @@ def test_a_chore_that_fails_is_tried_again_and_ends_nothing(house: House) -> Non
             raise problem
         enough.set()
 
-    service = service_module.Service("x", house.intake.store, house.broker, house.intake.database, house.clock.now)
-    running = threading.Thread(target=service.every(0.01, chore), args=(enough,))
+    running = threading.Thread(target=Periodic("chore", 0.01, chore).run, args=(enough,))
     running.start()
     running.join(PATIENCE)
     assert enough.is_set()

@@ -32,18 +32,18 @@ from schemas.installs import InstallCancel, InstallCompleted, InstallStaged, Sit
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import AccountRef, Customer, Model
 from services.installer import installs, moves
-from services.installer.__main__ import MIGRATIONS as INSTALLER
 from services.installer.commands import Commands
 from services.installer.install import Installing
 from services.installer.installs import State
 from services.installer.reconcile import Reconciler
+from services.installer.service import MIGRATIONS as INSTALLER
 from services.installer.sites import Job
 from services.mailer import limits, mails
-from services.mailer.__main__ import MIGRATIONS as MAILER
+from services.mailer.service import MIGRATIONS as MAILER
 from services.order_intake import accounts
-from services.order_intake.__main__ import MIGRATIONS as INTAKE
 from services.order_intake.accounts import OrderState
 from services.order_intake.intake import Intake
+from services.order_intake.service import MIGRATIONS as INTAKE
 from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
 
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")

@@ -6,12 +6,10 @@ from pathlib import Path
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import update
 
-from foundation.config.keys import Sealer
 from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling import leases
 from foundation.handling import worker as loop
@@ -28,7 +26,6 @@ from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.installs import State
 from services.order_intake import accounts, listing
-from services.order_intake.__main__ import loops
 from services.order_intake.intake import MAX_TRIES
 from sitecrew.cli.client import parking, requeueing
 from tests.stories.test_what_a_producer_may_do import made, order_of
@@ -578,8 +575,6 @@ def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.Monkey
 
 
 def test_the_deadline_of_an_account_is_the_setting(tmp_path: Path) -> None:
-    settings = House(tmp_path, order_intake={"timeout_seconds": 42}).settings
-    service = MagicMock()
-    loops(settings, Sealer(settings.keys.public), service)
-    (orders,) = (call for call in service.worker.call_args_list if call.args[0] == INTAKE_ORDERS)
-    assert orders.kwargs["deadline"] == 42
+    intake = House(tmp_path, order_intake={"timeout_seconds": 42}).intake.made
+    (orders,) = (lane for lane in intake.lanes() if lane.queue == INTAKE_ORDERS)
+    assert orders.deadline == 42

@@ -6,7 +6,7 @@ Faked are only what cannot be run here: the hosting server, the site installer a
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from functools import cache
@@ -14,34 +14,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from types import ModuleType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING
-from foundation.config.keys import Opener, Sealer, generate_keys
-from foundation.config.queues import (
-    INSTALLER_COMMANDS,
-    INSTALLER_DUE,
-    INSTALLER_MAILS,
-    INSTALLER_NOW,
-    INSTALLER_STAGED,
-    INTAKE_COMMANDS,
-    INTAKE_INSTALLS,
-    INTAKE_ORDERS,
-    MAILER_COMMANDS,
-    MAILER_INSTALLS,
-    sitecrew,
-)
+from foundation.config.keys import Opener, generate_keys
+from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.config.settings import Settings
 from foundation.errors import Failed
-from foundation.handling.outcomes import Handlers
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database, new_id
-from foundation.handling.worker import Worker
 from foundation.hosting import Account, AccountRequest, Databases, Server
+from foundation.service import lanes as made
+from foundation.service.lanes import Parts
 from foundation.store import Store
 from foundation.testing.memory import MemoryBroker
 from schemas import catalogue
@@ -49,20 +37,16 @@ from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import CauseKind, Model
 from services.installer import installs
-from services.installer.__main__ import MIGRATIONS as INSTALLER_MIGRATIONS
-from services.installer.commands import Commands
-from services.installer.install import Installing
+from services.installer import service as installer
 from services.installer.installs import Install, State
-from services.installer.reconcile import Reconciler
 from services.installer.sites import InstalledSite, Job, Step
-from services.mailer import resend
-from services.mailer.__main__ import MIGRATIONS as MAILER_MIGRATIONS
-from services.mailer.delivery import Welcoming
+from services.mailer import service as mailer
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
-from services.order_intake.__main__ import MIGRATIONS as INTAKE_MIGRATIONS
-from services.order_intake.intake import Intake
-from services.order_intake.rejections import refuse
+from services.order_intake import service as order_intake
+
+if TYPE_CHECKING:
+    from foundation.handling.worker import Worker
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 """A trace that a producer began."""
@@ -187,6 +171,9 @@ class FakeSmtp:
             raise self.failures.pop(0)
         self.sent.append(letter.message())
 
+    def close_idle(self, seconds: float) -> None:
+        return
+
 
 class Clock:
     def __init__(self) -> None:
@@ -199,17 +186,23 @@ class Clock:
 class Service:
     """One service's store, relay and workers, driven turn by turn."""
 
-    def __init__(self, house: "House", name: str, store: Store) -> None:
+    def __init__(self, house: "House", name: str, wiring: ModuleType, make: Callable[[Parts], made.Service]) -> None:
         self.house = house
-        self.store = store
-        self.relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
-        self.database = Database(store, name, house.clock.now, self.relay.hand_over)
+        self.store = house.store(name.replace("-", "_"), wiring.MIGRATIONS)
+        self.relay = Relay(self.store, house.broker.publisher(), house.broker.topology, house.clock.now)
+        self.database = Database(self.store, name, house.clock.now, self.relay.hand_over, wiring.load)
+        self.parts = Parts(self.store, house.broker, self.database, house.clock.now)
+        self.made = make(self.parts)
         self.lanes: list[tuple[Worker, Consumer]] = []
+        for lane in self.made.lanes():
+            worker = self.parts.worker(replace(lane, capacity=10, threads=4))
+            self.lanes.append((worker, house.broker.consumer(lane.queue, 10)))
 
-    def lane(self, queue: str, handlers: Handlers, **options: Any) -> Worker:
-        worker = Worker(queue, handlers, self.database, capacity=10, threads=4, **options)
-        self.lanes.append((worker, self.house.broker.consumer(queue, 10)))
-        return worker
+    def sweep(self) -> None:
+        """What its own clock makes it do now and then, but for the renewal of leases."""
+        for task in self.made.periodic():
+            if task.name != "renew_leases":
+                task.do()
 
     def turn(self) -> int:
         moved = sum(worker.run_once(consumer, timeout=0) for worker, consumer in self.lanes)
@@ -244,7 +237,6 @@ class House:
         self.broker, self.watcher = self._new_broker()
         self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
         self.static = FakeInstaller()
-        self.ticks = 0
         self.intake, self.installing, self.mailer = self.open_intake(), self.open_installer(), self.open_mailer()
         self.services = [self.intake, self.installing, self.mailer]
 
@@ -262,46 +254,39 @@ class House:
         return broker, broker.watch("events", "#")
 
     def open_intake(self) -> Service:
-        service = Service(self, "order-intake", self.store("order_intake", INTAKE_MIGRATIONS))
-        self.orders = Intake(self.settings, {"local": self.server}, Sealer(self.settings.keys.public))
-        service.lane(
-            INTAKE_ORDERS,
-            self.orders.orders(),
-            leases=self.orders.leases,
-            on_malformed=refuse,
-            on_duplicate=self.orders.tell_known,
-        )
-        service.lane(INTAKE_INSTALLS, self.orders.news())
-        service.lane(INTAKE_COMMANDS, self.orders.commands())
-        return service
+        def make(parts: Parts) -> made.Service:
+            intake = order_intake.IntakeService(self.settings, parts, {"local": self.server})
+            self.orders = intake.intake
+            return intake
+
+        return Service(self, "order-intake", order_intake, make)
 
     def open_installer(self) -> Service:
-        service = Service(self, "installer", self.store("installer", INSTALLER_MIGRATIONS))
         sites = {"wordpress": self.installer, "static": self.static}
-        sealer = Sealer(self.settings.keys.public)
-        self.steps = Installing(self.settings, {"local": self.server}, sites, sealer)
-        self.reconciler = Reconciler(self.steps)
-        self.commands = Commands(self.steps, self._tick)
-        service.lane(INSTALLER_STAGED, self.steps.staged())
-        service.lane(INSTALLER_COMMANDS, self.commands.handlers())
-        service.lane(INSTALLER_MAILS, self.reconciler.mails())
-        service.lane(INSTALLER_NOW, self.steps.due(), leases=self.steps.leases)
-        self.batch = Worker(
-            INSTALLER_DUE, self.steps.due(), service.database, capacity=4, threads=4, leases=self.steps.leases
-        )
-        return service
+
+        def make(parts: Parts) -> made.Service:
+            installing = installer.InstallerService(self.settings, parts, {"local": self.server}, sites)
+            self.steps, self.reconciler, self.commands = installing.installing, installing.recovery, installing.commands
+            self.batch, self.timer = installing.batch, installing.timer
+            return installing
+
+        return Service(self, "installer", installer, make)
 
     def open_mailer(self) -> Service:
-        service = Service(self, "mailer", self.store("mailer", MAILER_MIGRATIONS))
         letters = _letters(None, self.settings.mailer.sender, "Us")
         opener = Opener(self.settings.keys.private.get_secret_value())
-        self.welcoming = Welcoming(self.settings, letters, self.smtp.send, opener, self.clock.now)
-        service.lane(MAILER_INSTALLS, self.welcoming.handlers(), leases=self.welcoming.leases)
-        service.lane(MAILER_COMMANDS, resend.commands())
-        return service
 
-    def _tick(self) -> None:
-        self.ticks += 1
+        def make(parts: Parts) -> made.Service:
+            sending = mailer.MailerService(self.settings, parts, letters, self.smtp, opener)
+            self.welcoming = sending.welcoming
+            return sending
+
+        return Service(self, "mailer", mailer, make)
+
+    @property
+    def is_called_to_tick(self) -> bool:
+        """Whether staff have asked for a batch now."""
+        return self.timer._called.is_set()
 
     # What can happen to it
 
@@ -403,10 +388,8 @@ class House:
 
     def look_around(self) -> None:
         """What the services' own clocks make them do now and then."""
-        self.reconciler.recover(self.installing.database)
-        self.orders.announce_again(self.intake.database)
-        self.welcoming.wake_stale(self.mailer.database)
-        self.welcoming.reopen(self.mailer.database)
+        for service in self.services:
+            service.sweep()
 
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Let the time go by, with its ticks and its reconcilers, until something is so."""

@@ -9,9 +9,9 @@ from foundation.clock import utc_now
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
-from services.mailer.__main__ import opener_of, smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letter.rendering import letters_of, sample
+from services.mailer.service import opener_of, smtp_of
 from sitecrew.cli.checks import servers
 from sitecrew.cli.checks.broker import of_broker
 from sitecrew.cli.checks.findings import Check, Finding

@@ -1,9 +1,9 @@
 """The services' databases: whose they are, and where."""
 
 from foundation.config.settings import Settings
-from services.installer.__main__ import MIGRATIONS as INSTALLER
-from services.mailer.__main__ import MIGRATIONS as MAILER
-from services.order_intake.__main__ import MIGRATIONS as ORDER_INTAKE
+from services.installer.service import MIGRATIONS as INSTALLER
+from services.mailer.service import MIGRATIONS as MAILER
+from services.order_intake.service import MIGRATIONS as ORDER_INTAKE
 
 FOLDERS = {"order-intake": ORDER_INTAKE, "installer": INSTALLER, "mailer": MAILER}
 """Each service's migrations."""

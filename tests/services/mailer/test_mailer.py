@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +17,6 @@ from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer
 from services.mailer import limits, mails
-from services.mailer.__main__ import loops
 from services.mailer.mails import Mail, State
 from tests.support.house import Gate, House, failure
 
@@ -136,12 +134,8 @@ def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> 
 def test_the_mailer_forgets_addresses_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []
     monkeypatch.setattr(limits, "forget_old", forgotten.append)
-    service = MagicMock()
-    loops(house.settings, MagicMock(), service)
-    for called in service.every.call_args_list:
-        if called.args[0] == 600:
-            called.args[1]()
-    assert forgotten == [service.database]
+    house.look_around()
+    assert forgotten == [house.mailer.database]
 
 
 def test_what_staff_send_again_is_not_held_and_zero_is_no_limit(house: House, tmp_path: Path) -> None:

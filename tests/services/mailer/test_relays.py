@@ -18,9 +18,9 @@ from foundation.config.settings import Settings, load
 from foundation.errors import ConfigurationError
 from schemas.values import Cause, CauseKind
 from services.mailer import addresses
-from services.mailer.__main__ import smtp_of
 from services.mailer.addresses import sender_of
 from services.mailer.letter.rendering import Letters, sample
+from services.mailer.service import smtp_of
 from services.mailer.smtp import Smtp
 from sitecrew.stack.mailbox import Mailbox
 from tests.services.mailer.test_smtp import failure, letter

@@ -6,7 +6,7 @@ import pytest
 
 from foundation.config.keys import Sealer, generate_keys, public_of
 from foundation.config.settings import load
-from services.mailer.__main__ import opener_of
+from services.mailer.service import opener_of
 from tests.support.cli import sitecrew
 
 

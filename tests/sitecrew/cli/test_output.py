@@ -7,7 +7,7 @@ import pytest
 
 from foundation.config.keys import generate_keys
 from foundation.store import Store
-from services.installer.__main__ import MIGRATIONS
+from services.installer.service import MIGRATIONS
 from sitecrew.cli import checks
 from sitecrew.cli.checks.findings import Finding
 from sitecrew.cli.output import terminal, times

@@ -13,7 +13,7 @@ from foundation.store.copy import copy, tables_of
 from foundation.store.outbox import OutboxMessage
 from schemas.values import CauseKind
 from services.installer.installs import installs
-from services.mailer.__main__ import MIGRATIONS
+from services.mailer.service import MIGRATIONS
 from tests.support.cli import Ran, settings_file, sitecrew
 from tests.support.house import House, failure
 

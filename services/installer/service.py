@@ -1,0 +1,83 @@
+"""The installer: its timer and lanes, and what it does now and then."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from foundation.config.keys import Sealer
+from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
+from foundation.config.settings import Settings
+from foundation.handling.unit_of_work import no_rows
+from foundation.hosting import Server
+from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
+from services.installer import installs
+from services.installer.batch import Batches
+from services.installer.commands import Commands
+from services.installer.install import Installing
+from services.installer.reconcile import Reconciler
+from services.installer.sites import SiteInstaller
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+load = no_rows
+
+_AT_A_TIME = 100
+
+
+class InstallerService:
+    """The installer on what it stands on, with the servers and the site types that it installs on them."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, servers: Mapping[str, Server], sites: Mapping[str, SiteInstaller]
+    ) -> None:
+        self._settings = settings.installer
+        self._parts = parts
+        self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
+        self.recovery = Reconciler(self.installing)
+        self.batch = parts.worker(self._at_work(INSTALLER_DUE))
+        self.timer = Batches(
+            settings.timer,
+            self.batch,
+            lambda: parts.broker.consumer(INSTALLER_DUE, settings.installer.concurrency),
+            lambda: parts.broker.depth(INSTALLER_DUE),
+            parts.now,
+            parts.metrics.tick(),
+        )
+        self.commands = Commands(self.installing, self.timer.run_now, lambda: self.timer.upcoming)
+
+    def lanes(self) -> Sequence[Lane]:
+        return (
+            Lane(INSTALLER_STAGED, self.installing.staged(), _AT_A_TIME),
+            Lane(INSTALLER_COMMANDS, self.commands.handlers(), _AT_A_TIME),
+            Lane(INSTALLER_MAILS, self.recovery.mails(), _AT_A_TIME),
+            self._at_work(INSTALLER_NOW),
+        )
+
+    def loops(self) -> Sequence[Loop]:
+        return (self.timer.run,)
+
+    def periodic(self) -> Sequence[Periodic]:
+        often, database = self._settings.lease_seconds / 3, self._parts.database
+        return (
+            Periodic("renew_leases", often, lambda: self.installing.renew_leases(database)),
+            Periodic("recover", often, lambda: self.recovery.recover(database)),
+        )
+
+    def gauges(self) -> Sequence[Gauge]:
+        return (
+            Gauge("installs", "Installs by state", installs.counts),
+            Gauge.of_one(
+                "oldest_pending_install_age_seconds",
+                "Since when the oldest of the installs is staged that are not yet installed, failed or cancelled",
+                lambda connection: installs.oldest_pending_seconds(connection, self._parts.now()),
+            ),
+        )
+
+    def _at_work(self, queue: str) -> Lane:
+        own, installing = self._settings, self.installing
+        return Lane(
+            queue,
+            installing.due(),
+            own.concurrency,
+            own.concurrency,
+            deadline=installing.longest,
+            leases=installing.leases,
+        )

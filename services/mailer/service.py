@@ -1,0 +1,95 @@
+"""The mailer: its lanes, and what it does now and then."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from foundation.config.keys import Opener
+from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
+from foundation.config.settings import Keys, Mailer, Settings
+from foundation.handling.unit_of_work import no_rows
+from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
+from services.mailer import limits, mails
+from services.mailer.delivery import Welcoming
+from services.mailer.letter.envelope import Letter
+from services.mailer.letter.rendering import Letters
+from services.mailer.resend import commands
+from services.mailer.smtp import Smtp
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+load = no_rows
+
+_IDLE = 20.0
+"""Seconds that a connection to the mail server is kept for the next letter."""
+
+
+class MailServer(Protocol):
+    """Takes letters, over connections that it keeps for a while."""
+
+    def send(self, letter: Letter) -> None:
+        """Raises Failed."""
+
+    def close_idle(self, seconds: float) -> None:
+        """Close what was not used for so long."""
+
+
+class MailerService:
+    """The mailer on what it stands on, with the mail server that it sends through."""
+
+    def __init__(self, settings: Settings, parts: Parts, letters: Letters, server: MailServer, opener: Opener) -> None:
+        self._settings = settings.mailer
+        self._database = parts.database
+        self._server = server
+        self.welcoming = Welcoming(settings, letters, server.send, opener, parts.now)
+
+    def lanes(self) -> Sequence[Lane]:
+        own, welcoming = self._settings, self.welcoming
+        steering = commands({"max_attempts": own.max_attempts})
+        return (
+            Lane(
+                MAILER_INSTALLS,
+                welcoming.handlers(),
+                own.capacity,
+                own.threads,
+                deadline=welcoming.longest,
+                leases=welcoming.leases,
+            ),
+            Lane(MAILER_COMMANDS, steering, own.capacity),
+        )
+
+    def loops(self) -> Sequence[Loop]:
+        return ()
+
+    def periodic(self) -> Sequence[Periodic]:
+        return (
+            Periodic("wake_stale", 10, lambda: self.welcoming.wake_stale(self._database)),
+            Periodic("reopen", 30, lambda: self.welcoming.reopen(self._database)),
+            Periodic("close_idle", 10, lambda: self._server.close_idle(_IDLE)),
+            Periodic("forget_recipients", 600, lambda: limits.forget_old(self._database)),
+            Periodic("renew_leases", 10, lambda: self.welcoming.renew_leases(self._database)),
+        )
+
+    def gauges(self) -> Sequence[Gauge]:
+        return (Gauge("letters", "Letters by state", mails.counts),)
+
+
+def smtp_of(mailer: Mailer) -> Smtp:
+    own = mailer.smtp
+    return Smtp(
+        host=own.host,
+        port=own.port,
+        security=own.security,
+        username=own.username or None,
+        password=own.password.get_secret_value() if own.password else None,
+        timeout=own.timeout_seconds,
+        helo=own.helo,
+        ca_file=own.ca_file,
+        deadline=own.deadline_seconds,
+        letters_per_connection=own.letters_per_connection,
+    )
+
+
+def opener_of(keys: Keys) -> Opener:
+    """Raises ConfigurationError if the keys don't fit together."""
+    previous = [key.get_secret_value() for key in keys.previous]
+    return Opener(keys.private.get_secret_value(), keys.public, previous)

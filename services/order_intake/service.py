@@ -1,0 +1,59 @@
+"""Order intake: its lanes, and what it does now and then."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from foundation.config.keys import Sealer
+from foundation.config.queues import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
+from foundation.config.settings import Settings
+from foundation.handling.dead_letters import DeadLetters
+from foundation.handling.unit_of_work import no_rows
+from foundation.hosting import Server
+from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
+from services.order_intake import accounts
+from services.order_intake.intake import Intake
+from services.order_intake.rejections import refuse
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+load = no_rows
+
+
+class IntakeService:
+    """Order intake on what it stands on, with the servers that it creates accounts on."""
+
+    def __init__(self, settings: Settings, parts: Parts, servers: Mapping[str, Server]) -> None:
+        self._settings = settings.order_intake
+        self._parts = parts
+        self.intake = Intake(settings, servers, Sealer(settings.keys.public))
+
+    def lanes(self) -> Sequence[Lane]:
+        own, intake = self._settings, self.intake
+        return (
+            Lane(
+                INTAKE_ORDERS,
+                intake.orders(),
+                own.capacity,
+                own.threads,
+                deadline=own.timeout_seconds,
+                leases=intake.leases,
+                on_malformed=refuse,
+                on_duplicate=intake.tell_known,
+            ),
+            Lane(INTAKE_INSTALLS, intake.news(), own.capacity),
+            Lane(INTAKE_COMMANDS, intake.commands(), own.capacity),
+        )
+
+    def loops(self) -> Sequence[Loop]:
+        parts = self._parts
+        buried = DeadLetters(parts.database, INTAKE_ORDERS, refuse, parts.metrics, parts.heartbeats)
+        return (lambda stop: buried.run(parts.broker.consumer, stop),)
+
+    def periodic(self) -> Sequence[Periodic]:
+        database = self._parts.database
+        return (
+            Periodic("announce_again", 60, lambda: self.intake.announce_again(database)),
+            Periodic("renew_leases", 10, lambda: self.intake.renew_leases(database)),
+        )
+
+    def gauges(self) -> Sequence[Gauge]:
+        return (Gauge("orders", "Orders by state", accounts.counts),)
