@@ -112,7 +112,7 @@ def cancel(
 ) -> None:
     """Take pending or failed installs back, so that they are not run."""
     from schemas.installs import InstallCancel
-    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
@@ -165,7 +165,8 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
 ) -> None:
     """Show what happens to installs and letters as it happens."""
-    from sitecrew.cli.client import session, stream
+    from sitecrew.cli.client import session
+    from sitecrew.cli.client.orders import stream
 
     with session.ready_broker(session.settings_of(ctx)) as broker:
         stream.show(broker, json=json)

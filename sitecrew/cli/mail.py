@@ -140,7 +140,7 @@ def resend(
     """Send welcome letters again, those that failed or got lost."""
     from schemas.mails import MailResend
     from sitecrew.cli.client import commands, session
-    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
 

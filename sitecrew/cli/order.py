@@ -74,8 +74,9 @@ def place(
 ) -> None:
     """Check orders, publish them, and print their ids."""
     from schemas.orders import OrderPlaced
-    from sitecrew.cli.client import placing, sending, session
-    from sitecrew.cli.client.order_files import Order, checked, read, validated
+    from sitecrew.cli.client import sending, session
+    from sitecrew.cli.client.orders import placing
+    from sitecrew.cli.client.orders.files import Order, checked, read, validated
     from sitecrew.cli.output import terminal
 
     customer = _given(name=name, email=email)
@@ -158,8 +159,9 @@ def reinstall(
 ) -> None:
     """Install an order's site anew, empty; the old content goes."""
     from schemas.orders import OrderReinstall
-    from sitecrew.cli.client import commands, placing, sending, session
-    from sitecrew.cli.client.order_files import Order, validated
+    from sitecrew.cli.client import commands, sending, session
+    from sitecrew.cli.client.orders import placing
+    from sitecrew.cli.client.orders.files import Order, validated
     from sitecrew.cli.listings import order_rows
 
     if wait and no_wait:
@@ -187,7 +189,7 @@ def cancel(
     """Do not install what is not yet installed; the account stays."""
     from schemas.orders import OrderCancel
     from sitecrew.cli.client import commands, session
-    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.client.orders.files import validated
 
     wanted = [validated(OrderCancel, {"order_id": order, "reason": reason}, _OPTIONS) for order in orders]
     commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
@@ -206,7 +208,7 @@ def amend(
     """Correct the customer's name or e-mail address."""
     from schemas.orders import OrderAmend
     from sitecrew.cli.client import commands, session
-    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.client.orders.files import validated
 
     if not name and not email:
         raise typer.BadParameter("give --name or --email, or both", ctx=ctx)

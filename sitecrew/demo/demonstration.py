@@ -27,7 +27,7 @@ from foundation.telemetry import logs
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
-from sitecrew.demo.show import Life, Show
+from sitecrew.demo.show import DemoOrder, Show
 from sitecrew.stack.claim import claimed
 from sitecrew.stack.ending import interrupt_on_signals
 from sitecrew.stack.login import read_credentials, wordpress_login
@@ -158,7 +158,7 @@ def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show)
     try:
         broker.declare()
         watcher = broker.watch("events", "#")
-        lives = _place(broker, orders, show)
+        placed = _place(broker, orders, show)
         ends = monotonic() + _PATIENCE + 2 * len(orders)
         while not show.all_ended():
             if monotonic() > ends:
@@ -167,17 +167,17 @@ def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show)
                 )
             show.seen(watcher.take(100, timeout=0.1))
         show.close()
-        _prove(running, lives, show)
-        return _report(lives, running, broker.version())
+        _prove(running, placed, show)
+        return _report(placed, running, broker.version())
     finally:
         stop.set()
         guard.join()
         broker.close()
 
 
-def _place(broker: RabbitBroker, orders: list[Event[OrderPlaced]], show: Show) -> list[Life]:
+def _place(broker: RabbitBroker, orders: list[Event[OrderPlaced]], show: Show) -> list[DemoOrder]:
     entry = catalogue.by_model(OrderPlaced)
-    lives = [show.placed(order) for order in orders]
+    placed = [show.placed(order) for order in orders]
     messages = [
         Message(entry.exchange, entry.routing_key, codec.encode(order), order.id, order.type, order.subject or "")
         for order in orders
@@ -185,57 +185,57 @@ def _place(broker: RabbitBroker, orders: list[Event[OrderPlaced]], show: Show) -
     outcomes = set(broker.publisher().publish(messages))
     if outcomes != {"confirmed"}:
         raise SitecrewError(f"the broker did not take the orders: {', '.join(outcomes)}")
-    return lives
+    return placed
 
 
-def _prove(running: Running, lives: list[Life], show: Show) -> None:
+def _prove(running: Running, orders: list[DemoOrder], show: Show) -> None:
     """Look at what a customer would see. Raises SitecrewError at the first thing that is not true."""
-    for life in lives:
-        if life.failure:
-            raise SitecrewError(f"order {life.order.order_id}: {life.failure}")
-    _find_letters(running.mailbox, lives)
-    for life in lives:
-        _check_home_page(life)
-        life.logged_in = _log_in(life)
-    show.letter(lives[0], read_message(Path(lives[0].letter or "")))
-    show.verdict(lives)
+    for order in orders:
+        if not order.progress.succeeded:
+            raise SitecrewError(f"order {order.order.order_id}: {order.progress.message}")
+    _find_mails(running.mailbox, orders)
+    for order in orders:
+        _check_home_page(order)
+        order.logged_in = _log_in(order)
+    show.mail(orders[0], read_message(Path(orders[0].mail)))
+    show.verdict(orders)
     show.proven = True
 
 
-def _find_letters(mailbox: Mailbox, lives: list[Life]) -> None:
+def _find_mails(mailbox: Mailbox, orders: list[DemoOrder]) -> None:
     received = mailbox.messages()
-    for life in lives:
-        mine = [letter for letter in received if life.order.customer.email in letter.recipients]
+    for order in orders:
+        mine = [mail for mail in received if order.order.customer.email in mail.recipients]
         if len(mine) != 1:
-            raise SitecrewError(f"order {life.order.order_id} has {len(mine)} letters instead of one")
-        life.letter = str(mine[0].path)
+            raise SitecrewError(f"order {order.order.order_id}: {len(mine)} emails arrived instead of one")
+        order.mail = str(mine[0].path)
 
 
-def _check_home_page(life: Life) -> None:
-    page = httpx2.get(life.completed.site.url, timeout=30, follow_redirects=True)
-    title = str(life.completed.site.title)
+def _check_home_page(order: DemoOrder) -> None:
+    page = httpx2.get(order.completed.site.url, timeout=30, follow_redirects=True)
+    title = str(order.completed.site.title)
     # WordPress beautifies quotes and dashes on its pages, so letters and digits decide.
     shown, wanted = (_letters(text) for text in (unescape(page.text), title))
     if page.status_code != httpx2.codes.OK or wanted not in shown:
-        raise SitecrewError(f"{life.completed.site.url} answers {page.status_code} without its title {title!r}")
+        raise SitecrewError(f"{order.completed.site.url} answers {page.status_code} without its title {title!r}")
 
 
 def _letters(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
-def _log_in(life: Life) -> bool | None:
+def _log_in(order: DemoOrder) -> bool | None:
     """Log in with what the letter says; None where there is nothing to log in to."""
-    login = life.completed.login
+    login = order.completed.login
     if login is None:
         return None
-    if not wordpress_login(login.login_url, life.completed.site.url, read_credentials(Path(life.letter or ""))):
-        raise SitecrewError(f"the credentials in {life.letter} do not log in at {login.login_url}")
+    if not wordpress_login(login.login_url, order.completed.site.url, read_credentials(Path(order.mail))):
+        raise SitecrewError(f"the credentials in {order.mail} do not log in at {login.login_url}")
     return True
 
 
-def _report(lives: list[Life], running: Running, broker_version: str) -> dict[str, Any]:
-    reports = [life.report() for life in lives]
+def _report(orders: list[DemoOrder], running: Running, broker_version: str) -> dict[str, Any]:
+    reports = [order.report() for order in orders]
     common = {"broker_version": broker_version, "amqp_url": running.amqp_url}
     return {**reports[0], **common, "orders": reports} if len(reports) > 1 else {**reports[0], **common}
 

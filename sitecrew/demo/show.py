@@ -1,9 +1,9 @@
-"""The lives of orders, as a person watches them on a terminal."""
+"""What the demonstration shows on a terminal while its orders are carried out."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from email.message import EmailMessage
 from typing import Any
 
@@ -14,58 +14,51 @@ from rich.text import Text
 
 from foundation.broker import Delivery, codec
 from foundation.clock import utc_now
+from foundation.errors import SitecrewError
 from schemas.envelope import Event
+from schemas.installs import InstallCompleted
 from schemas.orders import OrderPlaced
+from sitecrew.cli.client.orders.progress import OrderProgress
 
-_STAGES = {
-    "sitecrew.account.created.v1": "account",
-    "sitecrew.install.staged.v1": "staged",
-    "sitecrew.install.started.v1": "installing",
-    "sitecrew.install.completed.v1": "installed",
-    "sitecrew.mail.sent.v1": "mailed",
-}
-_REPORTED = ("account", "staged", "installed", "mailed")
-_FAILURES = {
-    "sitecrew.order.rejected.v1",
-    "sitecrew.account.failed.v1",
-    "sitecrew.install.failed.v1",
-    "sitecrew.mail.failed.v1",
-}
+_REPORTED = {"account": "account created", "staged": "staged", "installed": "installed", "mailed": "mailed"}
+"""The states whose seconds are reported, by the report's names."""
 
 
 @dataclass
-class Life:
-    """What was seen of one order."""
+class DemoOrder:
+    """One order of the demonstration: how far it is, when it got there, and what its customer received."""
 
     order: OrderPlaced
     placed_at: datetime
-    moments: dict[str, datetime] = field(default_factory=dict)
-    account: Any = None
-    due_at: datetime | None = None
-    completed: Any = None
-    failure: str | None = None
-    letter: str | None = None
+    progress: OrderProgress
+    reached: dict[str, datetime] = field(default_factory=dict)
+    """When each state was first reached."""
+    mail: str = ""
+    """The path of the file with the welcome email."""
     logged_in: bool | None = None
 
     @property
-    def ended(self) -> bool:
-        return "mailed" in self.moments or self.failure is not None
+    def completed(self) -> InstallCompleted:
+        if self.progress.completed is None:
+            raise SitecrewError(f"order {self.order.order_id}: nothing is installed")
+        return self.progress.completed
 
     def report(self) -> dict[str, Any]:
         """The order's story in figures; seconds count from the order's publishing."""
-        login = self.completed.login
+        login, account = self.completed.login, self.progress.account
         return {
             "order_id": self.order.order_id,
-            "install_id": self.completed.install_id,
-            "username": self.account.username,
+            "install_id": self.progress.install_id,
+            "username": account.username if account else None,
             "site_url": self.completed.site.url,
             "login_url": login.login_url if login else None,
-            "letter": self.letter,
-            "seconds": {stage: self.after(self.moments[stage]) for stage in _REPORTED},
+            "letter": self.mail,
+            "seconds": {name: self.seconds(self.reached[state]) for name, state in _REPORTED.items()},
             "logged_in": self.logged_in,
         }
 
-    def after(self, moment: datetime) -> float:
+    def seconds(self, moment: datetime) -> float:
+        """From the order's publishing to a moment."""
         return round((moment - self.placed_at).total_seconds(), 3)
 
 
@@ -75,7 +68,7 @@ class Show:
     def __init__(self, console: Console) -> None:
         self.proven = False
         self._console = console
-        self._lives: dict[str, Life] = {}
+        self._orders: dict[str, DemoOrder] = {}
         self._steps: list[tuple[datetime, str, Text]] = []
         self._lock = threading.Lock()
         self._status = console.status("") if console.is_terminal else None
@@ -84,15 +77,14 @@ class Show:
         """About the machine rather than an order."""
         self._console.print(f"[dim]         {escape(text)}[/]")
 
-    def placed(self, order: Event[OrderPlaced]) -> Life:
-        life = Life(order.data, utc_now())
-        self._lives[order.data.order_id] = life
-        self._print(
-            life, life.placed_at, "order", f"{order.data.order_id}: {order.data.site_type} for {order.data.domain}"
-        )
+    def placed(self, event: Event[OrderPlaced]) -> DemoOrder:
+        """Follow an order from now on."""
+        placed = event.data
+        order = self._orders[placed.order_id] = DemoOrder(placed, utc_now(), OrderProgress.of(event))
+        self._print(order, order.placed_at, "order", f"{placed.order_id}: {placed.site_type} for {placed.domain}")
         if self._status:
             self._status.start()
-        return life
+        return order
 
     def log_line(self, _service: str, line: str) -> None:
         """A service's log line: the steps of an install are shown, and whatever is not in order."""
@@ -120,78 +112,56 @@ class Show:
         ]
         for moment, what in sorted(happened, key=lambda pair: pair[0]):
             if isinstance(what, Event):
-                self._event(moment, what)
-            elif life := self._lives.get(what[0]):
-                self._console.print(self._clock(life, moment), what[1])
+                self._advance(moment, what)
+            elif order := self._orders.get(what[0]):
+                self._console.print(self._clock(order, moment), what[1])
         self._count_down()
 
     def all_ended(self) -> bool:
-        return all(life.ended for life in self._lives.values())
+        return all(order.progress.ended for order in self._orders.values())
 
     def close(self) -> None:
         if self._status:
             self._status.stop()
 
-    def letter(self, life: Life, message: EmailMessage) -> None:
+    def mail(self, order: DemoOrder, message: EmailMessage) -> None:
         text = message.get_body(("plain",))
         content = text.get_content().strip() if text else ""
-        letter = f"To: {message['To']}\nSubject: {message['Subject']}\n\n{content}"
-        for line in letter.splitlines():
+        shown = f"To: {message['To']}\nSubject: {message['Subject']}\n\n{content}"
+        for line in shown.splitlines():
             self._console.print(Text.assemble(("  \N{BOX DRAWINGS LIGHT VERTICAL} ", "cyan"), line), soft_wrap=True)
-        self._console.print(f"[dim]         as it came: {escape(str(life.letter))}[/]")
+        self._console.print(f"[dim]         as it came: {escape(order.mail)}[/]")
 
-    def verdict(self, lives: list[Life]) -> None:
-        proven = "the site answers with its own title, its letter arrived"
-        if len(lives) > 1:
-            proven = f"{len(lives)} sites answer with their own titles, {len(lives)} letters arrived"
-        if all(life.logged_in for life in lives):
-            proven += ", what the letter says logs in" if len(lives) == 1 else ", what each letter says logs in"
+    def verdict(self, orders: Sequence[DemoOrder]) -> None:
+        proven = "the site answers with its own title, its email arrived"
+        if len(orders) > 1:
+            proven = f"{len(orders)} sites answer with their own titles, {len(orders)} emails arrived"
+        if all(order.logged_in for order in orders):
+            proven += f", the credentials in {'the' if len(orders) == 1 else 'each'} email log in"
         self._console.print(f"[bold green]proven[/]   {proven}", soft_wrap=True)
 
-    def _event(self, moment: datetime, event: Event[Any]) -> None:
-        life = self._lives.get(event.subject or "")
-        if life is None:
+    def _advance(self, moment: datetime, event: Event[Any]) -> None:
+        order = self._orders.get(event.subject or "")
+        if order is None:
             return
-        data = event.data
-        if event.type in _FAILURES:
-            life.failure = f"{data.cause.detail}; {data.cause.remedy}"
-            self._print(life, moment, "failed", life.failure)
-            return
-        stage = _STAGES.get(event.type)
-        if stage is None or stage in life.moments:
-            return
-        life.moments[stage] = moment
-        self._print(life, moment, stage, self._describe(life, stage, data))
-
-    def _describe(self, life: Life, stage: str, data: Any) -> str:
-        match stage:
-            case "account":
-                life.account = data.account
-                return f"{data.account.username} exists on {data.account.server}"
-            case "staged":
-                life.due_at = data.due_at
-                pause = (data.due_at - utc_now()).total_seconds()
-                return f"{data.install_id}, due in {pause:.1f} s, then at the next tick"
-            case "installing":
-                return f"attempt {data.attempt}"
-            case "installed":
-                life.completed = data
-                return f"{data.application} {data.version} answers at {data.site.url}"
-            case _:
-                return f"letter to {data.recipient}"
+        before, order.progress = order.progress, order.progress.after(event)
+        if order.progress != before:
+            order.reached.setdefault(order.progress.state, moment)
+            self._print(order, moment, order.progress.state, order.progress.message)
 
     def _count_down(self) -> None:
         if self._status is None:
             return
-        waiting = [life.due_at for life in self._lives.values() if life.due_at and "installing" not in life.moments]
-        left = max(0.0, (max(waiting) - datetime.now(UTC)).total_seconds()) if waiting else 0.0
-        ended = sum(life.ended for life in self._lives.values())
+        progress = [order.progress for order in self._orders.values()]
+        waiting = [each.due_at for each in progress if each.due_at and each.state == "staged"]
+        left = max(0.0, (max(waiting) - utc_now()).total_seconds()) if waiting else 0.0
+        ended = sum(each.ended for each in progress)
         text = f"due in {left:.1f} s" if left else f"waiting for the tick, {len(waiting)} due" if waiting else "working"
-        self._status.update(f"[dim]{text}; {ended} of {len(self._lives)} done[/]")
+        self._status.update(f"[dim]{text}; {ended} of {len(progress)} done[/]")
 
-    def _print(self, life: Life, moment: datetime, stage: str, text: str) -> None:
-        self._console.print(self._clock(life, moment), Text.assemble((f"{stage:<10} ", "bold"), text), soft_wrap=True)
+    def _print(self, order: DemoOrder, moment: datetime, state: str, text: str) -> None:
+        self._console.print(self._clock(order, moment), Text.assemble((f"{state:<15} ", "bold"), text), soft_wrap=True)
 
-    def _clock(self, life: Life, moment: datetime) -> Text:
-        label = f" {life.order.order_id}" if len(self._lives) > 1 else ""
-        return Text(f"{life.after(moment):6.2f} s{label}", style="cyan")
+    def _clock(self, order: DemoOrder, moment: datetime) -> Text:
+        label = f" {order.order.order_id}" if len(self._orders) > 1 else ""
+        return Text(f"{order.seconds(moment):6.2f} s{label}", style="cyan")

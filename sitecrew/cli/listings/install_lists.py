@@ -180,6 +180,6 @@ def _require_yes(ctx: typer.Context, order: Order, number: int) -> None:
 
 def _checked(name: str) -> str:
     from schemas.installs import InstallRetry
-    from sitecrew.cli.client.order_files import validated
+    from sitecrew.cli.client.orders.files import validated
 
     return validated(InstallRetry, {"install_id": name}).install_id

@@ -15,7 +15,7 @@ from foundation.config.sources import editor
 from foundation.errors import Refused
 from sitecrew.cli import everywhere
 from sitecrew.cli.client import requeueing
-from sitecrew.cli.client.order_files import Unusable
+from sitecrew.cli.client.orders.files import Unusable
 from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.client.sending import require_confirmed
 from sitecrew.cli.listings.parked_lists import Place

@@ -21,7 +21,8 @@ from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderPlaced, OrderReinstallRequested, OrderRejected
 from schemas.values import AccountRef, Cause, CauseKind, Customer, Model
 from sitecrew.cli.client import sending, session
-from sitecrew.cli.client.lives import Life, exit_code
+from sitecrew.cli.client.orders.following import exit_code
+from sitecrew.cli.client.orders.progress import OrderProgress
 from tests.support.cli import Ran, settings_file, sitecrew
 
 ORDER: dict[str, Any] = {
@@ -206,7 +207,7 @@ def test_waiting_ends_with_an_error_if_nothing_is_heard(broker: MemoryBroker, co
     assert broker.depth(INTAKE_ORDERS) == 1
 
 
-# The life of an order, from its events
+# The progress of an order, from its events
 
 
 CAUSE = Cause(code="db_down", kind=CauseKind.TRANSIENT, detail="no answer", remedy="start it")
@@ -230,18 +231,18 @@ def completed(**changes: Any) -> InstallCompleted:
     return InstallCompleted(**{**fields, "account": ACCOUNT, "customer": CUSTOMER, "seconds": 1.5, **changes})
 
 
-def life_of(data: Model, *events: Event[Any], unmailed: tuple[str, ...] = ()) -> Life:
-    life = Life.of(sending.event(data, "1042"), unmailed)
+def progress_of(data: Model, *events: Event[Any], unmailed: tuple[str, ...] = ()) -> OrderProgress:
+    progress = OrderProgress.of(sending.event(data, "1042"), unmailed)
     for event in events:
-        life = life.after(event)
-    return life
+        progress = progress.after(event)
+    return progress
 
 
 PLACED = OrderPlaced.model_validate(ORDER)
 
 
-def test_a_life_is_told_from_account_to_letter() -> None:
-    life = life_of(PLACED)
+def test_progress_goes_from_account_to_mail() -> None:
+    progress = progress_of(PLACED)
     seen = []
     for data in (
         AccountCreated(order_id="1042", site_type="wordpress", account=ACCOUNT),
@@ -250,13 +251,13 @@ def test_a_life_is_told_from_account_to_letter() -> None:
         completed(),
         MailSent(**REF, recipient="ann@example.org", message_id="<m>"),
     ):
-        life = life.after(says(data))
-        seen.append((life.state, life.ended))
+        progress = progress.after(says(data))
+        seen.append((progress.state, progress.ended))
     open_states = ["account created", "staged", "installing", "installed"]
     assert seen == [*((state, False) for state in open_states), ("mailed", True)]
-    assert exit_code([life]) == 0
-    assert life.record()["url"] == "http://shop.example/"
-    assert life.record()["install_id"] == "1042-g1"
+    assert exit_code([progress]) == 0
+    assert progress.record()["url"] == "http://shop.example/"
+    assert progress.record()["install_id"] == "1042-g1"
 
 
 @pytest.mark.parametrize(
@@ -264,44 +265,47 @@ def test_a_life_is_told_from_account_to_letter() -> None:
     [
         (AccountFailed(order_id="1042", cause=CAUSE), "account failed", 1),
         (InstallFailed(**REF, attempt=6, cause=CAUSE), "failed", 1),
-        (MailFailed(**REF, recipient="ann@example.org", cause=CAUSE), "letter failed", 1),
+        (MailFailed(**REF, recipient="ann@example.org", cause=CAUSE), "mail failed", 1),
         (InstallCancelled(**REF, reason="by staff"), "cancelled", 6),
     ],
 )
-def test_a_life_that_ends_badly_says_why(data: Model, state: str, code: int) -> None:
-    life = life_of(PLACED, says(data))
-    assert (life.state, life.ended, exit_code([life])) == (state, True, code)
-    assert life.told == ("by staff" if state == "cancelled" else "db_down: no answer. What to do: start it")
+def test_an_order_that_ends_badly_says_why(data: Model, state: str, code: int) -> None:
+    progress = progress_of(PLACED, says(data))
+    assert (progress.state, progress.ended, exit_code([progress])) == (state, True, code)
+    assert progress.message == ("by staff" if state == "cancelled" else "db_down: no answer. What to do: start it")
 
 
-def test_without_a_letter_the_life_ends_with_the_install() -> None:
-    life = life_of(PLACED, says(completed()), unmailed=("wordpress",))
-    assert (life.state, life.ended, exit_code([life])) == ("installed", True, 0)
-    assert not life_of(PLACED, says(completed())).ended
+def test_without_a_welcome_email_the_order_ends_with_the_install() -> None:
+    progress = progress_of(PLACED, says(completed()), unmailed=("wordpress",))
+    assert (progress.state, progress.ended, exit_code([progress])) == ("installed", True, 0)
+    assert not progress_of(PLACED, says(completed())).ended
 
 
 def test_only_the_rejection_of_this_very_event_counts() -> None:
-    life = life_of(PLACED)
+    progress = progress_of(PLACED)
     rejected = OrderRejected(order_id="1042", event_id="another", event_source="/shop", cause=CAUSE)
-    assert life.after(says(rejected)) is life
-    after = life.after(says(rejected.model_copy(update={"event_id": life.event_id})))
+    assert progress.after(says(rejected)) is progress
+    after = progress.after(says(rejected.model_copy(update={"event_id": progress.event_id})))
     assert (after.state, exit_code([after])) == ("rejected", 6)
 
 
 def test_a_reinstall_does_not_listen_to_its_forerunners() -> None:
-    life = life_of(OrderReinstallRequested(order_id="1042"))
+    progress = progress_of(OrderReinstallRequested(order_id="1042"))
     second = {"install_id": "1042-g2", "generation": 2}
     for data in (staged(), completed(), InstallCancelled(**REF, reason="superseded by 1042-g2")):
-        assert life.after(says(data)) is life
-    life = life.after(says(staged(**second), f"00-{life.trace}-00f067aa0ba902b7-01"))
-    assert life.install_id == "1042-g2"
-    assert life.after(says(MailSent(**REF, recipient="ann@example.org", message_id="<m>"))) is life
-    life = life.after(says(MailSent(**{**REF, **second}, recipient="ann@example.org", message_id="<m>")))
-    assert (life.state, life.ended) == ("mailed", True)
+        assert progress.after(says(data)) is progress
+    progress = progress.after(says(staged(**second), f"00-{progress.trace}-00f067aa0ba902b7-01"))
+    assert progress.install_id == "1042-g2"
+    assert progress.after(says(MailSent(**REF, recipient="ann@example.org", message_id="<m>"))) is progress
+    progress = progress.after(says(MailSent(**{**REF, **second}, recipient="ann@example.org", message_id="<m>")))
+    assert (progress.state, progress.ended) == ("mailed", True)
 
 
 def test_a_failure_outweighs_a_refusal_and_whoever_is_still_open_has_failed() -> None:
-    refused, done = life_of(PLACED, says(InstallCancelled(**REF, reason="x"))), life_of(PLACED, says(completed()))
+    refused, done = (
+        progress_of(PLACED, says(InstallCancelled(**REF, reason="x"))),
+        progress_of(PLACED, says(completed())),
+    )
     assert exit_code([refused]) == 6
     assert exit_code([refused, done]) == 1
     assert exit_code([]) == 0

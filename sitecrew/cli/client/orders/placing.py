@@ -8,8 +8,9 @@ from foundation.broker import Confirmation, Consumer
 from foundation.broker.topology import EVENTS
 from foundation.config.settings import Settings
 from sitecrew.cli.client import sending, session
-from sitecrew.cli.client.lives import Follower, Life, exit_code
-from sitecrew.cli.client.order_files import Order
+from sitecrew.cli.client.orders.files import Order
+from sitecrew.cli.client.orders.following import Follower, exit_code
+from sitecrew.cli.client.orders.progress import OrderProgress
 from sitecrew.cli.help import not_among
 from sitecrew.cli.output import terminal
 from sitecrew.cli.output.words import count
@@ -28,14 +29,14 @@ def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: fl
         for event in sent if not json else ():
             terminal.out(event.data.order_id)
         unmailed = {name for name, site in settings.sites.items() if not site.welcome_email}
-        lives = [Life.of(event, unmailed) for event in sent]
+        progress: Sequence[OrderProgress] = [OrderProgress.of(event, unmailed) for event in sent]
         if watching:
-            lives = _follow(lives, watching, timeout, json=json)
+            progress = _follow(progress, watching, timeout, json=json)
     if json:
-        terminal.document([life.record() for life in lives])
+        terminal.document([each.record() for each in progress])
     sending.require_confirmed(outcomes)
     if wait:
-        _finish(lives, timeout)
+        _finish(progress, timeout)
     elif sent:
         _say_placed([event.data.order_id for event in sent])
 
@@ -51,12 +52,14 @@ def warn_of_unknown(settings: Settings, orders: Sequence[Order]) -> None:
                 terminal.warn(f"{order.event.data.order_id}: {what} {not_among(name, those)}, in the settings here")
 
 
-def _follow(lives: Sequence[Life], watching: Consumer, timeout: float, *, json: bool) -> list[Life]:
-    follower = Follower(lives, json=json)
+def _follow(
+    started: Sequence[OrderProgress], watching: Consumer, timeout: float, *, json: bool
+) -> Sequence[OrderProgress]:
+    follower = Follower(started, json=json)
     try:
         return follower.follow(watching, timeout)
     except KeyboardInterrupt:
-        left = [life.order_id for life in follower.lives if not life.ended]
+        left = [each.order_id for each in follower.progress if not each.ended]
         terminal.note(f"it goes on without us: {_named(left)}. How far it is: `sitecrew order show {left[0]}`")
         raise typer.Exit(130) from None
 
@@ -65,15 +68,15 @@ def _say_placed(order_ids: Sequence[str]) -> None:
     terminal.note(f"placed {count(len(order_ids), 'order')}. How far it is: `sitecrew order show {order_ids[0]}`")
 
 
-def _finish(lives: Sequence[Life], timeout: float) -> None:
+def _finish(progress: Sequence[OrderProgress], timeout: float) -> None:
     """Say what is still open, and exit as the orders fared."""
-    if waiting := [life.order_id for life in lives if not life.ended]:
+    if waiting := [each.order_id for each in progress if not each.ended]:
         terminal.error(
             f"not finished after {timeout:g} seconds: {_named(waiting)}",
             f"it goes on without us: see `sitecrew order show {waiting[0]}`. If nothing was heard of it at all, see "
             "`sitecrew status` for what is parked, and whether the services run",
         )
-    if code := exit_code(lives):
+    if code := exit_code(progress):
         raise typer.Exit(code)
 
 

@@ -10,9 +10,8 @@ from rich.text import Text
 from foundation.broker import Broker
 from foundation.broker.topology import EVENTS
 from schemas.envelope import Event
-from schemas.orders import OrderRejected
 from sitecrew.cli.client import sending
-from sitecrew.cli.client.lives import Life
+from sitecrew.cli.client.orders.progress import message_of
 from sitecrew.cli.client.payloads import masked
 from sitecrew.cli.output import terminal
 
@@ -54,14 +53,5 @@ def _line(event: Event[Any]) -> Text:
         f"  {family:7} ",
         (f"{verb:9}", _STYLES.get(verb, "")),
         f"  {terminal.printable(name)}  ",
-        (terminal.printable(_told(event)), "dim"),
+        (terminal.printable(message_of(event)), "dim"),
     )
-
-
-def _told(event: Event[Any]) -> str:
-    """What a follower of this order alone would say of it."""
-    data = event.data
-    if isinstance(data, OrderRejected) or not hasattr(data, "order_id"):
-        return f"{data.cause.code}: {data.cause.detail}. What to do: {data.cause.remedy}"
-    life = Life(data.order_id, event.id, None, reinstall=False, unmailed=())
-    return life.after(event).told

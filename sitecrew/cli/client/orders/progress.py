@@ -1,0 +1,172 @@
+"""How far an order is, as its events tell it. What shows it (`order --wait`, `install watch`, the demonstration) only
+decides how."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from schemas.accounts import AccountCreated, AccountFailed
+from schemas.envelope import Event
+from schemas.installs import (
+    CommandRefused,
+    InstallCancelled,
+    InstallCompleted,
+    InstallFailed,
+    InstallRef,
+    InstallStaged,
+    InstallStarted,
+)
+from schemas.mails import MailFailed, MailSent
+from schemas.orders import OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
+from schemas.values import AccountRef, Cause, Model
+from sitecrew.cli.client.commands import UNKNOWN
+from sitecrew.cli.output import times
+
+_GOOD = ("installed", "mailed", "known")
+
+
+@dataclass(frozen=True)
+class OrderProgress:
+    """How far one order is since an event about it was sent."""
+
+    order_id: str
+    event_id: str
+    trace: str | None = None
+    reinstall: bool = False
+    unmailed: Collection[str] = ()
+    """Site types without a welcome email: their orders end with the install."""
+    state: str = "sent"
+    ended: bool = False
+    message: str = ""
+    """What there is to say about the state, for people."""
+    install_id: str | None = None
+    account: AccountRef | None = None
+    due_at: datetime | None = None
+    completed: InstallCompleted | None = None
+    cause: Cause | None = None
+
+    @classmethod
+    def of(cls, event: Event[Any], unmailed: Collection[str] = ()) -> "OrderProgress":
+        """The progress that begins with this event about an order."""
+        reinstall = isinstance(event.data, OrderReinstall | OrderReinstallRequested)
+        return cls(event.data.order_id, event.id, event.trace_id, reinstall, unmailed)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.ended and self.state in _GOOD
+
+    def after(self, event: Event[Any]) -> "OrderProgress":
+        """The progress after one more event; itself if the event is about something else."""
+        step = _STEPS.get(type(event.data))
+        return step(self, event) if step and self._is_about(event) else self
+
+    def record(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        named = {name: getattr(self, name) for name in ("order_id", "event_id", "state", "install_id")}
+        url = self.completed.site.url if self.completed else None
+        return {**named, "url": url, "cause": self.cause.model_dump(mode="json") if self.cause else None}
+
+    def _is_about(self, event: Event[Any]) -> bool:
+        """A re-install is recognized by the trace that our request began, then by its install's id: earlier
+        generations of the same order may still emit events."""
+        data = event.data
+        if isinstance(data, OrderRejected | OrderKnown):
+            return data.event_id == self.event_id
+        if isinstance(data, CommandRefused):
+            return data.command_id == self.event_id
+        if not self.reinstall:
+            return True
+        if self.install_id is None:
+            return isinstance(data, InstallStaged) and event.trace_id == self.trace
+        return isinstance(data, InstallRef) and data.install_id == self.install_id
+
+
+def message_of(event: Event[Any]) -> str:
+    """What an event says on its own, without those before it; nothing if it takes no order further."""
+    step = _STEPS.get(type(event.data))
+    return step(OrderProgress(getattr(event.data, "order_id", None) or "", event.id), event).message if step else ""
+
+
+def _account_created(progress: OrderProgress, event: Event[AccountCreated]) -> OrderProgress:
+    account = event.data.account
+    return replace(
+        progress, state="account created", account=account, message=f"{account.username} on {account.server}"
+    )
+
+
+def _staged(progress: OrderProgress, event: Event[InstallStaged]) -> OrderProgress:
+    data = event.data
+    again = f"; the previous attempt failed: {data.cause.code}: {data.cause.detail}" if data.cause else ""
+    attempt = f", {_attempt(data.attempt, data.max_attempts)}" if data.attempt > 1 else ""
+    message = f"due {times.relative(data.due_at, event.time or data.due_at)}{attempt}{again}"
+    changed = replace(progress, install_id=data.install_id, due_at=data.due_at, cause=data.cause)
+    return replace(changed, state="staged", message=message)
+
+
+def _started(progress: OrderProgress, event: Event[InstallStarted]) -> OrderProgress:
+    return replace(progress, state="installing", message=_attempt(event.data.attempt, event.data.max_attempts))
+
+
+def _completed(progress: OrderProgress, event: Event[InstallCompleted]) -> OrderProgress:
+    data = event.data
+    message = f"{data.application} {data.version} answers at {data.site.url}, after {data.seconds:.1f} s"
+    ended = data.site.site_type in progress.unmailed
+    return replace(progress, state="installed", completed=data, cause=None, message=message, ended=ended)
+
+
+def _mailed(progress: OrderProgress, event: Event[MailSent]) -> OrderProgress:
+    return replace(progress, state="mailed", ended=True, message=f"to {event.data.recipient}")
+
+
+def _cancelled(progress: OrderProgress, event: Event[InstallCancelled]) -> OrderProgress:
+    return replace(progress, state="cancelled", ended=True, message=event.data.reason)
+
+
+def _known(progress: OrderProgress, event: Event[OrderKnown]) -> OrderProgress:
+    """The same order again: nothing was done, and if it has ended already, no more events will follow."""
+    data = event.data
+    how_far = data.install_state or data.state
+    since = times.exact(data.placed_at)
+    message = f"{progress.order_id} is known since {since}, {how_far}; nothing was changed"
+    if data.state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing"):
+        return replace(progress, state=how_far, install_id=data.install_id, message=message)
+    state = "known" if how_far == "installed" else how_far
+    return replace(progress, state=state, install_id=data.install_id, message=message, ended=True)
+
+
+def _refused(progress: OrderProgress, event: Event[CommandRefused]) -> OrderProgress:
+    cause = event.data.cause
+    state = "unknown" if cause.code in UNKNOWN else "refused"
+    message = f"{cause.detail}. What to do: {cause.remedy}"
+    return replace(progress, state=state, cause=cause, message=message, ended=True)
+
+
+def _ends(state: str) -> Callable[[OrderProgress, Event[Any]], OrderProgress]:
+    def step(progress: OrderProgress, event: Event[Any]) -> OrderProgress:
+        cause = event.data.cause
+        upcoming = f" Next: {event.data.next}" if getattr(event.data, "next", None) else ""
+        message = f"{cause.code}: {cause.detail}. What to do: {cause.remedy}{upcoming}"
+        return replace(progress, state=state, ended=True, cause=cause, message=message)
+
+    return step
+
+
+def _attempt(number: int, limit: int | None) -> str:
+    return f"attempt {number} of {limit}" if limit else f"attempt {number}"
+
+
+_STEPS: Mapping[type[Model], Callable[[OrderProgress, Event[Any]], OrderProgress]] = {
+    OrderRejected: _ends("rejected"),
+    OrderKnown: _known,
+    CommandRefused: _refused,
+    AccountCreated: _account_created,
+    AccountFailed: _ends("account failed"),
+    InstallStaged: _staged,
+    InstallStarted: _started,
+    InstallCompleted: _completed,
+    InstallFailed: _ends("failed"),
+    InstallCancelled: _cancelled,
+    MailSent: _mailed,
+    MailFailed: _ends("mail failed"),
+}
