@@ -2,10 +2,13 @@
 
 import codecs
 from email.message import Message
+from functools import lru_cache
 from typing import NamedTuple
 
 _UTF_8 = ("utf-8", "utf-8-sig", "ascii")
 """ASCII is UTF-8 as well."""
+_LONGEST = 255
+"""Bytes of a short string (AMQP 0-9-1, 4.2.5.3)."""
 
 
 class MediaType(NamedTuple):
@@ -24,6 +27,13 @@ class MediaType(NamedTuple):
 
 
 def media_type(text: str) -> MediaType:
+    """What a sender wrote, as far as AMQP lets it be long."""
+    return _parsed(text[:_LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> MediaType:
+    """Remembered: most senders write the same with every message."""
     header = Message()
     header["content-type"] = "".join(letter if letter.isprintable() else "?" for letter in text)
     charset = header.get_param("charset", "")

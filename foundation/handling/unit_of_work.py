@@ -207,6 +207,8 @@ def _message(event: Event[Any], exchange: str, routing_key: str, **more: Any) ->
 def _short(text: str) -> str:
     """As much of a sender's text as the properties of a message can hold, and PostgreSQL's columns,
     which take no NUL. What could not be published would wait in the outbox for ever."""
+    if len(text) <= _SHORT and text.isascii() and text.isprintable():
+        return text
     printable = "".join(letter for letter in text if letter.isprintable())
     return printable.encode()[:_SHORT].decode(errors="ignore")
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +18,8 @@ from foundation.store import address, files, migrate, trouble
 
 _BUSY_SECONDS = 10
 """How long to wait for others: for a lock, for a turn, for one of the pool's connections."""
+
+_JSON = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
 
 
 class Store:
@@ -127,7 +130,7 @@ def _engine(url: str, ours: bool) -> Engine:
     if place.get_backend_name() == "sqlite":
         return _sqlite(place, address.file_of(url), own, ours)
     engine = create_engine(
-        place, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own
+        place, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own, **_JSON
     )
     event.listen(engine, "connect", _prepare_server)
     event.listen(engine, "begin", _begin_on_server)
@@ -160,7 +163,7 @@ def _sqlite(place: URL, file: Path | None, own: dict[str, Any], ours: bool) -> E
         except OSError as error:
             raise StoreUnreachable(f"the database's directory can't be made: {error}") from None
     engine = create_engine(
-        place, poolclass=QueuePool, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own
+        place, poolclass=QueuePool, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own, **_JSON
     )
     if file is not None and ours:
         event.listen(engine, "do_connect", lambda *_: files.make_private(file))

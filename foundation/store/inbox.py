@@ -2,10 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Column, Connection, PrimaryKeyConstraint, String, Table, delete, insert, select, tuple_
+from sqlalchemy import (
+    Column,
+    Connection,
+    PrimaryKeyConstraint,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
 
+from foundation.store.among import among
 from foundation.store.insert import insert_missing
 from foundation.store.types import Utc, metadata
 
@@ -18,7 +31,7 @@ inbox = Table(
     Column("digest", String(64), nullable=False),
     Column("user_id", String(255), nullable=False),
     Column("received_at", Utc, nullable=False, index=True),
-    PrimaryKeyConstraint("consumer", "source", "id"),
+    PrimaryKeyConstraint("consumer", "id", "source"),
 )
 
 Identity = tuple[str, str]
@@ -45,13 +58,20 @@ NOTHING = Fingerprint("")
 
 def seen(connection: Connection, consumer: str, identities: Iterable[Identity]) -> dict[Identity, Fingerprint]:
     """Those of the events that this consumer has dealt with before, and what they were."""
-    wanted = list(identities)
+    wanted = set(identities)
     if not wanted:
         return {}
-    found = select(inbox.c.source, inbox.c.id, inbox.c.digest, inbox.c.user_id).where(
-        inbox.c.consumer == consumer, tuple_(inbox.c.source, inbox.c.id).in_(wanted)
-    )
-    return {(row.source, row.id): Fingerprint(row.digest, row.user_id) for row in connection.execute(found)}
+    parameters = {"of": consumer, "wanted": [id for _, id in wanted]}
+    rows = connection.execute(_seen(connection.dialect.name), parameters)
+    return {
+        (row.source, row.id): Fingerprint(row.digest, row.user_id) for row in rows if (row.source, row.id) in wanted
+    }
+
+
+@lru_cache
+def _seen(dialect: str) -> Select[tuple[str, str, str, str]]:
+    named = select(inbox.c.source, inbox.c.id, inbox.c.digest, inbox.c.user_id)
+    return named.where(inbox.c.consumer == bindparam("of"), among(inbox.c.id, dialect))
 
 
 def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
@@ -68,8 +88,8 @@ def remember_late(connection: Connection, consumer: str, events: Mapping[Identit
 
 def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> list[dict[str, object]]:
     return [
-        {"consumer": consumer, "source": source, "id": id, "received_at": now, **fingerprint._asdict()}
-        for (source, id), fingerprint in sorted(events.items())
+        {"consumer": consumer, "source": source, "id": id, "received_at": now, "digest": digest, "user_id": user_id}
+        for (source, id), (digest, user_id) in sorted(events.items())
     ]
 
 

@@ -8,12 +8,14 @@ what is still there after that time is anybody's.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import uuid_utils
 from sqlalchemy import (
     JSON,
     Column,
     Connection,
+    Delete,
     LargeBinary,
     Row,
     String,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from foundation.store.among import among
 from foundation.store.types import Utc, metadata
 
 _LONGEST_CLAIM = timedelta(minutes=5)
@@ -34,7 +37,7 @@ _LONGEST_CLAIM = timedelta(minutes=5)
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", LargeBinary(16), primary_key=True),
+    Column("id", String(32), primary_key=True),
     Column("exchange", String(64), nullable=False),
     Column("routing_key", String(255), nullable=False),
     Column("due_at", Utc),
@@ -62,7 +65,7 @@ class OutboxMessage:
     body: bytes
     due_at: datetime | None = None
     headers: dict[str, str | int] = field(default_factory=dict)
-    id: bytes = field(default_factory=lambda: uuid_utils.uuid7().bytes)
+    id: str = field(default_factory=lambda: uuid_utils.uuid7().hex)
     """The row's name, in the order of time; no other row ever gets it."""
 
 
@@ -95,14 +98,22 @@ def claim(connection: Connection, now: datetime, until: datetime, limit: int) ->
     return sorted((_message(row) for row in connection.execute(taken)), key=lambda message: message.id)
 
 
-def hold(connection: Connection, ids: Sequence[bytes], until: datetime) -> None:
+def hold(connection: Connection, ids: Sequence[str], until: datetime) -> None:
     """Leave the rows alone until then."""
-    connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(claimed_until=until))
+    if ids:
+        held = update(outbox).where(among(outbox.c.id, connection.dialect.name)).values(claimed_until=until)
+        connection.execute(held, {"wanted": list(ids)})
 
 
-def remove(connection: Connection, ids: Sequence[bytes]) -> None:
+def remove(connection: Connection, ids: Sequence[str]) -> None:
     """The broker has these: forget them."""
-    connection.execute(delete(outbox).where(outbox.c.id.in_(ids)))
+    if ids:
+        connection.execute(_removal(connection.dialect.name), {"wanted": list(ids)})
+
+
+@lru_cache
+def _removal(dialect: str) -> Delete:
+    return delete(outbox).where(among(outbox.c.id, dialect))
 
 
 def backlog(connection: Connection) -> int:

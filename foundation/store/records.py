@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, insert, select, text, update
 
+from foundation.store.among import among
 from foundation.store.lease import LeasedRow
 
 R = TypeVar("R")
@@ -45,11 +46,10 @@ class Records(Generic[R]):
         self._record = record
         self.names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # a dataclass
         self._columns = [table.c[name] for name in self.names]
-        wanted = table.c[self.owner].in_(bindparam("owners", expanding=True))
         self.insertion = insert(table)
         self.change = update(table).where(table.c[key] == bindparam("of_row"))
         """Sets the columns that its parameters name."""
-        self._locked = self.select().where(wanted).order_by(table.c[key]).with_for_update()
+        self._loads: dict[str, Select[Any]] = {}
 
     def select(self) -> Select[Any]:
         """All rows, whose results `read` understands."""
@@ -61,8 +61,17 @@ class Records(Generic[R]):
     def load(self, connection: Connection, owners: Iterable[str]) -> "Loaded[R]":
         """The rows of these owners, which nobody else can change before the transaction ends."""
         wanted = sorted(set(owners))
-        rows = self.read(connection.execute(self._locked, {"owners": wanted})) if wanted else ()
-        return Loaded(self, rows)
+        if not wanted:
+            return Loaded(self)
+        rows = connection.execute(self._locked(connection.dialect.name), {"wanted": wanted})
+        return Loaded(self, self.read(rows))
+
+    def _locked(self, dialect: str) -> Select[Any]:
+        statement = self._loads.get(dialect)
+        if statement is None:
+            theirs = self.select().where(among(self.table.c[self.owner], dialect))
+            statement = self._loads[dialect] = theirs.order_by(self.table.c[self.key]).with_for_update()
+        return statement
 
     def get(self, connection: Connection, key: str) -> R | None:
         """One row, as it stands now, for looking at."""

@@ -69,7 +69,7 @@ def message(number: int, **changes: object) -> OutboxMessage:
     return OutboxMessage(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def add(store: Store, count: int, until: datetime = NOON) -> list[bytes]:
+def add(store: Store, count: int, until: datetime = NOON) -> list[str]:
     with store.transaction() as connection:
         messages = [message(number) for number in range(count)]
         outbox.add(connection, messages, until)
@@ -225,9 +225,9 @@ def test_a_row_number_is_never_used_again(store: Store) -> None:
     assert min(add(store, 3)) > max(first)
 
 
-def claim_all(url: str, batch: int) -> list[bytes]:
+def claim_all(url: str, batch: int) -> list[str]:
     """What a relay does until there is nothing left."""
-    store, mine = Store(url), list[bytes]()
+    store, mine = Store(url), list[str]()
     while True:
         with store.transaction() as connection:
             rows = outbox.claim(connection, NOON, LATER, batch)

@@ -20,12 +20,12 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("received_at", Utc, nullable=False),
-        sa.PrimaryKeyConstraint("consumer", "source", "id", name="pk_inbox"),
+        sa.PrimaryKeyConstraint("consumer", "id", "source", name="pk_inbox"),
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
     op.create_table(
         "outbox",
-        sa.Column("id", sa.LargeBinary(16), nullable=False),
+        sa.Column("id", sa.String(32), nullable=False),
         sa.Column("exchange", sa.String(64), nullable=False),
         sa.Column("routing_key", sa.String(255), nullable=False),
         sa.Column("due_at", Utc),
