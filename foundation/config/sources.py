@@ -37,8 +37,8 @@ Known = Mapping[str, FieldInfo]
 
 
 def editor() -> str:
-    """The command line of the editor that whoever is logged in has chosen."""
-    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    """The command line of the user's editor: `VISUAL`, else `EDITOR`, else vi."""
+    return os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip() or "vi"
 
 
 def actor() -> str:

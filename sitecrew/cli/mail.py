@@ -18,15 +18,13 @@ app = noun("sitecrew mail list", "sitecrew mail show 1042", "sitecrew mail resen
 _Order = Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")]
 _Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="Those to this address.")]
 
-
-def _causes(incomplete: str) -> list[str]:
-    from services.mailer.causes import CAUSES
-
-    return [code for code in sorted(CAUSES) if code.startswith(incomplete)]
-
-
 _Cause = Annotated[
-    str | None, typer.Option(metavar="CODE,...", help="With one of these causes.", autocompletion=_causes)
+    str | None,
+    typer.Option(
+        metavar="CODE,...",
+        help="With one of these causes, like smtp_auth.",
+        autocompletion=filters.causes("services.mailer.causes"),
+    ),
 ]
 
 

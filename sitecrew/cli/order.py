@@ -1,8 +1,7 @@
 """`sitecrew order`: what a producer would send, sent by hand; how far each is; and what staff may do about it."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +10,9 @@ from sitecrew.cli import everywhere
 from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import Cause, Customer, Domain, Json, Limit, Server, Since, Type, Yes
+
+if TYPE_CHECKING:
+    from foundation.config.settings import Settings
 
 app = noun("sitecrew order place order.json --wait", "sitecrew order show 1042", "sitecrew order list --state failed")
 
@@ -162,14 +164,13 @@ def reinstall(
     from sitecrew.cli.client import commands, sending, session
     from sitecrew.cli.client.orders import placing
     from sitecrew.cli.client.orders.files import Order, validated
-    from sitecrew.cli.listings import order_rows
 
     if wait and no_wait:
         raise typer.BadParameter("choose one of --wait and --no-wait", ctx=ctx)
     data = validated(OrderReinstall, {"order_id": order, "blog_name": blog_name}, _OPTIONS)
     settings = session.settings_of(ctx)
     if not yes:
-        _require_sure(ctx, order_rows.what_is_lost(settings, order), order)
+        _require_sure(ctx, settings, order)
     if wait:
         placing.send(settings, [Order(sending.event(data, order))], wait=True, timeout=timeout, json=json)
     else:
@@ -216,13 +217,17 @@ def amend(
     commands.carry_out(session.settings_of(ctx), [data], timeout, by="order-intake", json=json, wait=not no_wait)
 
 
-def _require_sure(ctx: typer.Context, lost: Sequence[str], order: str) -> None:
-    """Have whoever asks for it type the site's domain: what it holds goes."""
+def _require_sure(ctx: typer.Context, settings: "Settings", order: str) -> None:
+    """Have the site's domain typed, because its content is deleted. Raises NotFound for an unknown order."""
+    from sitecrew.cli.listings import order_rows
     from sitecrew.cli.output import terminal
 
     if not everywhere.may_ask(ctx):
-        raise typer.BadParameter("this deletes what is in the site; --yes does it without asking", ctx=ctx)
-    *told, word = lost or (f"order {order}, of which no store here knows more", order)
+        raise typer.BadParameter("this deletes the site's content; pass --yes to do it without a prompt", ctx=ctx)
+    *told, word = order_rows.what_is_lost(settings, order) or (
+        f"order {order}, of which no store here knows more",
+        order,
+    )
     for line in told:
         terminal.warn(line)
     if typer.prompt(f"Its content goes for good. Type {word} to go on", err=True).strip().lower() != word.lower():

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -57,10 +58,17 @@ def moment(since: str) -> datetime | None:
 # Completion: each imports what it needs only when it is asked.
 
 
-def _causes(incomplete: str) -> Iterable[str]:
-    from services.installer.sites.causes import CAUSES
+def causes(*catalogues: str) -> Any:
+    """Completion of a comma-separated list of causes, from the catalogues in these modules."""
 
-    return [code for code in sorted(CAUSES) if code.startswith(incomplete)]
+    def complete(incomplete: str) -> Iterable[str]:
+        from foundation.causes import Causes
+
+        tables = [table for name in catalogues for table in vars(import_module(name)).values()]
+        codes = {code for table in tables if isinstance(table, Causes) for code in table}
+        return _last_of_list(incomplete, sorted(codes))
+
+    return complete
 
 
 def _settings(ctx: Any) -> Any:
@@ -86,13 +94,16 @@ def _site_types(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 def states(names: Iterable[str]) -> Any:
     """Completion of a comma-separated list of states."""
     known = list(names)
+    return lambda incomplete: _last_of_list(incomplete, known)
 
-    def complete(incomplete: str) -> Iterable[str]:
-        before, comma, _ = incomplete.rpartition(",")
-        return [f"{before}{comma}{name}" for name in known]
 
-    return complete
+def _last_of_list(incomplete: str, known: Iterable[str]) -> Iterable[str]:
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in known if name.startswith(last)]
 
+
+_CATALOGUES = ("order_intake.causes", "installer.causes", "installer.sites.causes", "mailer.causes")
+_causes = causes("foundation.hosting.causes", *(f"services.{name}" for name in _CATALOGUES))
 
 Cause = Annotated[
     str | None, typer.Option(metavar="CODE,...", help="With one of these causes, like db_down.", autocompletion=_causes)

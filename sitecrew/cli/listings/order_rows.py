@@ -57,7 +57,7 @@ def show_one(settings: Settings, order_id: str, *, json: bool) -> None:
     records.require_one()
     if order is None and not found:
         records.tell()
-        raise NotFound(f"there is no order {order_id}; see `sitecrew order list`, or `sitecrew parked list`")
+        raise NotFound(_unknown(order_id))
     if json:
         terminal.document(_whole(order, found, letters))
         return
@@ -71,13 +71,15 @@ def _letters(connection: Connection, found: Sequence[Install]) -> dict[str, Mail
 
 
 def what_is_lost(settings: Settings, order_id: str) -> Sequence[str]:
-    """What a re-install takes away, a line each, and at last the word that says one is sure; none if nothing is
-    known here."""
+    """What a re-install deletes, one line each, and last the word to confirm it with; nothing if a store that
+    may have the order cannot be read here. Raises NotFound if none has it."""
     records, now = Records(settings), session.now()
     order = records.orders(lambda connection: orders.find(connection, order_id), None)
     found = records.installs(lambda connection: installs.of_order(connection, order_id), ())
     done = [install for install in found if install.completed and install.finished_at]
     if order is None and not found:
+        if not records.absent:
+            raise NotFound(_unknown(order_id))
         return []
     customer = found[-1].staged.customer if found else order.customer if order else None
     domain = found[-1].domain if found else order.domain if order else ""
@@ -85,6 +87,10 @@ def what_is_lost(settings: Settings, order_id: str) -> Sequence[str]:
     site = f"installed {age}: {done[-1].staged.site.url}" if done else "not installed yet"
     who = f"{customer.name} <{customer.email}>" if customer else ""
     return [f"order {order_id}: {domain}, of {who}, {site}", domain]
+
+
+def _unknown(order_id: str) -> str:
+    return f"there is no order {order_id}; see `sitecrew order list`, or `sitecrew parked list`"
 
 
 def denial(settings: Settings, name: str) -> str:

@@ -12,7 +12,7 @@ import typer
 from foundation.broker import codec
 from foundation.broker.codec import Malformed
 from foundation.config.sources import editor
-from foundation.errors import Refused
+from foundation.errors import ConfigurationError, Refused
 from sitecrew.cli import everywhere
 from sitecrew.cli.client import requeueing
 from sitecrew.cli.client.orders.files import Unusable
@@ -62,7 +62,10 @@ def _given(ctx: typer.Context, before: bytes, file: str | None) -> bytes:
 
 def _edited(before: bytes) -> bytes:
     """As it leaves the editor. What may be secret in it is in a directory that nobody else can read."""
-    command = shlex.split(editor())
+    try:
+        command = shlex.split(editor())
+    except ValueError as error:
+        raise ConfigurationError(f"the editor {editor()!r} is not a valid command line: {error}; set EDITOR") from None
     with TemporaryDirectory(prefix="sitecrew-") as directory:
         path = Path(directory) / "message.json"
         path.write_bytes(before)

@@ -3,35 +3,23 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from schemas.values import CauseKind
 from services.installer.installs import State
-from sitecrew.cli.client import sending, session
+from sitecrew.cli.client import sending
 from sitecrew.cli.output import terminal
-from tests.support.cli import Ran, settings_file
-from tests.support.cli import sitecrew as run
+from tests.support.cli import Ran
 from tests.support.house import House, at_work, failure
 
 Command = Callable[..., Ran]
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    made = House(tmp_path, installer={"max_attempts": 1})
-    monkeypatch.setattr(session, "now", made.clock.now)
-    with made.behind_commands(monkeypatch, session):
-        yield made
-
-
-@pytest.fixture
-def sitecrew(house: House, tmp_path: Path) -> Command:
-    url = f"sqlite:///{house.directory / 'installer'}.db"
-    config = settings_file(tmp_path, installer__store_url=url, installer__max_attempts=1)
-    return lambda *arguments: run("--config", config, *arguments)
+def installer() -> dict[str, Any]:
+    return {"max_attempts": 1}
 
 
 def failed(house: House, number: int = 1, kind: CauseKind = CauseKind.CAPACITY) -> None:

@@ -1,7 +1,6 @@
 """The screen of letters, over the mailer's own store and handlers."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,24 +9,10 @@ import typer
 from schemas.orders import OrderReinstallRequested
 from schemas.values import CauseKind
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import session
-from tests.support.cli import Ran, settings_file
-from tests.support.cli import sitecrew as run
+from tests.support.cli import Ran
 from tests.support.house import House, at_work, failure
 
 Command = Callable[..., Ran]
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    with House(tmp_path).behind_commands(monkeypatch, session) as house:
-        yield house
-
-
-@pytest.fixture
-def sitecrew(house: House, tmp_path: Path) -> Command:
-    config = settings_file(tmp_path, mailer__store_url=f"sqlite:///{house.directory / 'mailer'}.db")
-    return lambda *arguments: run("--config", config, *arguments)
 
 
 def failed(house: House, number: int = 1) -> None:

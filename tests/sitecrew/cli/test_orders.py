@@ -10,30 +10,12 @@ from schemas.orders import OrderPlaced
 from schemas.values import CauseKind
 from services.installer.installs import State
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import sending, session
+from sitecrew.cli.client import sending
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
 from tests.support.house import House, at_work, failure
 
 Command = Callable[..., Ran]
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    made = House(tmp_path)
-    monkeypatch.setattr(session, "now", made.clock.now)
-    with made.behind_commands(monkeypatch, session):
-        yield made
-
-
-@pytest.fixture
-def sitecrew(house: House, tmp_path: Path) -> Command:
-    names = {"order_intake": "order_intake", "installer": "installer", "mailer": "mailer"}
-    urls: dict[str, object] = {
-        f"{section}__store_url": f"sqlite:///{house.directory / name}.db" for section, name in names.items()
-    }
-    config = settings_file(tmp_path, **urls)
-    return lambda *arguments, **more: run("--config", config, *arguments, **more)
 
 
 def with_a_failed_account(house: House, number: int = 1) -> None:
@@ -258,6 +240,14 @@ def test_a_reinstall_shows_what_goes_and_has_the_domain_typed(
         assert ran.exit_code == code, ran.stderr
         for piece in ("shop1.example, of Jo Miller", "installed 2h ago", "Type shop1.example"):
             assert piece in " ".join(ran.stderr.split())
+
+
+def test_a_reinstall_of_an_unknown_order_asks_nothing(sitecrew: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(monkeypatch)
+    ran = sitecrew("order", "reinstall", "9999")
+    assert (ran.exit_code, ran.stdout) == (5, "")
+    assert "there is no order 9999" in ran.stderr
+    assert "Type" not in ran.stderr
 
 
 def test_a_reinstall_by_a_script_says_yes_or_is_refused(sitecrew: Command) -> None:

@@ -465,3 +465,14 @@ def test_the_editor_is_the_persons_own_and_sees_the_message(
     assert sitecrew("edit", "p1").exit_code == 0
     [back] = broker.browse(INTAKE_ORDERS, 10)
     assert json.loads(back.body)["data"]["site_type"] == "wordpress"
+
+
+def test_an_editor_that_is_no_command_line_is_wrong_configuration(
+    broker: MemoryBroker, sitecrew: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park(broker, parked("p1", json.dumps(PLACED).encode(), content_type="application/cloudevents+json"))
+    monkeypatch.setenv("VISUAL", "vim '-f")
+    monkeypatch.setattr(everywhere, "may_ask", lambda _: True)
+    ran = sitecrew("edit", "p1")
+    assert ran.exit_code == 2
+    assert "is not a valid command line: No closing quotation" in ran.stderr

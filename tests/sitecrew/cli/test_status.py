@@ -1,6 +1,6 @@
 """One command that tells whether all is well, and if not, what mends it; and the nouns that show settings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from foundation.broker import Message
 from foundation.broker.topology import ORDERS
 from foundation.config.queues import INSTALLER_COMMANDS
 from schemas.values import CauseKind
-from sitecrew.cli.client import session
 from sitecrew.cli.output import terminal
 from sitecrew.cli.run import Service
 from tests.support.cli import Ran, settings_file
@@ -17,24 +16,6 @@ from tests.support.cli import sitecrew as run
 from tests.support.house import House, at_work, failure
 
 Command = Callable[..., Ran]
-
-
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    made = House(tmp_path)
-    monkeypatch.setattr(session, "now", made.clock.now)
-    with made.behind_commands(monkeypatch, session):
-        yield made
-
-
-@pytest.fixture
-def sitecrew(house: House, tmp_path: Path) -> Command:
-    urls: dict[str, object] = {
-        f"{name}__store_url": f"sqlite:///{house.directory / name}.db"
-        for name in ("order_intake", "installer", "mailer")
-    }
-    config = settings_file(tmp_path, **urls)
-    return lambda *arguments: run("--config", config, *arguments)
 
 
 def trouble_of_every_kind(house: House) -> None:
