@@ -32,18 +32,17 @@ class Model(BaseModel):
     @classmethod
     def _empty_is_not_given(cls, given: Any) -> Any:
         """Forms, spreadsheets and PHP send "" where nothing was filled in."""
-        if isinstance(given, dict) and any(map(_is_empty, given.values())):
-            fields = cls.model_fields
-            return {
-                name: value
-                for name, value in given.items()
-                if name not in fields or fields[name].is_required() or not _is_empty(value)
-            }
-        return given
+        if not isinstance(given, dict):
+            return given
+        empty = [
+            name for name, value in given.items() if value is None or (value.__class__ is str and _is_blank(value))
+        ]
+        optional = {name for name in empty if name in cls.model_fields and not cls.model_fields[name].is_required()}
+        return {name: value for name, value in given.items() if name not in optional} if optional else given
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+def _is_blank(text: str) -> bool:
+    return not text or text.isspace()
 
 
 def _one_line(value: str) -> str:

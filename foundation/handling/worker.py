@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -87,7 +88,7 @@ class WorkItem:
     def delivery(self) -> Delivery:
         return self.deliveries[0]
 
-    @property
+    @cached_property
     def identity(self) -> inbox.Identity | None:
         return (self.event.source, self.event.id) if self.event else None
 
@@ -334,8 +335,7 @@ class Worker:
         if item.is_new and item.identity in known:
             if known[item.identity].agrees(item.fingerprint):
                 return self._duplicate(uow, item)
-            rejected = self._impostor(item)
-            item.event, item.decide = rejected.event, rejected.decide
+            item = self._impostor(item)
         elif item.identity:
             known[item.identity] = item.fingerprint
         with tracing.handling(item.event, self.queue, "claim" if item.is_new else "record"):

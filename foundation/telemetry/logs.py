@@ -13,6 +13,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
+from foundation.telemetry import tracing
 from foundation.telemetry.sink import Sink
 
 _SECRET_WORDS = ("password", "secret", "token", "private_key")
@@ -29,6 +30,7 @@ def configure(
     pretty = sink.isatty()
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        tracing.merge_handled,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _identity(service),

@@ -5,12 +5,11 @@ Spans need the extra `tracing` and the setting `tracing.endpoint` (or an SDK tha
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
-
-import structlog
 
 from foundation.errors import ConfigurationError
 from schemas.envelope import Event
@@ -21,6 +20,9 @@ try:
     from opentelemetry.trace import ProxyTracerProvider, SpanKind
 except ImportError:  # the extra is not installed
     trace = None  # type: ignore[assignment]
+
+
+_handled: ContextVar[tuple[Event[Any] | None, str] | None] = ContextVar("handled", default=None)
 
 
 @contextmanager
@@ -86,10 +88,23 @@ def new_traceparent() -> str:
 @contextmanager
 def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
     """While an event is handled: its names are in all log lines, with who caused it, and there is a span for it."""
+    token = _handled.set((event, queue))
+    try:
+        with _span(event, queue, phase):
+            yield
+    finally:
+        _handled.reset(token)
+
+
+def merge_handled(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor that names what is being handled, in the lines that are written meanwhile."""
+    handled = _handled.get()
+    if handled is None:
+        return line
+    event, queue = handled
     names = {"trace_id": event.trace_id, "order_id": _order_of(event)} if event else {}
     names |= {name: value for name in ("authtype", "authid") if (value := getattr(event, name, None))}
-    with structlog.contextvars.bound_contextvars(queue=queue, **names), _span(event, queue, phase):
-        yield
+    return {"queue": queue, **names, **line}
 
 
 def _order_of(event: Event[Any]) -> str | None:
