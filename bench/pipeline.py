@@ -10,7 +10,7 @@ from bench.figures import Result, Run, summary
 from bench.machine import Processes, cpu_seconds, facts, progress, until_quiet
 from bench.raw import Driver, prepared
 from foundation.errors import SitecrewError
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 
 _AWAKE = 40
 """Orders before the clock runs: every process has started, and every thread has had one."""

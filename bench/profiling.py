@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.contestants import Place, contestants
 from bench.machine import PEERS, Processes, progress, until_quiet
 from bench.raw import Driver, prepared
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 
 _FRAME = re.compile(r"(?P<function>.+) \((?P<file>.+?)(:\d+)?\)$")
 _OURS = ("foundation/", "services/", "schemas/", "bench/")

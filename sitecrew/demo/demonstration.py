@@ -32,8 +32,8 @@ from sitecrew.stack.claim import claimed
 from sitecrew.stack.ending import interrupt_on_signals
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.machine import Plan, Running, stack
-from sitecrew.stack.mailbox import Mailbox, read_message
 from sitecrew.stack.own_settings import exported
+from sitecrew.stack.servers.mailbox import Mailbox, read_message
 from sitecrew.stack.up import told_of_variables, what_next
 
 _ROOT = Path(__file__).parents[2]

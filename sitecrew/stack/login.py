@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 import httpx2
 
 from foundation.errors import NotFound
-from sitecrew.stack.mailbox import read_message
+from sitecrew.stack.servers.mailbox import read_message
 
 _DASHBOARD = ('id="wpwrap"', 'id="adminmenu"')
 _SECONDS = 60.0

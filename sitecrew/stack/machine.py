@@ -21,13 +21,13 @@ from foundation.errors import Refused, SitecrewError
 from foundation.service.process import broker_of
 from sitecrew.stack import web
 from sitecrew.stack.claim import claimed
-from sitecrew.stack.mailbox import Mailbox
-from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.own_settings import HOST, Ports, local_settings, ports_of, write
-from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.process_group import Crew, side_by_side
 from sitecrew.stack.processes import PATH, Child, Command, OnLine, first_ended
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.mailbox import Mailbox
+from sitecrew.stack.servers.mariadb import PrivateMariaDB
+from sitecrew.stack.servers.php import PhpWeb
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from sitecrew.stack.web.process import StaticWeb
 
 SERVICES = {"order-intake": "services.order_intake", "installer": "services.installer", "mailer": "services.mailer"}

@@ -16,8 +16,8 @@ from foundation.config.keys import generate_keys
 from foundation.config.settings import chosen
 from foundation.config.sources import readable_text
 from foundation.errors import Refused
-from sitecrew.stack.mariadb import PrivateMariaDB
 from sitecrew.stack.ports import free_port, port_taken
+from sitecrew.stack.servers.mariadb import PrivateMariaDB
 
 HOST = "127.0.0.1"
 SERVICES = ("order_intake", "installer", "mailer")

@@ -20,7 +20,7 @@ from foundation.errors import ConfigurationError
 from sitecrew.stack.machine import Plan
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.processes import PATH, Child, Command
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.brokers import BOOT, eventually, until
 from tests.support.watching import Watched, watched
 

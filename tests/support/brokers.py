@@ -35,7 +35,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import Topology
 from foundation.config.queues import sitecrew
 from foundation.errors import ConfigurationError
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.containers import RabbitContainer, available
 
 GIVEN = os.environ.get("TEST_AMQP_URL")

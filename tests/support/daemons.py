@@ -17,8 +17,8 @@ import pytest
 import sitecrew.stack.web
 from foundation.addresses import HostPort
 from foundation.hosting.databases import MariaDatabases
-from sitecrew.stack.mariadb import greeting
 from sitecrew.stack.ports import free_port
+from sitecrew.stack.servers.mariadb import greeting
 
 DOKUWIKI = Path(__file__).parents[2] / "var/recipes/dokuwiki/dokuwiki.toml"
 """Where script/bootstrap has it made."""

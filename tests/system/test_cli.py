@@ -24,8 +24,8 @@ from foundation.broker.topology import PARKING, UNROUTED
 from foundation.config import queues as table
 from foundation.config.keys import generate_keys
 from foundation.config.queues import INSTALLER_DUE
-from sitecrew.stack.mailbox import Mailbox
 from sitecrew.stack.ports import free_port
+from sitecrew.stack.servers.mailbox import Mailbox
 from sitecrew.stack.web import static
 from tests.support.brokers import Brokers, eventually, gather, until
 from tests.support.postgres import Stores

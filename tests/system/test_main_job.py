@@ -18,7 +18,7 @@ from schemas.orders import OrderPlaced, OrderReinstallRequested
 from services.installer.installs import State
 from sitecrew.stack.login import read_credentials
 from sitecrew.stack.machine import Plan
-from sitecrew.stack.mailbox import read_message
+from sitecrew.stack.servers.mailbox import read_message
 from tests.support.daemons import DOKUWIKI, require_recipe
 from tests.support.installing import logs_in_to_dokuwiki
 from tests.support.postgres import Stores

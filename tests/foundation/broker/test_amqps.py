@@ -19,7 +19,7 @@ from foundation.config import queues as table
 from foundation.config.queues import INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from sitecrew.stack.ports import free_port
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.authority import Authority, Issued
 from tests.support.brokers import BOOT, gather
 

@@ -25,7 +25,7 @@ from foundation.handling.unit_of_work import Database
 from foundation.handling.worker import Worker
 from foundation.store import Store
 from services.installer.batch import Batches
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.brokers import BOOT, Brokers, Node, add_vhosts, gather, until
 from tests.support.peers import Line
 

@@ -22,7 +22,7 @@ from services.mailer.addresses import sender_of
 from services.mailer.letter.rendering import Letters, sample
 from services.mailer.service import smtp_of
 from services.mailer.smtp import Smtp
-from sitecrew.stack.mailbox import Mailbox
+from sitecrew.stack.servers.mailbox import Mailbox
 from tests.services.mailer.test_smtp import failure, letter
 from tests.support.authority import Authority
 from tests.support.relay import Answer, Relay, once, relay

@@ -23,7 +23,7 @@ from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters, sample
 from services.mailer.smtp import Smtp
 from sitecrew.stack.login import Credentials, read_credentials
-from sitecrew.stack.mailbox import CUT, HANG, Mailbox, Stage
+from sitecrew.stack.servers.mailbox import CUT, HANG, Mailbox, Stage
 
 PASSWORD = "p4ss-of-the-server"
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from foundation.errors import NotFound
 from sitecrew.stack.login import Credentials, read_credentials, wordpress_login
-from sitecrew.stack.mailbox import CUT, HANG, Mailbox
+from sitecrew.stack.servers.mailbox import CUT, HANG, Mailbox
 
 MESSAGE = b"From: a@host.example\r\nSubject: caf\xc3\xa9\r\n\r\nbody\r\n.dot\r\n"
 

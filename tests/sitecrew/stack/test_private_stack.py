@@ -19,14 +19,15 @@ import pymysql
 import pytest
 
 from foundation.errors import ConfigurationError, Refused, SitecrewError
-from sitecrew.stack import claim, mariadb, rabbitmq, rabbitmq_home
+from sitecrew.stack import claim
 from sitecrew.stack.claim import claimed
-from sitecrew.stack.mariadb import PrivateMariaDB
-from sitecrew.stack.php import PhpWeb
 from sitecrew.stack.ports import free_port, port_taken
 from sitecrew.stack.process_group import Crew
 from sitecrew.stack.processes import PATH, Child, Command, first_ended
-from sitecrew.stack.rabbitmq import PrivateRabbit
+from sitecrew.stack.servers import mariadb, rabbitmq, rabbitmq_home
+from sitecrew.stack.servers.mariadb import PrivateMariaDB
+from sitecrew.stack.servers.php import PhpWeb
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.brokers import BOOT
 
 PROJECT = Path(__file__).parents[3]

@@ -17,7 +17,7 @@ from typing import Self
 from foundation.errors import SitecrewError
 from sitecrew.stack.ports import free_port, require_free
 from sitecrew.stack.processes import PATH, Child, Command
-from sitecrew.stack.rabbitmq_home import installed, lay_out
+from sitecrew.stack.servers.rabbitmq_home import installed, lay_out
 
 _NODE = "sitecrew@localhost"
 _USER = "sitecrew"
