@@ -1,7 +1,5 @@
 """A service's answer to who asks what it is: `service.described`."""
 
-import os
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +9,7 @@ from typing import Any
 from foundation.clock import utc_now
 from foundation.handling.outcomes import Done, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
+from foundation.store.lease import this_process
 from schemas.envelope import Event
 from schemas.services import ServiceDescribe, ServiceDescribed
 
@@ -31,7 +30,7 @@ class Description:
         """The handler."""
         told = ServiceDescribed(
             service=self.service,
-            instance=f"{socket.gethostname()}/{os.getpid()}",
+            instance=this_process(),
             version=version("sitecrew"),
             started_at=self.started_at,
             **self.facts(),

@@ -5,6 +5,8 @@ token is then stale, so what it brings back is dropped. `check_at` is when a rec
 still moves: every change of a row sets it, and a row that nobody has to look after has none.
 """
 
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +30,11 @@ def columns() -> list[Column[Any]]:
         Column("check_at", Utc, index=True),
         Column("cause", PydanticJson(Cause)),
     ]
+
+
+def this_process() -> str:
+    """Who holds its leases, for people: host and process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 @dataclass(frozen=True)

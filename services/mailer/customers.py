@@ -3,15 +3,14 @@
 What an install was staged with is older than the correction, whenever it completes.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, String, Table, select, update
+from sqlalchemy import Column, String, Table
 
-from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store import PydanticJson, Utc
-from foundation.store.insert import insert_new
+from foundation.store.records import Records
 from foundation.store.types import metadata
-from schemas.installs import InstallCompleted
 from schemas.values import Customer
 
 customers = Table(
@@ -23,17 +22,13 @@ customers = Table(
 )
 
 
-def amend(uow: UnitOfWork, order_id: str, customer: Customer, at: datetime) -> bool:
-    """Keep what is right from now on; False if something newer is known."""
-    row = {"order_id": order_id, "customer": customer, "amended_at": at}
-    if insert_new(uow.connection, customers, row):
-        return True
-    older = update(customers).where(customers.c.order_id == order_id, customers.c.amended_at <= at)
-    return uow.execute(older.values(customer=customer, amended_at=at)).rowcount == 1
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """The customer of an order as he is now."""
+
+    order_id: str
+    customer: Customer
+    amended_at: datetime
 
 
-def corrected(uow: UnitOfWork, completed: InstallCompleted) -> InstallCompleted:
-    """A completed install, its customer as he is now."""
-    row = select(customers.c.customer).where(customers.c.order_id == completed.order_id)
-    customer = uow.execute(row).scalar()
-    return completed.model_copy(update={"customer": customer}) if customer else completed
+CUSTOMERS = Records(customers, Corrected, key="order_id")

@@ -13,8 +13,7 @@ from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.mails import MailResend
 from schemas.services import ServiceDescribe
-from services.mailer import mails
-from services.mailer.mails import Mail
+from services.mailer.rows import MailRows
 
 _log = structlog.get_logger(__name__)
 
@@ -24,24 +23,19 @@ def commands(facts: Mapping[str, Any] | None = None) -> Handlers:
     return {MailResend: resend, ServiceDescribe: Description("mailer", lambda: facts or {}).answer}
 
 
-def resend(uow: UnitOfWork, event: Event[MailResend]) -> Outcome:
-    """Send the install's letter once more, with all its attempts before it; the row keeps count."""
-    mail = mails.find(uow, event.data.install_id)
-    waiting = mail and mails.resend(uow, mail, event.data.recipient)
-    if waiting is None:
-        return _refuse(uow, event, mail)
-    order_id = waiting.completed.order_id
-    uow.redeliver(waiting.completed, MAILER_INSTALLS, order_id, event)
-    _log.info("mail.resend", order_id=order_id, install_id=waiting.install_id, number=waiting.resends)
-    return Done()
-
-
-def _refuse(uow: UnitOfWork, event: Event[MailResend], mail: Mail | None) -> Outcome:
+def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:
+    """Send the install's mail once more, with all its attempts before it; the row keeps count."""
+    mail = uow.rows.mails.get(event.data.install_id)
     if mail is None:
         remedy = "see `sitecrew install show` for what it waits for"
         return refuse(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
         remedy = "wait: it is sent, or fails, by itself"
-        return refuse(uow, event, mail.completed.order_id, f"its letter is {mail.state}", remedy)
-    remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
-    return refuse(uow, event, mail.completed.order_id, "a newer install of the order has a letter", remedy)
+        return refuse(uow, event, mail.order_id, f"its letter is {mail.state}", remedy)
+    if mail.is_outdated(uow.rows.mails.of(mail.order_id)):
+        remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
+        return refuse(uow, event, mail.order_id, "a newer install of the order has a letter", remedy)
+    waiting = uow.rows.mails.save(mail.resent(event.data.recipient, uow.now))
+    uow.redeliver(waiting.completed, MAILER_INSTALLS, waiting.order_id, event)
+    _log.info("mail.resend", order_id=waiting.order_id, install_id=waiting.install_id, number=waiting.resends)
+    return Done()

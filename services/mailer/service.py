@@ -7,17 +7,18 @@ from typing import Protocol
 from foundation.config.keys import Opener
 from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.config.settings import Keys, Mailer, Settings
-from foundation.handling.unit_of_work import no_rows
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
-from services.mailer import limits, mails
+from services.mailer import listing, recipients, recovery
 from services.mailer.delivery import Welcoming
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
 from services.mailer.resend import commands
+from services.mailer.rows import load
 from services.mailer.smtp import Smtp
 
+__all__ = ["MIGRATIONS", "MailerService", "load", "opener_of", "smtp_of"]
+
 MIGRATIONS = Path(__file__).parent / "migrations"
-load = no_rows
 
 _IDLE = 20.0
 """Seconds that a connection to the mail server is kept for the next letter."""
@@ -62,15 +63,15 @@ class MailerService:
 
     def periodic(self) -> Sequence[Periodic]:
         return (
-            Periodic("wake_stale", 10, lambda: self.welcoming.wake_stale(self._database)),
-            Periodic("reopen", 30, lambda: self.welcoming.reopen(self._database)),
+            Periodic("wake_stale", 10, lambda: recovery.wake_stale(self._database)),
+            Periodic("reopen", 30, lambda: recovery.reopen(self._database, self.welcoming.opens)),
             Periodic("close_idle", 10, lambda: self._server.close_idle(_IDLE)),
-            Periodic("forget_recipients", 600, lambda: limits.forget_old(self._database)),
+            Periodic("forget_recipients", 600, lambda: recipients.forget_old(self._database)),
             Periodic("renew_leases", 10, lambda: self.welcoming.renew_leases(self._database)),
         )
 
     def gauges(self) -> Sequence[Gauge]:
-        return (Gauge("letters", "Letters by state", mails.counts),)
+        return (Gauge("letters", "Letters by state", listing.counts),)
 
 
 def smtp_of(mailer: Mailer) -> Smtp:

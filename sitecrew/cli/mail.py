@@ -62,7 +62,7 @@ def list_letters(
     json: Json = False,
 ) -> None:
     """Show letters that wait or have failed, with causes and remedies."""
-    from services.mailer import mails
+    from services.mailer import listing
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
@@ -71,7 +71,7 @@ def list_letters(
     names = known(ctx, [name.strip() for name in (state or default).split(",")], list(State), "--state")
     narrowed = filters.filters(cause, None, None, None, None, since)
     with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = mails.listing(
+        found = listing.listing(
             connection,
             [State(name) for name in names],
             limit,

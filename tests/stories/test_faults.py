@@ -32,8 +32,9 @@ from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.installs import State
-from services.mailer import mails
+from services.mailer import listing, recovery
 from services.mailer.delivery import Welcoming
+from services.mailer.states import State as MailState
 from sitecrew.cli.client import parking
 from tests.support.brokers import until
 from tests.support.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
@@ -686,11 +687,11 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
     house.welcoming._deliver = slow
     house.order()
     house.turn_until(gate.reached.is_set)
-    other, second = second_mailer(house)
+    other, _ = second_mailer(house)
     for _ in range(12):
         house.welcoming.renew_leases(house.mailer.database)
         house.pass_time(10)
-        second.wake_stale(other.database)
+        recovery.wake_stale(other.database)
         other.turn()
         house.broker.expire()
         other.turn()
@@ -722,7 +723,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
     second._deliver = slow_and_taken
     while other.idle:  # each wake-up goes to one of the two
         house.pass_time(40)
-        second.wake_stale(other.database)
+        recovery.wake_stale(other.database)
         other.turn()
         house.broker.expire()
         other.turn()
@@ -735,9 +736,9 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
     gates[0].opened.set()
     house.turn_until(lambda: house.mailer.idle)
     with house.mailer.store.reading() as connection:
-        mail = mails.latest(connection, "order-1")
+        mail = listing.latest(connection, "order-1")
     assert mail is not None
-    assert (mail.state, mail.attempt) == (mails.State.SENDING, 2)
+    assert (mail.state, mail.attempt) == (MailState.SENDING, 2)
     gates[1].opened.set()
     house.services.append(other)
     house.settle()

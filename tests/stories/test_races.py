@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import select
@@ -21,7 +22,7 @@ from foundation.config.settings import Limits, Settings
 from foundation.errors import StoreUnreachable
 from foundation.handling.outcomes import Effect
 from foundation.handling.relay import Relay
-from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.unit_of_work import Database, Load, UnitOfWork, no_rows
 from foundation.handling.worker import Worker
 from foundation.hosting.causes import failed
 from foundation.store import Store
@@ -38,7 +39,8 @@ from services.installer.installs import State
 from services.installer.reconcile import Reconciler
 from services.installer.service import MIGRATIONS as INSTALLER
 from services.installer.sites import Job
-from services.mailer import limits, mails
+from services.mailer import rows as mail_rows
+from services.mailer.delivery import Welcoming
 from services.mailer.service import MIGRATIONS as MAILER
 from services.order_intake import accounts
 from services.order_intake.accounts import OrderState
@@ -68,9 +70,9 @@ class Replicas:
         self.now = START
         self._stores: list[Store] = []
 
-    def database(self) -> Database:
+    def database(self, load: Load[Any] = no_rows) -> Database:
         self._stores.append(Store(self.url))
-        return Database(self._stores[-1], "test", lambda: self.now, self.said.extend)
+        return Database(self._stores[-1], "test", lambda: self.now, self.said.extend, load)
 
     def installing(self) -> Installing:
         return Installing(self.settings, {}, {}, self.sealer)
@@ -81,7 +83,7 @@ class Replicas:
     def handle(self, database: Database, handler: Callable[[UnitOfWork, Event[Any]], Any], data: Model) -> Any:
         """As a worker does in a turn."""
         event = codec.envelope(data, id="id", source="/test", subject="order", time=self.now)
-        with database.begin() as uow:
+        with database.begin([event]) as uow:
             return handler(uow, event)
 
     def counted(self) -> Counter[str]:
@@ -235,32 +237,26 @@ def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Repl
     assert replicas.counted() == once, "to those who watch, and to the one who works"
 
 
-def test_of_eight_mailers_exactly_one_claims_each_letter(replicas: Replicas) -> None:
-    ledgers = [replicas.database() for _ in range(8)]
-
-    def claim(number: int, database: Database) -> object:
-        with database.begin() as uow:
-            entered = mails.enter(uow, completed(number), mails.State.WAITING, Trace())
-            mail = entered or mails.find(uow, f"order-{number}-g1")
-            assert mail is not None
-            return mails.claim(uow, mail) if mail.state == mails.State.WAITING else None
-
-    for results in races(40, *[lambda number, database=database: claim(number, database) for database in ledgers]):
-        assert sum(result is not None for result in results) == 1
+def mailing(replicas: Replicas) -> Callable[[int], Any]:
+    """One more mailer, which is told of the completed install of an order's number."""
+    database = replicas.database(mail_rows.load)
+    welcoming = Welcoming(replicas.settings, MagicMock(), MagicMock(), MagicMock(), lambda: replicas.now)
+    return lambda number: replicas.handle(database, welcoming.welcome, completed(number))
 
 
-def test_replicas_count_the_letters_to_one_address_together(replicas: Replicas) -> None:
-    def contender(database: Database) -> Callable[[int], bool]:
-        def take(_number: int) -> bool:
-            with database.begin() as uow:
-                return limits.take(uow, "jo@customer.example", 10) is None
+def test_of_eight_mailers_exactly_one_claims_each_mail(replicas: Replicas) -> None:
+    for results in races(40, *[mailing(replicas) for _ in range(8)]):
+        assert sum(isinstance(result, Effect) for result in results) == 1
 
-        return take
 
-    results = races(20, *[contender(replicas.database()) for _ in range(3)])
-    assert sum(map(sum, results)) == 10
+def test_replicas_count_the_mails_to_one_address_together(replicas: Replicas) -> None:
+    replicas.settings = replicas.settings.model_copy(update={"limits": Limits(letters_per_hour=10)})
+    mailers = [mailing(replicas) for _ in range(3)]
+    contenders = [lambda number, mailer=mailer, own=own: mailer(number * 3 + own) for own, mailer in enumerate(mailers)]
+    results = races(20, *contenders)
+    assert sum(isinstance(result, Effect) for several in results for result in several) == 10
     replicas.now += timedelta(seconds=3601)
-    assert contender(replicas.database())(0)
+    assert isinstance(mailers[0](60), Effect)
 
 
 def placing(replicas: Replicas) -> Callable[[int], Any]:

@@ -1,4 +1,4 @@
-"""Letters."""
+"""Mails, the addresses they went to, and corrected customers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,13 +19,16 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("recipient", sa.String(320), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("attempts_before", sa.Integer, nullable=False),
-        sa.Column("resends", sa.Integer, nullable=False),
+        sa.Column("lease_owner", sa.String(128)),
         sa.Column("lease_until", Utc),
-        sa.Column("wake_at", Utc),
-        sa.Column("message_id", sa.String(255)),
+        sa.Column("due_at", Utc, nullable=False),
+        sa.Column("check_at", Utc),
         sa.Column("cause", sa.Text),
+        sa.Column("resends", sa.Integer, nullable=False),
+        sa.Column("message_id", sa.String(255)),
         sa.Column("completed", sa.Text, nullable=False),
         sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),
@@ -34,7 +37,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_mails_order_id", "mails", ["order_id"])
     op.create_index("ix_mails_state", "mails", ["state"])
-    op.create_index("ix_mails_wake_at", "mails", ["wake_at"])
+    op.create_index("ix_mails_check_at", "mails", ["check_at"])
     op.create_table(
         "recipients",
         sa.Column("address", sa.String(320), nullable=False),

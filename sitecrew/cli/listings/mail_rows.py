@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from foundation.errors import NotFound
-from services.mailer import mails
+from services.mailer import listing
 from services.mailer.delivery import after_failure
 from services.mailer.mails import Mail
 from services.mailer.states import State
@@ -22,7 +22,7 @@ _ALL = 100_000
 
 def the_one(connection: Connection, name: str) -> Mail:
     """The letter of the install of this id, or of the order's latest. Raises NotFound."""
-    mail = mails.latest(connection, name)
+    mail = listing.latest(connection, name)
     if mail is None:
         raise NotFound(f"there is no letter for {name}: see `sitecrew install show {name}` for what it waits for")
     return mail
@@ -32,8 +32,8 @@ def chosen(connection: Connection, names: Sequence[str], narrowed: Filters) -> l
     """The letters of these names; without any, all that failed and open something. Raises NotFound."""
     if names:
         return [the_one(connection, name) for name in names]
-    failed = mails.listing(connection, [State.FAILED], _ALL, since=narrowed.since, causes=narrowed.causes)
-    return mails.newest(connection, failed)
+    failed = listing.listing(connection, [State.FAILED], _ALL, since=narrowed.since, causes=narrowed.causes)
+    return listing.newest(connection, failed)
 
 
 def show_choice(found: Sequence[Mail], to: str | None, *, json: bool) -> None:
@@ -56,7 +56,7 @@ def _row(mail: Mail, now: datetime) -> tuple[str, ...]:
     cause = mail.cause
     told = (f"{cause.code}: {cause.detail}", cause.remedy) if cause else ("", "")
     recipient, asked = mail.completed.customer.email, times.relative(mail.created_at, now)
-    return (mail.install_id, recipient, mail.state, str(mail.attempts_now), str(mail.resends or "-"), asked, *told)
+    return (mail.install_id, recipient, mail.state, str(mail.attempt), str(mail.resends or "-"), asked, *told)
 
 
 def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
@@ -70,7 +70,7 @@ def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
         ("to", f"{completed.customer.name} <{completed.customer.email}>"),
         ("language", completed.site.locale or ""),
         ("state", mail.state),
-        ("tries", str(mail.attempts_now)),
+        ("tries", str(mail.attempt)),
         ("sent again", f"{count(mail.resends, 'time')} by staff" if mail.resends else ""),
         ("asked for", times.both(mail.created_at, now)),
         ("sent", times.both(mail.sent_at, now)),
@@ -85,8 +85,8 @@ def what_next(mail: Mail, now: datetime) -> str:
     """What comes of it, if anything does."""
     if mail.state == State.FAILED and mail.cause:
         return after_failure(mail, mail.cause)
-    if mail.state == State.WAITING and mail.due_at:
-        return f"sent automatically {times.relative(mail.due_at, now)}"
+    if mail.state == State.WAITING:
+        return f"sent automatically {times.relative(max(mail.due_at, now), now)}"
     return ""
 
 
@@ -99,7 +99,7 @@ def record(mail: Mail) -> dict[str, Any]:
         "recipient": completed.customer.email,
         "domain": completed.account.domain,
         "state": mail.state,
-        "attempt": mail.attempts_now,
+        "attempt": mail.attempt,
         "resends": mail.resends,
         "created_at": mail.created_at,
         "due_at": mail.due_at if mail.state == State.WAITING else None,

@@ -11,7 +11,7 @@ from foundation.errors import NotFound
 from services.installer import listing as installs
 from services.installer.installs import Install
 from services.installer.upcoming import what_next as install_next
-from services.mailer import mails
+from services.mailer import listing as mails
 from services.mailer.mails import Mail
 from services.order_intake import listing as orders
 from services.order_intake.accounts import counts
@@ -179,7 +179,7 @@ def _letter_record(letter: Mail) -> dict[str, Any]:
         "install_id": letter.install_id,
         "recipient": letter.completed.customer.email,
         "state": letter.state,
-        "attempt": letter.attempts_now,
+        "attempt": letter.attempt,
         "resends": letter.resends,
         "sent_at": letter.sent_at,
         "cause": letter.cause.model_dump(mode="json") if letter.cause else None,

@@ -15,7 +15,8 @@ from schemas.services import ServiceDescribed
 from services.installer import installs
 from services.installer import listing as install_listing
 from services.installer.states import State
-from services.mailer import mails
+from services.mailer import listing as mail_listing
+from services.mailer.mails import Mail
 from services.mailer.states import State as MailState
 from services.order_intake import accounts
 from services.order_intake import listing as order_listing
@@ -72,9 +73,9 @@ def _installs(connection: Connection) -> tuple[Sequence[installs.Install], Mappi
     return install_listing.listing(connection, wanted, _MANY), installs.counts(connection)
 
 
-def _letters(connection: Connection) -> tuple[Sequence[mails.Mail], Mapping[Any, int]]:
-    failed = mails.listing(connection, [MailState.FAILED], _MANY)
-    return mails.newest(connection, failed), mails.counts(connection)
+def _letters(connection: Connection) -> tuple[Sequence[Mail], Mapping[Any, int]]:
+    failed = mail_listing.listing(connection, [MailState.FAILED], _MANY)
+    return mail_listing.newest(connection, failed), mail_listing.counts(connection)
 
 
 def _on_broker(settings: Settings, timeout: float) -> OnBroker:

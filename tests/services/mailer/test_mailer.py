@@ -16,8 +16,10 @@ from foundation.handling import leases
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended, OrderReinstallRequested
 from schemas.values import CauseKind, Customer
-from services.mailer import limits, mails
-from services.mailer.mails import Mail, State
+from services.mailer import listing
+from services.mailer import recipients as addresses
+from services.mailer.mails import Mail
+from services.mailer.states import State
 from tests.support.house import Gate, House, failure
 
 
@@ -28,7 +30,7 @@ def house(tmp_path: Path) -> House:
 
 def letter(house: House, install_id: str = "order-1-g1") -> Mail:
     with house.mailer.store.reading() as connection:
-        found = mails.latest(connection, install_id)
+        found = listing.latest(connection, install_id)
     assert found is not None
     return found
 
@@ -114,16 +116,16 @@ def test_the_count_is_kept_over_a_restart(house: House) -> None:
 def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> None:
     def known() -> list[str]:
         with house.mailer.store.reading() as connection:
-            return list(connection.execute(select(limits.recipients.c.address)).scalars())
+            return list(connection.execute(select(addresses.recipients.c.address)).scalars())
 
     to_one(house, 3)
-    limits.forget_old(house.mailer.database)
+    addresses.forget_old(house.mailer.database)
     assert known() == ["stranger@customer.example"]
     house.advance(3599)
-    limits.forget_old(house.mailer.database)
+    addresses.forget_old(house.mailer.database)
     assert known() == ["stranger@customer.example"]
     house.advance(2)
-    limits.forget_old(house.mailer.database)
+    addresses.forget_old(house.mailer.database)
     assert known() == []
     house.order(9, customer={"name": "Jo", "email": "stranger@customer.example"})
     house.settle()
@@ -133,7 +135,7 @@ def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> 
 
 def test_the_mailer_forgets_addresses_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []
-    monkeypatch.setattr(limits, "forget_old", forgotten.append)
+    monkeypatch.setattr(addresses, "forget_old", forgotten.append)
     house.look_around()
     assert forgotten == [house.mailer.database]
 
@@ -286,7 +288,7 @@ def test_a_name_is_an_installs_before_it_is_an_orders(house: House) -> None:
     house.tick()
 
     def named(connection: Connection, name: str) -> str:
-        found = mails.latest(connection, name)
+        found = listing.latest(connection, name)
         assert found is not None
         return found.completed.customer.email
 

@@ -1,0 +1,68 @@
+"""How many mails an address has had within an hour: the mailer's table of addresses.
+
+An address is locked while it is looked at, so that all replicas count together.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+from sqlalchemy import Column, String, Table, delete, select
+
+from foundation.handling.unit_of_work import Database
+from foundation.store import PydanticJson, Utc
+from foundation.store.records import Records
+from foundation.store.types import metadata
+from schemas.envelope import Moment
+from schemas.values import Model
+
+_HOUR = timedelta(hours=1)
+
+
+class Sent(Model):
+    """When mails went to one address within the last hour or so, by the attempts that sent them."""
+
+    at: dict[str, Moment]
+
+
+recipients = Table(
+    "recipients",
+    metadata,
+    Column("address", String(320), primary_key=True),
+    Column("sent", PydanticJson(Sent), nullable=False),
+    Column("last_at", Utc, nullable=False, index=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """One address, in small letters."""
+
+    address: str
+    sent: Sent
+    last_at: datetime
+
+    def free_at(self, now: datetime, per_hour: int) -> datetime | None:
+        """When it may have the next mail, if not now."""
+        recent = sorted(moment for moment in self.sent.at.values() if moment > now - _HOUR)
+        return recent[-per_hour] + _HOUR if len(recent) >= per_hour else None
+
+    def counted(self, claim: str, now: datetime) -> Self:
+        """With one more mail, sent by this attempt."""
+        recent = {name: moment for name, moment in self.sent.at.items() if moment > now - _HOUR}
+        return replace(self, sent=Sent.model_construct(at={**recent, claim: now}), last_at=now)
+
+    def uncounted(self, claim: str) -> Self:
+        """Without that of this attempt, which was not sent after all."""
+        rest = {name: moment for name, moment in self.sent.at.items() if name != claim}
+        return replace(self, sent=Sent.model_construct(at=rest))
+
+
+RECIPIENTS = Records(recipients, Recipient, key="address")
+
+
+def forget_old(database: Database) -> None:
+    """Delete the addresses to which nothing went within the hour."""
+    old = select(recipients.c.address).where(recipients.c.last_at < database.now() - _HOUR)
+    with database.store.transaction() as connection:
+        connection.execute(delete(recipients).where(recipients.c.address.in_(old.with_for_update(skip_locked=True))))

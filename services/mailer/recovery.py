@@ -1,0 +1,57 @@
+"""Recovery sweeps: mails that no message has moved in time, and those whose key has come back."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection, select
+
+from foundation.config.queues import MAILER_INSTALLS
+from foundation.handling.unit_of_work import Database
+from foundation.store import lease
+from foundation.store.search import has_code
+from services.mailer.mails import Mail, mails
+from services.mailer.rows import MailRows
+from services.mailer.states import State
+
+_AT_ONCE = 100
+
+_log = structlog.get_logger(__name__)
+
+
+def wake_stale(database: Database[MailRows]) -> None:
+    """Deliver mails again that should have moved by now."""
+    with database.begin(find=_stale) as uow:
+        for mail in uow.rows.mails.all():
+            if mail.check_at and mail.check_at < uow.now:
+                uow.rows.mails.save(mail.looked_at(uow.now))
+                lost = mail.state == State.SENDING
+                uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace, suspect=lost)
+
+
+def reopen(database: Database[MailRows], opens: Callable[[Mail], bool]) -> None:
+    """Send what could not be opened, now that its key is here: a mailer with other keys has failed it."""
+    with database.begin(find=_unopened) as uow:
+        for mail in uow.rows.mails.all():
+            if not _is_unopened(mail) or mail.is_outdated(uow.rows.mails.of(mail.order_id)) or not opens(mail):
+                continue
+            uow.rows.mails.save(mail.reopened(uow.now))
+            uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace)
+            _log.info("mail.reopened", **mail.names)
+
+
+def _stale(connection: Connection, now: datetime) -> list[str]:
+    return lease.overdue(connection, mails, "order_id", now, _AT_ONCE)
+
+
+def _unopened(connection: Connection, _now: datetime) -> list[str]:
+    wanted = (mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
+    return list(
+        connection.execute(
+            select(mails.c.order_id).where(*wanted).order_by(mails.c.created_at).limit(_AT_ONCE)
+        ).scalars()
+    )
+
+
+def _is_unopened(mail: Mail) -> bool:
+    return mail.state == State.FAILED and mail.cause is not None and mail.cause.code == "wrong_key"
