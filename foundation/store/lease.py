@@ -8,12 +8,13 @@ still moves: every change of a row sets it, and a row that nobody has to look af
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, select, update
 
+from foundation.store.frozen import replace
 from foundation.store.types import PydanticJson, Utc
 from schemas.values import Cause
 

@@ -9,13 +9,14 @@ A batch of messages decides on what is loaded, without SQL. A test of a handler 
 is a table without rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, insert, select, text, update
 
 from foundation.store.among import among
+from foundation.store.frozen import made
 from foundation.store.lease import LeasedRow
 
 R = TypeVar("R")
@@ -56,7 +57,7 @@ class Records(Generic[R]):
         return select(*self._columns)
 
     def read(self, rows: Iterable[Sequence[Any]]) -> list[R]:
-        return [self._record(**dict(zip(self.names, row, strict=True))) for row in rows]
+        return [made(self._record, zip(self.names, row, strict=True)) for row in rows]
 
     def load(self, connection: Connection, owners: Iterable[str]) -> "Loaded[R]":
         """The rows of these owners, which nobody else can change before the transaction ends."""
@@ -72,6 +73,12 @@ class Records(Generic[R]):
             theirs = self.select().where(among(self.table.c[self.owner], dialect))
             statement = self._loads[dialect] = theirs.order_by(self.table.c[self.key]).with_for_update()
         return statement
+
+    def differing(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names of the columns in which two rows differ. Documents are compared only if they are two."""
+        return tuple(
+            name for name in self.names if (value := values[name]) is not (other := others[name]) and value != other
+        )
 
     def get(self, connection: Connection, key: str) -> R | None:
         """One row, as it stands now, for looking at."""
@@ -122,10 +129,10 @@ class Loaded(Generic[R]):
             stored = self._stored.get(key)
             if stored is row:
                 continue
-            values = {name: getattr(row, name) for name in self._records.names}
+            values = vars(row)
             if stored is None:
-                new.append(values)
-            elif different := tuple(name for name, value in values.items() if value != getattr(stored, name)):
+                new.append({name: values[name] for name in self._records.names})
+            elif different := self._records.differing(values, vars(stored)):
                 values_of = {name: values[name] for name in different}
                 changed.setdefault(different, []).append({"of_row": key, **values_of})
         if new:

@@ -4,7 +4,7 @@ One row for each install. A mail is claimed before it is sent, and its row is le
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -12,6 +12,7 @@ from sqlalchemy import Column, Integer, String, Table
 
 from foundation.errors import IllegalTransition
 from foundation.store import PydanticJson, Utc, lease
+from foundation.store.frozen import replace
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Records
 from foundation.store.types import Word, metadata

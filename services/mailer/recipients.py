@@ -3,7 +3,7 @@
 An address is locked while it is looked at, so that all replicas count together.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -11,6 +11,7 @@ from sqlalchemy import Column, String, Table, delete, select
 
 from foundation.handling.unit_of_work import Database
 from foundation.store import PydanticJson, Utc
+from foundation.store.frozen import replace
 from foundation.store.records import Records
 from foundation.store.types import metadata
 from schemas.envelope import Moment
