@@ -1,4 +1,4 @@
-"""What is particular to this house: its settings, its keys, its servers, and the table of its queues.
+"""What is specific to Sitecrew's own services: settings, keys, hosting servers, and the table of queues.
 
-The only room of the foundation that names a service.
+This is the only package in `foundation` that may name a service.
 """

@@ -1,5 +1,7 @@
-"""Sealing secrets from where they are made to the mailer (NaCl sealed boxes, libsodium's
-`crypto_box_seal`): anyone with the public key can seal, only the private key opens."""
+"""Seal secrets for the mailer with NaCl sealed boxes (libsodium's `crypto_box_seal`).
+
+Anyone with the public key can seal; only the private key opens.
+"""
 
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from foundation.errors import ConfigurationError
 
 
 class Sealer:
-    """Seals with the mailer's public key. Raises ConfigurationError if that is not a key."""
+    """Seal with the mailer's public key. Raises ConfigurationError if it is not a valid key."""
 
     def __init__(self, public_key: str) -> None:
         self._box = SealedBox(PublicKey(_key_bytes(public_key, "keys.public")))
@@ -21,9 +23,11 @@ class Sealer:
 
 
 class Opener:
-    """Opens with the mailer's private keys: the newest, and those before it, to which older secrets are sealed. A
-    sealed box names no key, and opens to none but its own, so all are tried. Raises ConfigurationError if one is not
-    a key, or if none is the partner of the public key, if that is given."""
+    """Open sealed secrets with the mailer's private keys: the current one, then `previous` ones for older secrets.
+
+    A sealed box doesn't say which key it was sealed to, so each key is tried. Raises ConfigurationError if one is not a
+    valid key, or if a public key is given and none of the private keys belongs to it.
+    """
 
     def __init__(self, private_key: str, public_key: str = "", previous: Sequence[str] = ()) -> None:
         keys = [_key_bytes(private_key, "keys.private"), *(_key_bytes(key, "keys.previous") for key in previous)]
@@ -32,34 +36,34 @@ class Opener:
             self.open(Sealer(public_key).seal(""))
 
     def open(self, sealed: str) -> str:
-        """Raises ConfigurationError if this was sealed to a key that is not here."""
+        """Return the secret. Raises ConfigurationError if none of the keys opens it."""
         for box in self._boxes:
             try:
                 return box.decrypt(b64decode(sealed)).decode()
             except (CryptoError, ValueError):
                 continue
         raise ConfigurationError(
-            "a sealed secret does not open: keys.private is not the partner of the keys.public it was sealed to, and"
-            f" none of {len(self._boxes) - 1} keys.previous is"
+            "cannot open a sealed secret: neither keys.private nor any of the"
+            f" {len(self._boxes) - 1} keys.previous belongs to the keys.public that it was sealed to"
         )
 
 
 def generate_keys() -> tuple[str, str]:
-    """A new pair (public, private), base64."""
+    """Generate a new key pair: (public, private), base64."""
     private = PrivateKey.generate()
     return b64encode(bytes(private.public_key)).decode(), b64encode(bytes(private)).decode()
 
 
 def public_of(private_key: str) -> str:
-    """The public key of a pair, from its private one. Raises ConfigurationError if that is not a key."""
+    """Derive the public key (base64) from a private one. Raises ConfigurationError if it is not a valid key."""
     return b64encode(bytes(PrivateKey(_key_bytes(private_key, "keys.private")).public_key)).decode()
 
 
 def _key_bytes(key: str, setting: str) -> bytes:
     try:
         decoded = b64decode(key, validate=True)
-    except ValueError:  # no base64, or not even ASCII
+    except ValueError:  # not base64, or not even ASCII
         decoded = b""
     if len(decoded) != PublicKey.SIZE:
-        raise ConfigurationError(f"{setting} is not set to a key; `sitecrew keys generate` makes a pair")
+        raise ConfigurationError(f"{setting} is not set to a valid key; generate a pair with `sitecrew keys generate`")
     return decoded

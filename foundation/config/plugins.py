@@ -1,6 +1,6 @@
-"""Third parties' site installers and hosting drivers: classes of installed packages, found by entry point.
+"""Load third-party site installers and hosting drivers: classes of installed packages, found by entry point.
 
-Only what the settings name is ever imported. docs/extending.md says what such a class must be.
+Only plug-ins that the settings name are imported. docs/extending.md describes what such a class must provide.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,36 +17,36 @@ HOSTING_SERVERS = "sitecrew.hosting_servers"
 
 
 def find(group: str, name: str, setting: str, built_in: Collection[str]) -> type[Any]:
-    """The class that a package offers under this name. `setting` is what names it.
+    """Return the class that an installed package offers under this name; `setting` is the setting that names it.
 
-    Raises `ConfigurationError` if no package does, if several do, or if it cannot be imported.
+    Raises ConfigurationError if no package offers it, if several do, or if it cannot be imported.
     """
     offered = metadata.entry_points(group=group)
     found = [point for point in offered if point.name == name]
     if not found:
         names = ", ".join(sorted({*built_in, *offered.names}))
         raise ConfigurationError(
-            f"{setting}: there is no {name!r}; there are {names}. One that a package brings must be installed in the"
-            f" Python environment of this service, and offered there as an entry point of the group {group}"
+            f"{setting}: unknown plug-in {name!r}; available: {names}. A plug-in's package must be installed in this"
+            f" service's Python environment and declare an entry point in the group {group}"
         )
     if len(found) > 1:
-        several = " and ".join(map(_told, found))
+        several = " and ".join(map(_described, found))
         raise ConfigurationError(f"{setting}: {several} both offer {name!r} in {group}: uninstall one of the packages")
     try:
         return _class(found[0].load())
     except Exception as error:
         raise ConfigurationError(
-            f"{setting}: {_told(found[0])} in {group} can't be used: {type(error).__name__}: {error}"
+            f"{setting}: cannot load {_described(found[0])} in {group}: {type(error).__name__}: {error}"
         ) from error
 
 
 def made(
     kind: type[Any], needed: Collection[str], setting: str, fact: object, options: Mapping[str, Secret[Any]]
 ) -> Any:
-    """An object of a class that `find` found, made from one fact and its own options.
+    """Create an instance of a class that `find` returned, from `fact` and the plug-in's own options.
 
-    Raises `ConfigurationError` if the options are not what its model `Options` allows, if it cannot be made, or if
-    it lacks something that is `needed`.
+    Raises ConfigurationError if its model `Options` rejects the options, if its constructor fails, or if the instance
+    lacks an attribute in `needed`.
     """
     where = f"{kind.__module__}:{kind.__qualname__}"
     model = getattr(kind, "Options", None)
@@ -60,7 +60,7 @@ def made(
     try:
         one = kind(fact, checked)
     except Exception as error:
-        raise ConfigurationError(f"{setting}: {where} can't be made: {type(error).__name__}") from error
+        raise ConfigurationError(f"{setting}: cannot create {where}: {type(error).__name__}") from error
     if lacking := [name for name in needed if not hasattr(one, name)]:
         raise ConfigurationError(f"{setting}: {where} lacks {', '.join(lacking)}; see docs/extending.md")
     return one
@@ -68,11 +68,11 @@ def made(
 
 def _class(loaded: object) -> type[Any]:
     if not isinstance(loaded, type):
-        raise TypeError(f"it leads to {loaded!r}, which is no class")
+        raise TypeError(f"expected a class, got {loaded!r}")
     return loaded
 
 
-def _told(point: metadata.EntryPoint) -> str:
+def _described(point: metadata.EntryPoint) -> str:
     package = f"the package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
     return f"the entry point {point.name} = {point.value} of {package}"
 
@@ -81,6 +81,6 @@ def _faults(error: ValidationError, setting: str, model: type[BaseModel]) -> lis
     section = setting.rpartition(".")[0]
     return [
         f"{section}.options.{'.'.join(map(str, item['loc']))}: {in_words(item)}"
-        + (f"; there are {', '.join(model.model_fields) or 'none'}" if item["type"] == "extra_forbidden" else "")
+        + (f"; known options: {', '.join(model.model_fields) or 'none'}" if item["type"] == "extra_forbidden" else "")
         for item in error.errors(include_url=False, include_input=False)
     ]

@@ -1,4 +1,4 @@
-"""What is wrong with the settings, in words for whoever wrote them: one line each, with the place."""
+"""Explain what is wrong with the settings to whoever wrote them: one line each, with the place."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ _VERBS = ("must ", "is ", "has ", "needs ")
 
 
 def explained(sources: Sources, known: Known, error: ValidationError | None) -> str:
-    """All that is wrong: one line, or a headline and one line each. Values are never repeated."""
+    """Return everything that is wrong: one line, or a headline and one line per problem. Never repeats a value."""
     lines = [f"unknown variable {name}{_suggestion(name, list(map(variable_of, known)))}" for name in sources.unknown]
     lines += [*sources.problems, *(_validation(sources, known, error) if error else ())]
     return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} settings are wrong:", *lines])
@@ -37,7 +37,7 @@ def _validation(sources: Sources, known: Known, error: ValidationError) -> Itera
 
 
 def _variable(sources: Sources, path: str) -> str | None:
-    """The variable that gave a value, or, where the file does not name it, something within it."""
+    """Return the variable that set a value or, if the file doesn't mention it, one that set something inside it."""
     given = [variable for variable in sources.variables if _is_within(path, variable.setting)]
     if not given and not _line(sources.text, path):
         given = [variable for variable in sources.variables if path and _is_within(variable.setting, path)]
@@ -52,7 +52,7 @@ def _in_file(sources: Sources, path: str) -> str:
 
 
 def _line(text: str, path: str) -> int | None:
-    """The line in which a setting stands, or the table that it is missing from; None if it is not there."""
+    """Return the line number of a setting, or of the table it is missing from; None if neither is there."""
     best: tuple[int, int] | None = None
     header = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -81,7 +81,7 @@ def _folders(known: Known) -> set[str]:
 
 
 def _suggestion(name: str, names: Sequence[str]) -> str:
-    """The nearest name; of a last part that only one name has, or nearly, that one."""
+    """Suggest the closest known name; a last part that is unique, or nearly, is enough to find it."""
     last = {one: re.split(r"\.|__", one)[-1] for one in names}
     own = name.removeprefix(PREFIX)
     same = difflib.get_close_matches(own, set(last.values()), n=1, cutoff=0.8)

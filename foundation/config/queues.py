@@ -1,8 +1,8 @@
 """Everything that Sitecrew declares on a broker, as one table.
 
-Queues are quorum queues, so that a lost node loses no message. `x-overflow=reject-publish` belongs
-to `x-dead-letter-strategy=at-least-once`: with any other overflow the broker silently dead-letters
-at most once (RabbitMQ documentation, "Quorum Queues", dead lettering).
+All queues are quorum queues, so losing a node loses no message. `x-dead-letter-strategy=at-least-once` requires
+`x-overflow=reject-publish`: with any other overflow behaviour the broker silently falls back to at-most-once
+dead-lettering (RabbitMQ documentation, "Quorum Queues", dead lettering).
 """
 
 from foundation.broker.delay import DELIVER, Ladder, destination
@@ -30,13 +30,13 @@ INSTALLER_MAILS = "installer.mails"
 MAILER_INSTALLS = "mailer.installs"
 MAILER_COMMANDS = "mailer.commands"
 PARKED = "intake.parked"
-"""A copy of what the broker has parked, for order intake to look at once."""
+"""Receives a copy of each message that the broker parks; order intake looks at it once."""
 
 DELIVERY_LIMIT = 20
-"""A message that was handed out this often and never settled is parked: it kills its workers."""
+"""A message that was delivered this often and never settled is parked: it probably kills its workers."""
 
 UNLIMITED = 1_000_000
-"""RabbitMQ 4 drops after 20 returns where nothing is said; looking at a parked message returns it."""
+"""RabbitMQ 4's default limit drops a message after 20 returns, and looking at a parked message returns it."""
 
 _NEVER_LOSE = {
     "x-queue-type": "quorum",
@@ -47,7 +47,7 @@ _NEVER_LOSE = {
 _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
-    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{news}.*") for news in ("started", "completed", "failed", "cancelled"))),
+    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{name}.*") for name in ("started", "completed", "failed", "cancelled"))),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
     (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),
@@ -60,7 +60,7 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
 
 
 def sitecrew(ladder: Ladder) -> Topology:
-    """The whole table for a ladder."""
+    """Return the whole topology, with this delay ladder."""
     exchanges = [
         Exchange(ORDERS),
         Exchange(EVENTS),
@@ -81,13 +81,13 @@ def sitecrew(ladder: Ladder) -> Topology:
 
 
 def _kept(name: str) -> Queue:
-    """A queue that people look into: nothing ever leaves it by itself. Where a policy limits its length, and
-    says no more, the newest are refused and stay where they came from; by default the oldest would be dropped."""
+    """A queue for people to look into; nothing ever leaves it by itself. If a policy limits its length, new messages
+    are rejected and stay where they came from; RabbitMQ's default would drop the oldest."""
     return Queue(name, {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-delivery-limit": UNLIMITED})
 
 
 def _glanced_at(name: str) -> Queue:
-    """What ends its worker here, too, is dropped: parking it once more would bring it back."""
+    """A message that kills its worker here as well is dropped: parking it again would bring it straight back."""
     return Queue(name, {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT})
 
 
@@ -96,8 +96,8 @@ def _work_queue(name: str) -> Queue:
 
 
 def _add_ladder(ladder: Ladder, exchanges: list[Exchange], queues: list[Queue], bindings: list[Binding]) -> None:
-    # A message that nobody takes at the end of the ladder would hold one of the 32 slots that
-    # at-least-once dead-lettering has, and 32 of them stop the level for everyone. So: an alternate.
+    # At-least-once dead-lettering has 32 slots per queue. A message that is unroutable at the end of the ladder would
+    # occupy one for good, and 32 of them would block that level for everyone; hence the alternate exchange.
     exchanges.append(Exchange(DELIVER, arguments={"alternate-exchange": UNROUTED}))
     for number in range(ladder.levels):
         name, below = ladder.level(number), ladder.level(number - 1) if number else DELIVER
@@ -109,4 +109,4 @@ def _add_ladder(ladder: Ladder, exchanges: list[Exchange], queues: list[Queue], 
 
 
 WORK_QUEUES = frozenset(bound.target for bound in sitecrew(Ladder()).bindings if bound.source == DELIVER)
-"""The queues that a message can be put back into."""
+"""The queues that a message can be requeued into."""

@@ -1,4 +1,4 @@
-"""The hosting servers that the settings name, ready to use."""
+"""Create the hosting servers that the settings name."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -18,12 +18,12 @@ _NEEDED = (
 
 
 def servers_of(settings: Settings) -> Mapping[str, Server]:
-    """By name. Nothing is contacted yet. Raises `ConfigurationError` if a driver cannot be had."""
+    """Create all servers, by name, without contacting any. Raises ConfigurationError if a driver cannot be loaded."""
     return {name: server_of(settings, name) for name in settings.servers}
 
 
 def server_of(settings: Settings, name: str) -> Server:
-    """One server. Raises `ConfigurationError` that names the setting, and the package if it is a package's fault."""
+    """Create one server. Raises ConfigurationError that names the setting, and the package if a package is at fault."""
     server = settings.servers[name]
     if server.driver == "local":
         return _local(name, server)
@@ -43,7 +43,7 @@ def server_of(settings: Settings, name: str) -> Server:
 
 
 def site_url(settings: Settings, server: Server, site_type: str, username: str, domain: str) -> str:
-    """Where a site of this type answers, as the settings are now."""
+    """Return the URL at which a site of this type answers, by the current settings."""
     if settings.sites[site_type].address == "temporary":
         return server.temporary_url(username)
     return server.domain_url(domain)

@@ -1,8 +1,7 @@
 """Every setting, in one frozen object that is built at start.
 
-Sources, the first that names a setting wins: environment `SITECREW_...` (`__` nests;
-`..._FILE` reads a secret from a file), then `sitecrew.toml`, then the defaults here.
-docs/settings.md lists them all; a test keeps it complete.
+Sources in order of precedence: environment variables `SITECREW_...` (`__` nests; `..._FILE` reads the value from a
+file), `sitecrew.toml`, the defaults here. docs/settings.md lists every setting; a test keeps the two in agreement.
 """
 
 import re
@@ -52,12 +51,12 @@ def _zone(name: str) -> str:
     try:
         zone_of(name)
     except (LookupError, ValueError, OSError):
-        raise ValueError("is no time zone of this machine's IANA database; write it like Europe/Berlin") from None
+        raise ValueError("is not in this machine's IANA time zone database; use a name such as Europe/Berlin") from None
     return name
 
 
 def zone_of(name: str) -> tzinfo:
-    """A time zone by its name. UTC needs no database."""
+    """Look up a time zone by name. UTC needs no time zone database."""
     return UTC if name == "UTC" else ZoneInfo(name)
 
 
@@ -66,7 +65,7 @@ def _host_port(text: str) -> str:
 
 
 def _listen(text: str) -> str:
-    """`off` and nothing are the same."""
+    """`off` and the empty string both disable listening."""
     return "" if text.strip().lower() in {"", "off"} else _host_port(text)
 
 
@@ -84,7 +83,7 @@ def _database_url(secret: SecretStr) -> SecretStr:
 
 def _web_url(url: str) -> str:
     if not re.match(r"https?://[^/\s]+", url):
-        raise ValueError("must be an address that begins with https:// or http://")
+        raise ValueError("must be a URL that begins with https:// or http://")
     return url
 
 
@@ -95,34 +94,34 @@ def _secret_web_url(url: SecretStr) -> SecretStr:
 Zone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
-"""At most three years: what cannot be added to a date would fail when it is first used."""
+"""At most about three years: a larger number could overflow a date, and would fail only when first used."""
 Count = Annotated[int, Field(ge=1)]
 
 
 Address = Annotated[str, AfterValidator(_host_port)]
-"""host:port; an IPv6 address in brackets."""
+"""host:port, with an IPv6 address in brackets."""
 Listen = Annotated[str, AfterValidator(_listen), sources.KEEPS_EMPTY]
-"""An `Address` whose port 0 is any free one, or empty."""
+"""An `Address`, where port 0 means any free port; empty disables listening."""
 Host = Annotated[str, AfterValidator(host_only)]
-"""A host without a port; an IPv6 address without brackets, whether or not it was written with them."""
+"""A host without a port. Brackets around an IPv6 address are removed."""
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 SecretWebUrl = Annotated[SecretStr, AfterValidator(_secret_web_url)]
-"""One that may hold a password; none if it is empty."""
+"""A `WebUrl` that may contain a password; may be empty."""
 
 
 def _header(name: str) -> str:
-    # A variable's name has underscores only, a header's has none that any server would see.
+    # Variable names can't contain dashes, and web servers drop headers whose names contain underscores.
     name = name.replace("_", "-")
     if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name) or name.lower() in ("host", "connection", "content-length"):
-        raise ValueError("is not a header that can be sent along")
+        raise ValueError("is not a header that can be sent with a request")
     return name
 
 
 def _header_value(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable():
-        raise ValueError("may hold printable ASCII only")
+        raise ValueError("must be printable ASCII")
     return value
 
 
@@ -131,16 +130,16 @@ HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 
 
 class Section(BaseModel):
-    """A part of the settings. Unknown keys are errors; values are never repeated in errors."""
+    """One section of the settings. Unknown keys are errors; errors never repeat a value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Delay(Section):
-    """The delayed exchange. Changing either needs the `delay.*` queues to be empty and deleted."""
+    """The delay ladder. Before changing either setting, drain and delete the `delay.*` queues."""
 
-    unit_ms: Count = Field(1000, description="lifetime of the lowest level, milliseconds")
-    levels: int = Field(20, ge=1, le=28, description="number of levels; the reach is unit * 2^levels")
+    unit_ms: Count = Field(1000, description="delay of the ladder's lowest level, milliseconds")
+    levels: int = Field(20, ge=1, le=28, description="number of levels; the longest delay is unit * 2^levels")
 
 
 class Keys(Section):
@@ -149,13 +148,13 @@ class Keys(Section):
     public: str = Field("", description="seals passwords; order intake and installer need it")
     private: SecretStr = Field(SecretStr(""), description="opens them; only the mailer needs it")
     previous: tuple[SecretStr, ...] = Field(
-        (), description="private keys of earlier pairs, newest first: they open what is sealed to those"
+        (), description="private keys of earlier pairs, newest first; they open what was sealed to those"
     )
 
     @field_validator("previous", mode="before")
     @classmethod
     def _one_a_line(cls, given: Any) -> Any:
-        """From a file, whose lines are keys, or a list."""
+        """Accept a list, or text with one key per line, as a file holds them."""
         parts = given if isinstance(given, list | tuple) else [given]
         return [key for part in parts for key in (part.split() if isinstance(part, str) else [part])]
 
@@ -164,11 +163,14 @@ class OrderIntake(Section):
     store_url: DatabaseUrl = Field(
         SecretStr("sqlite:///var/order_intake.db"), description="database of orders and accounts"
     )
-    listen: Listen = Field("127.0.0.1:9411", description="where health and metrics are asked for; off: nowhere")
-    capacity: Count = Field(200, description="orders in hand at a time")
+    listen: Listen = Field("127.0.0.1:9411", description="address for health checks and metrics; off: none")
+    capacity: Count = Field(200, description="orders in progress at a time")
     threads: Count = Field(8, description="accounts created at a time")
     timeout_seconds: float = Field(
-        300, ge=1, le=100_000, description="an account that takes longer to create hangs: it is left to another try"
+        300,
+        ge=1,
+        le=100_000,
+        description="creating an account that takes longer counts as hung and is left to another attempt",
     )
 
 
@@ -176,9 +178,13 @@ Limit = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class Programs(Section):
-    """What a program that runs for an install may take: PHP, or a recipe's step, as the customer with `linux_users`."""
+    """Resource limits of a program that runs for an install: PHP or a recipe's step; with `linux_users`, as the
+    customer."""
 
-    address_space_mib: Limit = Field(4096, description="address space of one process, MiB; 0: no limit")
+    address_space_mib: Limit = Field(
+        4096,
+        description="address space of one process that runs for an install (PHP, or a recipe's step), MiB; 0: no limit",
+    )
     file_size_mib: Limit = Field(4096, description="size of one file that it writes, MiB; 0: no limit")
     processes: Limit = Field(
         512, description="with linux_users: processes of the customer's user at a time; 0: no limit"
@@ -186,65 +192,76 @@ class Programs(Section):
     cpu_seconds: Limit = Field(
         0, description="processor time of one process; 0: as long as the install or the step may take"
     )
-    output_kib: int = Field(256, ge=1, le=1_000_000, description="what it may print on each of stdout and stderr, KiB")
+    output_kib: int = Field(
+        256,
+        ge=1,
+        le=1_000_000,
+        description="how much it may print to each of stdout and stderr, KiB; then it is stopped (step_failed)",
+    )
 
 
 class Domains(Section):
-    """Which domains are sold."""
+    """Which domains can be ordered."""
 
     reserved: list[str] = Field(
-        default_factory=list, description="names that nobody can order, nor any name below them; a list"
+        default_factory=list, description="names that nobody can order, nor any name under them; a list"
     )
     allow_nested: bool = Field(
-        False, description="sell names below or above another customer's domain, and below the host's own"
+        False, description="accept names under or above another customer's domain, and under the host's own"
     )
 
 
 class Limits(Section):
-    """How much one producer or customer may cause."""
+    """Rate limits per producer and per customer."""
 
     orders_per_minute: Limit = Field(
         0,
-        description="of one user, and of all who set no `user_id` together; what is more waits its turn. 0: no limit",
+        description="per user, and for all who set no user_id together; further orders wait their turn. 0: no limit",
     )
-    reinstalls_per_hour: Limit = Field(10, description="of one order, by its producer; more are rejected. 0: no limit")
-    letters_per_hour: Limit = Field(60, description="to one address; more wait until they may go. 0: no limit")
+    reinstalls_per_hour: Limit = Field(10, description="per order, by its producer; more are rejected. 0: no limit")
+    letters_per_hour: Limit = Field(60, description="welcome emails to one address; further ones wait. 0: no limit")
 
 
 class Installer(Section):
     store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
-    listen: Listen = Field("127.0.0.1:9412", description="where health and metrics are asked for; off: nowhere")
+    listen: Listen = Field("127.0.0.1:9412", description="address for health checks and metrics; off: none")
     concurrency: Count = Field(4, description="installs at a time in one replica")
     max_attempts: Count = Field(6, description="attempts before an install fails for good")
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
     timeout_seconds: Seconds = Field(300, description="an install that takes longer gives up and is retried")
     lease_seconds: float = Field(
-        15, ge=1, le=3600, description="a worker that is silent for this long has lost its install"
+        15, ge=1, le=3600, description="a worker that has been silent for this long loses its install"
     )
-    php: str = Field("php", description="PHP's command line")
-    wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="WordPress's own files")
-    archives: Path = Field(Path("var/archives"), description="folder where applications' archives are unpacked, once")
+    php: str = Field("php", description="PHP's command-line interpreter")
+    wordpress_core: Path = Field(Path("/usr/share/wordpress"), description="directory with WordPress's own files")
+    archives: Path = Field(
+        Path("var/archives"), description="directory in which applications' archives are unpacked, once each"
+    )
     programs: Programs = Programs()
     wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
 
 
 class Timer(Section):
-    every: Cron = Field("*/5 * * * *", description="cron expression of the batches; six fields begin with seconds")
-    timezone: Zone = Field("UTC", description="time zone that the expression is meant in, like Europe/Berlin")
-    jitter_seconds: Seconds = Field(5, description="replicas start up to this much after the tick")
-    budget_seconds: Seconds = Field(240, description="a batch takes no new install after this time")
+    every: Cron = Field(
+        "*/5 * * * *", description="cron expression of the ticks; with six fields, the first is seconds"
+    )
+    timezone: Zone = Field("UTC", description="time zone of the expression, such as Europe/Berlin")
+    jitter_seconds: Seconds = Field(5, description="replicas start up to this long after the tick")
+    budget_seconds: Seconds = Field(240, description="a batch starts no new install after this time")
 
     def first_tick(self, moment: datetime) -> datetime:
-        """The first tick at or after a moment (timezone-aware)."""
+        """Return the first tick at or after a moment (timezone-aware)."""
         return next(self.ticks(moment - timedelta(microseconds=1)))
 
     def ticks(self, after: datetime) -> Iterator[datetime]:
-        """The ticks after a moment (timezone-aware), in UTC. When clocks are put forward, what would be skipped comes
-        right after; when they are put back, what would come twice comes once, unless it is for each hour (as in
-        Debian's cron)."""
+        """Yield the ticks after a moment (timezone-aware), in UTC.
+
+        Daylight saving follows Debian's cron: a tick that falls into the skipped hour comes right after it; a tick in
+        the repeated hour comes once, unless the expression matches every hour.
+        """
         for tick in CronSim(self.every, after.astimezone(zone_of(self.timezone))):
-            # In an hour that comes twice the schedule may begin anew, at the first of them.
+            # In a repeated hour, CronSim may start over at its first occurrence.
             if (moment := tick.astimezone(UTC)) > after:
                 yield moment
 
@@ -254,154 +271,168 @@ class Smtp(Section):
     port: int = Field(25, ge=1, le=65535, description="its port")
     security: Literal["auto", "none", "starttls", "tls"] = Field(
         "auto",
-        description="encryption; auto: tls on port 465, else starttls where offered, and always if there is a username",
+        description="encryption; auto: tls on port 465, otherwise starttls where offered, and always if there is a"
+        " username",
     )
-    ca_file: Path | None = Field(None, description="authorities (PEM) that vouch for it, if not the system's")
-    username: str | None = Field(None, description="login, if it wants one; UTF-8")
+    ca_file: Path | None = Field(None, description="CAs (PEM) that vouch for it, if not the system's")
+    username: str | None = Field(None, description="username, if it requires a login; UTF-8")
     password: SecretStr | None = Field(None, description="its password; UTF-8")
     helo: str | None = Field(
-        None, description="name to greet it with; without one, this machine's full name, or else the sender's domain"
+        None,
+        description="name to greet it with; empty: this machine's fully qualified name, or else the sender's domain",
     )
-    timeout_seconds: Seconds = Field(30, gt=0, description="patience with a silent server, at each step")
-    deadline_seconds: Seconds = Field(240, gt=0, description="patience with a slow server, for a whole letter")
-    letters_per_connection: Count = Field(50, description="letters that one connection takes; 1: each has its own")
+    timeout_seconds: Seconds = Field(30, gt=0, description="how long to wait for each answer")
+    deadline_seconds: Seconds = Field(240, gt=0, description="how long sending one email may take in all")
+    letters_per_connection: Count = Field(50, description="emails per connection; 1: one connection each")
 
 
 class Mailer(Section):
-    store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/mailer.db"), description="database of letters")
-    listen: Listen = Field("127.0.0.1:9413", description="where health and metrics are asked for; off: nowhere")
+    store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/mailer.db"), description="database of mails")
+    listen: Listen = Field("127.0.0.1:9413", description="address for health checks and metrics; off: none")
     smtp: Smtp = Smtp()
-    sender: str = Field("Your hosting team <welcome@localhost>", description="From line of the letters")
-    brand: str = Field("Your hosting team", description="name of the hosting company in the letters")
-    support: str | None = Field(None, description="address or URL that the letter gives for help")
-    templates: Path | None = Field(None, description="folder with templates that replace ours")
-    locale: Locale = Field("en", description="language of letters to customers whose orders name none")
+    sender: str = Field("Your hosting team <welcome@localhost>", description="From line of the emails")
+    brand: str = Field("Your hosting team", description="name of the hosting company in the emails")
+    support: str | None = Field(None, description="address or URL that the email gives for help")
+    templates: Path | None = Field(None, description="directory with templates that replace ours")
+    locale: Locale = Field("en", description="language of emails to customers whose orders name none")
     nameservers: tuple[Domain, ...] = Field(
-        (), description="nameservers of yours that the letter offers customers for their domains"
+        (), description="your nameservers, which the email offers customers for their domains"
     )
     dns_records: bool = Field(
-        True, description="the letter names the DNS records that lead to the site; false: you set them yourself"
+        True, description="the email lists the DNS records that point to the site; false: you set them yourself"
     )
-    capacity: Count = Field(50, description="letters in hand at a time")
-    threads: Count = Field(4, description="letters sent at a time")
-    max_attempts: Count = Field(8, description="attempts before a letter fails for good")
+    capacity: Count = Field(50, description="emails in progress at a time")
+    threads: Count = Field(4, description="emails sent at a time")
+    max_attempts: Count = Field(8, description="attempts before a mail fails for good")
     retry_first_seconds: Seconds = Field(30, description="pause after the first failed attempt; doubles each time")
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
 
 
 Options = dict[str, Secret[Any]]
-"""Settings of a plug-in, which its own model checks. Nobody else knows which are secret, so all are taken for it."""
+"""Settings of a plug-in, validated by the plug-in's own model. Only the plug-in knows which of them are secret, so all
+are treated as secrets."""
 
 PluginName = Annotated[str, AfterValidator(_plugin_name)]
 
 
 Name = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
-"""A name in a folder; `*`, `?` and `[...]` stand for letters."""
+"""A file name pattern: `*`, `?` and `[...]` are wildcards."""
 
 
 class Site(Section):
     """One type of site."""
 
-    sold: bool = Field(True, description="orders for it are accepted")
+    sold: bool = Field(True, description="accept orders for it")
     installer: PluginName | None = Field(
         None,
-        description="wordpress, static, archive, or a plug-in's; without it, the one that is called like the type",
+        description="wordpress, static, archive, or a plug-in's; empty: the one named like the type",
     )
-    recipe: Path | None = Field(None, description="for installer archive: the recipe of the application, a TOML file")
+    recipe: Path | None = Field(None, description="for installer archive: the application's recipe, a TOML file")
     options: Options = Field(default_factory=dict, description="a plug-in's own settings for this type of site")
 
     locale: Locale | None = Field(
-        None, description="language of sites whose orders name none, like de_DE; without it English"
+        None,
+        description="language of sites whose orders name none, such as de_DE; empty: English. WordPress's own files"
+        " must include it (Debian: wordpress-l10n); the email follows it, too",
     )
     timezone: TimeZone | None = Field(
-        None, description="time zone of sites whose orders name none, like Europe/Berlin; without it UTC"
+        None, description="time zone of sites whose orders name none, such as Europe/Berlin; empty: UTC"
     )
     permalinks: Permalinks | None = Field(
         None,
-        description="form of the addresses of pages, if the order names none, like /%postname%/; without it ?p=1",
+        description="permalink structure, if the order names none, such as /%postname%/; empty: ?p=1. Requires a web"
+        " server that passes non-existent files to WordPress: Apache by the .htaccess that is written, nginx"
+        " by try_files $uri $uri/ /index.php?$args",
     )
     keep: list[Name] = Field(
         [".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota"],
-        description="names at the top of a document root that are not the site's: they stay there, at re-installs too",
+        description="names at the top of a document root that do not belong to the site: they do not make it count as"
+        " occupied, and they stay there, also at re-installs; * matches any characters",
     )
     replace: list[Name] = Field(
-        [], description="names there that a first install may replace, like a panel's placeholder index.html"
+        [], description="names there that a first install may replace, such as a panel's placeholder index.html"
     )
     stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
-    settle_seconds: Seconds = Field(0, description="an install is not due before its account is this old")
-    welcome_email: bool = Field(True, description="send the welcome letter")
-    display_control_panel_login: bool = Field(True, description="the letter shows the hosting account's login, too")
+    settle_seconds: Seconds = Field(0, description="an install is not due until its account is this old")
+    welcome_email: bool = Field(True, description="send the welcome email")
+    display_control_panel_login: bool = Field(True, description="the email also shows the hosting account's login")
     address: Literal["domain", "temporary"] = Field(
         "domain", description="the site answers under its domain, or under the server's temporary URL"
     )
-    www: bool = Field(True, description="www. in front of the domain leads to the site, too, if nobody else has it")
+    www: bool = Field(
+        True, description="the site also answers under www. plus the domain, unless somebody else has that name"
+    )
     blog_name: Line = Field("My new site", description="title of a site whose order names none")
 
 
 class Databases(Section):
     """The MariaDB server that a hosting server's sites use."""
 
-    socket: Path | None = Field(None, description="its Unix socket; takes precedence over host")
-    host: Host = Field("127.0.0.1", description="its host")
-    port: int = Field(3306, ge=1, le=65535, description="its port")
-    username: str = Field("root", description="a user that may create databases and users")
+    socket: Path | None = Field(None, description="Unix socket of its database server; takes precedence over host")
+    host: Host = Field("127.0.0.1", description="host of its database server")
+    port: int = Field(3306, ge=1, le=65535, description="port of its database server")
+    username: str = Field("root", description="a user there that may create databases and users")
     password: SecretStr = Field(SecretStr(""), description="that user's password")
     user_host: str = Field(
         "",
         pattern=r"^[A-Za-z0-9.:%_/-]*$",
         description="host part of the sites' users, as in 'shop'@'10.0.0.%'; empty: this machine, as the server sees"
-        " it, if the server is on this machine, else any host",
+        " it, if the server is on this machine, otherwise any host",
     )
     tls: Literal["auto", "require", "verify"] = Field(
         "auto",
-        description="auto: sites connect encrypted if the server demands it; require: always; verify: always, and the"
+        description="auto: sites connect encrypted if the server requires it; require: always; verify: always, and the"
         " server's certificate is checked",
     )
     ca_file: Path | None = Field(
-        None, description="for verify: certificate of the CA to trust, PEM; none: the system's CAs"
+        None, description="for verify: certificate of the CA to trust, PEM; empty: the system's CAs"
     )
 
 
 class HostingServer(Section):
     """One hosting server."""
 
-    driver: PluginName = Field("local", description="how it is spoken to: local, or a plug-in's")
+    driver: PluginName = Field("local", description="how Sitecrew talks to it: local, or a plug-in's")
     options: Options = Field(default_factory=dict, description="a plug-in's own settings for this server")
-    root: Path = Field(Path("/srv/hosting"), description="driver local: where the accounts live")
+    root: Path = Field(Path("/srv/hosting"), description="driver local: directory of the accounts")
     address: Host = Field("127.0.0.1", description="external IP address, for DNS and temporary URLs")
-    web_address: Address = Field("127.0.0.1:80", description="host:port where its web server is asked for verification")
-    scheme: Literal["http", "https"] = Field("http", description="of the sites' addresses")
+    web_address: Address = Field(
+        "127.0.0.1:80", description="host:port at which sites are verified; the default port is 443 for https"
+    )
+    scheme: Literal["http", "https"] = Field("http", description="of the sites' URLs: http or https")
     public_port: int | None = Field(
-        None, ge=1, le=65535, description="port in the sites' addresses; none: 80 for http, 443 for https"
+        None, ge=1, le=65535, description="port in the sites' URLs; empty: 80 for http, 443 for https"
     )
     web_scheme: Literal["http", "https"] | None = Field(
-        None, description="how web_address is spoken to; none: as the sites are. http where a proxy ends TLS before it"
+        None,
+        description="how web_address is requested; empty: like the sites. http if a proxy terminates TLS in front"
+        " of it",
     )
     web_check_certificates: bool = Field(True, description="over https, the site's certificate must be valid")
-    web_ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; none: the system's CAs")
+    web_ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; empty: the system's CAs")
     web_headers: dict[Header, HeaderValue] = Field(
         default_factory=dict,
-        description="sent with each request for verification, like Authorization, User-Agent or a filter's token",
+        description="sent with each verification request, such as Authorization, User-Agent or a filter's token",
     )
     control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
-    linux_users: bool = Field(False, description="driver local: make a Linux user for each account (needs root)")
+    linux_users: bool = Field(False, description="driver local: create a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")
 
     @model_validator(mode="before")
     @classmethod
     def _port_of_the_scheme(cls, given: Any) -> Any:
         if isinstance(given, dict) and "https" in (given.get("web_scheme"), given.get("scheme")):
-            spoken = given.get("web_scheme") or given.get("scheme")
-            return {"web_address": f"127.0.0.1:{SCHEME_PORTS[spoken]}"} | given if spoken in SCHEME_PORTS else given
+            scheme = given.get("web_scheme") or given.get("scheme")
+            return {"web_address": f"127.0.0.1:{SCHEME_PORTS[scheme]}"} | given if scheme in SCHEME_PORTS else given
         return given
 
     @model_validator(mode="after")
     def _settings_of_the_driver(self) -> "HostingServer":
         if self.driver == "local" and self.options:
-            raise ValueError("options are a plug-in's; driver local has none")
+            raise ValueError("options belong to a plug-in; driver local has none")
         if self.driver != "local" and (wrong := self.model_fields_set & {"root", "linux_users"}):
             raise ValueError(
-                f"{' and '.join(sorted(wrong))}: only driver local has this; a plug-in's settings are options"
+                f"{' and '.join(sorted(wrong))}: only for driver local; set a plug-in's settings under options"
             )
         return self
 
@@ -409,41 +440,42 @@ class HostingServer(Section):
 class AmqpTls(Section):
     """For amqps://. The broker's certificate and name are always verified."""
 
-    ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; none: the system's CAs")
-    certificate: Path | None = Field(None, description="our own certificate, if the broker wants one, PEM")
-    key: Path | None = Field(None, description="its private key, PEM; none: it is in the certificate's file")
+    ca_file: Path | None = Field(None, description="certificate of the CA to trust, PEM; empty: the system's CAs")
+    certificate: Path | None = Field(None, description="our own certificate, if the broker requires one, PEM")
+    key: Path | None = Field(None, description="its private key, PEM; empty: it is in the certificate's file")
     server_name: str = Field("", description="name in the broker's certificate; empty: the host in amqp_url")
 
     def files(self) -> Tls:
-        """As the broker takes them."""
+        """Return the settings as the broker client takes them."""
         return Tls(self.ca_file, self.certificate, self.key, self.server_name)
 
 
 class Log(Section):
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe lines to write")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
 
 
 class Tracing(Section):
     endpoint: SecretWebUrl = Field(
         SecretStr(""),
-        description="OTLP endpoint (HTTP) that spans are sent to, like http://127.0.0.1:4318; none: no spans",
+        description="OTLP endpoint (HTTP) that spans are sent to, such as http://127.0.0.1:4318; empty: no spans",
     )
 
 
 class Settings(Section):
-    """Everything that can be set."""
+    """All settings of all services."""
 
     amqp_url: SecretStr = Field(
         SecretStr("amqp://guest:guest@localhost:5672/"),
         description="RabbitMQ, amqp:// or amqps://; several nodes of a cluster separated by commas",
     )
     amqp_timeout_seconds: float = Field(
-        15, gt=0, le=3600, description="a node that does not answer for so long is passed over"
+        15, gt=0, le=3600, description="skip a node that has not answered for this long"
     )
     amqp_tls: AmqpTls = AmqpTls()
     amqp_management_url: SecretWebUrl = Field(
         SecretStr(""),
-        description="RabbitMQ's management, such as http://host:15672, where doctor sees policies and replicas",
+        description="RabbitMQ's management API, such as http://host:15672, from which doctor reads policies and"
+        " replicas",
     )
     delay: Delay = Delay()
     keys: Keys = Keys()
@@ -458,18 +490,19 @@ class Settings(Section):
     default_server: str = Field(
         "local",
         validate_default=True,
-        description="server of orders that name none; where only one is set up, it is that one",
+        description="server of orders that name none; if only one is configured, that one",
     )
     log: Log = Log()
     tracing: Tracing = Tracing()
 
     def stages(self, site_type: str) -> bool:
-        """Whether installs of this type wait for the timer's batch. So do those of a type that is gone from here."""
+        """Whether installs of this type wait for the timer's batch; also true for a type that is no longer set up."""
         site = self.sites.get(site_type)
         return site is None or site.stage
 
     def begins_at(self, site_type: str, due_at: datetime) -> datetime:
-        """When an install that is due then is to begin: with the next batch, or at once if its type is not staged."""
+        """Return when an install due at `due_at` should begin: at the next tick, or at `due_at` if its type is not
+        staged."""
         return self.timer.first_tick(due_at) if self.stages(site_type) else due_at
 
     @field_validator("amqp_url")
@@ -502,30 +535,33 @@ class Settings(Section):
     def _default_server_is_there(cls, name: str, known: ValidationInfo) -> str:
         servers = known.data.get("servers", {name})
         if name not in servers:
-            raise ValueError(f"must be one of the servers that are set up: {', '.join(sorted(servers))}")
+            raise ValueError(f"must be one of the configured servers: {', '.join(sorted(servers))}")
         return name
 
 
 def load(
     path: Path | None = None, *, environment: bool = True, flags: Mapping[str, tuple[str, Any]] | None = None
 ) -> Settings:
-    """Read the settings. `flags` are settings of the command line by dotted name: the flag's own name, and its value;
-    they win. Raises ConfigurationError that names each wrong setting, where it stands and what to do."""
+    """Read and validate the settings.
+
+    `flags` maps dotted names to (name of the command-line flag, value); flags take precedence over all other sources.
+    Raises ConfigurationError, with one line per wrong setting: where it is set, what is wrong, what to do.
+    """
     given = [sources.Variable(name, setting, value) for setting, (name, value) in (flags or {}).items()]
     return _validated(sources.read(path, known(), environment, given))
 
 
 def chosen(allowed: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """What the environment says of the settings that match these patterns, by their dotted names; and the names of
-    the variables that say anything else. Raises ConfigurationError for values that are wrong."""
+    """Return the environment's settings that match the patterns, as dotted name -> value, and the names of all other
+    variables with our prefix. Raises ConfigurationError for wrong values."""
     found, others = sources.read_only(allowed, known())
     _validated(found)
     return {variable.setting: variable.value for variable in found.variables}, others
 
 
 def origins(path: Path | None = None, *, environment: bool = True) -> dict[str, str]:
-    """Where each setting that is given comes from, by its dotted name: a variable's name, or the file.
-    What is not in it has its default."""
+    """Return where each setting comes from, as dotted name -> name of a variable or path of the file. Settings that
+    are not in it have their default."""
     found = sources.read(path, known(), environment)
     given = dict.fromkeys(sources.leaves(found.document), str(found.place))
     return given | {variable.setting: variable.name for variable in found.variables}
@@ -542,12 +578,12 @@ def _validated(found: sources.Sources) -> Settings:
 
 
 def variables() -> dict[str, str]:
-    """The settings that the environment gives, as it gives them."""
+    """Return the environment variables that are settings, with their raw values."""
     return sources.own_variables()
 
 
 def known() -> dict[str, FieldInfo]:
-    """Every setting by its dotted name; `*` stands for the name of a site type or server."""
+    """Return every setting by its dotted name; `*` stands for the name of a site type or server."""
     return dict(_walk(Settings, ""))
 
 

@@ -1,6 +1,6 @@
-"""Where settings come from: the environment and one file. The only module that reads the environment.
+"""Read settings from the environment and one file. The only module that reads the environment.
 
-Empty means not given, wherever it stands: `${X:-}` in a compose file, an empty secret file, `name = ""` in the file.
+Empty means not given, everywhere: `${X:-}` in a compose file, an empty secret file, `name = ""` in the file.
 """
 
 import json
@@ -22,27 +22,27 @@ PREFIX = "SITECREW_"
 CONFIG_VARIABLE = "SITECREW_CONFIG"
 CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
 NO_SETTINGS = frozenset({CONFIG_VARIABLE, "SITECREW_ACTOR", "SITECREW_IMAGE"})
-"""Variables under our prefix that somebody else reads: the command, compose.yaml."""
+"""Variables with our prefix that are not settings: the command or compose.yaml reads them."""
 
 KEEPS_EMPTY = "empty has a meaning of its own"
-"""In a setting's metadata: `""` in the file is a value. In a variable it is not: there, `off` says the same."""
+"""In a setting's metadata: `""` in the file is a value. An empty variable still means not given; use `off` there."""
 
 _SERVICE_LINK = re.compile(
     r"SITECREW_([A-Z0-9_]+?_)??(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What Kubernetes sets in every pod for each Service whose name begins with ours, and Docker for a link."""
+"""Variables that Kubernetes sets in every pod for each Service whose name begins with ours, and Docker for links."""
 
 Known = Mapping[str, FieldInfo]
-"""Every setting by its dotted name; `*` stands for a name that is chosen by whoever writes the settings."""
+"""Every setting by its dotted name; `*` stands for a name that the settings' author chooses."""
 
 
 def editor() -> str:
-    """The command line of the user's editor: `VISUAL`, else `EDITOR`, else vi."""
+    """Return the command line of the user's editor: `VISUAL`, else `EDITOR`, else vi."""
     return os.environ.get("VISUAL", "").strip() or os.environ.get("EDITOR", "").strip() or "vi"
 
 
 def actor() -> str:
-    """Who acts, for the record: as the environment says, else by the login name of this process."""
+    """Return who is acting, for the audit trail: `SITECREW_ACTOR`, else the login name of this process."""
     user = os.getuid()
     try:
         login = pwd.getpwuid(user).pw_name
@@ -53,18 +53,18 @@ def actor() -> str:
 
 @dataclass(frozen=True)
 class Variable:
-    """A setting that the environment gives, or the command line."""
+    """A setting given by an environment variable or a command-line flag."""
 
     name: str
-    """Of the variable or the flag."""
+    """Name of the variable or the flag."""
     setting: str
-    """Its dotted name, with the names of servers and site types as the file spells them."""
+    """Dotted name of the setting, with the names of servers and site types as the file spells them."""
     value: Any = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """All that is given. `problems` are lines for people about what could not be taken."""
+    """Everything that was given. `problems` holds one line for people per value that could not be used."""
 
     place: Path | None
     document: Mapping[str, Any] = field(repr=False)
@@ -74,7 +74,7 @@ class Sources:
     problems: Sequence[str]
 
     def merged(self) -> dict[str, Any]:
-        """What the file says, and over it what the environment says."""
+        """Return the file's values, overridden by the environment's."""
         tree = _copied(self.document)
         for variable in self.variables:
             *folders, last = variable.setting.split(".")
@@ -82,14 +82,14 @@ class Sources:
             for folder in folders:
                 node = node.setdefault(folder, {})
                 if not isinstance(node, dict):
-                    break  # the file has a value where a table must be, which is told
+                    break  # the file has a value where a table must be; validation reports it
             else:
                 node[last] = variable.value
         return tree
 
 
 def read(path: Path | None, known: Known, environment: bool = True, flags: Sequence[Variable] = ()) -> Sources:
-    """What is given now; flags go before variables. Raises ConfigurationError if the file can't be used at all."""
+    """Read all sources; flags take precedence over variables. Raises ConfigurationError if the file is unusable."""
     place = settings_file(path)
     text = _settings_text(place) if place else ""
     document = _given(_parsed(text, place), known) if place else {}
@@ -100,7 +100,7 @@ def read(path: Path | None, known: Known, environment: bool = True, flags: Seque
 
 
 def read_only(allowed: Sequence[str], known: Known) -> tuple[Sources, list[str]]:
-    """What the environment says of the settings that match these patterns, and the other variables' names."""
+    """Read only the environment's settings that match the patterns; also return the other variables' names."""
     ours, others = {}, []
     for name, value in own_variables().items():
         setting = setting_of(name, known) or setting_of(re.sub("_FILE$", "", name, flags=re.IGNORECASE), known) or ""
@@ -112,19 +112,20 @@ def read_only(allowed: Sequence[str], known: Known) -> tuple[Sources, list[str]]
 
 
 def settings_file(path: Path | None = None) -> Path | None:
-    """The settings file: the one that is named, else the first that is there. Raises ConfigurationError."""
+    """Return the settings file: the one that is named, else the first that exists. Raises ConfigurationError if the
+    named file does not exist."""
     variable = _cleaned(os.environ.get(CONFIG_VARIABLE, ""))
     named = path or (Path(variable) if variable else None)
     if named is None:
         return next((place for place in CONFIG_PLACES if _is_there(place)), None)
     if not _is_there(named):
-        who = "" if path else f" ({CONFIG_VARIABLE} names it)"
-        raise ConfigurationError(f"there is no settings file {named}{who}")
+        origin = "" if path else f" (named by {CONFIG_VARIABLE})"
+        raise ConfigurationError(f"there is no settings file {named}{origin}")
     return named
 
 
 def own_variables() -> dict[str, str]:
-    """The environment's variables under our prefix that are meant for settings, as they are."""
+    """Return the environment variables with our prefix that are meant as settings, with their raw values."""
     ours = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     return {
         name: value
@@ -134,7 +135,7 @@ def own_variables() -> dict[str, str]:
 
 
 def setting_of(name: str, known: Known) -> str | None:
-    """The setting that a variable stands for, by the name under which it is known: `servers.*.root`."""
+    """Return the setting that a variable stands for, as `known` spells it (`servers.*.root`), or None."""
     words = name.lower().removeprefix(PREFIX.lower()).split("__")
     for path in known:
         parts = path.split(".")
@@ -144,12 +145,13 @@ def setting_of(name: str, known: Known) -> str | None:
 
 
 def variable_of(setting: str) -> str:
-    """The variable that gives a setting."""
+    """Return the name of the variable for a setting."""
     return PREFIX + setting.replace(".", "__").upper()
 
 
 def readable_text(path: Path) -> str:
-    """A text file, with or without a byte order mark. Raises OSError, or ValueError in words that follow its name."""
+    """Read a UTF-8 text file, with or without a byte order mark. Raises OSError, or ValueError with a message that
+    continues a sentence beginning with the file's name."""
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:200]:
         raise ValueError("is UTF-16, or not text at all; save it as UTF-8")
@@ -161,7 +163,7 @@ def readable_text(path: Path) -> str:
 
 
 def leaves(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """The dotted names of all values."""
+    """Yield the dotted names of all values."""
     for name, value in document.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{name}.")
@@ -173,7 +175,7 @@ def _is_there(place: Path) -> bool:
     try:
         return place.is_file()
     except OSError as error:
-        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
+        raise ConfigurationError(f"cannot read {place}: {error.strerror}") from None
 
 
 def _is_service_link(name: str, value: str) -> bool:
@@ -187,7 +189,7 @@ def _settings_text(place: Path) -> str:
     except ValueError as error:
         raise ConfigurationError(f"{place} {error}") from None
     except OSError as error:
-        raise ConfigurationError(f"{place} can't be read: {error.strerror}") from None
+        raise ConfigurationError(f"cannot read {place}: {error.strerror}") from None
 
 
 def _parsed(text: str, place: Path) -> dict[str, Any]:
@@ -198,7 +200,7 @@ def _parsed(text: str, place: Path) -> dict[str, Any]:
 
 
 def _given(document: Mapping[str, Any], known: Known, prefix: str = "") -> dict[str, Any]:
-    """The file's values without those that are empty, and tidied."""
+    """Return the file's values without empty ones, normalized."""
     kept = {}
     for name, value in document.items():
         path = f"{prefix}{name}"
@@ -212,7 +214,7 @@ def _given(document: Mapping[str, Any], known: Known, prefix: str = "") -> dict[
 
 
 def _tidied(value: Any, info: FieldInfo | None) -> Any:
-    """A choice in any case, a list as one string: `a, b`, or JSON."""
+    """Normalize text: choices to lower case, and `a, b` or JSON to a list where the setting is one."""
     if info is None or not isinstance(value, str):
         return value
     for kind in (info.annotation, *get_args(info.annotation)):  # the kind itself, or each of a union
@@ -228,7 +230,7 @@ def _listed(text: str) -> Any:
         try:
             return json.loads(text)
         except ValueError:
-            return text  # which is no list, and told
+            return text  # validation reports that it is not a list
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -248,14 +250,14 @@ def _variables(
         try:
             value = _value(_from_file(text) if by_file else text, pattern, known[pattern])
         except (ValueError, OSError) as error:
-            reason = str(error) if isinstance(error, ValueError) else f"can't be read: {error.strerror}"
+            reason = str(error) if isinstance(error, ValueError) else f"cannot be read: {error.strerror}"
             problems.append(f"{name} names a file that {reason}")
             continue
         setting = _spelled(variable, pattern, document)
         if value == "":
             continue
         if setting in found:
-            problems.append(f"{found[setting].name} and {name} give the same setting; keep one of them")
+            problems.append(f"{found[setting].name} and {name} set the same setting; keep one of them")
         found[setting] = Variable(name, setting, value)
     return list(found.values()), unknown, problems
 
@@ -266,8 +268,8 @@ def _from_file(place: str) -> str:
 
 
 def _value(text: str, pattern: str, info: FieldInfo) -> Any:
-    """What a variable says. Environment files leave quotes and line ends where they are; in a secret, spaces and
-    quotes may be part of it."""
+    """Return a variable's value. Environment files leave quotes and line ends in place, so they are stripped; in a
+    secret, spaces and quotes may belong to it."""
     if "Secret" in str(info.annotation) and not pattern.endswith("_url"):
         return text.strip("\r\n") if text.strip() else ""
     text = _cleaned(text)
@@ -281,7 +283,8 @@ def _cleaned(text: str) -> str:
 
 
 def _spelled(variable: str, pattern: str, document: Mapping[str, Any]) -> str:
-    """The setting of a variable. Variables know no case and no dashes, names of servers and site types do."""
+    """Return a variable's setting as the file spells it: variable names have no case and no dashes, but names of
+    servers and site types do."""
     node: Any = document
     words = []
     for word, part in zip(variable.lower().removeprefix(PREFIX.lower()).split("__"), pattern.split("."), strict=True):

@@ -71,7 +71,7 @@ def test_the_settings_say_how_to_write_a_zone(tmp_path: Path) -> None:
     ran = sitecrew("--config", config, "config", "show")
     assert ran.exit_code != 0
     assert "timer.timezone" in ran.stderr
-    assert "write it like Europe/Berlin" in ran.stderr
+    assert "use a name such as Europe/Berlin" in ran.stderr
 
 
 def test_an_install_is_announced_for_the_tick_in_the_timers_zone(tmp_path: Path) -> None:

@@ -328,12 +328,12 @@ def test_one_setting_given_twice_by_the_environment_is_refused(
 ) -> None:
     monkeypatch.setenv("SITECREW_MAILER__SMTP__PASSWORD", CANARY)
     monkeypatch.setenv(other, str(written(tmp_path, CANARY, "secret")))
-    assert refusal() == f"SITECREW_MAILER__SMTP__PASSWORD and {other} give the same setting; keep one of them"
+    assert refusal() == f"SITECREW_MAILER__SMTP__PASSWORD and {other} set the same setting; keep one of them"
 
 
 def test_the_only_server_is_the_default_one_and_among_several_it_must_be_named(tmp_path: Path) -> None:
     assert load(written(tmp_path, "[servers.web1]\n")).default_server == "web1"
-    said = "default_server must be one of the servers that are set up: web1, web2"
+    said = "default_server must be one of the configured servers: web1, web2"
     assert said in refusal(written(tmp_path, "[servers.web1]\n[servers.web2]\n"))
     assert f"line 1: {said}" in refusal(written(tmp_path, "default_server = 'x'\n[servers.web1]\n[servers.web2]\n"))
 
@@ -344,8 +344,8 @@ def test_the_only_server_is_the_default_one_and_among_several_it_must_be_named(t
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("options.token = 'x'", "options are a plug-in's; driver local has none"),
-        ("driver = 'panel'\nroot = '/srv'\nlinux_users = true", "linux_users and root: only driver local has this"),
+        ("options.token = 'x'", "options belong to a plug-in; driver local has none"),
+        ("driver = 'panel'\nroot = '/srv'\nlinux_users = true", "linux_users and root: only for driver local"),
     ],
 )
 def test_a_server_takes_the_settings_of_its_own_driver_only(tmp_path: Path, text: str, said: str) -> None:
@@ -441,7 +441,7 @@ def test_all_that_is_wrong_is_said_at_once_one_line_each_and_where(
     assert refusal().splitlines() == [
         "6 settings are wrong:",
         "  unknown variable SITECREW_INSTALLER__THREADS; did you mean SITECREW_MAILER__THREADS?",
-        "  SITECREW_KEYS__PRIVATE_FILE names a file that can't be read: No such file or directory",
+        "  SITECREW_KEYS__PRIVATE_FILE names a file that cannot be read: No such file or directory",
         "  SITECREW_DELAY__LEVELS must be at most 28",
         f"  {path.name}, line 3: timer.every {cron}",
         f"  {path.name}, line 5: mailer.smtp.port must be at least 1",
@@ -490,11 +490,11 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_bytes", denied)
-    assert refusal(path) == f"{path} can't be read: Permission denied"
+    assert refusal(path) == f"cannot read {path}: Permission denied"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "can't be read: No such file"), (b"\xff\xfeS\0", "is UTF-16"), (b"\xff", "has a ch")]
+    ("content", "said"), [(None, "cannot be read: No such file"), (b"\xff\xfeS\0", "is UTF-16"), (b"\xff", "has a ch")]
 )
 def test_a_secrets_file_that_cannot_be_read_is_told_by_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str

@@ -123,9 +123,9 @@ def refusal(own: Settings) -> str:
 def test_a_package_that_is_not_installed_is_named_with_what_there_is(tmp_path: Path) -> None:
     own = settings(tmp_path)
     said = refusal(own)
-    assert "sites.hello.installer: there is no 'greeting'; there are archive, static, wordpress." in said
+    assert "sites.hello.installer: unknown plug-in 'greeting'; available: archive, static, wordpress." in said
     assert "sitecrew.site_installers" in said
-    with pytest.raises(ConfigurationError, match=r"servers\.one\.driver: there is no 'shelf'; there are local\."):
+    with pytest.raises(ConfigurationError, match=r"servers\.one\.driver: unknown plug-in 'shelf'; available: local\."):
         servers_of(own)
 
 
@@ -133,14 +133,14 @@ def test_installs_of_a_type_whose_package_is_missing_fail_and_no_others(tmp_path
     own = settings(tmp_path, servers__one__driver="local", servers__one__options__folder=None)
     installers, server = installers_of(own), servers_of(own)["one"]
     installers["static"].check(server)
-    with pytest.raises(Failed, match=r"not_configured: sites\.hello\.installer: there is no 'greeting'") as failure:
+    with pytest.raises(Failed, match=r"not_configured: sites\.hello\.installer: unknown plug-in 'greeting'") as failure:
         installers["hello"].check(server)
     assert failure.value.cause.kind is CauseKind.CONFIGURATION
 
 
 @pytest.mark.usefixtures("greeting")
 def test_options_are_checked_by_the_packages_own_model(tmp_path: Path) -> None:
-    assert "sites.hello.options.txet: is not known here; there are text" in refusal(
+    assert "sites.hello.options.txet: is not known here; known options: text" in refusal(
         settings(tmp_path, sites__hello__options__txet="x")
     )
     assert "sites.hello.options.text: must be text" in refusal(
@@ -171,7 +171,7 @@ _OPTIONS = (
         ("broken_a:Hello", "import nothing_of_the_kind", "ModuleNotFoundError: No module named 'nothing_of_the_kind'"),
         ("broken_b:Hello", "1 / 0", "ZeroDivisionError"),
         ("broken_c:Hello", "", "AttributeError: module 'broken_c' has no attribute 'Hello'"),
-        ("broken_d:Hello", "Hello = 7", "TypeError: it leads to 7, which is no class"),
+        ("broken_d:Hello", "Hello = 7", "TypeError: expected a class, got 7"),
     ],
 )
 def test_a_package_that_is_broken_is_named_with_its_entry_point_and_what_it_says(
@@ -180,14 +180,14 @@ def test_a_package_that_is_broken_is_named_with_its_entry_point_and_what_it_says
     offer(tmp_path / "packages", "acme-sites", value, module)
     monkeypatch.syspath_prepend(str(tmp_path / "packages"))
     point = f"the entry point greeting = {value} of the package acme-sites 0.1 in sitecrew.site_installers"
-    assert f"sites.hello.installer: {point} can't be used: {said}" in refusal(settings(tmp_path))
+    assert f"sites.hello.installer: cannot load {point}: {said}" in refusal(settings(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("value", "module", "said"),
     [
         ("wrong_a:Hello", "class Hello: pass", "wrong_a:Hello has no pydantic model named Options"),
-        ("wrong_b:Hello", _OPTIONS, "wrong_b:Hello can't be made: TypeError"),
+        ("wrong_b:Hello", _OPTIONS, "cannot create wrong_b:Hello: TypeError"),
         ("wrong_c:Hello", f"{_OPTIONS}    def __init__(self, *_): pass\n", "wrong_c:Hello lacks install, check"),
     ],
 )
