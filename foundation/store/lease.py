@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Column, Connection, Integer, String, Table, bindparam, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Integer, String, Table, bindparam, select, update
 
 from foundation.store.frozen import replace
 from foundation.store.types import PydanticJson, Utc
@@ -101,10 +101,12 @@ class LeasedRow:
         return replace(self, attempt=0, attempts_before=self.attempts_before + self.attempt)
 
 
-def overdue(connection: Connection, table: Table, owner: str, now: datetime, limit: int) -> list[str]:
+def overdue(
+    connection: Connection, table: Table, owner: str, now: datetime, limit: int, *only: ColumnElement[bool]
+) -> list[str]:
     """The values of the column `owner` of rows that should have moved by now, the longest overdue first. Nothing is
     locked: whoever acts on them loads them first, and looks again."""
-    late = select(table.c[owner]).where(table.c.check_at < now).order_by(table.c.check_at).limit(limit)
+    late = select(table.c[owner]).where(table.c.check_at < now, *only).order_by(table.c.check_at).limit(limit)
     return list(dict.fromkeys(connection.execute(late).scalars()))
 
 

@@ -1,6 +1,9 @@
 """Why an install waits, or has to be taken up again, whatever its type of site."""
 
+from collections.abc import Mapping
+
 from foundation.causes import Causes, Meaning
+from foundation.handling.backoff import RetryRule
 from schemas.values import CauseKind
 
 WAITING = Causes(
@@ -10,8 +13,12 @@ WAITING = Causes(
             "See in the installer's log what ended the worker at that time: memory, a kill, or a lost database.",
         ),
         "early": Meaning(CauseKind.TRANSIENT, "Nothing to do: it was delivered before it is due."),
+        "given_back": Meaning(CauseKind.TRANSIENT, "Nothing to do: another replica installs it."),
         "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install of the account ends first."),
         "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the news of the install is on its way."),
     }
 )
 """Causes of the installer's own, by their codes."""
+
+RETRY: Mapping[str, RetryRule] = {"verify_failed": RetryRule(attempts=2), "worker_lost": RetryRule(at_once=True)}
+"""Causes after which an install is tried otherwise than the settings say."""

@@ -12,9 +12,10 @@ from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.services import ServiceDescribe
-from services.installer import installs, moves
 from services.installer.causes import WAITING
 from services.installer.install import Installing
+from services.installer.installs import Install
+from services.installer.rows import InstallRows
 from services.installer.states import State
 
 _INTAKE = "/sitecrew/order-intake"
@@ -48,34 +49,31 @@ class Commands:
             ServiceDescribe: self._description.answer,
         }
 
-    def cancel(self, uow: UnitOfWork, event: Event[InstallCancel]) -> Outcome:
-        """Race-free: either the cancel or the worker's claim changes the row, never both."""
-        install = installs.find(uow.connection, event.data.install_id)
+    def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
+        """Race-free: either the cancel or the worker's claim has the row first, and the other sees it."""
+        install = uow.rows.installs.get(event.data.install_id)
         if install is None and _may_be_early(uow, event):
             return Retry(
                 uow.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install")
             )
         if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
-            gone = InstallCancelled(**install.ref.model_dump(), reason=install.reason or event.data.reason)
+            gone = InstallCancelled(**install.ref, reason=install.reason or event.data.reason)
             uow.emit(gone, install.order_id, event)
             return Done()
-        cancelled = install and moves.cancel(uow, install, event.data.reason, event.authid)
-        if cancelled is None:
-            return _refuse(uow, event)
-        gone = InstallCancelled(**cancelled.ref.model_dump(), reason=event.data.reason)
-        uow.emit(gone, cancelled.order_id, event)
-        _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id)
+        if install is None or install.state in _REMEDIES:
+            return _refuse(uow, event, install)
+        uow.rows.installs.save(install.cancelled(event.data.reason, uow.now, event.authid))
+        uow.emit(InstallCancelled(**install.ref, reason=event.data.reason), install.order_id, event)
+        _log.info("install.cancelled", install_id=install.install_id, order_id=install.order_id)
         return Done()
 
-    def retry(self, uow: UnitOfWork, event: Event[InstallRetry]) -> Outcome:
+    def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
         """Again, from the first attempt."""
-        install = installs.find(uow.connection, event.data.install_id)
-        if install is None:
-            return _refuse(uow, event)
-        overdue_at = self._installing.overdue_at(install.site_type, uow.now)
-        staged = moves.retry(uow, install, overdue_at, event.authid)
-        if staged is None:
-            return _refuse(uow, event)
+        install = uow.rows.installs.get(event.data.install_id)
+        if install is None or install.state in _REMEDIES:
+            return _refuse(uow, event, install)
+        check_at = self._installing.overdue_at(install.site_type, uow.now)
+        staged = uow.rows.installs.save(install.retried(check_at, uow.now, event.authid))
         self._installing.stage_again(uow, staged, event)
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
         return Done()
@@ -85,28 +83,19 @@ class Commands:
         return Done()
 
 
-def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry]) -> Outcome:
-    install = installs.find(uow.connection, event.data.install_id)
+def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry], install: Install | None) -> Outcome:
     if install is None:
-        return refuse(
-            uow,
-            event,
-            None,
-            "there is no such install",
-            "see `sitecrew install list --state all`",
-            code="no_such_install",
-        )
+        advice = "see `sitecrew install list --state all`"
+        return refuse(uow, event, None, "there is no such install", advice, code="no_such_install")
     return refuse(uow, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 
 
 _REMEDIES = {
-    State.STAGED: "see `sitecrew install show`: it has changed just now",
     State.INSTALLING: "wait until it has ended, which `sitecrew install watch` shows",
     State.INSTALLED: "an installed site is installed anew with `sitecrew order reinstall`",
-    State.FAILED: "see `sitecrew install show`: it has changed just now",
     State.CANCELLED: "a cancelled install stays so; `sitecrew order reinstall` makes a new one",
 }
-"""What to do about a command that the install's state does not allow."""
+"""The states in which an install can be neither cancelled nor retried, and what to do then."""
 
 
 def _may_be_early(uow: UnitOfWork, event: Event[InstallCancel]) -> bool:

@@ -1,9 +1,8 @@
 """Carrying out an install: claim its row, install and verify, record what came of it."""
 
 import os
-import random
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -16,10 +15,13 @@ from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
+from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
+from foundation.store import lease
+from foundation.store.lease import Terms
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
 from schemas.installs import (
@@ -31,22 +33,18 @@ from schemas.installs import (
     InstallStarted,
 )
 from schemas.orders import OrderAmended
-from schemas.values import Cause, CauseKind
-from services.installer import installs, moves
-from services.installer.causes import WAITING
-from services.installer.installs import Install, State
+from schemas.values import Cause
+from services.installer.causes import RETRY, WAITING
+from services.installer.installs import OVERDUE, Install, installs
+from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
+from services.installer.states import MailState, State
 from services.installer.upcoming import after_failure
 
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
-_ONE_MORE_TRY = {"verify_failed": 2}
-"""Causes that are worth fewer attempts than the setting allows."""
-
-_AT_ONCE = {"worker_lost"}
-"""Causes after which a pause would help nobody."""
 
 _log = structlog.get_logger(__name__)
 
@@ -65,9 +63,11 @@ class Installing:
         self._servers = servers
         self._installers = installers
         self._sealer = sealer
-        self._owner = f"{socket.gethostname()}/{os.getpid()}"
-        self._lease = timedelta(seconds=settings.installer.lease_seconds)
-        self.longest = 60.0 + 2 * settings.installer.timeout_seconds
+        own = settings.installer
+        self._terms = Terms(f"{socket.gethostname()}/{os.getpid()}", timedelta(seconds=own.lease_seconds))
+        first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
+        self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY)
+        self.longest = 60.0 + 2 * own.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
         self.leases = Leases(self.longest, key="install_id")
 
@@ -79,73 +79,80 @@ class Installing:
         """What the delayed exchange brings when its time has come."""
         return {InstallStaged: self.start}
 
-    def note(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Outcome:
+    def note(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome:
         """Write the install down, and cancel older generations that have not begun."""
-        self._noted(uow, event)
+        if uow.rows.installs.get(event.data.install_id) is None:
+            self._noted(uow, event)
         return Done()
 
-    def amend(self, uow: UnitOfWork, event: Event[OrderAmended]) -> Outcome:
-        """The customer of what is not yet installed has another name or address."""
-        moves.amend(uow, event.data.order_id, event.data.customer)
+    def amend(self, uow: UnitOfWork[InstallRows], event: Event[OrderAmended]) -> Outcome:
+        """The customer of what is not yet installed has another name or address; also of what is being installed just
+        now, if it has to be tried again."""
+        for install in uow.rows.installs.of(event.data.order_id):
+            if install.state in (State.STAGED, State.INSTALLING, State.FAILED):
+                uow.rows.installs.save(install.amended(event.data.customer))
         return Done()
 
-    def _noted(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Install | None:
-        """The install if it is new."""
-        site_type, due_at = event.data.site.site_type, event.data.due_at
+    def _noted(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Install:
         staged = event.data.model_copy(update={"max_attempts": self._settings.installer.max_attempts})
-        install = moves.stage(uow, staged, self.overdue_at(site_type, due_at), trace_of(event))
-        for older in moves.supersede(uow, install) if install else ():
-            uow.emit(_superseded(older, event.data.install_id), older.order_id, event)
+        install = uow.rows.installs.save(
+            Install(
+                install_id=staged.install_id,
+                order_id=staged.order_id,
+                generation=staged.generation,
+                site_type=staged.site.site_type,
+                domain=staged.account.domain,
+                server=staged.account.server,
+                max_attempts=staged.max_attempts,
+                due_at=staged.due_at,
+                check_at=self.overdue_at(staged.site.site_type, staged.due_at),
+                staged=staged,
+                trace=trace_of(event),
+                staged_at=uow.now,
+            )
+        )
+        for older in uow.rows.siblings(install):
+            if older.generation < install.generation and older.state in (State.STAGED, State.FAILED):
+                _supersede(uow, older, install, event)
         return install
 
-    def start(self, uow: UnitOfWork, event: Event[InstallStaged]) -> Outcome | Effect:
-        """Claim the install. The row is the truth, the message only the wake-up."""
-        # Known, as a rule, by the news of it; if not, another replica may be faster to note it than we are.
-        name = event.data.install_id
-        install = installs.find(uow.connection, name) or self._noted(uow, event) or installs.find(uow.connection, name)
-        if install is None or install.state not in (State.STAGED, State.INSTALLING):
-            return Done()
-        if install.state == State.INSTALLING:
-            return Done()  # its worker finishes it, or its lease ends and `Reconciler.recover` wakes it
-        # A clock that has been put back since it was decided when it is due can't say that it is early.
-        decided = max(install.staged_at, install.started_at or install.staged_at)
-        if install.due_at > uow.now + _EARLY and uow.now > decided - _EARLY:
+    def start(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome | Effect:
+        """Claim the install. The row decides; the message only says that it is time."""
+        install = uow.rows.installs.get(event.data.install_id) or self._noted(uow, event)
+        if install.state != State.STAGED:
+            return Done()  # one that is being installed is finished, or its lease ends and `Recovery` brings it back
+        if _is_early(install, uow.now):
             return Retry(install.due_at, WAITING.cause("early", "delivered before it is due"))
-        claimed = moves.claim(uow, install, self._owner, self._lease, self._settings.installer.max_attempts)
-        if claimed is None:
-            return self._give_way(uow, install, event)
-        tried = {"attempt": claimed.attempt, "max_attempts": claimed.max_attempts}
-        started = InstallStarted(**claimed.ref.model_dump(), **tried, worker=self._owner)
-        uow.emit(started, claimed.order_id, event)
-        return Effect(claimed, self._run, self._record, self._fail)
-
-    def _give_way(self, uow: UnitOfWork, install: Install, event: Event[InstallStaged]) -> Outcome:
-        """To what works in the account just now, or for good to a newer generation of the same order."""
-        newer = moves.newer(uow, install)
-        if newer is None:
-            return Retry(uow.now + self._lease, WAITING.cause("account_busy", "another install works in this account"))
-        if moves.cancel(uow, install, f"superseded by {newer}"):
-            uow.emit(_superseded(install, newer), install.order_id, event)
-        return Done()
+        siblings = uow.rows.siblings(install)
+        if newer := _newest_after(install, siblings):
+            _supersede(uow, install, newer, event)
+            return Done()
+        if any(other.state == State.INSTALLING for other in siblings):
+            busy = WAITING.cause("account_busy", "another install works in this account")
+            return Retry(uow.now + self._terms.lease, busy)
+        begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
+        tried = {"attempt": begun.attempt, "max_attempts": begun.max_attempts}
+        uow.emit(InstallStarted(**begun.ref, **tried, worker=self._terms.owner), begun.order_id, event)
+        return Effect(begun, self._run, self._record, self._fail, self._give_back)
 
     def renew_leases(self, database: Database) -> None:
         """Tell the table that we are still at work on what we hold."""
         if held := self.leases.held():
-            with database.begin() as uow:
-                moves.renew(uow, held, self._lease)
+            with database.store.transaction() as connection:
+                lease.renew(connection, installs, "install_id", held, self._terms, database.now())
 
     def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
         staged = install.staged.model_copy(
             update={
-                "attempt": install.attempt,
+                "attempt": install.current_attempt,
                 "max_attempts": install.max_attempts,
                 "due_at": install.due_at,
                 "cause": install.cause,
             }
         )
         event = uow.emit(staged, install.order_id, cause)
-        suspect = install.cause is not None and install.cause.code in _AT_ONCE
+        suspect = install.cause is not None and install.cause.code == "worker_lost"
         uow.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
 
     def facts(self, next_tick: datetime | None) -> Mapping[str, Any]:
@@ -161,35 +168,29 @@ class Installing:
 
     def after_next_batch(self, now: datetime) -> datetime:
         """When a batch should have taken what is due now."""
-        return self._settings.timer.first_tick(now) + installs.OVERDUE
+        return self._settings.timer.first_tick(now) + OVERDUE
 
     def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
         """When an install that is due then should have been taken, if no batch is late."""
-        return self._settings.begins_at(site_type, due_at) + installs.OVERDUE
+        return self._settings.begins_at(site_type, due_at) + OVERDUE
 
     def lane(self, site_type: str) -> str:
         """The queue in which installs of this type come due: the timer's, or the immediate one."""
         return INSTALLER_DUE if self._settings.stages(site_type) else INSTALLER_NOW
 
-    def attempt_failed(self, uow: UnitOfWork, install: Install, cause: Cause, event: Origin) -> None:
+    def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Another attempt after a pause if the cause passes by itself; else failed for good."""
-        own = self._settings.installer
-        limit = min(own.max_attempts, _ONE_MORE_TRY.get(cause.code, own.max_attempts))
-        if cause.kind == CauseKind.TRANSIENT and install.attempt < limit:
-            due_at = uow.now + self._pause(install, cause)
-            if staged := moves.stage_again(uow, install, cause, due_at, self.overdue_at(install.site_type, due_at)):
-                self.stage_again(uow, staged, event)
-                _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
-        elif over := moves.fail(uow, install, cause, limit):
+        pause = self._retries.pause(cause, install.attempt)
+        if pause is None:
+            over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))
             uow.emit(_failed(over, cause), over.order_id, event)
             _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
-
-    def _pause(self, install: Install, cause: Cause) -> timedelta:
-        own = self._settings.installer
-        if cause.code in _AT_ONCE:
-            return timedelta(0)
-        pause = min(own.retry_longest_seconds, own.retry_first_seconds * 2 ** (install.attempt - 1))
-        return timedelta(seconds=pause * random.uniform(0.8, 1.2))
+            return
+        due_at = uow.now + pause
+        check_at = self.overdue_at(install.site_type, due_at)
+        staged = uow.rows.installs.save(install.staged_again(cause, due_at, check_at, uow.now))
+        self.stage_again(uow, staged, event)
+        _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
 
     def _run(self, install: Install) -> tuple[InstalledSite, float]:
         began = perf_counter()
@@ -239,21 +240,57 @@ class Installing:
         return url
 
     def _record(
-        self, uow: UnitOfWork, install: Install, event: Event[InstallStaged], outcome: tuple[InstalledSite, float]
+        self,
+        uow: UnitOfWork[InstallRows],
+        claim: Install,
+        event: Event[InstallStaged],
+        outcome: tuple[InstalledSite, float],
     ) -> Outcome:
         site, seconds = outcome
-        completed = _completed(install, site, self._servers[install.server], seconds)
-        wanted = self._settings.sites[install.site_type].welcome_email
-        if moves.complete(uow, install, completed, mail_state="" if wanted else "none"):
+        if install := _held(uow, claim):
+            completed = _completed(install, site, self._servers[install.server], seconds)
+            mail = MailState.WAITING if self._settings.sites[install.site_type].welcome_email else MailState.OFF
+            uow.rows.installs.save(install.installed(completed, mail, uow.now))
             uow.emit(completed, install.order_id, event)
             _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
-        else:
-            _log.warning("install.lost_its_lease", **_names(install))
         return Done()
 
-    def _fail(self, uow: UnitOfWork, install: Install, event: Event[InstallStaged], cause: Cause) -> Outcome:
-        self.attempt_failed(uow, install, cause, event)
+    def _fail(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged], cause: Cause) -> Outcome:
+        if install := _held(uow, claim):
+            self.attempt_failed(uow, install, cause, event)
         return Done()
+
+    def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, _event: Event[InstallStaged]) -> Outcome:
+        """The service stops before a thread was free for the install: another replica begins it at once."""
+        if install := _held(uow, claim):
+            uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
+            return Retry(uow.now, WAITING.cause("given_back", "the installer stopped before the install began"))
+        return Done()
+
+
+def _is_early(install: Install, now: datetime) -> bool:
+    """Whether it was delivered before its time. A clock that has been put back since that was decided can't say so."""
+    decided = max(install.staged_at, install.started_at or install.staged_at)
+    return install.due_at > now + _EARLY and now > decided - _EARLY
+
+
+def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | None:
+    newer = [other for other in siblings if other.generation > install.generation and other.state != State.CANCELLED]
+    return max(newer, key=lambda other: other.generation, default=None)
+
+
+def _supersede(uow: UnitOfWork[InstallRows], older: Install, newer: Install, cause: Origin) -> None:
+    reason = f"superseded by {newer.install_id}"
+    uow.rows.installs.save(older.cancelled(reason, uow.now))
+    uow.emit(InstallCancelled(**older.ref, reason=reason), older.order_id, cause)
+
+
+def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:
+    """The install as it is now; None for a worker that has lost it meanwhile."""
+    install = uow.rows.installs.held(claim)
+    if install is None:
+        _log.warning("install.lost_its_lease", **_names(claim))
+    return install
 
 
 @contextmanager
@@ -273,7 +310,7 @@ def _completed(install: Install, site: InstalledSite, server: Server, seconds: f
     if site.login_url and site.username and site.sealed_password:
         login = ApplicationLogin(login_url=site.login_url, username=site.username, sealed_password=site.sealed_password)
     return InstallCompleted(
-        **install.ref.model_dump(),
+        **install.ref,
         attempt=install.attempt,
         site=install.staged.site.model_copy(update={"url": site.url}),
         application=site.application,
@@ -287,12 +324,8 @@ def _completed(install: Install, site: InstalledSite, server: Server, seconds: f
 
 def _failed(install: Install, cause: Cause) -> InstallFailed:
     tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
-    return InstallFailed(**install.ref.model_dump(), **tried, cause=cause, next=after_failure(install)[:200])
-
-
-def _superseded(install: Install, newer: str) -> InstallCancelled:
-    return InstallCancelled(**install.ref.model_dump(), reason=f"superseded by {newer}")
+    return InstallFailed(**install.ref, **tried, cause=cause, next=after_failure(install)[:200])
 
 
 def _names(install: Install) -> dict[str, object]:
-    return {"order_id": install.order_id, "install_id": install.install_id, "attempt": install.attempt}
+    return {"order_id": install.order_id, "install_id": install.install_id, "attempt": install.current_attempt}

@@ -1,26 +1,35 @@
-"""Installs: the table, and looking into it. How an install moves through its life is in `moves`."""
+"""Installs: the table, the record, and every transition it can make (docs/lifecycle.md)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select
+from sqlalchemy import Column, Connection, Integer, String, Table, func, select
 
-from foundation.store import PydanticJson, Utc
+from foundation.errors import IllegalTransition
+from foundation.store import PydanticJson, Utc, lease
 from foundation.store.counts import by_state
-from foundation.store.types import metadata
+from foundation.store.lease import LeasedRow, Terms
+from foundation.store.records import Records
+from foundation.store.types import Word, metadata
 from foundation.telemetry.tracing import Trace
-from schemas.installs import InstallCompleted, InstallRef, InstallStaged
-from schemas.values import Cause
-from services.installer import states
-from services.installer.history import History
-
-State = states.State
+from schemas.installs import InstallCompleted, InstallStaged
+from schemas.values import Cause, Customer
+from services.installer.history import Entry, History
+from services.installer.states import MailState, State
 
 OVERDUE = timedelta(minutes=15)
-"""How long after its batch began a staged install may wait before it is woken once more; also how long after
-its completion nothing may be heard of its letter."""
+"""How long after its batch began a staged install may wait before it is delivered again; also how long after its
+completion nothing may be heard of its mail."""
 
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.STAGED: frozenset({State.STAGED, State.INSTALLING, State.CANCELLED}),
+    State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.FAILED}),
+    State.FAILED: frozenset({State.STAGED, State.CANCELLED}),
+    State.INSTALLED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
 
 installs = Table(
     "installs",
@@ -31,33 +40,25 @@ installs = Table(
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),
     Column("server", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("attempt", Integer, nullable=False),
+    Column("state", Word(State), nullable=False),
+    *lease.columns(),
     Column("max_attempts", Integer),
-    Column("attempts_before", Integer, nullable=False),
-    Column("due_at", Utc, nullable=False),
-    Column("wake_at", Utc, nullable=False),
-    Column("fence", Integer, nullable=False),
-    Column("lease_owner", String(128)),
-    Column("lease_until", Utc),
-    Column("cause", PydanticJson(Cause)),
     Column("reason", String(200)),
     Column("history", PydanticJson(History), nullable=False),
     Column("staged", PydanticJson(InstallStaged), nullable=False),
     Column("completed", PydanticJson(InstallCompleted)),
-    Column("mail_state", String(16), nullable=False),
+    Column("mail_state", Word(MailState), nullable=False),
     Column("mail_cause", PydanticJson(Cause)),
     Column("trace", PydanticJson(Trace), nullable=False),
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
-    Index("ix_installs_state_wake_at", "state", "wake_at"),
 )
 
 
-@dataclass(frozen=True)
-class Install:
-    """One install as it stands in the table."""
+@dataclass(frozen=True, kw_only=True)
+class Install(LeasedRow):
+    """One install. Each transition gives a new record, or raises IllegalTransition."""
 
     install_id: str
     order_id: str
@@ -65,44 +66,102 @@ class Install:
     site_type: str
     domain: str
     server: str
-    state: State
-    attempt: int
-    max_attempts: int | None
+    state: State = State.STAGED
+    max_attempts: int | None = None
     """As the installer had it that last took the install."""
-    attempts_before: int
-    """Those that were made before staff had it tried again."""
-    due_at: datetime
-    wake_at: datetime
-    fence: int
-    lease_owner: str | None
-    lease_until: datetime | None
-    cause: Cause | None
-    reason: str | None
+    reason: str | None = None
     """Why it was cancelled, as whoever did that said."""
-    history: History
+    history: History = field(default_factory=History)
     staged: InstallStaged
-    completed: InstallCompleted | None
-    mail_state: str
-    mail_cause: Cause | None
+    completed: InstallCompleted | None = None
+    mail_state: MailState = MailState.WAITING
+    mail_cause: Cause | None = None
     trace: Trace
     """Of the event that staged it."""
     staged_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def ref(self) -> dict[str, Any]:
+        """Its names in events."""
+        return {"install_id": self.install_id, "order_id": self.order_id, "generation": self.generation}
+
+    @property
+    def current_attempt(self) -> int:
+        """The number, from 1, of the attempt that comes next while it is staged; else of the last one."""
+        return max(1, self.attempt + (self.state == State.STAGED))
 
     @property
     def begins_at(self) -> datetime:
-        """When the batch begins that takes it, as the installer knew that staged it."""
-        return max(self.due_at, self.wake_at - OVERDUE)
+        """When the batch begins that takes it while it is staged, as the installer knew that staged it."""
+        return max(self.due_at, self.check_at - OVERDUE) if self.check_at else self.due_at
 
-    @property
-    def ref(self) -> InstallRef:
-        return InstallRef(install_id=self.install_id, order_id=self.order_id, generation=self.generation)
+    def begun(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
+        """A worker takes it, for its next attempt."""
+        return replace(self._to(State.INSTALLING).claimed(terms, now), max_attempts=max_attempts, started_at=now)
+
+    def not_begun(self, check_at: datetime) -> Self:
+        """The worker gives it back before it has begun: that was no attempt."""
+        return self._to(State.STAGED).unclaimed().released(self.due_at, check_at, self.cause)
+
+    def installed(self, completed: InstallCompleted, mail: MailState, now: datetime) -> Self:
+        """The site answers. If a mail is to follow, news of it is expected."""
+        return replace(
+            self._to(State.INSTALLED).ended(),
+            check_at=now + OVERDUE if mail == MailState.WAITING else None,
+            completed=completed,
+            mail_state=mail,
+            finished_at=now,
+            history=self._history(now, "installed", attempt=self.attempt),
+        )
+
+    def staged_again(self, cause: Cause, due_at: datetime, check_at: datetime, now: datetime) -> Self:
+        """An attempt failed, and there will be another."""
+        again = self._to(State.STAGED).released(due_at, check_at, cause)
+        return replace(again, history=self._history(now, "attempt failed", attempt=self.attempt, cause=cause))
+
+    def failed(self, cause: Cause, max_attempts: int, now: datetime) -> Self:
+        """It failed for good, after as many attempts as there are at most for this cause."""
+        over = self._to(State.FAILED).ended(cause)
+        history = self._history(now, "failed", attempt=self.attempt, cause=cause)
+        return replace(over, max_attempts=max_attempts, finished_at=now, history=history)
+
+    def retried(self, check_at: datetime, now: datetime, by: str | None) -> Self:
+        """Staff want it tried now, with all its attempts before it once more."""
+        again = self._to(State.STAGED).restarted().released(now, check_at, self.cause)
+        return replace(again, finished_at=None, history=self._history(now, "retried", by=by))
+
+    def cancelled(self, reason: str, now: datetime, by: str | None = None) -> Self:
+        """It will not be installed."""
+        gone = self._to(State.CANCELLED).ended(self.cause)
+        history = self._history(now, "cancelled", by=by, reason=reason)
+        return replace(gone, reason=reason[:200], finished_at=now, history=history)
+
+    def amended(self, customer: Customer) -> Self:
+        """It is for a customer whose name or address was corrected."""
+        return replace(self, staged=self.staged.model_copy(update={"customer": customer}))
+
+    def mailed(self, state: MailState, cause: Cause | None = None) -> Self:
+        """What became of its mail."""
+        return replace(
+            self, mail_state=state, mail_cause=cause, check_at=None if self.state == State.INSTALLED else self.check_at
+        )
+
+    def watched(self, check_at: datetime | None) -> Self:
+        """A recovery sweep looks at it at another time, or no more."""
+        return replace(self, check_at=check_at)
+
+    def _to(self, state: State) -> Self:
+        if state not in TRANSITIONS[self.state]:
+            raise IllegalTransition(self.install_id, self.state, state)
+        return replace(self, state=state)
+
+    def _history(self, now: datetime, what: str, **told: Any) -> History:
+        return self.history.then(Entry(at=now, what=what, **told))
 
 
-def find(connection: Connection, install_id: str) -> Install | None:
-    row = connection.execute(select(installs).where(installs.c.install_id == install_id)).mappings().first()
-    return install_of(row) if row else None
+INSTALLS = Records(installs, Install, key="install_id", owner="order_id")
 
 
 def counts(connection: Connection) -> dict[State, int]:
@@ -115,35 +174,3 @@ def oldest_pending_seconds(connection: Connection, now: datetime) -> float:
     pending = installs.c.state.in_([State.STAGED, State.INSTALLING])
     since = connection.execute(select(func.min(installs.c.staged_at)).where(pending)).scalar_one()
     return (now - since).total_seconds() if since else 0.0
-
-
-def install_of(row: Any) -> Install:
-    """The install that a row of the table holds."""
-    return Install(
-        install_id=row["install_id"],
-        order_id=row["order_id"],
-        generation=row["generation"],
-        site_type=row["site_type"],
-        domain=row["domain"],
-        server=row["server"],
-        state=State(row["state"]),
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        attempts_before=row["attempts_before"],
-        due_at=row["due_at"],
-        wake_at=row["wake_at"],
-        fence=row["fence"],
-        lease_owner=row["lease_owner"],
-        lease_until=row["lease_until"],
-        cause=row["cause"],
-        reason=row["reason"],
-        history=row["history"],
-        staged=row["staged"],
-        completed=row["completed"],
-        mail_state=row["mail_state"],
-        mail_cause=row["mail_cause"],
-        trace=row["trace"],
-        staged_at=row["staged_at"],
-        started_at=row["started_at"],
-        finished_at=row["finished_at"],
-    )

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select, tuple_
 
 from foundation.store.search import beyond, has_code, is_about, mentions, seen
-from services.installer.installs import Install, install_of, installs
-from services.installer.states import State
+from services.installer.installs import INSTALLS, Install, installs
+from services.installer.states import MailState, State
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def listing(
     `after`, if given."""
     place = (installs.c.due_at, installs.c.install_id)
     order = [column.desc() for column in place] if newest_first else place
-    query = select(installs).order_by(*order).where(*_conditions(wanted))
+    query = INSTALLS.select().order_by(*order).where(*_conditions(wanted))
     if after:
         query = query.where(beyond(place, seen(connection, place, after, "install"), backwards=newest_first))
-    rows = (install_of(row) for row in connection.execute(query).mappings())
-    return list(islice(_of_customer(rows, wanted.customer), limit))
+    found = (install for row in connection.execute(query) for install in INSTALLS.read([row]))
+    return list(islice(_of_customer(found, wanted.customer), limit))
 
 
 def named(connection: Connection, name: str) -> Sequence[Install]:
@@ -59,19 +59,19 @@ def named(connection: Connection, name: str) -> Sequence[Install]:
 
 def _latest(connection: Connection, about: Any) -> Sequence[Install]:
     newest = select(installs.c.order_id, func.max(installs.c.generation)).where(about).group_by(installs.c.order_id)
-    query = select(installs).where(about, tuple_(installs.c.order_id, installs.c.generation).in_(newest))
-    return [install_of(row) for row in connection.execute(query.order_by(installs.c.staged_at)).mappings()]
+    query = INSTALLS.select().where(about, tuple_(installs.c.order_id, installs.c.generation).in_(newest))
+    return INSTALLS.read(connection.execute(query.order_by(installs.c.staged_at)))
 
 
 def of_order(connection: Connection, order_id: str) -> list[Install]:
     """All generations of an order, the first first."""
-    query = select(installs).where(installs.c.order_id == order_id).order_by(installs.c.generation)
-    return [install_of(row) for row in connection.execute(query).mappings()]
+    query = INSTALLS.select().where(installs.c.order_id == order_id).order_by(installs.c.generation)
+    return INSTALLS.read(connection.execute(query))
 
 
 def _conditions(wanted: Wanted) -> Iterator[Any]:
     if wanted.states:
-        unmailed = and_(installs.c.state == State.INSTALLED, installs.c.mail_state == "failed")
+        unmailed = and_(installs.c.state == State.INSTALLED, installs.c.mail_state == MailState.FAILED)
         in_states = installs.c.state.in_(wanted.states)
         yield or_(in_states, unmailed) if wanted.failed_letters else in_states
     if wanted.order_id:

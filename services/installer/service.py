@@ -6,19 +6,19 @@ from pathlib import Path
 from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
 from foundation.config.settings import Settings
-from foundation.handling.unit_of_work import no_rows
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from services.installer import installs
 from services.installer.batch import Batches
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.reconcile import Reconciler
+from services.installer.recovery import Recovery
+from services.installer.rows import load
 from services.installer.sites import SiteInstaller
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-load = no_rows
+__all__ = ["MIGRATIONS", "InstallerService", "load"]
 
+MIGRATIONS = Path(__file__).parent / "migrations"
 _AT_A_TIME = 100
 
 
@@ -31,7 +31,7 @@ class InstallerService:
         self._settings = settings.installer
         self._parts = parts
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
-        self.recovery = Reconciler(self.installing)
+        self.recovery = Recovery(self.installing)
         self.batch = parts.worker(self._at_work(INSTALLER_DUE))
         self.timer = Batches(
             settings.timer,

@@ -1,11 +1,24 @@
-"""What installs can be: the words alone, for whoever must not wait for the table's library."""
+"""What installs and their mails can be: the words alone, for whoever must not wait for the table's library."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
+    """How far an install is."""
+
     STAGED = "staged"
     INSTALLING = "installing"
     INSTALLED = "installed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class MailState(StrEnum):
+    """What the installer knows of an install's mail."""
+
+    WAITING = "waiting"
+    """Nothing was heard of it yet, or there is nothing to write of."""
+    OFF = "off"
+    """Installs of this type get none."""
+    SENT = "sent"
+    FAILED = "failed"

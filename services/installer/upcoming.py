@@ -1,7 +1,7 @@
 """What happens next with an install, for people: a matter of its state, never of its cause."""
 
 from services.installer.installs import Install
-from services.installer.states import State
+from services.installer.states import MailState, State
 
 
 def after_failure(install: Install) -> str:
@@ -15,7 +15,7 @@ def what_next(install: Install) -> str:
     match install.state:
         case State.FAILED:
             return after_failure(install)
-        case State.STAGED if install.attempt > 1 or install.attempts_before:
+        case State.STAGED if install.attempt or install.attempts_before:
             return f"attempt {attempts(install)} starts automatically, in the batch at {_exact(install)}"
         case State.STAGED:
             return f"installed automatically, in the batch at {_exact(install)}"
@@ -28,16 +28,16 @@ def what_next(install: Install) -> str:
 
 
 def _of_letter(install: Install) -> str:
-    if install.mail_state == "failed":
+    if install.mail_state == MailState.FAILED:
         return f"the letter waits for staff; once the cause is fixed: `sitecrew mail resend {install.install_id}`"
-    return "" if install.mail_state else "the letter goes out automatically"
+    return "the letter goes out automatically" if install.mail_state == MailState.WAITING else ""
 
 
 def attempts(install: Install) -> str:
     """`2 of 6`, and how many there were before staff had it tried again."""
     limit = f" of {install.max_attempts}" if install.max_attempts else ""
     earlier = f" ({install.attempts_before} before)" if install.attempts_before else ""
-    return f"{install.attempt}{limit}{earlier}"
+    return f"{install.current_attempt}{limit}{earlier}"
 
 
 def _exact(install: Install) -> str:

@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from foundation.handling.unit_of_work import NoRows, UnitOfWork
 from foundation.store import Store
-from foundation.telemetry.tracing import Trace
+from foundation.store.lease import Terms
 from schemas.installs import InstallStaged, SiteSpec
 from schemas.values import AccountRef, Customer
-from services.installer import listing, moves
+from services.installer import listing
+from services.installer.installs import INSTALLS
 from services.installer.listing import Wanted
 from services.installer.service import MIGRATIONS
 from services.installer.states import State
 from services.order_intake import listing as orders
 from services.order_intake.service import MIGRATIONS as INTAKE
 from tests.support.house import failure
+from tests.support.rows import install_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -29,13 +30,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened = Store(f"sqlite:///{tmp_path}/x.db" if sqlite else str(request.getfixturevalue("postgres").database()))
     opened.migrate([MIGRATIONS, INTAKE])
     with opened.transaction() as connection:
-        uow = UnitOfWork(NoRows(), "/test", NOON, connection)
+        loaded = INSTALLS.load(connection, ())
         for number in (1, 2, 3):
-            moves.stage(uow, staged(number), NOON + timedelta(minutes=15), Trace())
-        install = listing.named(connection, "order-3")[0]
-        claimed = moves.claim(uow, install, "me", timedelta(minutes=1))
-        assert claimed
-        moves.fail(uow, claimed, failure("db_down").cause)
+            loaded.save(install_of(staged(number), at=NOON))
+        begun = loaded.of("order-3")[0].begun(Terms("me", timedelta(minutes=1)), NOON, 6)
+        loaded.save(begun.failed(failure("db_down").cause, 6, NOON))
+        loaded.flush(connection)
     yield opened
     opened.close()
 

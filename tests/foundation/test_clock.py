@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from foundation import clock as clock_module
 from foundation.clock import SharedClock
 from foundation.errors import StoreUnreachable
-from services.installer.installs import State
+from services.installer.states import State
 from tests.support.house import House, failure
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

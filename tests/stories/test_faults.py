@@ -31,7 +31,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancel
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import State
 from services.mailer import listing, recovery
 from services.mailer.delivery import Welcoming
 from services.mailer.states import State as MailState

@@ -11,7 +11,7 @@ from schemas.installs import CommandRefused, InstallCancel, InstallRetry, Instal
 from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import State
 from services.order_intake.intake import MAX_TRIES
 from tests.support.house import TRACE, Gate, House, failure, kind
 
@@ -127,7 +127,7 @@ def test_a_transient_failure_is_tried_again_after_a_pause(house: House) -> None:
     house.settle()
     house.tick()
     install = house.install()
-    assert (install.state, install.attempt) == (State.STAGED, 2)
+    assert (install.state, install.current_attempt) == (State.STAGED, 2)
     assert install.cause is not None
     assert install.cause.code == "db_down"
     assert install.due_at > house.clock.now()
@@ -328,7 +328,7 @@ def test_a_switched_off_welcome_mail_is_not_sent(tmp_path: Path) -> None:
     house.settle()
     house.tick()
     assert house.install().state == State.INSTALLED
-    assert house.install().mail_state == "none"
+    assert house.install().mail_state == "off"
     assert house.smtp.sent == []
 
 

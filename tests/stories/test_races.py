@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -26,19 +26,20 @@ from foundation.handling.unit_of_work import Database, Load, UnitOfWork, no_rows
 from foundation.handling.worker import Worker
 from foundation.hosting.causes import failed
 from foundation.store import Store
+from foundation.store.lease import Terms
 from foundation.store.outbox import OutboxMessage  # noqa: TC001  # as every import here
-from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCompleted, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import AccountRef, Customer, Model
-from services.installer import installs, moves
+from services.installer import rows as install_rows
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.installs import State
-from services.installer.reconcile import Reconciler
+from services.installer.installs import INSTALLS, Install
+from services.installer.recovery import Recovery
 from services.installer.service import MIGRATIONS as INSTALLER
 from services.installer.sites import Job
+from services.installer.states import MailState, State
 from services.mailer import rows as mail_rows
 from services.mailer.delivery import Welcoming
 from services.mailer.service import MIGRATIONS as MAILER
@@ -47,6 +48,7 @@ from services.order_intake.accounts import OrderState
 from services.order_intake.intake import Intake
 from services.order_intake.service import MIGRATIONS as INTAKE
 from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
+from tests.support.rows import install_of
 
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
 ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
@@ -146,9 +148,16 @@ def races(count: int, *contenders: Callable[[int], Any]) -> list[list[Any]]:
         return [list(results) for results in zip(*pool.map(run, contenders), strict=True)]
 
 
+def keep(database: Database, known: Iterable[Install]) -> None:
+    """Write installs down."""
+    with database.begin() as uow:
+        for install in known:
+            uow.rows.installs.save(install)
+
+
 def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> list[State]:
     with replicas.database().store.reading() as connection:
-        found = [installs.find(connection, f"order-{number}-g{generation}") for number in numbers]
+        found = [INSTALLS.get(connection, f"order-{number}-g{generation}") for number in numbers]
     return [install.state for install in found if install]
 
 
@@ -157,12 +166,10 @@ def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> l
 
 def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Replicas) -> None:
     count = 1000 if replicas.url.startswith("sqlite") else 300
-    ours, theirs = replicas.database(), replicas.database()
+    ours, theirs = replicas.database(install_rows.load), replicas.database(install_rows.load)
     installing = replicas.installing()
     commands = Commands(installing, lambda: None)
-    with ours.begin() as uow:
-        for number in range(count):
-            moves.stage(uow, staged(number), START, Trace())
+    keep(ours, [install_of(staged(number), START) for number in range(count)])
     results = races(
         count,
         lambda number: replicas.handle(ours, installing.start, staged(number)),
@@ -187,7 +194,7 @@ def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Rep
 
 
 def test_of_eight_installers_exactly_one_claims_each_install(replicas: Replicas) -> None:
-    ledgers = [replicas.database() for _ in range(8)]
+    ledgers = [replicas.database(install_rows.load) for _ in range(8)]
     installers = [replicas.installing() for _ in range(8)]
     contenders = [
         lambda number, database=database, installing=installing: replicas.handle(
@@ -200,11 +207,10 @@ def test_of_eight_installers_exactly_one_claims_each_install(replicas: Replicas)
     assert replicas.counted() == {"install.started": 40}
 
 
-def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replicas: Replicas) -> None:
-    ours, theirs = replicas.database(), replicas.database()
-    with ours.begin() as uow:
-        for number in range(60):
-            moves.stage(uow, staged(number), START, Trace())
+@pytest.mark.parametrize("known", [1, 0])
+def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replicas: Replicas, known: int) -> None:
+    ours, theirs = replicas.database(install_rows.load), replicas.database(install_rows.load)
+    keep(ours, [install_of(staged(number), START) for number in range(60 * known)])
     races(
         60,
         lambda number: replicas.handle(ours, replicas.installing().start, staged(number)),
@@ -216,18 +222,15 @@ def test_two_generations_of_an_order_are_never_installed_at_the_same_time(replic
 
 @pytest.mark.parametrize("trouble", ["lost", "overdue", "unmailed"])
 def test_of_four_reconcilers_exactly_one_brings_back_each_install(replicas: Replicas, trouble: str) -> None:
-    ledgers = [replicas.database() for _ in range(4)]
-    with ledgers[0].begin() as uow:
-        for number in range(30):
-            install = moves.stage(uow, staged(number), START, Trace())
-            assert install is not None
-            if trouble != "overdue":
-                install = moves.claim(uow, install, "somebody", timedelta(seconds=15))
-                assert install is not None
-            if trouble == "unmailed":
-                moves.complete(uow, install, completed(number), "")
+    ledgers = [replicas.database(install_rows.load) for _ in range(4)]
+    known = [install_of(staged(number), START) for number in range(30)]
+    if trouble != "overdue":
+        known = [install.begun(Terms("somebody", timedelta(seconds=15)), START, 6) for install in known]
+    if trouble == "unmailed":
+        known = [install.installed(completed(n), MailState.WAITING, START) for n, install in enumerate(known)]
+    keep(ledgers[0], known)
     replicas.now += timedelta(hours=1)
-    reconcilers = [Reconciler(replicas.installing()) for _ in ledgers]
+    reconcilers = [Recovery(replicas.installing()) for _ in ledgers]
     contenders = [
         lambda _, database=database, reconciler=reconciler: reconciler.recover(database)
         for database, reconciler in zip(ledgers, reconcilers, strict=True)
@@ -415,7 +418,7 @@ class Crowd:
         for _ in range(2):
             store = house.store("installer", INSTALLER)
             relay = Relay(store, house.broker.publisher(), house.broker.topology, house.clock.now)
-            database = Database(store, "installer", house.clock.now, relay.hand_over)
+            database = Database(store, "installer", house.clock.now, relay.hand_over, install_rows.load)
             self.relays.append(relay)
             self._begin(relay.run, self.stop)
             self._begin(self._reconcile, database)
@@ -510,12 +513,11 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 
 def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
     house = House(tmp_path)
-    with house.installing.database.begin() as uow:
-        moves.stage(uow, staged(1), START, Trace())
+    keep(house.installing.database, [install_of(staged(1), START)])
     due = codec.envelope(staged(1), id="due", source="/test", subject="order-1")
     acts = []
     for _ in range(2):
-        with house.installing.database.begin() as uow:
+        with house.installing.database.begin([due]) as uow:
             act = house.steps.start(uow, due)
             assert isinstance(act, Effect)
         house.steps.leases.hold(act.claim)
@@ -523,7 +525,7 @@ def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_cl
         house.clock.moment += timedelta(seconds=16)
         if len(acts) == 1:
             house.reconciler.recover(house.installing.database)
-    with house.installing.database.begin() as uow:
+    with house.installing.database.begin([due]) as uow:
         acts[0].failed(uow, acts[0].claim, due, failure("timeout").cause)
     house.steps.leases.let_go(acts[0].claim)
     house.steps.renew_leases(house.installing.database)

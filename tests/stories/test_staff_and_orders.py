@@ -24,7 +24,7 @@ from schemas.orders import (
 )
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
-from services.installer.installs import State
+from services.installer.states import State
 from services.order_intake import accounts, listing
 from services.order_intake.intake import MAX_TRIES
 from sitecrew.cli.client import parking, requeueing

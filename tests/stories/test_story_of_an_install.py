@@ -9,7 +9,7 @@ from schemas.accounts import AccountFailed
 from schemas.installs import InstallCancel, InstallFailed, InstallRetry, InstallStaged, InstallStarted
 from schemas.services import ServiceDescribe, ServiceDescribed
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import MailState, State
 from services.installer.upcoming import attempts, what_next
 from tests.support.house import TRACE, House, failure
 
@@ -40,15 +40,15 @@ def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: H
 @pytest.mark.parametrize(
     ("state", "letter", "upcoming"),
     [
-        (State.INSTALLING, "", "it is being installed, attempt 1 of 3"),
-        (State.INSTALLED, "", "the letter goes out automatically"),
-        (State.INSTALLED, "failed", "the letter waits for staff; once the cause is fixed: "),
-        (State.INSTALLED, "sent", ""),
-        (State.INSTALLED, "none", ""),
+        (State.INSTALLING, MailState.WAITING, "it is being installed, attempt 1 of 3"),
+        (State.INSTALLED, MailState.WAITING, "the letter goes out automatically"),
+        (State.INSTALLED, MailState.FAILED, "the letter waits for staff; once the cause is fixed: "),
+        (State.INSTALLED, MailState.SENT, ""),
+        (State.INSTALLED, MailState.OFF, ""),
     ],
 )
 def test_nothing_is_said_to_be_done_before_the_letter_is_out(
-    house: House, state: State, letter: str, upcoming: str
+    house: House, state: State, letter: MailState, upcoming: str
 ) -> None:
     told = what_next(replace(house.install(), state=state, mail_state=letter, max_attempts=3))
     assert told.startswith(upcoming)
@@ -103,7 +103,7 @@ def test_a_retry_of_what_waits_counts_only_the_attempts_that_were_made(house: Ho
     house.tick()
     house.publish(InstallRetry(install_id="order-1-g1"))
     house.settle()
-    assert (house.install().attempt, house.install().attempts_before) == (1, 1)
+    assert (house.install().current_attempt, house.install().attempts_before) == (1, 1)
 
 
 def test_who_cancelled_and_why_stays_with_the_install(house: House) -> None:

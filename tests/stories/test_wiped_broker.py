@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from schemas.installs import InstallCancel, InstallRetry
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import State
 from tests.support.house import TRACE, Gate, House, Service, failure, kind
 
 
@@ -139,7 +139,7 @@ def test_while_it_waits_for_another_attempt(house: House) -> None:
     house.order()
     house.settle()
     house.tick()
-    assert house.install().attempt == 2
+    assert house.install().current_attempt == 2
     house.wipe()
     house.until(house.mailed, minutes=60)
     once(house)

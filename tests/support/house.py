@@ -36,10 +36,10 @@ from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import CauseKind, Model
-from services.installer import installs
 from services.installer import service as installer
-from services.installer.installs import Install, State
+from services.installer.installs import INSTALLS, Install
 from services.installer.sites import InstalledSite, Job, Step
+from services.installer.states import State
 from services.mailer import service as mailer
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
@@ -422,7 +422,7 @@ class House:
 
     def find(self, install_id: str) -> Install | None:
         with self.installing.store.reading() as connection:
-            return installs.find(connection, install_id)
+            return INSTALLS.get(connection, install_id)
 
     def is_in(self, state: State, install_id: str = "order-1-g1") -> bool:
         found = self.find(install_id)

@@ -22,8 +22,7 @@ from schemas.envelope import Event
 from schemas.logs import LogLine
 from schemas.orders import OrderPlaced
 from schemas.values import Model
-from services.installer import installs
-from services.installer.installs import Install
+from services.installer.installs import INSTALLS, Install
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.machine import SERVICES, Plan, Running, stack
 
@@ -102,7 +101,7 @@ class Watched:
 
         def found() -> Install | None:
             with self.store.reading() as connection:
-                return installs.find(connection, install_id)
+                return INSTALLS.get(connection, install_id)
 
         return self.eventually(found, what=install_id)
 

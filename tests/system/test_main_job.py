@@ -15,7 +15,7 @@ from foundation.broker import Delivery
 from foundation.config.queues import INSTALLER_DUE
 from schemas.installs import InstallCancel, TimerRunNow
 from schemas.orders import OrderPlaced, OrderReinstallRequested
-from services.installer.installs import State
+from services.installer.states import State
 from sitecrew.stack.login import read_credentials
 from sitecrew.stack.machine import Plan
 from sitecrew.stack.servers.mailbox import read_message

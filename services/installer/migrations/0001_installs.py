@@ -21,15 +21,15 @@ def upgrade() -> None:
         sa.Column("domain", sa.String(253), nullable=False),
         sa.Column("server", sa.String(64), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("max_attempts", sa.Integer),
-        sa.Column("attempts_before", sa.Integer, nullable=False),
-        sa.Column("due_at", Utc, nullable=False),
-        sa.Column("wake_at", Utc, nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("attempts_before", sa.Integer, nullable=False),
         sa.Column("lease_owner", sa.String(128)),
         sa.Column("lease_until", Utc),
+        sa.Column("due_at", Utc, nullable=False),
+        sa.Column("check_at", Utc),
         sa.Column("cause", sa.Text),
+        sa.Column("max_attempts", sa.Integer),
         sa.Column("reason", sa.String(200)),
         sa.Column("history", sa.Text, nullable=False),
         sa.Column("staged", sa.Text, nullable=False),
@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("install_id", name="pk_installs"),
     )
     op.create_index("ix_installs_order_id", "installs", ["order_id"])
-    op.create_index("ix_installs_state_wake_at", "installs", ["state", "wake_at"])
+    op.create_index("ix_installs_check_at", "installs", ["check_at"])
 
 
 def downgrade() -> None:

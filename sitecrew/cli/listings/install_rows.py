@@ -8,14 +8,11 @@ from typing import Any
 from schemas.values import Cause
 from services.installer.history import Entry
 from services.installer.installs import Install
-from services.installer.states import State
+from services.installer.states import MailState, State
 from services.installer.upcoming import attempts, what_next
 from services.mailer.mails import Mail
 from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.tables import Table
-
-_LETTERS = {"": "waiting", "none": "off"}
-"""How the installer's table writes what became of a letter, where that is no word for people."""
 
 
 def table(found: Sequence[Install], now: datetime) -> Table:
@@ -60,7 +57,7 @@ def groups(found: Sequence[Install]) -> Sequence[str]:
     letters = Counter(
         install.mail_cause.code
         for install in found
-        if install.state == State.INSTALLED and install.mail_state == "failed" and install.mail_cause
+        if install.state == State.INSTALLED and install.mail_state == MailState.FAILED and install.mail_cause
     )
     return [
         *(
@@ -84,9 +81,9 @@ def _when(install: Install, now: datetime) -> str:
 
 def letter(install: Install) -> str | None:
     """What became of the letter; None as long as there is nothing to write of."""
-    if install.state != State.INSTALLED and not install.mail_state:
+    if install.state != State.INSTALLED and install.mail_state == MailState.WAITING:
         return None
-    return _LETTERS.get(install.mail_state, install.mail_state)
+    return install.mail_state
 
 
 def record(install: Install) -> dict[str, Any]:
@@ -94,10 +91,12 @@ def record(install: Install) -> dict[str, Any]:
     staged, completed = install.staged, install.completed
     login = completed.login if completed else None
     plain = ("install_id", "order_id", "generation", "domain", "site_type", "server", "state")
-    tried = ("attempt", "max_attempts", "attempts_before", "due_at")
+    tried = ("max_attempts", "attempts_before", "due_at")
     moved = ("staged_at", "started_at", "finished_at", "lease_owner", "lease_until")
     return {
-        **{name: getattr(install, name) for name in (*plain, *tried)},
+        **{name: getattr(install, name) for name in plain},
+        "attempt": install.current_attempt,
+        **{name: getattr(install, name) for name in tried},
         "next_attempt_at": next_attempt(install),
         "next": what_next(install) or None,
         "cause": _cause(install.cause),

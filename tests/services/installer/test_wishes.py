@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.installer.installs import State
+from services.installer.states import State
 from tests.support.house import House
 
 CUSTOMER = {"name": "Ann", "email": "ann@münchen.example"}

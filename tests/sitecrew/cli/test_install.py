@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import State
 from sitecrew.cli.client import sending
 from sitecrew.cli.output import terminal
 from tests.support.cli import Ran

@@ -8,7 +8,7 @@ import pytest
 from schemas.installs import InstallCancel
 from schemas.orders import OrderPlaced
 from schemas.values import CauseKind
-from services.installer.installs import State
+from services.installer.states import State
 from sitecrew.cli import everywhere
 from sitecrew.cli.client import sending
 from tests.support.cli import Ran, settings_file

@@ -1,0 +1,87 @@
+"""What brings back work that a crash or a lost broker has left lying."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from foundation.handling.outcomes import Done, Handlers, Outcome
+from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.store import lease
+from schemas.envelope import Event
+from schemas.mails import MailFailed, MailSent
+from services.installer.causes import WAITING
+from services.installer.install import Installing
+from services.installer.installs import OVERDUE, Install, installs
+from services.installer.rows import InstallRows
+from services.installer.states import MailState, State
+
+_ASKING = timedelta(days=7)
+"""How long the mailer is asked for the mail of an installed site."""
+_AT_A_TIME = 100
+
+_log = structlog.get_logger(__name__)
+
+
+class Recovery:
+    """Looks for installs whose row and whose messages have come apart."""
+
+    def __init__(self, installing: Installing) -> None:
+        self._installing = installing
+
+    def recover(self, database: Database[InstallRows]) -> None:
+        """One round; how often is up to the caller. Any number of replicas may do this."""
+        with database.begin(find=_overdue) as uow:
+            for install in uow.rows.installs.all():
+                if install.check_at and install.check_at < uow.now:
+                    self._look_after(uow, install)
+
+    def _look_after(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
+        match install.state:
+            case State.INSTALLING:
+                lost = WAITING.cause("worker_lost", f"the worker {install.lease_owner} ended, or lost its database")
+                _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
+                self._installing.attempt_failed(uow, install, lost, install.trace)
+            case State.STAGED:
+                _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
+                uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
+                self._installing.stage_again(uow, install, install.trace)
+            case State.INSTALLED if install.completed and _is_unmailed(uow, install):
+                _log.warning("install.completed_again", install_id=install.install_id)
+                uow.rows.installs.save(install.watched(uow.now + OVERDUE))
+                uow.emit(install.completed, install.order_id, install.trace)
+            case _:
+                uow.rows.installs.save(install.watched(None))
+
+    def mails(self) -> Handlers:
+        """The mailer's answers, kept in the install's row: its mail's outcome is part of its story."""
+        return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
+
+    def mail_sent(self, uow: UnitOfWork[InstallRows], event: Event[MailSent]) -> Outcome:
+        if install := uow.rows.installs.get(event.data.install_id):
+            uow.rows.installs.save(install.mailed(MailState.SENT))
+        return Done()
+
+    def mail_failed(self, uow: UnitOfWork[InstallRows], event: Event[MailFailed]) -> Outcome:
+        if install := uow.rows.installs.get(event.data.install_id):
+            uow.rows.installs.save(install.mailed(MailState.FAILED, event.data.cause))
+        return Done()
+
+
+def _overdue(connection: Connection, now: datetime) -> set[str]:
+    """Some of each kind: what one has many of does not keep the others waiting."""
+    return {
+        order
+        for state in (State.INSTALLING, State.STAGED, State.INSTALLED)
+        for order in lease.overdue(connection, installs, "order_id", now, _AT_A_TIME, installs.c.state == state)
+    }
+
+
+def _is_unmailed(uow: UnitOfWork[InstallRows], install: Install) -> bool:
+    """Whether the mailer is still to be asked: not after a week, nor for the mail of a site that a newer install has
+    replaced."""
+    replaced = any(
+        other.generation > install.generation and other.state == State.INSTALLED for other in uow.rows.siblings(install)
+    )
+    recent = install.finished_at is not None and install.finished_at > uow.now - _ASKING
+    return install.mail_state == MailState.WAITING and recent and not replaced

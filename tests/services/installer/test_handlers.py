@@ -1,0 +1,303 @@
+"""What the installer decides, in memory: its handlers need no database."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from foundation.broker import codec
+from foundation.config.keys import Sealer, generate_keys
+from foundation.config.settings import Settings
+from foundation.errors import IllegalTransition
+from foundation.handling.outcomes import Done, Effect, Outcome, Retry
+from foundation.handling.unit_of_work import UnitOfWork
+from foundation.store.lease import Terms
+from foundation.store.records import Loaded
+from schemas.envelope import Event
+from schemas.installs import InstallCancel, InstallRetry, InstallStaged, SiteSpec
+from schemas.mails import MailFailed, MailSent
+from schemas.orders import OrderAmended
+from schemas.values import AccountRef, CauseKind, Customer, Model
+from services.installer.commands import Commands
+from services.installer.install import Installing
+from services.installer.installs import INSTALLS, TRANSITIONS, Install
+from services.installer.recovery import Recovery
+from services.installer.rows import InstallRows
+from services.installer.sites import InstalledSite
+from services.installer.states import MailState, State
+from tests.support.house import START, FakeInstaller, FakeServer, failure, kind
+from tests.support.rows import install_of, unit_of_work
+
+PUBLIC = generate_keys()[0]
+DOWN = failure("db_down").cause
+SITE = (InstalledSite("WordPress", "6.1", "http://x.example/"), 1.5)
+INTAKE = "/sitecrew/order-intake"
+
+
+def staged(generation: int = 1, **changes: Any) -> InstallStaged:
+    fields: dict[str, Any] = {
+        "install_id": f"order-1-g{generation}",
+        "order_id": "order-1",
+        "generation": generation,
+        "due_at": START,
+        "site": SiteSpec(site_type="wordpress", url="http://x.example/", title="X"),
+        "account": AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7"),
+        "customer": Customer(name="Jo", email="jo@customer.example"),
+    }
+    return InstallStaged(**{**fields, **changes})
+
+
+def install(state: State = State.STAGED, generation: int = 1) -> Install:
+    """An install that has come to a state in the shortest way."""
+    new = install_of(staged(generation), START)
+    begun = new.begun(Terms("another", timedelta(seconds=15)), START, 6)
+    match state:
+        case State.STAGED:
+            return new
+        case State.INSTALLING:
+            return begun
+        case State.INSTALLED:
+            return begun.installed(None, MailState.WAITING, START)  # type: ignore[arg-type]  # nothing looks at it
+        case State.FAILED:
+            return begun.failed(DOWN, 6, START)
+        case State.CANCELLED:
+            return new.cancelled("on purpose", START)
+
+
+class Desk:
+    """The installer's handlers over some installs in memory."""
+
+    def __init__(self, *known: Install, **settings: Any) -> None:
+        self.rows = InstallRows(Loaded(INSTALLS, known))
+        self.now = START
+        own = Settings(keys={"public": PUBLIC}, **settings)
+        servers, sites = {"local": FakeServer()}, {"wordpress": FakeInstaller()}
+        self.installing = Installing(own, servers, sites, Sealer(PUBLIC))
+        self.commands = Commands(self.installing, lambda: None)
+        self.recovery = Recovery(self.installing)
+        self.handlers: dict[type[Model], Any] = {
+            **self.installing.due(),
+            OrderAmended: self.installing.amend,
+            **self.commands.handlers(),
+            **self.recovery.mails(),
+        }
+        self.uow = self.unit()
+
+    def unit(self) -> UnitOfWork[InstallRows]:
+        return unit_of_work(self.rows, "installer", self.now)
+
+    def event(self, data: Model, source: str = INTAKE) -> Event[Any]:
+        return codec.envelope(data, id="id", source=source, subject="order-1", time=self.now)
+
+    def handle(self, data: Model, source: str = INTAKE) -> Outcome | Effect:
+        self.uow = self.unit()
+        result: Outcome | Effect = self.handlers[type(data)](self.uow, self.event(data, source))
+        return result
+
+    def note(self, data: InstallStaged) -> None:
+        self.uow = self.unit()
+        self.installing.note(self.uow, self.event(data))
+
+    def begin(self) -> Effect:
+        effect = self.handle(staged())
+        assert isinstance(effect, Effect)
+        self.uow = self.unit()
+        return effect
+
+    def conclude(self, step: Any, effect: Effect, *result: Any) -> Outcome:
+        outcome: Outcome = step(self.uow, effect.claim, self.event(staged()), *result)
+        return outcome
+
+    def said(self) -> list[str]:
+        return [kind(message.type) for message in self.uow.outbox]
+
+    def install(self, generation: int = 1) -> Install:
+        found = self.rows.installs.get(f"order-1-g{generation}")
+        assert found is not None
+        return found
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("after", list(State))
+def test_only_the_transitions_of_the_table_are_made(state: State, after: State) -> None:
+    known = install(state)
+    terms = Terms("me", timedelta(seconds=15))
+    make: Any = {
+        State.STAGED: lambda: known.staged_again(DOWN, START, START, START),
+        State.INSTALLING: lambda: known.begun(terms, START, 6),
+        State.INSTALLED: lambda: known.installed(None, MailState.OFF, START),  # type: ignore[arg-type]  # likewise
+        State.FAILED: lambda: known.failed(DOWN, 6, START),
+        State.CANCELLED: lambda: known.cancelled("on purpose", START),
+    }[after]
+    if after in TRANSITIONS[state] and (state, after) != (State.STAGED, State.STAGED):
+        assert make().state == after
+    elif after not in TRANSITIONS[state]:
+        with pytest.raises(IllegalTransition, match=rf"order-1-g1 is {state} and cannot become {after}"):
+            make()
+
+
+def test_what_is_noted_again_changes_nothing() -> None:
+    desk = Desk()
+    desk.note(staged())
+    first = desk.install()
+    assert (first.state, first.attempt, first.current_attempt) == (State.STAGED, 0, 1)
+    desk.note(staged(due_at=START + timedelta(hours=1)))
+    assert desk.install() is first
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_newer_generation_takes_the_place_of_what_waits_or_has_failed(state: State) -> None:
+    desk = Desk(install(state))
+    desk.note(staged(2))
+    gone = state in (State.STAGED, State.FAILED)
+    assert desk.install().state == (State.CANCELLED if gone else state)
+    assert desk.said() == ["install.cancelled"] * gone
+    if gone:
+        assert desk.install().reason == "superseded by order-1-g2"
+
+
+def test_one_that_no_news_came_of_is_noted_and_begun() -> None:
+    desk = Desk()
+    effect = desk.handle(staged())
+    assert isinstance(effect, Effect)
+    assert effect.claim == desk.install()
+    assert (effect.claim.state, effect.claim.attempt, effect.claim.fence) == (State.INSTALLING, 1, 1)
+    assert desk.said() == ["install.started"]
+
+
+@pytest.mark.parametrize("state", [state for state in State if state != State.STAGED])
+def test_a_message_about_what_is_not_staged_begins_nothing(state: State) -> None:
+    desk = Desk(install(state))
+    assert isinstance(desk.handle(staged()), Done)
+    assert (desk.install().state, desk.said()) == (state, [])
+
+
+def test_what_is_not_due_comes_again_when_it_is() -> None:
+    due_at = START + timedelta(minutes=1)
+    outcome = Desk().handle(staged(due_at=due_at))
+    assert isinstance(outcome, Retry)
+    assert (outcome.at, outcome.cause.code) == (due_at, "early")
+
+
+def test_a_clock_that_was_put_back_makes_nothing_early() -> None:
+    desk = Desk(install())
+    desk.now -= timedelta(hours=1)
+    assert isinstance(desk.handle(staged()), Effect)
+
+
+@pytest.mark.parametrize(
+    ("state", "begun"),
+    [(State.STAGED, False), (State.INSTALLING, False), (State.INSTALLED, False), (State.CANCELLED, True)],
+)
+def test_an_older_generation_gives_way_for_good_unless_the_newer_is_cancelled(state: State, begun: bool) -> None:
+    desk = Desk(install(), install(state, generation=2))
+    assert isinstance(desk.handle(staged()), Effect) == begun
+    assert desk.install().state == (State.INSTALLING if begun else State.CANCELLED)
+
+
+def test_two_do_not_work_in_one_account() -> None:
+    desk = Desk(install(State.INSTALLING), install(generation=2))
+    outcome = desk.handle(staged(2))
+    assert isinstance(outcome, Retry)
+    assert (outcome.at, outcome.cause.code) == (START + timedelta(seconds=15), "account_busy")
+    assert desk.install(2).state == State.STAGED
+
+
+@pytest.mark.parametrize(("wanted", "mail"), [(True, MailState.WAITING), (False, MailState.OFF)])
+def test_a_site_that_answers_is_recorded(wanted: bool, mail: MailState) -> None:
+    desk = Desk(sites={"wordpress": {"welcome_email": wanted}})
+    effect = desk.begin()
+    assert isinstance(desk.conclude(effect.succeeded, effect, SITE), Done)
+    done = desk.install()
+    assert (done.state, done.mail_state, done.lease_owner, done.attempt) == (State.INSTALLED, mail, None, 1)
+    assert bool(done.check_at) == wanted, "news of a mail is waited for"
+    assert [entry.what for entry in done.history.entries] == ["installed"]
+    assert desk.said() == ["install.completed"]
+
+
+def test_whoever_lost_the_install_records_nothing() -> None:
+    desk = Desk()
+    effect = desk.begin()
+    taken = desk.install().staged_again(DOWN, START, START, START).begun(Terms("another", timedelta(15)), START, 6)
+    desk.rows.installs.save(taken)
+    desk.conclude(effect.succeeded, effect, SITE)
+    desk.conclude(effect.failed, effect, DOWN)
+    assert effect.not_begun
+    desk.conclude(effect.not_begun, effect)
+    assert (desk.install(), desk.said()) == (taken, [])
+
+
+def test_a_transient_cause_stages_the_next_attempt_and_the_last_fails_for_good() -> None:
+    desk = Desk(installer={"max_attempts": 2})
+    effect = desk.begin()
+    desk.conclude(effect.failed, effect, DOWN)
+    assert desk.said() == ["install.staged", "install.staged"], "to those who watch, and to whoever begins it"
+    again = desk.install()
+    assert (again.state, again.attempt, again.current_attempt, again.cause) == (State.STAGED, 1, 2, DOWN)
+    assert timedelta(seconds=48) <= again.due_at - START <= timedelta(seconds=72)
+    desk.now = again.due_at
+    effect = desk.begin()
+    desk.conclude(effect.failed, effect, DOWN)
+    assert (desk.install().state, desk.install().attempt, desk.said()) == (State.FAILED, 2, ["install.failed"])
+
+
+def test_a_cause_that_does_not_pass_fails_at_once() -> None:
+    desk = Desk()
+    effect = desk.begin()
+    desk.conclude(effect.failed, effect, failure("php_missing", CauseKind.CONFIGURATION).cause)
+    assert desk.install().state == State.FAILED
+
+
+def test_what_was_not_begun_when_the_service_stops_was_no_attempt() -> None:
+    desk = Desk()
+    effect = desk.begin()
+    assert effect.not_begun
+    outcome = desk.conclude(effect.not_begun, effect)
+    assert isinstance(outcome, Retry)
+    assert (outcome.at, desk.install().state, desk.install().attempt) == (START, State.STAGED, 0)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_customer_is_corrected_in_what_is_not_over(state: State) -> None:
+    desk = Desk(install(state))
+    desk.handle(OrderAmended(order_id="order-1", customer=Customer(name="Ann", email="ann@customer.example")))
+    over = state in (State.INSTALLED, State.CANCELLED)
+    assert desk.install().staged.customer.name == ("Jo" if over else "Ann")
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("command", [InstallCancel, InstallRetry])
+def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: Any) -> None:
+    desk = Desk(install(state))
+    desk.handle(command(install_id="order-1-g1"), "/staff")
+    if state not in (State.STAGED, State.FAILED):
+        assert (desk.install().state, desk.said()) == (state, ["command.refused"])
+    elif command is InstallCancel:
+        assert (desk.install().state, desk.said()) == (State.CANCELLED, ["install.cancelled"])
+    else:
+        made = int(state == State.FAILED)
+        assert (desk.install().state, desk.said()) == (State.STAGED, ["install.staged", "install.staged"])
+        assert (desk.install().attempt, desk.install().attempts_before) == (0, made)
+
+
+def test_order_intake_may_cancel_before_the_news_has_come_and_staff_are_told() -> None:
+    desk = Desk()
+    assert isinstance(desk.handle(InstallCancel(install_id="order-1-g1")), Retry)
+    assert isinstance(desk.handle(InstallCancel(install_id="order-1-g1"), "/staff"), Done)
+    assert desk.said() == ["command.refused"]
+
+
+def test_order_intake_is_told_again_that_an_install_is_cancelled() -> None:
+    desk = Desk(install(State.CANCELLED))
+    desk.handle(InstallCancel(install_id="order-1-g1"))
+    assert desk.said() == ["install.cancelled"]
+
+
+def test_the_news_of_a_mail_end_the_wait_for_them() -> None:
+    told = {"install_id": "order-1-g1", "order_id": "order-1", "generation": 1, "recipient": "jo@customer.example"}
+    desk = Desk(install(State.INSTALLED))
+    desk.handle(MailFailed(**told, cause=DOWN), "/sitecrew/mailer")
+    assert (desk.install().mail_state, desk.install().mail_cause) == (MailState.FAILED, DOWN)
+    desk.handle(MailSent(**told, message_id="<1@x>"), "/sitecrew/mailer")
+    after = desk.install()
+    assert (after.mail_state, after.mail_cause, after.check_at) == (MailState.SENT, None, None)
