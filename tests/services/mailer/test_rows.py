@@ -1,0 +1,97 @@
+"""What the mailer loads and writes for a batch."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from sqlalchemy import event as sqlalchemy_event
+from structlog.testing import capture_logs
+
+from foundation.config.keys import generate_keys
+from foundation.config.settings import Limits, Settings
+from foundation.handling.outcomes import Effect, Retry
+from foundation.handling.unit_of_work import Database
+from foundation.store import Store
+from schemas.envelope import Event
+from schemas.orders import OrderAmended
+from services.mailer.delivery import Welcoming
+from services.mailer.rows import MailRows, load
+from services.mailer.service import MIGRATIONS
+from tests.services.mailer.test_delivery import ANN, JO, completed
+from tests.support.house import START
+from tests.support.in_memory import event_of
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with capture_logs():
+        yield
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database[MailRows]]:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
+    store.migrate([MIGRATIONS])
+    yield Database(store, "mailer", lambda: START, lambda _messages: None, load)
+    store.close()
+
+
+def welcoming(per_hour: int = 60) -> Welcoming:
+    settings = Settings(keys={"public": generate_keys()[0]}, limits=Limits(letters_per_hour=per_hour))
+    return Welcoming(settings, MagicMock(), MagicMock(), MagicMock(), lambda: START)
+
+
+@contextmanager
+def statements(database: Database[Any]) -> Iterator[list[str]]:
+    """Those that are executed meanwhile."""
+    executed: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
+
+    sqlalchemy_event.listen(database.store.engine, "before_cursor_execute", note)
+    yield executed
+    sqlalchemy_event.remove(database.store.engine, "before_cursor_execute", note)
+
+
+def sent(database: Database[MailRows], events: Sequence[Event[Any]]) -> int:
+    """Claim and record the mails of these events; how many statements that took."""
+    mailer = welcoming()
+    with statements(database) as executed:
+        with database.begin(events) as uow:
+            effects = [mailer.welcome(uow, event) for event in events]
+        with database.begin(events) as uow:
+            for effect, event in zip(effects, events, strict=True):
+                assert isinstance(effect, Effect)
+                effect.succeeded(uow, effect.claim, event, "<1@x>")
+    return len(executed)
+
+
+def test_many_mails_take_no_more_statements_than_one(database: Database[MailRows]) -> None:
+    one = sent(database, [event_of(completed(0))])
+    assert sent(database, [event_of(completed(order)) for order in range(1, 60)]) == one
+
+
+def test_the_address_of_a_customer_who_is_corrected_at_the_same_time_is_counted(database: Database[MailRows]) -> None:
+    mailer = welcoming(per_hour=1)
+    amendment = event_of(OrderAmended(order_id="2", customer=ANN))
+    with database.begin([event_of(completed(1, customer=ANN))]) as uow:
+        assert isinstance(mailer.welcome(uow, event_of(completed(1, customer=ANN))), Effect)
+    with database.begin([amendment, event_of(completed(2, customer=JO))]) as uow:
+        mailer.amend(uow, amendment)
+        assert isinstance(mailer.welcome(uow, event_of(completed(2, customer=JO))), Retry)
+
+
+def test_what_was_written_is_what_is_loaded(database: Database[MailRows]) -> None:
+    event = event_of(completed())
+    with database.begin([event]) as uow:
+        effect = welcoming().welcome(uow, event)
+        assert isinstance(effect, Effect)
+        before = [loaded.all() for loaded in (uow.rows.mails, uow.rows.recipients)]
+    with database.begin([event]) as uow:
+        assert uow.rows.mails.held(effect.claim) == effect.claim
+        assert [loaded.all() for loaded in (uow.rows.mails, uow.rows.recipients)] == before
