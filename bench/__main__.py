@@ -3,11 +3,22 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from bench.figures import plot, table
-from bench.machine import RESULTS, progress
+from bench.figures import listed, plot, table
+from bench.machine import RESULTS, facts, progress
 from bench.pipeline import pipeline
 from bench.profiling import profile
+from bench.trials.delay import delay
+from bench.trials.intake import TARGETS as TARGETS_INTAKE
+from bench.trials.intake import intake
+from bench.trials.memory import TARGETS as TARGETS_MEMORY
+from bench.trials.memory import memory
+from bench.trials.scale import TARGETS as TARGETS_SCALE
+from bench.trials.scale import scale
+from bench.trials.ticks import TARGETS as TARGETS_TICKS
+from bench.trials.ticks import ticks
 from foundation.errors import SitecrewError
 
 _EXAMPLES = """\
@@ -15,6 +26,10 @@ examples:
   script/bench                                     the pipeline: 3 rounds of all, some 10 minutes
   script/bench pipeline --orders 5000 --rounds 5   steadier figures
   script/bench pipeline --only ours_sqlite raw     two of them, for a quick look
+  script/bench intake                              how long an order waits for its account, idle and busy
+  script/bench delay --million                     a million staged installs on the ladder, 25 minutes
+  script/bench scale --installers 1 8              two of the four measurements
+  script/bench memory | ticks                      memory and start; very many installs at one tick
   script/bench profile                             where the time of our services goes
 """
 
@@ -25,6 +40,7 @@ def main(argv: list[str]) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _pipeline(commands.add_parser("pipeline", help="orders through raw pika, peers and ourselves (the default)"))
+    _trials(commands)
     _profile(commands.add_parser("profile", help="where the time of our services goes"))
     options = parser.parse_args(argv)
     try:
@@ -52,6 +68,51 @@ def _run_pipeline(options: argparse.Namespace) -> int:
         progress("written: bench/results/pipeline.json and pipeline.png")
     sys.stdout.write(written if options.json else table(result, titles))
     return 0
+
+
+def _trials(commands: Any) -> None:
+    one = commands.add_parser("intake", help="how long an order waits for its account, idle and busy")
+    one.add_argument("--installs", type=int, default=1000, metavar="N", help="that run meanwhile (default 1000)")
+    one.add_argument("--probes", type=int, default=300, metavar="N", help="orders that are timed (default 300)")
+    one.add_argument("--per-second", type=float, default=10, metavar="N", help="their pace (default 10)")
+    one.add_argument("--install-seconds", type=float, default=0.12, metavar="S", help="of an install (default 0.12)")
+    _trial(one, TARGETS_INTAKE, lambda o: intake(o.installs, o.probes, o.per_second, o.install_seconds))
+    one = commands.add_parser("delay", help="staged installs through the ladder")
+    one.add_argument("--messages", type=int, default=100_000, metavar="N", help="how many (default 100 000)")
+    one.add_argument("--million", action="store_const", const=1_000_000, dest="messages", help="a million of them")
+    one.add_argument("--per-second", type=float, default=1000, metavar="N", help="that are due (default 1000)")
+    _trial(one, {}, lambda o: delay(o.messages, o.per_second))
+    one = commands.add_parser("scale", help="1, 2, 4 and 8 installers")
+    one.add_argument("--installers", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N")
+    one.add_argument("--seconds", type=float, default=15, metavar="S", help="ideal length of each (default 15)")
+    one.add_argument("--concurrency", type=int, default=4, metavar="N", help="of each (default 4, as shipped)")
+    _trial(one, TARGETS_SCALE, lambda o: scale(o.installers, o.seconds, o.concurrency))
+    one = commands.add_parser("memory", help="memory with a long queue, and time to be ready")
+    one.add_argument("--messages", type=int, default=100_000, metavar="N", help="in the queue (default 100 000)")
+    one.add_argument("--seconds", type=float, default=30, metavar="S", help="for each service (default 30)")
+    _trial(one, TARGETS_MEMORY, lambda o: memory(o.messages, o.seconds))
+    one = commands.add_parser("ticks", help="very many installs due at one tick")
+    one.add_argument("--installs", type=int, default=100_000, metavar="N", help="how many (default 100 000)")
+    one.add_argument("--small", type=int, default=1000, metavar="N", help="to compare with (default 1000)")
+    _trial(one, TARGETS_TICKS, lambda o: ticks(o.installs, o.small))
+
+
+def _trial(
+    parser: argparse.ArgumentParser, targets: dict[str, str], run: Callable[[argparse.Namespace], dict[str, Any]]
+) -> None:
+    name = parser.prog.split()[-1]
+    parser.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+
+    def carry_out(options: argparse.Namespace) -> int:
+        result = run(options) | {"machine": facts()}
+        written = json.dumps(result, indent=2) + "\n"
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(written)
+        progress(f"written: bench/results/{name}.json")
+        sys.stdout.write(written if options.json else listed(result, targets))
+        return 0
+
+    parser.set_defaults(run=carry_out)
 
 
 def _profile(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ import pika
 from pika.channel import Channel
 
 from bench import stages
+from bench.lab import order
 from bench.machine import F70C233, PEERS, command
 from bench.raw import HOPS, PERSISTENT, QUORUM, STAGES, Message
 from sitecrew.stack.ports import free_port
@@ -61,19 +62,6 @@ class Contestant:
     vhost: str = "/"
     ports: dict[str, int] = field(default_factory=dict)
     postgresql: bool = False
-
-
-def order(number: str) -> Message:
-    """As a producer publishes it to us."""
-    event = stages.order(number)
-    properties = pika.BasicProperties(
-        content_type=event.content_type,
-        delivery_mode=PERSISTENT,
-        message_id=event.message_id,
-        correlation_id=event.correlation_id,
-        type=event.type,
-    )
-    return Message(event.exchange, event.routing_key, event.body, properties)
 
 
 def letter(path: Path) -> None:

@@ -99,6 +99,16 @@ def table(result: Result, titles: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def listed(result: Result, targets: Mapping[str, str]) -> str:
+    """For people: a figure a line, beside what is to be reached."""
+    lines = []
+    for name, value in result.items():
+        if name != "machine":
+            target = f"   to reach: {targets[name]}" if name in targets else ""
+            lines.append(f"{name:34}{value!s:>10}{target}")
+    return "\n".join(lines) + "\n"
+
+
 def plot(result: Result, titles: Mapping[str, str], path: Path) -> None:
     """A bar for each contestant, every round as a dot; drawn in the peers' environment, which has matplotlib."""
     rounds = [{run["name"]: run["per_second"] for run in part} for part in result["rounds"]]

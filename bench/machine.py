@@ -53,6 +53,10 @@ class Processes:
                 os.kill(child.pid, 15)  # all at once, so that none waits for another's end
         self._opened.close()
 
+    def port(self, what: str) -> int:
+        """The port that it was to listen on."""
+        return self._ports[what]
+
     def require_running(self) -> None:
         """Raises SitecrewError with its last words if one has ended."""
         for name, child in self.children.items():
@@ -117,7 +121,7 @@ def until_quiet(used: Callable[[], float], seconds: float = 30) -> None:
         before = now
 
 
-def facts(broker: str) -> dict[str, str | float]:
+def facts() -> dict[str, str | float]:
     """What the figures depend on; nothing that names the machine."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "")
     ours = {name: metadata.version(name) for name in ("pika", "pydantic", "sqlalchemy")}
@@ -126,11 +130,17 @@ def facts(broker: str) -> dict[str, str | float]:
         "processor": model,
         "python": platform.python_version(),
         "kernel": platform.release(),
-        "rabbitmq": broker,
+        "rabbitmq": _rabbitmq(),
         "load_at_start": round(os.getloadavg()[0], 1),
         **ours,
         **_peers(),
     }
+
+
+def _rabbitmq() -> str:
+    """Of the server that `PrivateRabbit` starts."""
+    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
+    return found[-1].name.partition("-")[2] if found else ""
 
 
 def _cpuinfo() -> list[str]:

@@ -27,7 +27,7 @@ def pipeline(orders: int, rounds: int, only: list[str]) -> tuple[Result, dict[st
         progress("starting RabbitMQ ...")
         rabbit = opened.enter_context(PrivateRabbit(directory / "rabbitmq"))
         _vhosts(rabbit, {one.vhost for one in chosen})
-        machine = facts(rabbit.version)
+        machine = facts()
         server = opened.enter_context(postgres.running()) if any(one.postgresql for one in chosen) else None
         letter(directory / "letter.json")
         measured = []

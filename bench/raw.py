@@ -9,12 +9,14 @@ The broker's address is in BENCH_AMQP_URL.
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import pika
 from pika.channel import Channel
+
+from foundation.errors import SitecrewError
 
 PREFETCH = 400
 _WINDOW = 1000
@@ -29,12 +31,16 @@ QUORUM = {"x-queue-type": "quorum"}
 HOPS: dict[str, dict[str, dict[str, tuple[tuple[str, str], ...]]]] = {
     "order-intake": {
         "intake.orders": {
-            "order.placed.v1": (("events", "account.created.v1"), ("events", "install.staged.v1")),
+            "order.placed.v1": (
+                ("events", "account.created.v1"),
+                ("events", "install.staged.v1"),
+                ("delay.deliver", "installer-now"),
+            ),
         },
         "intake.installs": {},
     },
     "installer": {
-        "installer.staged": {"install.staged.v1": (("delay.deliver", "installer-now"),)},
+        "installer.staged": {},
         "installer.now": {
             "installer-now": (("events", "install.started.v1"), ("events", "install.completed.v1")),
         },
@@ -93,7 +99,7 @@ class Link:
 
     def _answered(self, frame: Any) -> None:
         if not isinstance(frame.method, pika.spec.Basic.Ack):
-            raise SystemExit("the broker refused a message")
+            raise SitecrewError("the broker refused a message")
         number = frame.method.delivery_tag
         if frame.method.multiple:
             self._confirmed = max(self._confirmed, number)
@@ -106,7 +112,7 @@ class Link:
         self.confirmed(self._confirmed)
 
     def _broken(self, _: Any, reason: object) -> None:
-        raise SystemExit(f"the broker closed the connection: {reason}")
+        raise SitecrewError(f"the broker closed the connection: {reason}")
 
 
 class Stage(Link):
@@ -140,28 +146,50 @@ class Stage(Link):
             self.channel.basic_ack(done, multiple=True)
 
 
+Seen = Callable[[pika.BasicProperties, bytes], None]
+
+
 class Driver(Link):
-    """Publishes orders and waits for what comes of them."""
+    """Publishes, and receives what comes of it."""
 
     def __init__(self, url: str, outcomes: str, healthy: Callable[[], None]) -> None:
-        """`healthy` raises when there is nothing to wait for any more."""
+        """`outcomes` is the queue of what is received; `healthy` raises when there is nothing to wait for any more."""
         self._closing = False
         super().__init__(url)
         self._queue, self._healthy = outcomes, healthy
-        self._to_send: deque[Message] = deque()
-        self._missing = 0
+        self._source: Iterator[Message] = iter(())
+        self.exhausted = True
+        """Whether all messages have been published; `run` returns when they are confirmed, too."""
+        self._per_second = 0.0
+        self._seen: Seen | None = None
+        self._until: Callable[[], bool] | None = None
+        self._began = 0.0
+        self._sent = self._received = self._acknowledged = 0
         self.connection.ioloop.start()
 
-    def run(self, messages: Iterable[Message], seconds: float = 600) -> float:
-        """Seconds from the first order published to the last outcome received. Raises what `healthy` raises, and
-        SystemExit after so many seconds."""
-        self._to_send = deque(messages)
-        self._missing = len(self._to_send)
-        began = perf_counter()
-        self._watch(began + seconds)
+    def run(
+        self,
+        messages: Iterable[Message],
+        *,
+        seen: Seen | None = None,
+        until: Callable[[], bool] | None = None,
+        per_second: float = 0,
+        seconds: float = 600,
+    ) -> float:
+        """Seconds from the first message published to the last one received: as many as were published, or those
+        `until` it is enough. `seen` is told of each, and `per_second` is the pace, 0 as fast as confirms come.
+
+        Raises what `healthy` raises, and SitecrewError after so many seconds.
+        """
+        self._source, self.exhausted = iter(messages), False
+        self._seen, self._until, self._per_second = seen, until, per_second
+        self._sent = self._received = self._acknowledged = 0
+        self._began = perf_counter()
+        self._watch(self._began + seconds)
         self._send()
         self.connection.ioloop.start()
-        return perf_counter() - began
+        self.connection.ioloop.remove_timeout(self._timer)
+        return perf_counter() - self._began
 
     def close(self) -> None:
         self._closing = True
@@ -178,29 +206,51 @@ class Driver(Link):
         self.channel.basic_consume(self._queue, self._receive, callback=lambda _frame: self.connection.ioloop.stop())
 
     def confirmed(self, up_to: int) -> None:
-        self._send()
+        if not self._per_second:
+            self._send()
+        self._stop_if_done()
 
     def _send(self) -> None:
-        while self._to_send and self.unconfirmed < _WINDOW:
-            self.publish(self._to_send.popleft())
+        due = (perf_counter() - self._began) * self._per_second if self._per_second else float("inf")
+        while not self.exhausted and self.unconfirmed < _WINDOW and self._sent <= due:
+            if (message := next(self._source, None)) is None:
+                self.exhausted = True
+                return
+            self.publish(message)
+            self._sent += 1
+        if self._per_second and not self.exhausted:
+            self.connection.ioloop.call_later(0.002, self._send)
 
-    def _receive(self, _channel: Channel, method: Any, _properties: Any, _body: bytes) -> None:
-        self._missing -= 1
-        if self._missing % (PREFETCH // 4) == 0:  # at the end, too
-            self.channel.basic_ack(method.delivery_tag, multiple=True)
-        if not self._missing:
+    def _receive(self, _channel: Channel, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        self._received += 1
+        if self._seen:
+            self._seen(properties, body)
+        if self._received - self._acknowledged >= PREFETCH // 4:
+            self._acknowledge(method.delivery_tag)
+        self._tag = method.delivery_tag
+        self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        enough = self._until() if self._until else self.exhausted and self._received >= self._sent
+        if enough and not self.unconfirmed:
+            if self._received > self._acknowledged:
+                self._acknowledge(self._tag)
             self.connection.ioloop.stop()
 
+    def _acknowledge(self, tag: int) -> None:
+        self.channel.basic_ack(tag, multiple=True)
+        self._acknowledged = self._received
+
     def _watch(self, ends: float) -> None:
-        if self._missing <= 0:
+        if self._closing:
             return
         self._healthy()
         if perf_counter() > ends:
-            raise SystemExit(f"{self._missing} outcomes did not arrive in time")
-        self.connection.ioloop.call_later(1, lambda: self._watch(ends))
+            raise SitecrewError(f"of {self._sent} messages, {self._received} outcomes came in time")
+        self._timer = self.connection.ioloop.call_later(1, lambda: self._watch(ends))
 
 
-def prepared(url: str, prepare: Callable[[Channel], None]) -> None:
+def prepared(url: str, prepare: Callable[[Channel], object]) -> None:
     """Has what a run needs declared."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     prepare(connection.channel())

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from foundation.broker import Message, codec
-from foundation.broker.delay import Ladder
+from foundation.broker.delay import Ladder, destination
 from foundation.broker.rabbit import RabbitBroker
 from foundation.config.keys import generate_keys
-from foundation.config.queues import sitecrew
+from foundation.config.queues import INSTALLER_DUE, sitecrew
 from foundation.handling.unit_of_work import new_id
 from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.service.process import run_alone
@@ -86,6 +86,11 @@ class NoMailServer:
 def declare(url: str) -> None:
     """Puts Sitecrew's topology on a broker."""
     RabbitBroker([url], sitecrew(Ladder())).declare()
+
+
+def delayed(due_at: datetime) -> tuple[str, str]:
+    """Exchange and routing key for an install that the timer's batch takes when it is due."""
+    return Ladder().route(destination(INSTALLER_DUE), due_at, datetime.now(UTC))
 
 
 def placed(number: str) -> OrderPlaced:
