@@ -102,7 +102,7 @@ class OrderKnown(Model):
     install_id: InstallId | None = None
     """Its newest install, if there is one."""
     install_state: Line | None = None
-    """What was last heard of that install: `staged`, `started`, `installed`, `failed` or `cancelled`."""
+    """How that install ended: `installed`, `failed` or `cancelled`; `staged` if it has not ended yet."""
 
 
 class OrderWithdrawn(Model):

@@ -47,7 +47,7 @@ _NEVER_LOSE = {
 _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
-    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{name}.*") for name in ("started", "completed", "failed", "cancelled"))),
+    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled"))),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
     (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),

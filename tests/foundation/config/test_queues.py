@@ -124,7 +124,7 @@ def test_what_is_parked_reaches_parking_whatever_its_key() -> None:
         ("events", "account.created.v1", set()),
         ("events", "order.rejected.v1", set()),
         ("events", "install.staged.v1", {table.INSTALLER_STAGED}),
-        ("events", "install.started.v1", {table.INTAKE_INSTALLS}),
+        ("events", "install.started.v1", set()),
         ("events", "install.completed.v1", {table.INTAKE_INSTALLS, table.MAILER_INSTALLS}),
         ("events", "install.failed.v1", {table.INTAKE_INSTALLS}),
         ("events", "install.cancelled.v1", {table.INTAKE_INSTALLS}),
