@@ -19,12 +19,14 @@ from schemas.orders import (
     OrderWithdrawn,
 )
 from schemas.values import Cause, Customer
-from services.order_intake import accounts, limits, moves
-from services.order_intake.accounts import Order, OrderState
+from services.order_intake import limits
 from services.order_intake.causes import INTAKE
+from services.order_intake.orders import Order
 from services.order_intake.rejections import reject_order_id
 from services.order_intake.releasing import Releasing
+from services.order_intake.rows import OrderRows
 from services.order_intake.staging import Staging
+from services.order_intake.states import OrderState
 
 _PAUSE = timedelta(seconds=10)
 _FRESH = timedelta(minutes=10)
@@ -46,35 +48,35 @@ class Changes:
 
     # Producers'
 
-    def reinstall(self, uow: UnitOfWork, event: Event[OrderReinstallRequested]) -> Outcome:
+    def reinstall(self, uow: UnitOfWork[OrderRows], event: Event[OrderReinstallRequested]) -> Outcome:
         """The order's site anew, as its next generation, through the same queue as the first."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _wait_for_order(uow, event)
         if not order.is_of(event.source, uow.sender):
             return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
         if order.state == OrderState.ACCEPTED:
             being_created = INTAKE.cause("in_progress", "the order's account is being created, or waits its turn")
-            return Retry(max(uow.now + _PAUSE, order.lease_until), being_created)
+            return Retry(max(uow.now + _PAUSE, order.free_at), being_created)
         if obstacle := self._obstacle(order):
             return Park(obstacle)
-        if not limits.may_reinstall(uow, order, self._per_hour):
+        counted = limits.reinstall(order, self._per_hour, uow.now)
+        if counted is None:
             had = f"has had the {self._per_hour} re-installs that it may have in an hour"
             return reject_order_id(uow, event, "too_many_reinstalls", had)
-        if renewed := self._staging.again(uow, order, event.data.blog_name, event):
-            limits.note_reinstall(uow, renewed)
+        self._staging.again(uow, counted, event.data.blog_name, event)
         return Done()
 
-    def cancel(self, uow: UnitOfWork, event: Event[OrderCancelled]) -> Outcome | Effect:
+    def cancel(self, uow: UnitOfWork[OrderRows], event: Event[OrderCancelled]) -> Outcome | Effect:
         """Take back what is not yet installed. What we say ourselves means: the domain, too."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _wait_for_order(uow, event)
         if uow.sender.is_ourselves and event.source == uow.source:
             return self._releasing.give_back(uow, order)
         if not order.is_of(event.source, uow.sender):
             return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
-        if _is_installed(order):
+        if order.is_installed:
             return reject_order_id(uow, event, "already_installed", "is installed: there is nothing to take back")
         if order.state != OrderState.CANCELLED:
             self._withdraw(uow, order, event.data.reason or "the order was cancelled", event)
@@ -82,9 +84,9 @@ class Changes:
 
     # Staff's
 
-    def reinstall_order(self, uow: UnitOfWork, event: Event[OrderReinstall]) -> Outcome:
+    def reinstall_order(self, uow: UnitOfWork[OrderRows], event: Event[OrderReinstall]) -> Outcome:
         """As a producer's, of anybody's order, and as often as it takes."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
         if order.state == OrderState.ACCEPTED:
@@ -94,12 +96,12 @@ class Changes:
         self._staging.again(uow, order, event.data.blog_name, event)
         return Done()
 
-    def cancel_order(self, uow: UnitOfWork, event: Event[OrderCancel]) -> Outcome:
+    def cancel_order(self, uow: UnitOfWork[OrderRows], event: Event[OrderCancel]) -> Outcome:
         """As a producer's, of anybody's order. One that is cancelled already is said to be so."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
-        if _is_installed(order):
+        if order.is_installed:
             installed = INTAKE["already_installed"].remedy
             return _refuse(uow, event, "it is installed: there is nothing to take back", installed)
         if order.state == OrderState.CANCELLED:
@@ -108,18 +110,18 @@ class Changes:
             self._withdraw(uow, order, event.data.reason, event)
         return Done()
 
-    def amend(self, uow: UnitOfWork, event: Event[OrderAmend]) -> Outcome:
+    def amend(self, uow: UnitOfWork[OrderRows], event: Event[OrderAmend]) -> Outcome:
         """Correct who the customer is; what is installed and written from now on uses it."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
         if event.data.name is None and event.data.email is None:
             return _refuse(uow, event, "nothing was given to correct", "give a name, an e-mail address, or both")
         known = order.customer
         customer = Customer(name=event.data.name or known.name, email=event.data.email or known.email)
-        if moves.amended(uow, order, customer):
-            uow.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
-            _log.info("order.amended", order_id=order.order_id)
+        uow.rows.orders.save(order.amended(customer, uow.now))
+        uow.emit(OrderAmended(order_id=order.order_id, customer=customer), order.order_id, event)
+        _log.info("order.amended", order_id=order.order_id)
         return Done()
 
     def _obstacle(self, order: Order) -> Cause | None:
@@ -128,10 +130,8 @@ class Changes:
             return INTAKE.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
         return self._staging.unknown(order)
 
-    def _withdraw(self, uow: UnitOfWork, order: Order, reason: str, event: Event[Any]) -> None:
-        cancelled = moves.cancelled(uow, order, reason)
-        if cancelled is None:
-            return
+    def _withdraw(self, uow: UnitOfWork[OrderRows], order: Order, reason: str, event: Event[Any]) -> None:
+        cancelled = uow.rows.orders.save(order.cancelled(reason, uow.now))
         if cancelled.gives_domain_back:
             self._staging.take_back(uow, cancelled)
         elif order.state == OrderState.CREATED:
@@ -140,24 +140,20 @@ class Changes:
         _log.info("order.withdrawn", order_id=order.order_id)
 
 
-def _tell_withdrawn(uow: UnitOfWork, order: Order, event: Event[Any]) -> None:
+def _tell_withdrawn(uow: UnitOfWork[OrderRows], order: Order, event: Event[Any]) -> None:
     uow.emit(OrderWithdrawn(order_id=order.order_id, reason=str(order.cancel_reason)), order.order_id, event)
 
 
-def _is_installed(order: Order) -> bool:
-    return order.has_site and order.install_state in moves.OVER
-
-
-def _refuse_unknown(uow: UnitOfWork, event: Event[Any]) -> Outcome:
+def _refuse_unknown(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
     remedy = "look at the number; an order that was sent just now may not have arrived yet"
     return refuse(uow, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
 
 
-def _refuse(uow: UnitOfWork, event: Event[Any], detail: str, remedy: str) -> Outcome:
+def _refuse(uow: UnitOfWork[OrderRows], event: Event[Any], detail: str, remedy: str) -> Outcome:
     return refuse(uow, event, event.data.order_id, detail, remedy)
 
 
-def _wait_for_order(uow: UnitOfWork, event: Event[Any]) -> Outcome:
+def _wait_for_order(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
     """Events may come out of order: what speaks of an unknown order may only be early."""
     early = INTAKE.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
     fresh = event.time is not None and abs(uow.now - event.time) < _FRESH

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -11,41 +11,41 @@ import structlog
 
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
+from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
 from foundation.service.description import Description
-from foundation.store.alone import alone
+from foundation.store import lease
+from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.accounts import AccountFailed
 from schemas.envelope import Event
-from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, InstallStarted
+from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderCancelled, OrderKnown, OrderPlaced, OrderReinstallRequested
 from schemas.services import ServiceDescribe
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
-from services.order_intake import accounts, limits, moves
-from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
 from services.order_intake.changes import Changes
-from services.order_intake.moves import Acceptance
 from services.order_intake.names import Names
+from services.order_intake.orders import LEASE, PATIENCE, Order, digest, orders, path_of
+from services.order_intake.recovery import recover
 from services.order_intake.rejections import reject, reject_order_id
-from services.order_intake.releasing import Releasing, release_claim
+from services.order_intake.releasing import Releasing, stopped
+from services.order_intake.rows import OrderRows
 from services.order_intake.staging import Staging
+from services.order_intake.states import OrderState
 from services.order_intake.upcoming import after_failure
 
-MAX_TRIES = 6
+MAX_ATTEMPTS = 6
 MAX_WAITS = 150
 """How often an order waits for room: for about a day."""
-_PAUSE = timedelta(seconds=10)
-"""Before the first new try; doubles."""
-_LONGEST_PAUSE = timedelta(minutes=10)
+BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
+RETRIES = Retries(MAX_ATTEMPTS, BACKOFF)
 _LONGEST_NAME = 253  # letters of a host name, dots included
 _LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
-_INSTALL_STATES = {"": "staged", "installing": "started"}
-"""How the contract calls what was last heard of an install; the others are called the same."""
 
 _log = structlog.get_logger(__name__)
 
@@ -59,13 +59,14 @@ class Intake:
         self._sealer = sealer
         self._names = Names(settings)
         self._staging = Staging(settings, servers)
-        self.leases = Leases(settings.order_intake.timeout_seconds, key="order_id", fence="tries")
+        self._terms = Terms(this_process(), LEASE, PATIENCE)
+        self.leases = Leases(settings.order_intake.timeout_seconds, key="order_id")
         self._description = Description(
-            "order-intake", lambda: {"max_attempts": MAX_TRIES, "site_types": tuple(settings.sites)}
+            "order-intake", lambda: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
         )
-        self._changes = Changes(self._staging, Releasing(servers), settings.limits.reinstalls_per_hour)
+        releasing = Releasing(servers, self._terms)
+        self._changes = Changes(self._staging, releasing, settings.limits.reinstalls_per_hour)
         self.reinstall, self.cancel = self._changes.reinstall, self._changes.cancel
-        self.announce_again = self._staging.announce_again
 
     def orders(self) -> Handlers:
         """What producers send."""
@@ -76,101 +77,111 @@ class Intake:
         return {**self._changes.by_staff(), ServiceDescribe: self._description.answer}
 
     def news(self) -> Handlers:
-        """What the installer says of the installs that we staged."""
+        """What the installer says of the installs that we staged, when they have ended."""
         return {
-            InstallStarted: partial(self.hear, "installing"),
-            InstallCompleted: partial(self.hear, "installed"),
-            InstallFailed: partial(self.hear, "failed"),
+            InstallCompleted: self.hear_completed,
+            InstallFailed: self.hear_failed,
             InstallCancelled: self.hear_cancelled,
         }
 
-    def place(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome | Effect:
+    def recover(self, database: Database[OrderRows]) -> None:
+        """Do again what should have had a consequence by now."""
+        recover(database, self._staging)
+
+    def renew_leases(self, database: Database[OrderRows]) -> None:
+        """Tell the table that we are still at work on what we have claimed, however slow the servers."""
+        if held := self.leases.held():
+            with database.store.transaction() as connection:
+                lease.renew(connection, orders, "order_id", held, self._terms, database.now())
+
+    # An order arrives
+
+    def place(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
         """A new order: claim it and create its account. The same order again changes nothing; another
         one under its id is rejected."""
-        order = accounts.find(uow, event.data.order_id)
+        order = uow.rows.orders.get(event.data.order_id)
         # What is sold now decides about new orders, not about those that we have.
         return self._place_again(uow, event, order) if order else self._place_new(uow, event)
 
-    def _place_new(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome | Effect:
-        placed = event.data
-        if errors := self._errors(placed):
+    def _place_new(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
+        if errors := self._errors(event.data):
             return reject(uow, event, "invalid_order", *errors)
-        alone(uow.connection, "orders")  # of two at once for neighbouring domains, or for one turn, each sees the other
-        if self._names.is_anothers(uow, placed):
+        if self._names.is_anothers(uow.rows, event.data):
             return _reject_domain(uow, event)
-        order = moves.accept(uow, placed, self._settled(uow, event))
-        if order is None:
-            return Retry(uow.now + _PAUSE, INTAKE.cause("in_progress", "another worker takes this order"))
-        if order.lease_until > uow.now and order.tries == 0:
-            return Retry(order.lease_until, INTAKE.cause("in_progress", "its producer may place no more just now"))
-        return self._create(order)
+        order = uow.rows.enter(self._accepted(uow, event))
+        if order.due_at > uow.now:
+            return Retry(order.due_at, INTAKE.cause("in_progress", "its producer may place no more just now"))
+        return self._create(uow, order, event)
 
-    def _settled(self, uow: UnitOfWork, event: Event[OrderPlaced]) -> Acceptance:
-        placed, site = event.data, self._settings.sites[event.data.site_type]
-        return Acceptance(
+    def _accepted(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Order:
+        """What is settled about an order when it is accepted, and stays so."""
+        placed = event.data
+        turn_at = uow.rows.turns.take(uow.sender.user_id, self._settings.limits.orders_per_minute, uow.now)
+        return Order(
+            order_id=placed.order_id,
+            digest=digest(placed),
             event_id=event.id,
             source=event.source,
             user_id=uow.sender.user_id,
-            title=placed.blog_name or site.blog_name,
+            turn_at=turn_at,
+            due_at=turn_at,
+            check_at=turn_at + PATIENCE,
+            site_type=placed.site_type,
+            domain=placed.domain,
+            domain_path=path_of(placed.domain),
+            customer=placed.customer,
+            title=placed.blog_name or self._settings.sites[placed.site_type].blog_name,
             locale=placed.locale,
             timezone=placed.timezone,
             permalinks=placed.permalinks,
             server=placed.server or self._settings.default_server,
-            turn_at=limits.turn(uow, uow.sender.user_id, self._settings.limits.orders_per_minute),
+            username=uow.rows.username(placed),
             trace=trace_of(event),
+            created_at=uow.now,
+            updated_at=uow.now,
         )
 
-    def _place_again(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
+    def _place_again(
+        self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced], order: Order
+    ) -> Outcome | Effect[Order]:
         # From its row, where server, title and customer are settled. Nobody else's word for it counts.
         woken = uow.sender.is_ourselves and event.source == uow.source
-        if not order.is_of(event.source, uow.sender) or not (woken or order.digest == accounts.digest(event.data)):
+        if not order.is_of(event.source, uow.sender) or not (woken or order.digest == digest(event.data)):
             return reject_order_id(
                 uow, event, "order_conflict", "is taken by an order with other content, or another's"
             )
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
             return Done() if woken else _known(uow, order, event)
-        if order.lease_until > uow.now:
+        if order.free_at > uow.now:
             moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
             waits = INTAKE.cause("in_progress", "another worker has it, or it waits its turn")
-            return Retry(order.lease_until, waits) if moves_it else _known(uow, order, event)
+            return Retry(order.free_at, waits) if moves_it else _known(uow, order, event)
         if order.state == OrderState.FAILED:
-            return self._try_failed(uow, event, order)
-        return self._take_over(uow, event, order)
-
-    def _try_failed(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
-        """It has given its domain back, and may find that it is another's by now."""
-        alone(uow.connection, "orders")
-        if self._names.is_anothers(uow, event.data):
-            return _reject_domain(uow, event)
-        return self._take_over(uow, event, order)
-
-    def _take_over(self, uow: UnitOfWork, event: Event[OrderPlaced], order: Order) -> Outcome | Effect:
+            # It has given its domain back, and may find that it is another's by now.
+            if self._names.is_anothers(uow.rows, event.data):
+                return _reject_domain(uow, event)
+            order = uow.rows.enter(order.again(uow.now))
         if hopeless := self._hopeless(order):
             return self._give_up(uow, order, event, hopeless)
-        taken = moves.take_over(uow, order, event.id)
-        return self._create(taken) if taken else Done()
+        return self._create(uow, order, event)
 
     def _hopeless(self, order: Order) -> Cause | None:
         """Why the order's account is not to be tried again, if so."""
-        if order.state == OrderState.ACCEPTED and order.tries_now > MAX_TRIES:
-            lost = f"{order.tries_now} workers were lost while they created this account"
-            return INTAKE.cause("worker_lost", lost)
+        if order.attempt > MAX_ATTEMPTS:
+            return INTAKE.cause("worker_lost", f"{order.attempt} workers were lost while they created this account")
         return self._staging.unknown(order)
 
-    def _create(self, order: Order) -> Effect:
-        return Effect(order, self._create_account, self._record_account, self._record_failure, release_claim)
-
-    def tell_known(self, uow: UnitOfWork, event: Event[Any]) -> None:
+    def tell_known(self, uow: UnitOfWork[OrderRows], event: Event[Any]) -> None:
         """The same event again: whoever waits for what comes of it hears how far the order is."""
-        order = accounts.find(uow, event.data.order_id) if isinstance(event.data, OrderPlaced) else None
+        order = uow.rows.orders.get(event.data.order_id) if isinstance(event.data, OrderPlaced) else None
         if order and order.is_of(event.source, uow.sender):
             _known(uow, order, event)
 
-    def renew_leases(self, database: Database) -> None:
-        """Tell the table that we are still at work on what we have claimed, however slow the servers."""
-        if held := self.leases.held():
-            with database.begin() as uow:
-                moves.renew(uow, held)
+    # Its account is created
+
+    def _create(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Effect[Order]:
+        claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
+        return Effect(claimed, self._create_account, self._account_created, self._account_failed, self._not_begun)
 
     def _create_account(self, order: Order) -> AccountRef:
         server = self._servers[order.server]
@@ -194,57 +205,74 @@ class Intake:
         bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
         return bare and self._settings.sites[order.site_type].www
 
-    def _record_account(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], account: AccountRef) -> Outcome:
-        if self._staging.created(uow, order, account, event):
-            _log.info("account.created", order_id=order.order_id, username=order.username, server=order.server)
-        elif late := moves.made_too_late(uow, order):
-            self._staging.take_back(uow, late)
+    def _account_created(
+        self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], account: AccountRef
+    ) -> Outcome:
+        order = uow.rows.orders.get(claim.order_id)
+        if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
+            self._staging.take_back(uow, uow.rows.orders.save(order.too_late(uow.now)))
+        elif (held := uow.rows.orders.held(claim)) and held.state == OrderState.ACCEPTED:
+            self._staging.created(uow, held, account, event)
+            _log.info("account.created", order_id=held.order_id, username=held.username, server=held.server)
         return Done()
 
-    def _record_failure(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+    def _account_failed(
+        self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause
+    ) -> Outcome:
+        order = uow.rows.orders.held(claim)
+        if order is None or order.state != OrderState.ACCEPTED:
+            return Retry(uow.now, INTAKE.cause("in_progress", "it is another worker's by now, or was cancelled"))
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
-            again_at = uow.now + min(_PAUSE * 2 ** min(order.waits, 6), _LONGEST_PAUSE)
-            moves.put_off(uow, order, cause, again_at)
-            _log.warning(
-                "account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at
-            )
-            return Retry(again_at, cause)
-        if order.tries_now >= MAX_TRIES:
+            return self._without_room(uow, order, cause)
+        pause = RETRIES.pause(cause, order.attempt)
+        if cause.code == "username_taken" and order.attempt < MAX_ATTEMPTS:
+            order, pause = order.renamed(), timedelta(0)
+        if pause is None:
             return self._give_up(uow, order, event, cause)
-        if cause.code == "username_taken":
-            moves.released(uow, order, cause, accounts.candidate(order.domain, order.order_id, order.tries), uow.now)
-            return Retry(uow.now, cause)
-        if cause.kind == CauseKind.TRANSIENT:
-            again_at = uow.now + _PAUSE * 2 ** (order.tries_now - 1)
-            moves.released(uow, order, cause, order.username, again_at)
-            return Retry(again_at, cause)
-        return self._give_up(uow, order, event, cause)
+        uow.rows.orders.save(order.postponed(uow.now + pause, cause, uow.now))
+        return Retry(uow.now + pause, cause)
 
-    def _give_up(self, uow: UnitOfWork, order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
-        failed = moves.failed(uow, order, cause)
-        if failed is None:
-            return Done()
+    def _without_room(self, uow: UnitOfWork[OrderRows], order: Order, cause: Cause) -> Outcome:
+        again_at = uow.now + BACKOFF.pause(order.waits + 1)
+        uow.rows.orders.save(order.without_room(again_at, cause, uow.now))
+        _log.warning("account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at)
+        return Retry(again_at, cause)
+
+    def _give_up(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+        failed = uow.rows.orders.save(order.failed(cause, uow.now))
         self._staging.take_back(uow, failed)
         news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
         uow.emit(news, order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
-    def hear(
-        self,
-        state: str,
-        uow: UnitOfWork,
-        event: Event[InstallStarted] | Event[InstallCompleted] | Event[InstallFailed],
-    ) -> Outcome:
-        """The installer has the install: nothing more to announce."""
-        moves.heard(uow, event.data.order_id, event.data.generation, state)
+    def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
+        if order := uow.rows.orders.held(claim):
+            uow.rows.orders.save(order.let_go(uow.now).unclaimed())
+        return stopped(uow)
+
+    # Its installs have ended
+
+    def hear_completed(self, uow: UnitOfWork[OrderRows], event: Event[InstallCompleted]) -> Outcome:
+        """The site is there: nothing more to announce."""
+        if order := uow.rows.orders.get(event.data.order_id):
+            uow.rows.orders.save(order.installed(event.data.generation, uow.now))
         return Done()
 
-    def hear_cancelled(self, uow: UnitOfWork, event: Event[InstallCancelled]) -> Outcome:
+    def hear_failed(self, uow: UnitOfWork[OrderRows], event: Event[InstallFailed]) -> Outcome:
+        """Nothing more to announce, either. A cancel is: a failed install may yet be staged again."""
+        if order := uow.rows.orders.get(event.data.order_id):
+            uow.rows.orders.save(order.install_failed(event.data.generation, uow.now))
+        return Done()
+
+    def hear_cancelled(self, uow: UnitOfWork[OrderRows], event: Event[InstallCancelled]) -> Outcome:
         """The install will not run, whoever took it back. If its order was, too, the domain is free."""
         about = event.data
-        order = moves.heard_cancelled(uow, about.order_id, about.generation, about.reason)
-        if order and order.gives_domain_back:
+        order = uow.rows.orders.get(about.order_id)
+        if order is None or order.gives_domain_back:  # it has been told so already, and may be at it
+            return Done()
+        order = uow.rows.orders.save(order.install_cancelled(about.generation, about.reason, uow.now))
+        if order.gives_domain_back:
             self._staging.take_back(uow, order)
         return Done()
 
@@ -274,7 +302,7 @@ def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones()) - {"localtime", "Factory"}  # whatever a machine is set to, and nothing
 
 
-def _known(uow: UnitOfWork, order: Order, event: Event[OrderPlaced]) -> Outcome:
+def _known(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome:
     """Nothing is to be done; whoever sent the order again hears how far it is."""
     install = install_id(order.order_id, order.generation) if order.generation else None
     known = OrderKnown(
@@ -283,12 +311,12 @@ def _known(uow: UnitOfWork, order: Order, event: Event[OrderPlaced]) -> Outcome:
         state=order.state,
         placed_at=order.created_at,
         install_id=install,
-        install_state=_INSTALL_STATES.get(order.install_state, order.install_state) if install else None,
+        install_state=order.install_state if install else None,
     )
     uow.emit(known, order.order_id, event)
     return Done()
 
 
-def _reject_domain(uow: UnitOfWork, event: Event[OrderPlaced]) -> Outcome:
+def _reject_domain(uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome:
     message = "is below or above a domain of another customer"
     return reject(uow, event, "domain_conflict", FieldError(field="data.domain", message=message))

@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 
 from foundation.addresses import HostPort
 from foundation.config.settings import Settings
-from foundation.handling.unit_of_work import UnitOfWork
 from schemas.names import host_name
 from schemas.orders import OrderPlaced
-from services.order_intake import accounts
+from services.order_intake.rows import OrderRows
 
 _NOT_PUBLIC = ("local", "localdomain", "localhost", "internal", "invalid", "onion", "alt", "arpa")
 """Top-level names that will never be in the public DNS (RFC 6761, RFC 6762, RFC 7686, RFC 9476; ICANN's `internal`)."""
@@ -36,18 +35,12 @@ class Names:
             return "is reserved, or below a name that is"
         return ""
 
-    def is_anothers(self, uow: UnitOfWork, placed: OrderPlaced) -> bool:
+    def is_anothers(self, rows: OrderRows, placed: OrderPlaced) -> bool:
         """Whether it is below or above a domain that another customer has."""
         if self._nested:
             return False
-        return any(
-            not _same(customer.email, placed.customer.email)
-            for customer in accounts.customers_around(uow, placed.domain)
-        )
-
-
-def _same(email: str, other: str) -> bool:
-    return email.casefold() == other.casefold()
+        email = placed.customer.email.casefold()
+        return any(customer.email.casefold() != email for customer in rows.customers_around(placed.domain))
 
 
 def _reserved(name: str) -> str:

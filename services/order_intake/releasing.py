@@ -8,11 +8,12 @@ import structlog
 from foundation.handling.outcomes import Done, Effect, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
+from foundation.store.lease import Terms
 from schemas.envelope import Event
 from schemas.values import Cause
-from services.order_intake import moves
-from services.order_intake.accounts import Order
 from services.order_intake.causes import INTAKE
+from services.order_intake.orders import Order
+from services.order_intake.rows import OrderRows
 
 _log = structlog.get_logger(__name__)
 
@@ -20,19 +21,18 @@ _log = structlog.get_logger(__name__)
 class Releasing:
     """On the servers that the settings have. The order is claimed meanwhile, so that nobody tries it again."""
 
-    def __init__(self, servers: Mapping[str, Server]) -> None:
+    def __init__(self, servers: Mapping[str, Server], terms: Terms) -> None:
         self._servers = servers
+        self._terms = terms
 
-    def give_back(self, uow: UnitOfWork, order: Order) -> Outcome | Effect:
+    def give_back(self, uow: UnitOfWork[OrderRows], order: Order) -> Outcome | Effect[Order]:
         """Nothing, if the order has a site, or may have one yet, or has given its domain back."""
         if not order.gives_domain_back:
             return Done()
-        if order.lease_until > uow.now:
+        if order.lease_until and order.is_leased(uow.now):
             return Retry(order.lease_until, INTAKE.cause("in_progress", "its account is just being created"))
-        claimed = moves.claimed_for_release(uow, order)
-        if claimed is None:
-            return Done()
-        return Effect(claimed, self._release, self._record, self._record_kept, _give_up_claim)
+        claimed = uow.rows.orders.save(order.releasing(self._terms, uow.now))
+        return Effect(claimed, self._release, self._released, self._kept, self._not_begun)
 
     def _release(self, order: Order) -> bool:
         release = getattr(self._servers.get(order.server), "release_domain", None)
@@ -40,27 +40,26 @@ class Releasing:
             release(order.username, order.domain)
         return release is not None
 
-    def _record(self, uow: UnitOfWork, order: Order, _event: Event[Any], done: bool) -> Outcome:
-        if moves.gave_domain_back(uow, order) and done:
-            _log.info("domain.given_back", order_id=order.order_id, server=order.server)
+    def _released(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any], done: bool) -> Outcome:
+        if order := uow.rows.orders.held(claim):
+            uow.rows.orders.save(order.without_domain(uow.now))
+            if done:
+                _log.info("domain.given_back", order_id=order.order_id, server=order.server)
         return Done()
 
-    def _record_kept(self, uow: UnitOfWork, order: Order, _event: Event[Any], cause: Cause) -> Outcome:
-        moves.kept_domain(uow, order)
-        _log.warning("domain.kept", order_id=order.order_id, server=order.server, cause=cause.code, reason=cause.detail)
+    def _kept(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any], cause: Cause) -> Outcome:
+        """The domain is still to be given back: another look in a while."""
+        if order := uow.rows.orders.held(claim):
+            uow.rows.orders.save(order.let_go(uow.now))
+        _log.warning("domain.kept", order_id=claim.order_id, server=claim.server, cause=cause.code, reason=cause.detail)
         return Done()
 
+    def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
+        if order := uow.rows.orders.held(claim):
+            uow.rows.orders.save(order.let_go(uow.now))
+        return stopped(uow)
 
-def _give_up_claim(uow: UnitOfWork, order: Order, _event: Event[Any]) -> Outcome:
-    moves.kept_domain(uow, order)
-    return _stopped(uow)
 
-
-def release_claim(uow: UnitOfWork, order: Order, _event: Event[Any]) -> Outcome:
+def stopped(uow: UnitOfWork[OrderRows]) -> Retry:
     """What was claimed has not had its turn, because the service stops."""
-    moves.given_back(uow, order)
-    return _stopped(uow)
-
-
-def _stopped(uow: UnitOfWork) -> Outcome:
     return Retry(uow.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))

@@ -7,15 +7,15 @@ from foundation.config.keys import Sealer
 from foundation.config.queues import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
 from foundation.config.settings import Settings
 from foundation.handling.dead_letters import DeadLetters
-from foundation.handling.unit_of_work import no_rows
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
-from services.order_intake import accounts
+from services.order_intake import rows
 from services.order_intake.intake import Intake
+from services.order_intake.orders import counts
 from services.order_intake.rejections import refuse
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-load = no_rows
+load = rows.load
 
 
 class IntakeService:
@@ -51,9 +51,9 @@ class IntakeService:
     def periodic(self) -> Sequence[Periodic]:
         database = self._parts.database
         return (
-            Periodic("announce_again", 60, lambda: self.intake.announce_again(database)),
+            Periodic("recover", 60, lambda: self.intake.recover(database)),
             Periodic("renew_leases", 10, lambda: self.intake.renew_leases(database)),
         )
 
     def gauges(self) -> Sequence[Gauge]:
-        return (Gauge("orders", "Orders by state", accounts.counts),)
+        return (Gauge("orders", "Orders by state", counts),)

@@ -1,7 +1,6 @@
-"""Staging an order's installs: saying what is to be installed, and saying it again if nothing is heard."""
+"""Staging an order's installs: saying what is to be installed, and what is not any more."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import structlog
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
-from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.accounts import AccountCreated
@@ -18,9 +17,9 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
-from services.order_intake import accounts, moves
-from services.order_intake.accounts import Order, OrderState
 from services.order_intake.causes import INTAKE
+from services.order_intake.orders import Order
+from services.order_intake.rows import OrderRows
 
 _log = structlog.get_logger(__name__)
 
@@ -32,28 +31,24 @@ class Staging:
         self._settings = settings
         self._servers = servers
 
-    def created(self, uow: UnitOfWork, order: Order, account: AccountRef, cause: Origin) -> Order | None:
-        """The account exists: stage its first install. None if the order was cancelled or taken over meanwhile."""
-        due_at = self._due_at(order, uow.now)
-        now = accounts.find(uow, order.order_id) or order  # its customer may have been corrected since it was claimed
-        current = replace(order, customer=now.customer)
-        created = moves.created(uow, current, account, self._settings.begins_at(order.site_type, due_at))
-        if created:
-            news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
-            uow.emit(news, order.order_id, cause)
-            self._stage(uow, created, due_at, cause)
-        return created
-
-    def again(self, uow: UnitOfWork, order: Order, title: str | None, cause: Event[Any]) -> Order | None:
-        """Stage the order's next install. None if another was faster."""
+    def created(self, uow: UnitOfWork[OrderRows], order: Order, account: AccountRef, cause: Origin) -> Order:
+        """The account exists: stage its first install."""
         due_at = self._due_at(order, uow.now)
         begins_at = self._settings.begins_at(order.site_type, due_at)
-        renewed = moves.next_generation(uow, order, title or order.title, begins_at, trace_of(cause))
-        if renewed:
-            self._stage(uow, renewed, due_at, cause)
-        return renewed
+        created = uow.rows.orders.save(order.created(account, begins_at, uow.now))
+        news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
+        uow.emit(news, order.order_id, cause)
+        self._stage(uow, created, due_at, cause)
+        return created
 
-    def cancel(self, uow: UnitOfWork, order: Order, cause: Origin) -> None:
+    def again(self, uow: UnitOfWork[OrderRows], order: Order, title: str | None, cause: Event[Any]) -> None:
+        """Stage the order's next install."""
+        due_at = self._due_at(order, uow.now)
+        begins_at = self._settings.begins_at(order.site_type, due_at)
+        renewed = order.reinstalling(title or order.title, trace_of(cause), begins_at, uow.now)
+        self._stage(uow, uow.rows.orders.save(renewed), due_at, cause)
+
+    def cancel(self, uow: UnitOfWork[OrderRows], order: Order, cause: Origin) -> None:
         """Tell the installer that the order's newest install is not wanted; none of them, if there is no site yet."""
         for generation in range(order.generation if order.has_site else 1, order.generation + 1):
             if generation < order.generation and generation in order.cancelled_installs.numbers:
@@ -61,28 +56,18 @@ class Staging:
             unwanted = InstallCancel(install_id=install_id(order.order_id, generation), reason=str(order.cancel_reason))
             uow.emit(unwanted, order.order_id, cause)
 
-    def take_back(self, uow: UnitOfWork, order: Order) -> None:
+    def take_back(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
         """Have the order give its domain back, now or as soon as nobody is at work on it."""
         uow.redeliver(OrderCancelled(order_id=order.order_id), INTAKE_ORDERS, order.order_id, order.trace)
 
-    def announce_again(self, database: Database) -> None:
-        """Publish once more the installs, and the cancels, of which nothing was heard in time: they were lost
-        with a broker. The installer knows its installs, so one too many changes nothing. Likewise wake
-        orders whose messages were lost."""
-        with database.begin() as uow:
-            for order, number in moves.silent(uow):
-                if order.state == OrderState.ACCEPTED:
-                    uow.redeliver(moves.woken(uow, order), INTAKE_ORDERS, order.order_id, order.trace, suspect=True)
-                    _log.warning("order.woken", order_id=order.order_id)
-                    continue
-                if order.gives_domain_back:
-                    moves.kept_domain(uow, order)
-                    self.take_back(uow, order)
-                    continue
-                moves.announced_again(uow, order, self._settings.begins_at(order.site_type, uow.now), number)
-                if order.account and self.unknown(order) is None:
-                    self._announce(uow, order)
-                    _log.warning("install.announced_again", order_id=order.order_id, number=number)
+    def announce_again(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
+        """Publish the order's install, or its cancel, once more."""
+        number = order.announcements
+        begins_at = self._settings.begins_at(order.site_type, uow.now)
+        uow.rows.orders.save(order.announced(begins_at, number))
+        if order.account and self.unknown(order) is None:
+            self._announce(uow, order)
+            _log.warning("install.announced_again", order_id=order.order_id, number=number)
 
     def unknown(self, order: Order) -> Cause | None:
         """Why nothing can be done for the order: its server or site type is gone from the settings. One of these must
@@ -93,7 +78,7 @@ class Staging:
         what = f"server {order.server} or site type {order.site_type}"
         return INTAKE.cause("not_configured", f"the settings have no {what} any more")
 
-    def _announce(self, uow: UnitOfWork, order: Order) -> None:
+    def _announce(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
         if order.cancel_reason is None:
             self._stage(uow, order, uow.now, order.trace)
         else:  # the installer cancels only what it knows
@@ -103,7 +88,7 @@ class Staging:
     def _due_at(self, order: Order, now: datetime) -> datetime:
         return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
 
-    def _stage(self, uow: UnitOfWork, order: Order, due_at: datetime, cause: Origin) -> None:
+    def _stage(self, uow: UnitOfWork[OrderRows], order: Order, due_at: datetime, cause: Origin) -> None:
         """Tell those who watch at once, and wake the installer when it is time."""
         staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
         uow.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)

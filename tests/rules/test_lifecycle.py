@@ -8,6 +8,7 @@ import pytest
 
 from services.installer import installs
 from services.mailer import mails
+from services.order_intake import orders
 
 LIFECYCLE = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
 
@@ -18,6 +19,9 @@ def shown(heading: str) -> set[tuple[str, str]]:
     return set(re.findall(r"^ *(\w+) --> (\w+)\b", diagram, re.MULTILINE))
 
 
-@pytest.mark.parametrize(("heading", "transitions"), [("Install", installs.TRANSITIONS), ("Mail", mails.TRANSITIONS)])
+@pytest.mark.parametrize(
+    ("heading", "transitions"),
+    [("Order", orders.TRANSITIONS), ("Install", installs.TRANSITIONS), ("Mail", mails.TRANSITIONS)],
+)
 def test_the_diagram_shows_every_transition(heading: str, transitions: Mapping[str, frozenset[str]]) -> None:
     assert shown(heading) == {(source, target) for source, targets in transitions.items() for target in targets}

@@ -12,7 +12,7 @@ from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
 from services.installer.states import State
-from services.order_intake.intake import MAX_TRIES
+from services.order_intake.intake import MAX_ATTEMPTS
 from tests.support.house import TRACE, Gate, House, failure, kind
 
 
@@ -279,12 +279,12 @@ def test_cancelling_a_reinstall_leaves_the_site_and_the_order_as_they_were(house
 
 
 def test_an_order_that_failed_and_is_requeued_has_all_its_tries_again(house: House) -> None:
-    house.server.failures = [failure("server_down")] * (MAX_TRIES + 1)
+    house.server.failures = [failure("server_down")] * (MAX_ATTEMPTS + 1)
     house.order()
     house.until(lambda: "account.failed" in house.said(), minutes=60)
     house.order()
     house.until(house.mailed, minutes=60)
-    assert house.server.calls == MAX_TRIES + 2
+    assert house.server.calls == MAX_ATTEMPTS + 2
 
 
 def test_a_reinstall_is_a_new_generation_with_a_letter_of_its_own(house: House) -> None:

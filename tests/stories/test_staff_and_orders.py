@@ -25,8 +25,8 @@ from schemas.orders import (
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.states import State
-from services.order_intake import accounts, listing
-from services.order_intake.intake import MAX_TRIES
+from services.order_intake.intake import MAX_ATTEMPTS
+from services.order_intake.orders import Generations, orders
 from sitecrew.cli.client import parking, requeueing
 from tests.stories.test_what_a_producer_may_do import made, order_of
 from tests.support.house import PATIENCE, Gate, House, failure, kind
@@ -237,7 +237,7 @@ def test_an_install_that_staff_cancel_is_seen_at_its_order(house: House) -> None
 def test_order_intake_says_what_it_is(house: House) -> None:
     told = [data for name, data in staff(house, ServiceDescribe()) if name == "service.described"]
     (ours,) = [data for data in told if data.service == "order-intake"]
-    assert (ours.max_attempts, set(ours.site_types)) == (MAX_TRIES, {"wordpress", "static"})
+    assert (ours.max_attempts, set(ours.site_types)) == (MAX_ATTEMPTS, {"wordpress", "static"})
 
 
 def behind(gate: Gate, real: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -400,11 +400,10 @@ def test_a_domain_is_given_back_though_the_news_of_a_cancelled_install_was_lost(
     house.settle()
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
-    with house.intake.database.begin() as uow:  # as if it had never heard of these
+    with house.intake.store.transaction() as connection:  # as if it had never heard of these
         heard = {"order-1-g1"} - lost
-        uow.execute(
-            update(accounts.orders).values(cancelled_installs=accounts.Generations(numbers=(1,) if heard else ()))
-        )
+        known = Generations(numbers=(1,) if heard else ())
+        connection.execute(update(orders).values(cancelled_installs=known))
     deaf = [lane for lane in house.intake.lanes if lane[0].queue == "intake.installs"]
     if "order-1-g2" in lost:
         house.intake.lanes = [lane for lane in house.intake.lanes if lane not in deaf]
@@ -454,12 +453,9 @@ def test_giving_a_domain_back_is_no_try_of_its_order(house: House) -> None:
     house.server.failures = [failed("server_denied", "on purpose")]
     house.order()
     house.lie_still(steps=3, seconds=60)
-    with house.intake.database.begin() as uow:
-        order, shown = accounts.find(uow, "order-1"), listing.find(uow.connection, "order-1")
-    assert order
-    assert shown
+    order = order_of(house)
     assert (order.state, order.holds_domain) == ("failed", False)
-    assert (shown.tries, shown.tries_before) == (1, 0)
+    assert (order.attempt, order.attempts_before) == (1, 0)
 
 
 @pytest.mark.parametrize("loses", ["broker", "process"])
@@ -539,7 +535,7 @@ def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(ho
         house.order(id=f"copy-{copy}")
         for _ in range(5):
             house.intake.turn()
-    assert (order_of(house).tries, house.server.calls) == (1, 0)
+    assert (order_of(house).attempt, house.server.calls) == (1, 0)
     gate.opened.set()
     house.until(house.mailed)
     assert house.server.calls == 1
@@ -576,5 +572,5 @@ def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.Monkey
 
 def test_the_deadline_of_an_account_is_the_setting(tmp_path: Path) -> None:
     intake = House(tmp_path, order_intake={"timeout_seconds": 42}).intake.made
-    (orders,) = (lane for lane in intake.lanes() if lane.queue == INTAKE_ORDERS)
-    assert orders.deadline == 42
+    (lane,) = (lane for lane in intake.lanes() if lane.queue == INTAKE_ORDERS)
+    assert lane.deadline == 42

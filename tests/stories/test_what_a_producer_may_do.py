@@ -14,7 +14,8 @@ from foundation.broker.topology import ORDERS
 from foundation.hosting.causes import failed
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import Customer, Model
-from services.order_intake import accounts
+from services.order_intake import listing
+from services.order_intake.orders import Order, digest
 from sitecrew.cli.client import parking, requeueing
 from tests.support.house import House, kind
 
@@ -24,9 +25,9 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path, sites={"wordpress": {"stage": False}})
 
 
-def order_of(house: House, order_id: str = "order-1") -> accounts.Order:
-    with house.intake.database.begin() as uow:
-        found = accounts.find(uow, order_id)
+def order_of(house: House, order_id: str = "order-1") -> Order:
+    with house.intake.store.reading() as connection:
+        found = listing.find(connection, order_id)
     assert found is not None
     return found
 
@@ -430,9 +431,9 @@ class Larger(OrderPlaced):
 
 def test_a_field_that_a_later_version_adds_changes_no_earlier_order() -> None:
     later = Larger.model_validate(placed().model_dump())
-    assert accounts.digest(later) == accounts.digest(placed())
-    assert accounts.digest(later.model_copy(update={"gift_wrap": "red"})) != accounts.digest(placed())
-    assert accounts.digest(placed()).startswith("2-"), "it says by which rule it was made"
+    assert digest(later) == digest(placed())
+    assert digest(later.model_copy(update={"gift_wrap": "red"})) != digest(placed())
+    assert digest(placed()).startswith("2-"), "it says by which rule it was made"
 
 
 def test_an_order_of_before_a_rule_was_made_stays_legible(house: House) -> None:
@@ -442,9 +443,9 @@ def test_an_order_of_before_a_rule_was_made_stays_legible(house: House) -> None:
     address = f"{'x' * 65}@customer.test"
     with pytest.raises(ValidationError):
         Customer(name="Jo", email=address)
-    with house.intake.database.begin() as uow:
+    with house.intake.store.transaction() as connection:
         row = f'{{"name": "Jo", "email": "{address}"}}'
-        uow.execute(text("UPDATE orders SET customer = :row").bindparams(row=row))
+        connection.execute(text("UPDATE orders SET customer = :row").bindparams(row=row))
     assert order_of(house).customer.email == address
 
 

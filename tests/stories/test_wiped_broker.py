@@ -312,6 +312,6 @@ def test_an_order_of_a_type_that_is_not_configured_any_more_does_not_hold_up_the
     before.settle()
     house = House(tmp_path)  # the same databases, an empty broker, and a type less
     house.clock.moment += timedelta(minutes=11)
-    house.orders.announce_again(house.intake.database)
+    house.orders.recover(house.intake.database)
     house.settle()
     assert [event.subject for event in house.events()] == ["order-2"]

@@ -19,7 +19,6 @@ def upgrade() -> None:
         sa.Column("event_id", sa.String(255), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
-        sa.Column("producer", sa.String(255), nullable=False),
         sa.Column("turn_at", Utc, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("site_type", sa.String(32), nullable=False),
@@ -34,39 +33,34 @@ def upgrade() -> None:
         sa.Column("server", sa.String(64), nullable=False),
         sa.Column("username", sa.String(16), nullable=False),
         sa.Column("account", sa.Text),
-        sa.Column("cause", sa.Text),
-        sa.Column("tries", sa.Integer, nullable=False),
-        sa.Column("tries_before", sa.Integer, nullable=False),
-        sa.Column("idle_claims", sa.Integer, nullable=False),
         sa.Column("waits", sa.Integer, nullable=False),
-        sa.Column("lease_until", Utc, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("install_state", sa.String(16), nullable=False),
         sa.Column("cancelled_installs", sa.Text, nullable=False),
         sa.Column("has_site", sa.Boolean, nullable=False),
         sa.Column("cancel_reason", sa.String(200)),
         sa.Column("announcements", sa.Integer, nullable=False),
-        sa.Column("announce_at", Utc),
+        sa.Column("reinstalls", sa.Text, nullable=False),
         sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
+        sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("attempts_before", sa.Integer, nullable=False),
+        sa.Column("lease_owner", sa.String(128)),
+        sa.Column("lease_until", Utc),
+        sa.Column("due_at", Utc, nullable=False),
+        sa.Column("check_at", Utc),
+        sa.Column("cause", sa.Text),
         sa.PrimaryKeyConstraint("order_id", name="pk_orders"),
         sa.UniqueConstraint("server", "username", name="uq_orders_server_username"),
     )
     op.create_index("ix_orders_state", "orders", ["state"])
-    op.create_index("ix_orders_announce_at", "orders", ["announce_at"])
+    op.create_index("ix_orders_check_at", "orders", ["check_at"])
     op.create_index("ix_orders_domain_path", "orders", ["domain_path"])
     op.create_index("ix_orders_domain", "orders", ["domain"])
-    op.create_index("ix_orders_producer_turn_at", "orders", ["producer", "turn_at"])
-    op.create_table(
-        "reinstalls",
-        sa.Column("order_id", sa.String(64), nullable=False),
-        sa.Column("generation", sa.Integer, nullable=False),
-        sa.Column("at", Utc, nullable=False),
-        sa.PrimaryKeyConstraint("order_id", "generation", name="pk_reinstalls"),
-    )
+    op.create_index("ix_orders_user_id_turn_at", "orders", ["user_id", "turn_at"])
 
 
 def downgrade() -> None:
-    op.drop_table("reinstalls")
     op.drop_table("orders")

@@ -8,7 +8,7 @@ from schemas.values import Cause
 from services.installer.installs import Install
 from services.installer.states import State
 from services.mailer.mails import Mail
-from services.order_intake.listing import Known
+from services.order_intake.orders import Order
 from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.output.words import count
 
@@ -33,7 +33,7 @@ class Need:
 
 
 def needs(
-    orders: Sequence[Known], installs: Sequence[Install], letters: Sequence[Mail], parked: Sequence[Parked]
+    orders: Sequence[Order], installs: Sequence[Install], letters: Sequence[Mail], parked: Sequence[Parked]
 ) -> list[Need]:
     """From failed orders, failed installs, failed letters, and all that is parked."""
     failed = {order.order_id for order in orders}
@@ -47,7 +47,7 @@ def unanswering(service: str) -> Need:
     return Need("service", service, "", 1, remedy, f"sitecrew run {service}")
 
 
-def _accounts(orders: Sequence[Known]) -> Iterator[Need]:
+def _accounts(orders: Sequence[Order]) -> Iterator[Need]:
     for (code, server), remedy, number in _alike((order.cause, order.server) for order in orders):
         ids = [order.order_id for order in orders if order.cause and order.cause.code == code]
         which = f"--order {ids[0]}" if len(ids) == 1 else f"--code {code}"

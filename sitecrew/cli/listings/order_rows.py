@@ -14,8 +14,8 @@ from services.installer.upcoming import what_next as install_next
 from services.mailer import listing as mails
 from services.mailer.mails import Mail
 from services.order_intake import listing as orders
-from services.order_intake.accounts import counts
-from services.order_intake.listing import Known, Wanted
+from services.order_intake.listing import Wanted
+from services.order_intake.orders import Order, counts
 from services.order_intake.states import OrderState
 from services.order_intake.upcoming import what_next
 from sitecrew.cli.client import session
@@ -104,68 +104,66 @@ def denial(settings: Settings, name: str) -> str:
     return f"order {name} has no install yet: {state}. See `sitecrew order show {name}`"
 
 
-def _state(order: Known) -> str:
+def _state(order: Order) -> str:
     return "account failed" if order.state == OrderState.FAILED else str(order.state)
 
 
-def _tries(order: Known) -> str:
-    return f"{order.tries}" + (f" ({order.tries_before} before)" if order.tries_before else "")
+def _attempts(order: Order) -> str:
+    return f"{order.attempt}" + (f" ({order.attempts_before} before)" if order.attempts_before else "")
 
 
-def _install(order: Known) -> str:
-    return f"g{order.generation} {order.install_state or 'staged'}" if order.generation else "-"
+def _source(order: Order) -> str:
+    """Who placed it: the event's `source`, and the broker's user if that is vouched for."""
+    return order.source + (f" ({order.user_id})" if order.user_id else "")
 
 
-def _row(order: Known, now: datetime) -> tuple[str, ...]:
+def _install(order: Order) -> str:
+    return f"g{order.generation} {order.install_state}" if order.generation else "-"
+
+
+def _row(order: Order, now: datetime) -> tuple[str, ...]:
     cause = order.cause if order.state in (OrderState.ACCEPTED, OrderState.FAILED) else None
     return (
         order.order_id,
         order.domain,
         order.site_type,
         order.state,
-        _tries(order),
+        _attempts(order),
         _install(order),
         times.span((now - order.created_at).total_seconds()),
         f"{order.customer.name} <{order.customer.email}>, account {order.username} on {order.server}",
         f"{cause.code}: {cause.detail}" if cause else "",
         cause.remedy if cause else "",
-        what_next(order.order_id, order.state, order.tries) if order.state == OrderState.FAILED else "",
+        what_next(order.order_id, order.state, order.attempt) if order.state == OrderState.FAILED else "",
     )
 
 
-def _record(order: Known) -> dict[str, Any]:
-    named = (
-        "order_id",
-        "source",
-        "state",
-        "site_type",
-        "domain",
-        "title",
-        "server",
-        "username",
-        "tries",
-        "tries_before",
-    )
+def _record(order: Order) -> dict[str, Any]:
+    named = ("state", "site_type", "domain", "title", "server", "username")
     later = ("generation", "install_state", "cancel_reason", "created_at", "updated_at")
     return {
+        "order_id": order.order_id,
+        "source": _source(order),
         **{name: getattr(order, name) for name in named},
+        "tries": order.attempt,
+        "tries_before": order.attempts_before,
         "customer": order.customer.model_dump(mode="json"),
         "address": order.account.address if order.account else None,
         "cause": order.cause.model_dump(mode="json") if order.cause else None,
-        "next": what_next(order.order_id, order.state, order.tries) or None,
+        "next": what_next(order.order_id, order.state, order.attempt) or None,
         **{name: getattr(order, name) for name in later},
     }
 
 
-def _next(order: Known | None, found: Sequence[Install]) -> str:
+def _next(order: Order | None, found: Sequence[Install]) -> str:
     """What comes next with the order as a whole."""
     of_install = install_next(found[-1]) if found else ""
     if order and order.state in (OrderState.ACCEPTED, OrderState.FAILED):
-        return what_next(order.order_id, order.state, order.tries)
-    return of_install or ("" if found or not order else what_next(order.order_id, order.state, order.tries))
+        return what_next(order.order_id, order.state, order.attempt)
+    return of_install or ("" if found or not order else what_next(order.order_id, order.state, order.attempt))
 
 
-def _whole(order: Known | None, found: Sequence[Install], letters: dict[str, Mail]) -> dict[str, Any]:
+def _whole(order: Order | None, found: Sequence[Install], letters: dict[str, Mail]) -> dict[str, Any]:
     return {
         "order": _record(order) if order else None,
         "installs": [install_rows.record(install) for install in found],
@@ -186,7 +184,7 @@ def _letter_record(letter: Mail) -> dict[str, Any]:
     }
 
 
-def _pages(order: Known | None, found: Sequence[Install], letters: dict[str, Mail], now: datetime) -> None:
+def _pages(order: Order | None, found: Sequence[Install], letters: dict[str, Mail], now: datetime) -> None:
     if order:
         pairs(_page(order, now))
     for install in found:
@@ -196,13 +194,13 @@ def _pages(order: Known | None, found: Sequence[Install], letters: dict[str, Mai
     pairs([("next", _next(order, found) or "nothing: all is done"), ("", "")])
 
 
-def _page(order: Known, now: datetime) -> list[tuple[str, str]]:
+def _page(order: Order, now: datetime) -> list[tuple[str, str]]:
     cause = order.cause if order.state in (OrderState.ACCEPTED, OrderState.FAILED) else None
     panel = order.account.control_panel.url if order.account and order.account.control_panel else ""
     return [
-        ("order", f"{order.order_id}, placed {times.both(order.created_at, now)} by {order.source}"),
+        ("order", f"{order.order_id}, placed {times.both(order.created_at, now)} by {_source(order)}"),
         ("state", f"{_state(order)}, {times.relative(order.updated_at, now)}"),
-        ("tries", _tries(order)),
+        ("tries", _attempts(order)),
         *install_rows.cause_lines(cause, ""),
         ("cancelled because", order.cancel_reason or ""),
         ("site", f"{order.site_type}, “{order.title}”, {order.domain}"),

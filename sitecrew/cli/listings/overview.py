@@ -18,8 +18,8 @@ from services.installer.states import State
 from services.mailer import listing as mail_listing
 from services.mailer.mails import Mail
 from services.mailer.states import State as MailState
-from services.order_intake import accounts
 from services.order_intake import listing as order_listing
+from services.order_intake.orders import Order, counts
 from services.order_intake.states import OrderState
 from sitecrew.cli.client import parking, session
 from sitecrew.cli.client.describing import describe
@@ -63,9 +63,9 @@ def show(settings: Settings, timeout: float, *, json: bool) -> None:
         raise seen.unreachable
 
 
-def _orders(connection: Connection) -> tuple[Sequence[order_listing.Known], Mapping[Any, int]]:
+def _orders(connection: Connection) -> tuple[Sequence[Order], Mapping[Any, int]]:
     wanted = order_listing.Wanted(states=[OrderState.FAILED])
-    return order_listing.listing(connection, wanted, _MANY), accounts.counts(connection)
+    return order_listing.listing(connection, wanted, _MANY), counts(connection)
 
 
 def _installs(connection: Connection) -> tuple[Sequence[installs.Install], Mapping[Any, int]]:

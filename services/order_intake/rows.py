@@ -1,0 +1,88 @@
+"""What order intake decides on: orders, and what decides about new ones, in memory for one transaction."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from foundation.store.alone import alone
+from foundation.store.among import among
+from foundation.store.records import Loaded
+from schemas.envelope import Event
+from schemas.orders import OrderPlaced
+from schemas.values import Customer
+from services.order_intake.limits import Turns, latest
+from services.order_intake.neighbours import Neighbours
+from services.order_intake.orders import ORDERS, Order, candidate, orders
+from services.order_intake.states import OrderState
+
+Wish = tuple[str, str]
+"""An order's id and its domain."""
+
+_TAKEN = {name: select(orders.c.username).where(among(orders.c.username, name)) for name in ("sqlite", "postgresql")}
+_CANDIDATES = 100  # with 32^4 endings each
+
+
+@dataclass
+class OrderRows:
+    """Some orders; who holds the domains around new ones, usernames that these can have, and their producers' turns."""
+
+    orders: Loaded[Order] = field(default_factory=lambda: Loaded(ORDERS))
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    usernames: Mapping[Wish, str] = field(default_factory=dict)
+    turns: Turns = field(default_factory=Turns)
+
+    def enter(self, order: Order) -> Order:
+        """Save an order that is new, or tried again, and has its domain from now on."""
+        self.neighbours.add(order.order_id, order.domain, order.customer)
+        return self.orders.save(order)
+
+    def username(self, placed: OrderPlaced) -> str:
+        """One that no account of ours has."""
+        wish = placed.order_id, placed.domain
+        return self.usernames.get(wish) or candidate(placed.domain, placed.order_id, 0)
+
+    def customers_around(self, domain: str) -> Iterator[Customer]:
+        """Whose orders hold a domain that is below or above this one."""
+        for order_id, customer in self.neighbours.of(domain).items():
+            order = self.orders.get(order_id)
+            if order is None:
+                yield customer
+            elif order.holds_domain:
+                yield order.customer
+
+    def flush(self, connection: Connection) -> None:
+        """Write what was changed."""
+        self.orders.flush(connection)
+
+
+def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Event[Any]]) -> OrderRows:
+    """These orders, locked. If some of the events may bring new orders, or failed ones again, then all that decides
+    about those, too, and no other transaction accepts orders meanwhile."""
+    rows = OrderRows(ORDERS.load(connection, order_ids), turns=Turns(partial(latest, connection)))
+    placed = [event.data for event in events if isinstance(event.data, OrderPlaced)]
+    known = {data.order_id: rows.orders.get(data.order_id) for data in placed}
+    wishes = [data for data in placed if (order := known[data.order_id]) is None or order.state == OrderState.FAILED]
+    if wishes:
+        alone(connection, "orders")
+        rows.neighbours = Neighbours.load(connection, [data.domain for data in wishes])
+        rows.usernames = _usernames(connection, {(d.order_id, d.domain) for d in wishes if known[d.order_id] is None})
+    return rows
+
+
+def _usernames(connection: Connection, wishes: Iterable[Wish]) -> dict[Wish, str]:
+    """The first candidate of each order that no other has, on whatever server."""
+    query, left, free = _TAKEN[connection.dialect.name], set(wishes), dict[Wish, str]()
+    for number in range(_CANDIDATES):
+        if not left:
+            break
+        names = {wish: candidate(wish[1], wish[0], number) for wish in left}
+        taken = {*free.values(), *connection.execute(query, {"wanted": sorted(set(names.values()))}).scalars()}
+        for wish, name in names.items():
+            if name not in taken:
+                free[wish] = name
+                taken.add(name)
+        left -= free.keys()
+    return free
