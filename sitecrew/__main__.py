@@ -6,12 +6,12 @@ from io import TextIOWrapper
 
 
 def main() -> None:
-    # The first process of a container ignores a signal that it has no handler for. A service takes over when it runs.
+    # PID 1 of a container ignores signals that it has no handler for. A service installs its own when it runs.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     from sitecrew.cli.root import app  # noqa: PLC0415 - which takes its time
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a customer's name is no reason to fail where it can't be shown
+        if isinstance(stream, TextIOWrapper):  # a name that this terminal cannot show must not fail the command
             stream.reconfigure(errors="backslashreplace")
     app(prog_name="sitecrew")
 

@@ -1,4 +1,4 @@
-"""`sitecrew config`: every setting, with what is secret left out."""
+"""`sitecrew config`: every setting, with secrets redacted."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ app = noun("sitecrew config show", "sitecrew config show --defaults > sitecrew.t
 
 _DEFAULT = "default"
 _NAMES = {"sites.*": "sites.wordpress", "servers.*": "servers.local"}
-"""What stands for the name of a site type or server in the skeleton."""
+"""Example names of a site type and a server, for the skeleton."""
 
 
 @app.command(
@@ -28,10 +28,10 @@ _NAMES = {"sites.*": "sites.wordpress", "servers.*": "servers.local"}
 )
 def show(
     ctx: typer.Context,
-    defaults: Annotated[bool, typer.Option("--defaults", help="A commented sitecrew.toml with all settings.")] = False,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Print a commented sitecrew.toml instead.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show every setting, its value, and where that comes from."""
+    """Show every setting, its value, and where it comes from."""
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import Table
@@ -55,7 +55,7 @@ def show(
 
 
 def show_section(those: Mapping[str, "BaseModel"], kind: str, name: str, *, json: bool) -> None:
-    """Every setting of one named section, like one server. Raises NotFound, which names the nearest."""
+    """Show every setting of one named section, such as a server. Raises NotFound, which suggests the nearest name."""
     from foundation.errors import NotFound
     from sitecrew.cli.help import not_among
     from sitecrew.cli.output import terminal
@@ -71,8 +71,8 @@ def show_section(those: Mapping[str, "BaseModel"], kind: str, name: str, *, json
 
 
 def for_people(rows: Sequence[tuple[str, str, str]], width: int) -> Iterator[str]:
-    """A line each, as long as it fits; a longer value stands beneath its name. No word is ever broken: who copies a
-    key or a path from here must get it whole."""
+    """One line per setting if it fits; a longer value goes beneath its name. Words are never broken, so that keys and
+    paths can be copied."""
     column = max(len(name) for name, _, _ in rows) + 2
     for name, value, origin in rows:
         told = value if origin == _DEFAULT else f"{value}  ({origin})"
@@ -86,7 +86,7 @@ def for_people(rows: Sequence[tuple[str, str, str]], width: int) -> Iterator[str
 
 
 def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted name, as it may be shown."""
+    """Every setting by its dotted name, with secrets redacted."""
     from pydantic import BaseModel
 
     for name in type(section).model_fields:
@@ -101,7 +101,7 @@ def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def skeleton() -> str:
-    """A settings file in which every setting stands commented out, with its default and its meaning."""
+    """A settings file with every setting commented out, with its default and description."""
     from foundation.config.settings import known
 
     folders: dict[str, list[str]] = {"": []}
@@ -111,9 +111,9 @@ def skeleton() -> str:
         default = None if info.default_factory else info.default
         lines = ["", *(f"# {line}" for line in meaning), f"# {name} = {_toml(default)}"]
         folders[folder] = folders.get(folder, []) + lines
-    # In TOML, what stands under no header must come first.
+    # In TOML, keys without a header must come first.
     parts = [line for folder, lines in folders.items() for line in (*_header(folder), *lines)]
-    return "\n".join(["# Settings of Sitecrew. What is commented out has this default.", *parts]) + "\n"
+    return "\n".join(["# Sitecrew settings. Values that are commented out are the defaults.", *parts]) + "\n"
 
 
 def _header(folder: str) -> list[str]:
@@ -123,7 +123,7 @@ def _header(folder: str) -> list[str]:
 
 
 def _shown(value: Any) -> Any:
-    """A value without what is secret. Of a secret address, an SQLite file is none."""
+    """A value with secrets redacted. An SQLite URL is shown: it holds no password."""
     from pydantic import Secret, SecretStr
 
     if isinstance(value, Secret):
@@ -143,7 +143,7 @@ def _text(value: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A JSON string, number or boolean is one of TOML as well."""
+    """A value as TOML, where JSON strings, numbers and booleans are valid."""
     import orjson
     from pydantic import SecretStr
 
@@ -154,5 +154,5 @@ def _toml(value: Any) -> str:
 
 
 def _short(origin: str) -> str:
-    """A file by its name, a variable as such: the whole of it is in `--json`."""
+    """A file by its name, a variable as `environment`; `--json` shows them in full."""
     return origin if origin == _DEFAULT else "environment" if origin.isupper() else Path(origin).name

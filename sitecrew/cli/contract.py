@@ -1,4 +1,4 @@
-"""The contract's documents, as the models say them, and what of it was promised."""
+"""The contract's documents, generated from the models, and what of it was released."""
 
 import json as text
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ LOG = "log.schema.json"
 
 
 def types() -> int:
-    """How many types there are."""
+    """The number of event types."""
     return len(CATALOGUE)
 
 
 def release() -> list[str]:
-    """Write the contract down as promised, unless that breaks what was; what it would break."""
+    """Record the current contract as released, unless it breaks the last release. Returns what it would break."""
     golden = golden_events()
     broken = list(released.broken(promised(), CATALOGUE, golden))
     if not broken:
@@ -30,24 +30,24 @@ def release() -> list[str]:
 
 
 def differences(directory: Path) -> list[str]:
-    """What export would change, and what it would leave that is of no type any more; a sentence each."""
+    """What an export would change, and files whose type no longer exists; one sentence each."""
     wanted = contents()
     there = {path.name: path.read_text() for path in sorted(directory.glob("*.json"))}
     stale = (name for name in there if name not in wanted and ".v" in name)
     return [
         *(f"{name} is missing" for name in wanted if name not in there),
         *(f"{name} differs" for name in wanted if there.get(name, wanted[name]) != wanted[name]),
-        *(f"{name} is of no type in the catalogue: delete it" for name in stale),
+        *(f"{name} belongs to no type in the catalogue: delete it" for name in stale),
     ]
 
 
 def unkept() -> list[str]:
-    """What was promised and is not so any more, or should be promised and is not; a few sentences each."""
+    """What the last release promised and no longer holds, and whether this version is unreleased; one sentence each."""
     before, now = promised(), version("sitecrew")
     broken = list(released.broken(before, CATALOGUE, golden_events()))
     if before["version"] != now:
-        unsaid = f"nothing is promised for {now} yet, only for {before['version'] or 'no version'}"
-        broken.append(f"{RELEASED.name}: {unsaid}. Run `sitecrew schema release`, commit it.")
+        unsaid = f"{now} is not released yet, only {before['version'] or 'no version'}"
+        broken.append(f"{RELEASED.name}: {unsaid}. Run `sitecrew schema release` and commit it.")
     return broken
 
 
@@ -58,7 +58,7 @@ def promised() -> released.Contract:
 
 
 def contents() -> Mapping[str, str]:
-    """The files: what each is called and holds. The same for the same models, always."""
+    """The exported files' names and contents, which depend only on the models."""
     types = sorted(CATALOGUE, key=lambda entry: entry.name)
     return {
         ASYNCAPI: written(asyncapi.document(version("sitecrew"), CATALOGUE, golden_events()), sort=False),

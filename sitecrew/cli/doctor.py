@@ -1,4 +1,4 @@
-"""`sitecrew doctor`: whether all is there that Sitecrew needs."""
+"""`sitecrew doctor`: checks everything that Sitecrew needs."""
 
 import textwrap
 from collections.abc import Iterator
@@ -32,10 +32,10 @@ def doctor(
     ctx: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     install: Annotated[
-        bool, typer.Option("--install", help="Install a site of each type for a trial, too, and take it away.")
+        bool, typer.Option("--install", help="Also install a trial site of each type, and remove it.")
     ] = False,
 ) -> None:
-    """Check settings, keys, broker, services, stores, servers, databases, site installers, SMTP, templates."""
+    """Check settings, keys, broker, services, databases, servers, site installers, SMTP and templates."""
     from sitecrew.cli.checks import worst
     from sitecrew.cli.output import terminal
 
@@ -49,8 +49,8 @@ def doctor(
         terminal.document([{name: asdict(finding)[name] for name in names} for finding in findings])
     looked_at = [finding for finding in findings if finding.result != "skipped"]
     failed = sum(not finding.ok for finding in looked_at)
-    skipped = f"; {len(findings) - len(looked_at)} were not looked at" if len(findings) > len(looked_at) else ""
-    terminal.note(f"{len(looked_at) - failed} of {len(looked_at)} checks are ok{skipped}")
+    skipped = f"; {len(findings) - len(looked_at)} skipped" if len(findings) > len(looked_at) else ""
+    terminal.note(f"{len(looked_at) - failed} of {len(looked_at)} checks passed{skipped}")
     if code := worst(findings):
         raise typer.Exit(code)
 
@@ -65,10 +65,10 @@ def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
     try:
         settings = session.settings_of(ctx)
     except ConfigurationError as error:
-        remedy = "correct it; `sitecrew config show --defaults` lists all"
+        remedy = "correct it; `sitecrew config show --defaults` lists all settings"
         yield Finding("settings", False, str(error), remedy, error.exit_code, "failed")
         return
-    yield Finding("settings", True, "are read")
+    yield Finding("settings", True, "are valid")
     ill: set[str] = set()
     with session.broker(settings) as broker:
         for check in all_of(settings, broker, install=install):
@@ -78,7 +78,7 @@ def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
 
 
 def _show(finding: "Finding") -> None:
-    """One line; on a terminal, as many as the sentence needs."""
+    """Print one line, or on a terminal as many as the sentence needs."""
     from rich.text import Text
 
     from sitecrew.cli.output import terminal

@@ -1,4 +1,4 @@
-"""The options that are taken anywhere on the line: before the noun, after it, and after the command."""
+"""The global options, accepted anywhere on the line: before the noun, after it, and after the command."""
 
 import sys
 from functools import cache
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 QUIET, COLOURLESS, UNASKED, ACTOR = "sitecrew.quiet", "sitecrew.no_color", "sitecrew.no_input", "sitecrew.actor"
-"""Where a context keeps what was said; all contexts of one line share it."""
+"""Keys of a context's `meta`, which all contexts of one command line share."""
 HINT = "Anywhere on the line: --config PATH, -q, --no-color, --no-input, --as NAME (see `sitecrew --help`)."
 
 
@@ -40,7 +40,7 @@ def _declared(
         typer.Option(
             "--config",
             metavar="PATH",
-            help="Settings file; else $SITECREW_CONFIG, ./sitecrew.toml or /etc/sitecrew/sitecrew.toml.",
+            help="Settings file. Default: $SITECREW_CONFIG, ./sitecrew.toml or /etc/sitecrew/sitecrew.toml.",
             callback=_config,
             expose_value=False,
         ),
@@ -48,7 +48,7 @@ def _declared(
     quiet: Annotated[
         bool,
         typer.Option(
-            "--quiet", "-q", help="No progress and no hints, only data and errors.", callback=_quiet, expose_value=False
+            "--quiet", "-q", help="Only data and errors: no progress, no hints.", callback=_quiet, expose_value=False
         ),
     ] = False,
     no_color: Annotated[
@@ -58,7 +58,7 @@ def _declared(
     no_input: Annotated[
         bool,
         typer.Option(
-            "--no-input", help="Never ask: what would be asked is an error.", callback=_no_input, expose_value=False
+            "--no-input", help="Never prompt: fail where a prompt is needed.", callback=_no_input, expose_value=False
         ),
     ] = False,
     actor: Annotated[
@@ -66,18 +66,18 @@ def _declared(
         typer.Option(
             "--as",
             metavar="NAME",
-            help="Who acts, for the record; else $SITECREW_ACTOR, or your login name.",
+            help="Who is acting, for the record. Default: $SITECREW_ACTOR, or your login name.",
             callback=_actor,
             expose_value=False,
         ),
     ] = None,
 ) -> None:
-    """What is declared once is given to every command."""
+    """Declares the options that every command takes."""
 
 
 @cache
 def options(*, hidden: bool) -> list[Any]:
-    """The options as parameters of a command; hidden where the root's help shows them."""
+    """The global options as parameters of a command; hidden everywhere but in the root's help."""
     app = typer.Typer(add_completion=False)
     app.command()(_declared)
     found = [param for param in typer.main.get_command(app).params if param.name != "help"]
@@ -87,16 +87,16 @@ def options(*, hidden: bool) -> list[Any]:
 
 
 def obey(ctx: Any) -> None:
-    """Set up logs and screen as the line says; called before a command does its work."""
+    """Apply the global options to logs and output; called before a command does its work."""
     from foundation.telemetry import logs
     from sitecrew.cli.client import acting
     from sitecrew.cli.output import terminal
 
     acting.call(ctx.meta.get(ACTOR, ""))
-    logs.configure("cli", "error", sys.stderr)  # what a person needs to know is said in words
+    logs.configure("cli", "error", sys.stderr)  # commands say what a person needs to know
     terminal.configure(quiet=ctx.meta.get(QUIET, False), colourless=ctx.meta.get(COLOURLESS, False))
 
 
 def may_ask(ctx: typer.Context) -> bool:
-    """Whether a person is there to answer."""
+    """Whether there is a person to prompt: stdin is a terminal, and --no-input was not given."""
     return sys.stdin.isatty() and not ctx.meta.get(UNASKED, False)

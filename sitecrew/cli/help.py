@@ -1,4 +1,4 @@
-"""How help looks: plain text of 80 columns, nothing cut, with examples at its end."""
+"""How help looks: plain text in 80 columns, nothing truncated, examples last."""
 
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ DOCUMENTATION = "Documentation: docs/support.md for support staff, docs/operate.
 
 
 class Command(TyperCommand):
-    """One command: readable names of parameters, and the options that every command takes."""
+    """One command, with readable parameter names and the options that every command takes."""
 
     def invoke(self, ctx: Any) -> Any:
         everywhere.obey(ctx)
@@ -37,7 +37,7 @@ class Command(TyperCommand):
 
 
 class Noun(TyperGroup):
-    """What can be done with one noun."""
+    """A noun: the group of its commands."""
 
     def get_short_help_str(self, limit: int = 45) -> str:
         return _first_line(self.help)
@@ -58,7 +58,7 @@ class Nouns(typer.Typer):
 
 
 def noun(*lines: str) -> typer.Typer:
-    """A group of commands with its examples. What it is for stands in `sitecrew.cli.root`."""
+    """A group of commands with its examples. Its description is in `sitecrew.cli.root`."""
     return Nouns(
         cls=Noun,
         rich_markup_mode=None,
@@ -70,22 +70,22 @@ def noun(*lines: str) -> typer.Typer:
 
 
 def known(ctx: typer.Context, names: Sequence[str], those: Collection[str], option: str = "") -> Sequence[str]:
-    """The names, if they are all known; else a usage error that names the nearest, and all."""
+    """Return the names if all are known. Raises a usage error that suggests the nearest and lists them all."""
     if unknown := [name for name in names if name not in those]:
-        raise typer.BadParameter(f"{option} {not_among(unknown[0], those)}".strip(), ctx=ctx)
+        raise typer.BadParameter(f"{option and f'{option}: '}{not_among(unknown[0], those)}", ctx=ctx)
     return names
 
 
-def not_among(word: str, those: Iterable[str]) -> str:
-    """What to say of a word that is none of those that are known."""
+def not_among(word: str, those: Iterable[str], kind: str = "") -> str:
+    """The message about an unknown word: the nearest known one, and all of them."""
     names = list(those)
     near = get_close_matches(word, names, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"{word} is none of {', '.join(names)}{meant}"
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"unknown {kind and f'{kind} '}{word}{meant}; expected one of {', '.join(names)}"
 
 
 def examples(*lines: str) -> str:
-    """An epilog that shows the command lines as they are."""
+    """An epilog that shows the command lines verbatim."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""`sitecrew install`: the screen of pending and failed installs, and what can be done about them."""
+"""`sitecrew install`: pending and failed installs, and what staff can do about them."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ _ALIASES = {
 
 _Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INSTALL", help="Its id; or an order's id, a domain, an e-mail: the latest install."),
+    typer.Argument(metavar="INSTALL", help="An install id; or an order id, domain or email: its latest install."),
 ]
 _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the installer's answer.", min=0)]
 
@@ -39,11 +39,11 @@ def list_installs(
         str,
         typer.Option(
             metavar="STATE,...",
-            help=f"Of {', '.join(_ALIASES)}.  [default: pending,failed, and failed letters]",
+            help=f"Any of {', '.join(_ALIASES)}.  [default: pending,failed, and failed emails]",
             autocompletion=filters.states(_ALIASES),
         ),
     ] = "",
-    order: Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")] = None,
+    order: Annotated[str | None, typer.Option(metavar="ORDER", help="All installs of this order.")] = None,
     cause: Cause = None,
     server: Server = None,
     site_type: Type = None,
@@ -51,11 +51,11 @@ def list_installs(
     customer: Customer = None,
     since: Since = "",
     limit: Limit = 100,
-    after: Annotated[str, typer.Option(metavar="INSTALL", help="Those that come after this one in the list.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    after: Annotated[str, typer.Option(metavar="INSTALL", help="Continue the list after this one.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """Show pending and failed installs, when they are due, and causes."""
+    """List pending and failed installs: when they are due, and why they failed."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import install_lists
 
@@ -72,10 +72,10 @@ def list_installs(
 @app.command(epilog=examples("sitecrew install show 1042", "sitecrew install show shop.example --json"))
 def show(
     ctx: typer.Context,
-    install: Annotated[str, typer.Argument(metavar="INSTALL", help="Its id, an order's id, a domain or an e-mail.")],
+    install: Annotated[str, typer.Argument(metavar="INSTALL", help="An install id, order id, domain or email.")],
     json: Json = False,
 ) -> None:
-    """Show all that is known of one install."""
+    """Show everything about one install."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import install_lists, install_rows
     from sitecrew.cli.output import terminal
@@ -110,14 +110,14 @@ def cancel(
     timeout: _Timeout = 10,
     json: Json = False,
 ) -> None:
-    """Take pending or failed installs back, so that they are not run."""
+    """Cancel staged or failed installs, so that they never run."""
     from schemas.installs import InstallCancel
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == narrowed.given:
-        raise typer.BadParameter("name the installs to cancel, or narrow them by --cause, --server, ...", ctx=ctx)
+        raise typer.BadParameter("name the installs to cancel, or select them with --cause, --server, ...", ctx=ctx)
     validated(InstallCancel, {"install_id": "1-g1", "reason": reason}, {"reason": "--reason"})
     order = install_lists.Order(
         "cancel", lambda name: InstallCancel(install_id=name, reason=reason), [State.STAGED, State.FAILED], careful=True
@@ -135,7 +135,7 @@ def cancel(
 def retry(
     ctx: typer.Context,
     ids: _Ids = None,
-    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every install that has failed.")] = False,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed install.")] = False,
     cause: Cause = None,
     server: Server = None,
     site_type: Type = None,
@@ -147,13 +147,13 @@ def retry(
     timeout: _Timeout = 10,
     json: Json = False,
 ) -> None:
-    """Run failed installs again from the first attempt, staged ones now."""
+    """Retry failed installs, starting at attempt 1; run staged ones now."""
     from schemas.installs import InstallRetry
     from sitecrew.cli.listings import install_lists
 
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == (all_failed or narrowed.given):
-        wanted = "name the installs to retry, or give --all-failed, or narrow those that failed by --cause, ..."
+        wanted = "name the installs to retry, or select failed ones with --all-failed, --cause, --server, ..."
         raise typer.BadParameter(wanted, ctx=ctx)
     order = install_lists.Order("retry", lambda name: InstallRetry(install_id=name), [State.FAILED], careful=False)
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
@@ -162,9 +162,9 @@ def retry(
 @app.command(epilog=examples("sitecrew install watch", "sitecrew install watch --json | jq .type"))
 def watch(
     ctx: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line: the events.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The events, one JSON object per line.")] = False,
 ) -> None:
-    """Show what happens to installs and letters as it happens."""
+    """Show events about orders, installs and emails as they happen."""
     from sitecrew.cli.client import session
     from sitecrew.cli.client.orders import stream
 
@@ -174,7 +174,7 @@ def watch(
 
 @app.command("run-now", epilog=examples("sitecrew install run-now"))
 def run_now(ctx: typer.Context, json: Json = False) -> None:
-    """Start a batch now, without waiting for the timer's tick."""
+    """Start a batch now instead of at the next tick."""
     from schemas.installs import TimerRunNow
     from sitecrew.cli.client import sending, session
     from sitecrew.cli.output import terminal
@@ -184,7 +184,7 @@ def run_now(ctx: typer.Context, json: Json = False) -> None:
         sending.require_confirmed(sending.publish(broker, [sending.message(event)]))
     if json:
         terminal.document({"command_id": event.id})
-    terminal.note("told: one installer starts a batch as soon as it hears this (`sitecrew install watch` shows it)")
+    terminal.note("sent: an installer starts a batch once it receives this; follow with `sitecrew install watch`")
 
 
 def _states(ctx: typer.Context, wanted: str) -> list[State]:

@@ -20,12 +20,12 @@ app = noun("sitecrew keys generate --private-file mailer.key")
 def generate(
     ctx: typer.Context,
     private_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A new file for the private key, readable by you alone.")
+        Path | None, typer.Option(metavar="FILE", help="A new file for the private key, readable only by you.")
     ] = None,
     public_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for the public key.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Make a new key pair: seals passwords on their way to the mailer."""
+    """Generate a key pair, which seals passwords on their way to the mailer."""
     from foundation.config.keys import generate_keys
     from foundation.errors import Refused
     from sitecrew.cli.output import terminal
@@ -42,13 +42,13 @@ def generate(
         _write_new(private_file, private, 0o600)
     except (OSError, Refused):
         if public_file:
-            public_file.unlink()  # without its partner it could only mislead
+            public_file.unlink()  # useless and misleading without the private key
         raise
     if json:
         terminal.document({"public": public, "private_file": str(private_file)})
     else:
         terminal.out(public)
-    terminal.note(f"Give the mailer SITECREW_KEYS__PRIVATE_FILE={private_file}, and everyone this keys.public.")
+    terminal.note(f"Set SITECREW_KEYS__PRIVATE_FILE={private_file} for the mailer, and this keys.public everywhere.")
 
 
 @app.command(
@@ -56,16 +56,16 @@ def generate(
 )
 def rotate(
     ctx: typer.Context,
-    private_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailer's private key; replaced.")],
-    previous_file: Annotated[Path, typer.Option(metavar="FILE", help="Takes the key that was there, as its first.")],
+    private_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailer's private key; is replaced.")],
+    previous_file: Annotated[Path, typer.Option(metavar="FILE", help="The replaced key is prepended here.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Make a new key pair, and keep the earlier key for what is sealed to it."""
+    """Generate a new key pair, and keep the earlier key for what is sealed to it."""
     from foundation.config.keys import generate_keys, public_of
     from sitecrew.cli.output import terminal
 
     if private_file == previous_file:
-        raise typer.BadParameter("--previous-file must be another file", ctx=ctx)
+        raise typer.BadParameter("--previous-file must differ from --private-file", ctx=ctx)
     key = _read_key(private_file)
     replaced = public_of(key)
     earlier = previous_file.read_text().split() if previous_file.exists() else []
@@ -77,8 +77,8 @@ def rotate(
     else:
         terminal.out(public)
     terminal.note(
-        f"Next: restart the mailer with SITECREW_KEYS__PREVIOUS_FILE={previous_file}; only then give everyone this"
-        " keys.public, and restart order intake and the installers"
+        f"Next: restart the mailer with SITECREW_KEYS__PREVIOUS_FILE={previous_file}; only then set this keys.public"
+        " everywhere, and restart order intake and the installers"
     )
 
 
@@ -89,11 +89,11 @@ def _read_key(path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", "it is not text")
-        raise Refused(f"{path} can't be read: {reason}. `sitecrew keys generate` makes a first pair") from None
+        raise Refused(f"cannot read {path}: {reason}. `sitecrew keys generate` makes a first pair") from None
 
 
 def _replace(path: Path, keys: list[str]) -> None:
-    """The whole file or none of it, on the disk before anything else happens."""
+    """Replace the file atomically, synced to disk before anything else happens."""
     draft = path.with_name(f".{path.name}.draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -101,7 +101,7 @@ def _replace(path: Path, keys: list[str]) -> None:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         os.fsync(file.fileno())
-    if path.exists():  # whoever may read the present file, as the mailer's own user, reads the new one
+    if path.exists():  # the new file keeps the owner, such as the mailer's user
         there = path.stat()
         os.chown(draft, there.st_uid, there.st_gid)
     draft.replace(path)
@@ -110,7 +110,7 @@ def _replace(path: Path, keys: list[str]) -> None:
 def _print_both(public: str, private: str, *, json: bool) -> None:
     from sitecrew.cli.output import terminal
 
-    terminal.warn("this shows the private key. Keep it where only the mailer reads it; --private-file does that.")
+    terminal.warn("this prints the private key. Store it where only the mailer can read it; --private-file does that.")
     if json:
         terminal.document({"public": public, "private": private})
     else:
@@ -123,6 +123,6 @@ def _write_new(path: Path, key: str, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise Refused(f"{path} exists, and what is sealed to its key needs it: choose another name") from None
+        raise Refused(f"{path} already exists, and what was sealed to its key needs it; choose another name") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{key}\n")

@@ -1,4 +1,4 @@
-"""`sitecrew mail`: what became of welcome letters, sending one again, and how they look."""
+"""`sitecrew mail`: which welcome emails were sent or failed, resending them, and how they look."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 app = noun("sitecrew mail list", "sitecrew mail show 1042", "sitecrew mail resend 1042")
 
-_Order = Annotated[str | None, typer.Option(metavar="ORDER", help="Those of one order, in whatever state.")]
-_Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="Those to this address.")]
+_Order = Annotated[str | None, typer.Option(metavar="ORDER", help="All emails of this order.")]
+_Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="All emails to this address.")]
 
 _Cause = Annotated[
     str | None,
     typer.Option(
         metavar="CODE,...",
-        help="With one of these causes, like smtp_auth.",
+        help="Only with one of these causes, such as smtp_auth.",
         autocompletion=filters.causes("services.mailer.causes"),
     ),
 ]
 
 
 class Form(StrEnum):
-    """What of the letter is shown."""
+    """Which part of the email is shown."""
 
     TEXT = "text"
     HTML = "html"
@@ -44,13 +44,13 @@ class Form(StrEnum):
         "sitecrew mail list --order 1042 --json",
     ),
 )
-def list_letters(
+def list_mails(
     ctx: typer.Context,
     state: Annotated[
         str,
         typer.Option(
             metavar="STATE,...",
-            help=f"Of {', '.join(State)}.  [default: waiting,sending,failed]",
+            help=f"Any of {', '.join(State)}.  [default: waiting,sending,failed]",
             autocompletion=filters.states(State),
         ),
     ] = "",
@@ -61,7 +61,7 @@ def list_letters(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """Show letters that wait or have failed, with causes and remedies."""
+    """List waiting and failed emails, with causes and remedies."""
     from services.mailer import listing
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_rows
@@ -85,25 +85,27 @@ def list_letters(
     elif found:
         mail_rows.table(found, session.now()).show()
     else:
-        terminal.note("no such letter" if order or recipient else f"no letter is {' or '.join(names)}")
+        terminal.note("no such email" if order or recipient else f"no email is {' or '.join(names)}")
     if len(found) == limit:
-        terminal.note(f"these are the newest {limit}; more: --limit")
+        terminal.note(f"only the newest {limit} are shown; raise --limit for more")
 
 
 @app.command(epilog=examples("sitecrew mail show 1042", "sitecrew mail show 1042-g2 --json"))
 def show(
     ctx: typer.Context,
-    letter: Annotated[str, typer.Argument(metavar="INSTALL|ORDER", help="An order's id: its latest install.")],
+    mail: Annotated[
+        str, typer.Argument(metavar="INSTALL|ORDER", help="An install id; or an order id: its latest install.")
+    ],
     json: Json = False,
 ) -> None:
-    """Show all that is known of one letter; `preview` shows what stands in it."""
+    """Show everything about one email; `preview` shows its content."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import pairs
 
     with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = mail_rows.the_one(connection, letter)
+        found = mail_rows.the_one(connection, mail)
     if json:
         terminal.document(mail_rows.record(found))
     else:
@@ -121,13 +123,16 @@ def show(
 def resend(
     ctx: typer.Context,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="INSTALL|ORDER...", help="An order's id: its latest install.")
+        list[str] | None,
+        typer.Argument(metavar="INSTALL|ORDER...", help="Install ids; or order ids: their latest installs."),
     ] = None,
-    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where to, if not to the customer.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send it here instead of to the customer's address.")
+    ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="With --to: that is the customer's address from now on.")
+        bool, typer.Option("--keep", help="With --to: also make that the customer's address from now on.")
     ] = False,
-    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every letter that has failed.")] = False,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed email.")] = False,
     cause: _Cause = None,
     since: Since = "",
     dry_run: DryRun = False,
@@ -135,7 +140,7 @@ def resend(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the outcome.", min=0)] = 60,
     json: Json = False,
 ) -> None:
-    """Send welcome letters again, those that failed or got lost."""
+    """Resend welcome emails that failed or got lost."""
     from schemas.mails import MailResend
     from sitecrew.cli.client import commands, session
     from sitecrew.cli.client.orders.files import validated
@@ -146,12 +151,12 @@ def resend(
     if bool(ids) == (all_failed or narrowed.given):
         raise typer.BadParameter("name the installs, or give --all-failed, --cause or --since", ctx=ctx)
     if (to and len(ids or ()) != 1) or (keep and not to):
-        raise typer.BadParameter("--to goes with one install, and --keep with --to", ctx=ctx)
+        raise typer.BadParameter("--to takes exactly one install, and --keep needs --to", ctx=ctx)
     settings = session.settings_of(ctx)
     with session.reading_letters(settings) as connection:
         found = mail_rows.chosen(connection, ids or (), narrowed)
     if not found:
-        terminal.note("no letter has failed" if all_failed else "no such letter has failed")
+        terminal.note("no email has failed" if all_failed else "no matching email has failed")
     wanted = [
         validated(MailResend, {"install_id": mail.install_id, "recipient": to}, {"recipient": "--to"}) for mail in found
     ]
@@ -166,7 +171,7 @@ def resend(
 
 
 def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) -> None:
-    """There are passwords in a letter: whoever is there is asked before it goes to somebody else."""
+    """An email holds passwords: confirm before it goes to somebody other than the customer."""
     from sitecrew.cli import everywhere
 
     completed = mail.completed
@@ -176,7 +181,7 @@ def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) ->
 
 
 def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: bool) -> None:
-    """Have order intake keep the address. Of JSON there is one document: what becomes of the letter."""
+    """Have order intake store the address. With `json` this prints nothing: the one document is about the email."""
     from schemas.orders import OrderAmend
     from sitecrew.cli.client import commands, session
 
@@ -188,25 +193,26 @@ def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: b
     epilog=examples(
         "sitecrew mail preview --locale de",
         "sitecrew mail preview --install 1042",
-        "sitecrew mail preview --html > letter.html",
-        "sitecrew mail preview --eml --site-type static > letter.eml",
+        "sitecrew mail preview --html > email.html",
+        "sitecrew mail preview --eml --site-type static > email.eml",
     )
 )
 def preview(
     ctx: typer.Context,
-    text: Annotated[bool, typer.Option("--text", help="Subject and plain text (as without an option).")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Subject and plain text (the default).")] = False,
     html: Annotated[bool, typer.Option("--html", help="The HTML part.")] = False,
-    eml: Annotated[bool, typer.Option("--eml", help="The whole message, as it is sent.")] = False,
+    eml: Annotated[bool, typer.Option("--eml", help="The whole message, as sent.")] = False,
     install: Annotated[
-        str | None, typer.Option(metavar="INSTALL|ORDER", help="The letter of this one, its passwords masked.")
+        str | None, typer.Option(metavar="INSTALL|ORDER", help="The email for this install, passwords masked.")
     ] = None,
     site_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="As for this type of site.", autocompletion=filters.SITE_TYPES)
+        str | None,
+        typer.Option(metavar="TYPE", help="For this site type.", autocompletion=filters.SITE_TYPES),
     ] = None,
-    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="In this language: de, de_AT.")] = None,
+    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="In this language, such as de or de_AT.")] = None,
     json: Json = False,
 ) -> None:
-    """Show a letter from your templates: to an invented customer, or a real one."""
+    """Render the email from your templates, for an invented customer or a real one."""
     from services.mailer.letter.rendering import letters_of
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_preview
@@ -216,7 +222,7 @@ def preview(
     if len(forms) + json > 1:
         raise typer.BadParameter("choose one of --text, --html, --eml and --json", ctx=ctx)
     if install and site_type:
-        raise typer.BadParameter("--install has a type of its own", ctx=ctx)
+        raise typer.BadParameter("--install already determines the site type; drop --site-type", ctx=ctx)
     settings = session.settings_of(ctx)
     welcome = mail_preview.of(settings, install, site_type or "wordpress", locale)
     letter = letters_of(settings.mailer).render(welcome, session.now())

@@ -1,4 +1,4 @@
-"""`sitecrew order`: what a producer would send, sent by hand; how far each is; and what staff may do about it."""
+"""`sitecrew order`: place orders by hand, see how far they are, and what staff can do about them."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,13 +31,13 @@ _OPTIONS = {
     "permalinks": "--permalinks",
     "reason": "--reason",
 }
-"""How the fields of an order are called on the command line."""
+"""The command line's names for the fields of an order."""
 
-_Follow = Annotated[bool, typer.Option("--wait", help="Follow it until the letter is sent, or it failed.")]
+_Follow = Annotated[bool, typer.Option("--wait", help="Follow it until the email is sent, or something fails.")]
 _NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the answer.")]
 _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long --wait waits.", min=0)]
 _Patience = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the answer.", min=0)]
-_Order = Annotated[str, typer.Argument(metavar="ORDER", help="The order's id.")]
+_Order = Annotated[str, typer.Argument(metavar="ORDER", help="The order id.")]
 _Title = Annotated[str | None, typer.Option(metavar="TEXT", help="The site's title.")]
 
 
@@ -53,28 +53,28 @@ def place(
     ctx: typer.Context,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="FILE|-", help="CloudEvents or bare order data as JSON: one, a list, or one a line."),
+        typer.Argument(metavar="FILE|-", help="CloudEvents or bare orders as JSON: one, a list, or one per line."),
     ] = None,
     order_id: Annotated[str | None, typer.Option(metavar="ID", help="Your own order number.")] = None,
     domain: Annotated[str | None, typer.Option(metavar="NAME", help="The site's domain.")] = None,
     site_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="What to install, like wordpress.", autocompletion=filters.SITE_TYPES),
+        typer.Option(metavar="TYPE", help="What to install, such as wordpress.", autocompletion=filters.SITE_TYPES),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="The customer's name.")] = None,
-    email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where the letter goes.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The customer's email address.")] = None,
     blog_name: _Title = None,
     server: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where to put the account.", autocompletion=filters.SERVERS)
+        str | None, typer.Option(metavar="NAME", help="The hosting server.", autocompletion=filters.SERVERS)
     ] = None,
-    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="Of site and letter, like de_DE.")] = None,
-    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="The site's, like Europe/Berlin.")] = None,
-    permalinks: Annotated[str | None, typer.Option(metavar="TEXT", help="The site's, like /%postname%/.")] = None,
+    locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="For site and email, such as de_DE.")] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="The site's, such as Europe/Berlin.")] = None,
+    permalinks: Annotated[str | None, typer.Option(metavar="TEXT", help="The site's, such as /%postname%/.")] = None,
     wait: _Follow = False,
     timeout: _Timeout = 900,
     json: Json = False,
 ) -> None:
-    """Check orders, publish them, and print their ids."""
+    """Validate orders, publish them, and print their ids."""
     from schemas.orders import OrderPlaced
     from sitecrew.cli.client import sending, session
     from sitecrew.cli.client.orders import placing
@@ -89,7 +89,7 @@ def place(
     settings = session.settings_of(ctx)
     if file is not None:
         if file == "-" and sys.stdin.isatty():
-            terminal.note("reading orders as JSON from the terminal; Ctrl-D ends them")
+            terminal.note("reading orders as JSON from the terminal; end with Ctrl-D")
         orders = checked(read(file))
     else:
         data = validated(OrderPlaced, {**options, "customer": customer}, _OPTIONS)
@@ -111,7 +111,7 @@ def list_orders(
     state: Annotated[
         str,
         typer.Option(
-            metavar="STATE,...", help=f"Of {', '.join(OrderState)}.", autocompletion=filters.states(OrderState)
+            metavar="STATE,...", help=f"Any of {', '.join(OrderState)}.", autocompletion=filters.states(OrderState)
         ),
     ] = "",
     cause: Cause = None,
@@ -121,10 +121,10 @@ def list_orders(
     customer: Customer = None,
     since: Since = "",
     limit: Limit = 50,
-    after: Annotated[str, typer.Option(metavar="ORDER", help="Those that come after this one in the list.")] = "",
+    after: Annotated[str, typer.Option(metavar="ORDER", help="Continue the list after this one.")] = "",
     json: Json = False,
 ) -> None:
-    """Show orders, the newest first: how far each is, tries, causes."""
+    """List orders, newest first: how far each is, attempts, causes."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import order_rows
 
@@ -136,7 +136,7 @@ def list_orders(
 
 @app.command(epilog=examples("sitecrew order show 1042", "sitecrew order show 1042 --json | jq .next"))
 def show(ctx: typer.Context, order: _Order, json: Json = False) -> None:
-    """Show an order whole: account, installs, letters, what comes next."""
+    """Show everything about an order: account, installs, emails, next step."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import order_rows
 
@@ -159,7 +159,7 @@ def reinstall(
     timeout: _Timeout = 900,
     json: Json = False,
 ) -> None:
-    """Install an order's site anew, empty; the old content goes."""
+    """Install an order's site again, empty; its content is deleted."""
     from schemas.orders import OrderReinstall
     from sitecrew.cli.client import commands, sending, session
     from sitecrew.cli.client.orders import placing
@@ -181,13 +181,13 @@ def reinstall(
 @app.command(epilog=examples("sitecrew order cancel 1042 --reason 'payment failed'"))
 def cancel(
     ctx: typer.Context,
-    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="The orders' ids.")],
+    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="The order ids.")],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="For the record.")] = "cancelled by staff",
     no_wait: _NoWait = False,
     timeout: _Patience = 15,
     json: Json = False,
 ) -> None:
-    """Do not install what is not yet installed; the account stays."""
+    """Cancel what is not installed yet; the account is kept."""
     from schemas.orders import OrderCancel
     from sitecrew.cli.client import commands, session
     from sitecrew.cli.client.orders.files import validated
@@ -201,12 +201,12 @@ def amend(
     ctx: typer.Context,
     order: _Order,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="The customer's name.")] = None,
-    email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where later letters go.")] = None,
+    email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Where later emails go.")] = None,
     no_wait: _NoWait = False,
     timeout: _Patience = 15,
     json: Json = False,
 ) -> None:
-    """Correct the customer's name or e-mail address."""
+    """Correct the customer's name or email address."""
     from schemas.orders import OrderAmend
     from sitecrew.cli.client import commands, session
     from sitecrew.cli.client.orders.files import validated
@@ -224,13 +224,11 @@ def _require_sure(ctx: typer.Context, settings: "Settings", order: str) -> None:
 
     if not everywhere.may_ask(ctx):
         raise typer.BadParameter("this deletes the site's content; pass --yes to do it without a prompt", ctx=ctx)
-    *told, word = order_rows.what_is_lost(settings, order) or (
-        f"order {order}, of which no store here knows more",
-        order,
-    )
+    unknown = (f"order {order}, about which no database here has more", order)
+    *told, word = order_rows.what_is_lost(settings, order) or unknown
     for line in told:
         terminal.warn(line)
-    if typer.prompt(f"Its content goes for good. Type {word} to go on", err=True).strip().lower() != word.lower():
+    if typer.prompt(f"Its content will be deleted. Type {word} to confirm", err=True).strip().lower() != word.lower():
         raise typer.Abort
 
 

@@ -1,4 +1,4 @@
-"""`sitecrew parked`: what could not be handled, with the reason; back to work, corrected or not, or away."""
+"""`sitecrew parked`: messages that could not be handled, with the reason; edit, requeue or delete them."""
 
 from typing import Annotated
 
@@ -15,17 +15,17 @@ _Queue = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help=f"{PARKING}, or {UNROUTED}: what no queue took.",
+        help=f"{PARKING}, or {UNROUTED} for messages that no queue took.",
         autocompletion=lambda incomplete: [name for name in (PARKING, UNROUTED) if name.startswith(incomplete)],
     ),
 ]
 _Ids = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ID", help="As `parked list` shows them: whole, the beginning or end of one, or a number."),
+    typer.Argument(metavar="ID", help="From `parked list`: an id, its beginning or end, or a number."),
 ]
-_All = Annotated[bool, typer.Option("--all", help="Every message that is there now.")]
-_Code = Annotated[str, typer.Option(metavar="CODE,...", help="Parked with one of these reasons' codes.")]
-_Order = Annotated[str, typer.Option(metavar="ORDER", help="About this order.")]
+_All = Annotated[bool, typer.Option("--all", help="Every message that is parked now.")]
+_Code = Annotated[str, typer.Option(metavar="CODE,...", help="Only with one of these reason codes.")]
+_Order = Annotated[str, typer.Option(metavar="ORDER", help="Only about this order.")]
 
 
 @app.command(
@@ -41,11 +41,11 @@ def list_parked(
     code: _Code = "",
     order: _Order = "",
     since: Since = "",
-    limit: Annotated[int, typer.Option(metavar="N", help="At most so many, the oldest first.", min=1)] = 100,
+    limit: Annotated[int, typer.Option(metavar="N", help="Show at most N, oldest first.", min=1)] = 100,
     queue: _Queue = PARKING,
     json: Json = False,
 ) -> None:
-    """Show what is parked: since when, from where, why, what to do."""
+    """List parked messages: since when, from where, why, what to do."""
     from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
@@ -87,7 +87,7 @@ def requeue(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Put messages back into the queues they came from, losing none."""
+    """Put messages back into the queues they came from."""
     from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
@@ -105,12 +105,12 @@ def edit(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="ID", help="As `parked list` shows it.")],
     file: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Take the corrected message from there; start no editor.")
+        str | None, typer.Option(metavar="FILE|-", help="Read the corrected message from here instead.")
     ] = None,
     queue: _Queue = PARKING,
     json: Json = False,
 ) -> None:
-    """Correct a message in your editor, and put it back."""
+    """Correct a message in your editor, and requeue it."""
     from sitecrew.cli.listings import parked_edit, parked_lists
 
     with parked_lists.looking(ctx, queue) as place:
@@ -137,7 +137,7 @@ def purge(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete messages for good."""
+    """Permanently delete messages."""
     from sitecrew.cli.listings import parked_lists
 
     wanted = parked_lists.Wanted(code, order, filters.moment(since))

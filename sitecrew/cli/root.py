@@ -1,7 +1,7 @@
-"""The root of the command: which nouns there are, what all of them share, what an error becomes.
+"""The root command: its nouns, the options they share, and how errors become exit codes.
 
-A noun's module is imported when it is called for, and what its commands need when they run: the
-libraries of broker and database take longer to import than help, or completion, may take.
+A noun's module is imported when the noun is used, and what its commands need when they run: importing the libraries
+of broker and database would make help and completion slow.
 """
 
 import sys
@@ -16,30 +16,30 @@ from sitecrew.cli.help import Command, Noun, examples
 
 NOUNS = {
     "up": "Run everything on this machine, broker included.",
-    "run": "Run one of the services until it is told to stop.",
+    "run": "Run one service until it is stopped.",
     "status": "Services, counts, the next batch, and what needs attention.",
-    "order": "Orders: place, find, show whole, install anew, amend, cancel.",
+    "order": "Orders: place, list, show, reinstall, amend, cancel.",
     "install": "Pending and failed installs: list, show, retry, cancel, watch.",
-    "parked": "Messages that could not be handled: see, correct, requeue, purge.",
-    "store": "The services' databases: bring up to date, move.",
+    "parked": "Messages that could not be handled: list, edit, requeue, purge.",
+    "store": "The services' databases: migrate, copy.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
-    "keys": "The key pair that passwords are sealed with.",
+    "keys": "The key pair that seals passwords: generate, rotate.",
     "mail": "Welcome emails: list, show, resend, preview.",
-    "sites": "The types of site that can be ordered: list, show.",
+    "sites": "The site types that can be ordered: list, show.",
     "server": "The hosting servers: list, show.",
-    "timer": "When batches begin.",
-    "config": "Every setting: its value, and where that comes from.",
-    "doctor": "Check everything that is needed, and say what to do.",
+    "timer": "When the next batches start.",
+    "config": "Every setting: its value, and where it comes from.",
+    "doctor": "Check everything Sitecrew needs, and say what to fix.",
 }
 VERBS = ("up", "run", "status", "doctor")
-"""Those that are commands themselves."""
+"""Nouns that are commands themselves."""
 FORMER = {"installs": "install", "letter": "mail"}
 """Earlier names of nouns, which keep working until 1.0 and are not shown."""
 
 
 class Root(Noun):
-    """Loads nouns when they are called, and is the one place where errors become exit codes."""
+    """Loads nouns on demand, and is the one place where errors become exit codes."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -68,7 +68,7 @@ class Root(Noun):
 
 
 def load(name: str) -> Any:
-    """A noun's command, with its module."""
+    """Import a noun's module and return its command."""
     module = import_module(f"sitecrew.cli.{name}")
     command = typer.main.get_command(module.app) if name in VERBS else typer.main.get_group(module.app)
     command.name, command.help = name, NOUNS[name]
@@ -83,7 +83,7 @@ def _add_options(command: Any) -> None:
 
 
 def _usage(error: Exception) -> int:
-    """What is wrong with the line itself, in the one style of all errors."""
+    """Print an error in the command line itself, in the style of all errors, and return its exit code."""
     context: Any = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(str(error.format_message()), err=True)  # type: ignore[attr-defined]  # it has one
@@ -91,7 +91,7 @@ def _usage(error: Exception) -> int:
     from sitecrew.cli.output import terminal
 
     if isinstance(error, typer.Abort):
-        terminal.error("stopped: nothing was changed")
+        terminal.error("aborted: nothing was changed")
         return 130 if isinstance(error.__context__, KeyboardInterrupt) else 1
     message = str(error.format_message()).removeprefix("Invalid value: ")  # type: ignore[attr-defined]  # likewise
     terminal.error(message, f"see `{context.command_path} --help`" if context else "")
@@ -99,7 +99,7 @@ def _usage(error: Exception) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Tell a person of an error that was to be expected; its exit code. Raises any other."""
+    """Print an expected error and return its exit code. Raises any other error again."""
     from foundation.errors import Failed, SitecrewError
     from sitecrew.cli.output import terminal
 
@@ -139,4 +139,4 @@ def sitecrew(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Staged provisioning for web hosts: the account at once, the site in the background, then the letter."""
+    """Staged provisioning for web hosts: the account at once, the site in the background, then the email."""

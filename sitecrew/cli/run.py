@@ -12,7 +12,7 @@ app = noun()
 
 
 class Service(StrEnum):
-    """Those that can be run."""
+    """The services."""
 
     ORDER_INTAKE = "order-intake"
     INSTALLER = "installer"
@@ -24,7 +24,7 @@ CONCURRENCY = {
     Service.INSTALLER: "installer.concurrency",
     Service.MAILER: "mailer.threads",
 }
-"""The setting that says how many things a service does at a time."""
+"""Each service's setting for how much it does at a time."""
 
 
 @app.command(
@@ -38,14 +38,14 @@ def run(
     ctx: typer.Context,
     service: Annotated[Service, typer.Argument(help="order-intake, installer or mailer.")],
     concurrency: Annotated[
-        int | None, typer.Option(metavar="N", help="Accounts, installs or letters at a time, in this process.")
+        int | None, typer.Option(metavar="N", help="Accounts, installs or emails at a time, in this process.")
     ] = None,
-    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="For health and metrics; or off.")] = None,
+    listen: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Health and metrics; `off` for none.")] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
-    reload: Annotated[bool, typer.Option("--reload", help="For development: begin anew when a file changes.")] = False,
+    reload: Annotated[bool, typer.Option("--reload", help="For development: restart when a file changes.")] = False,
 ) -> None:
-    """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun. What is said here goes before
-    the settings."""
+    """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun. Options take precedence over
+    settings."""
     from foundation.config.settings import load
 
     given = {
@@ -58,6 +58,6 @@ def run(
         from sitecrew.cli.client.reload import run_again_and_again
 
         raise typer.Exit(run_again_and_again(ctx.obj))
-    # Only the service that is wanted: each brings libraries that the others do without.
+    # Only the requested service is imported: each needs libraries that the others do not.
     module = import_module(f"services.{service.replace('-', '_')}.__main__")
     raise typer.Exit(module.main(settings))

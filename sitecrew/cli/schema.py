@@ -1,4 +1,4 @@
-"""`sitecrew schema`: the contract as JSON Schema and AsyncAPI, and what of it was promised."""
+"""`sitecrew schema`: the contract as JSON Schema and AsyncAPI, and what of it was released."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -10,13 +10,13 @@ from sitecrew.cli.help import examples, noun
 
 app = noun("sitecrew schema export /tmp/schemas", "sitecrew schema check")
 
-_Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Where the files are.", show_default=True)]
+_Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The schemas' directory.", show_default=True)]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Write the JSON Schema of every type and of log lines, and AsyncAPI."""
+    """Write JSON Schemas of every type and of log lines, and AsyncAPI."""
     from sitecrew.cli import contract
     from sitecrew.cli.output import terminal
 
@@ -26,12 +26,12 @@ def export(directory: _Directory = Path("schemas/export"), json: _Json = False) 
         path.write_text(content)
     if json:
         terminal.document(list(map(str, files)))
-    terminal.note(f"{contract.types()} schemas, {contract.ASYNCAPI} and {contract.LOG} are in {directory}")
+    terminal.note(f"wrote {contract.types()} schemas, {contract.ASYNCAPI} and {contract.LOG} to {directory}")
 
 
 @app.command(epilog=examples("sitecrew schema check"))
 def check(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """See that files, models and release agree; exit code 1 if not."""
+    """Check that files, models and release agree; exit code 1 if not."""
     from sitecrew.cli import contract
     from sitecrew.cli.output import terminal
 
@@ -42,18 +42,18 @@ def check(directory: _Directory = Path("schemas/export"), json: _Json = False) -
         terminal.out(line)
     if found:
         terminal.error(
-            f"{directory} is not what the models say", f"run `sitecrew schema export {directory}`, commit it"
+            f"{directory} differs from the models", f"run `sitecrew schema export {directory}` and commit the result"
         )
     if broken:
-        terminal.error("the contract is not as it was released", "see above; docs/contract.md tells what may change")
+        terminal.error("the contract breaks the last release", "see above; docs/contract.md says what may change")
     if found or broken:
         raise typer.Exit(1)
-    terminal.note(f"{contract.types()} schemas are as the models say, and as they were released")
+    terminal.note(f"{contract.types()} schemas match the models, and keep what was released")
 
 
 @app.command(epilog=examples("sitecrew schema release"))
 def release(json: _Json = False) -> None:
-    """Promise the contract as it is now, if that breaks no promise."""
+    """Release the current contract, if it keeps what was released before."""
     from schemas.files import RELEASED
     from sitecrew.cli import contract
     from sitecrew.cli.output import terminal
@@ -64,6 +64,6 @@ def release(json: _Json = False) -> None:
     for line in () if json else broken:
         terminal.out(line)
     if broken:
-        terminal.error("nothing was released: this breaks what was promised", "see docs/contract.md")
+        terminal.error("nothing was released: this would break the last release", "see docs/contract.md")
         raise typer.Exit(1)
-    terminal.note(f"the contract of {version('sitecrew')} is in {RELEASED}: commit it")
+    terminal.note(f"wrote the contract of {version('sitecrew')} to {RELEASED}; commit it")

@@ -1,4 +1,4 @@
-"""`sitecrew server`: the hosting servers that the settings have."""
+"""`sitecrew server`: the hosting servers in the settings."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = noun("sitecrew server list", "sitecrew server show local")
 
 @app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
 def list_servers(ctx: typer.Context, json: Json = False) -> None:
-    """Show the hosting servers: addresses, web server, databases."""
+    """List the hosting servers: addresses, web server, databases."""
     from sitecrew.cli import config
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
@@ -44,11 +44,11 @@ def list_servers(ctx: typer.Context, json: Json = False) -> None:
 def show(
     ctx: typer.Context,
     server: Annotated[
-        str, typer.Argument(metavar="SERVER", help="As the settings call it.", autocompletion=filters.SERVERS)
+        str, typer.Argument(metavar="SERVER", help="Its name in the settings.", autocompletion=filters.SERVERS)
     ],
     json: Json = False,
 ) -> None:
-    """Show every setting of one server, secrets left out."""
+    """Show every setting of one server, with secrets redacted."""
     from sitecrew.cli import config
     from sitecrew.cli.client import session
 

@@ -1,4 +1,4 @@
-"""`sitecrew sites`: the types of site that the settings have."""
+"""`sitecrew sites`: the site types in the settings."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = noun("sitecrew sites list", "sitecrew sites show wordpress")
 
 @app.command("list", epilog=examples("sitecrew sites list", "sitecrew sites list --json"))
 def list_sites(ctx: typer.Context, json: Json = False) -> None:
-    """Show the types of site: what is sold, how it is installed and announced."""
+    """List the site types: which are sold, how they are installed and announced."""
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import Table
@@ -34,18 +34,18 @@ def list_sites(ctx: typer.Context, json: Json = False) -> None:
         )
         for name, site in sites.items()
     ]
-    Table(("TYPE", "SOLD", "INSTALLER", "INSTALLED", "AFTER", "ADDRESS", "LETTER"), rows).show()
+    Table(("TYPE", "SOLD", "INSTALLER", "INSTALLED", "AFTER", "ADDRESS", "EMAIL"), rows).show()
 
 
 @app.command(epilog=examples("sitecrew sites show wordpress", "sitecrew sites show static --json"))
 def show(
     ctx: typer.Context,
     site_type: Annotated[
-        str, typer.Argument(metavar="TYPE", help="As the settings call it.", autocompletion=filters.SITE_TYPES)
+        str, typer.Argument(metavar="TYPE", help="Its name in the settings.", autocompletion=filters.SITE_TYPES)
     ],
     json: Json = False,
 ) -> None:
-    """Show every setting of one type of site."""
+    """Show every setting of one site type."""
     from sitecrew.cli import config
     from sitecrew.cli.client import session
 

@@ -1,4 +1,4 @@
-"""`sitecrew status`: how it stands, and what needs attention."""
+"""`sitecrew status`: the state of everything, and what needs attention."""
 
 from typing import Annotated
 

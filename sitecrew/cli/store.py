@@ -1,4 +1,4 @@
-"""`sitecrew store`: the services' databases, brought up to date and moved."""
+"""`sitecrew store`: migrating and copying the services' databases."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = noun("sitecrew store migrate", "sitecrew store copy --help")
 
 _OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
-"""By which table a service's database is known."""
+"""The table that identifies each service's database."""
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -22,11 +22,13 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @app.command(epilog=examples("sitecrew store migrate --create", "sitecrew store migrate installer"))
 def migrate(
     ctx: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="SERVICE", help=f"Of {', '.join(Service)}.")] = None,
-    create: Annotated[bool, typer.Option("--create", help="Create them first where they are missing.")] = False,
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="SERVICE", help=f"Any of {', '.join(Service)}.  [default: all]")
+    ] = None,
+    create: Annotated[bool, typer.Option("--create", help="Create missing databases first.")] = False,
     json: _Json = False,
 ) -> None:
-    """Bring databases up to date (a service does so at its start)."""
+    """Migrate databases to this version (services do so at start)."""
     from foundation.store import Store
     from sitecrew.cli.client import session
     from sitecrew.cli.client.stores import FOLDERS, url_of
@@ -57,7 +59,7 @@ def migrate(
 )
 def copy(
     source: Annotated[str, typer.Option("--from", metavar="URL", help="A service's database. Stop the service first.")],
-    target: Annotated[str, typer.Option("--to", metavar="URL", help="An empty database; its tables are made.")],
+    target: Annotated[str, typer.Option("--to", metavar="URL", help="An empty database; its tables are created.")],
     json: _Json = False,
 ) -> None:
     """Copy a service's database into another, all rows or none."""
@@ -71,7 +73,7 @@ def copy(
     try:
         folder = FOLDERS[_service_of(old)]
         _require_newest(old, folder)
-        with terminal.working("making the tables") as say:
+        with terminal.working("creating the tables") as say:
             new.migrate([folder])
             counts = copy_rows(old, new, lambda table, count: say(f"{table}: {count} rows copied"))
     finally:
@@ -82,7 +84,7 @@ def copy(
     for table, count in counts.items() if not json else ():
         terminal.out(f"{table}  {count} rows")
     service = _OWNED[next(name for name in counts if name in _OWNED)]
-    terminal.note(f"set {service.replace('-', '_')}.store_url to the new address, and start the service again")
+    terminal.note(f"set {service.replace('-', '_')}.store_url to the new URL, and start the service again")
 
 
 def _service_of(store: "Store") -> str:
@@ -91,7 +93,7 @@ def _service_of(store: "Store") -> str:
 
     found = [_OWNED[table.name] for table in tables_of(store) if table.name in _OWNED]
     if len(found) != 1:
-        raise NotFound(f"{store.place} is the database of {len(found) or 'none'} of our services: see --from")
+        raise NotFound(f"{store.place} is not the database of exactly one service; check --from")
     return found[0]
 
 
@@ -99,7 +101,9 @@ def _require_newest(store: "Store", folder: Path) -> None:
     from foundation.errors import StoreUnreachable
 
     if not store.is_migrated([folder]):
-        raise StoreUnreachable(f"{store.place} is not of this version: start its service once with it, and stop it")
+        raise StoreUnreachable(
+            f"{store.place} does not have this version's schema; start its service once with this version, and stop it"
+        )
 
 
 def _warn_of_passwords(*urls: str) -> None:
@@ -111,6 +115,6 @@ def _warn_of_passwords(*urls: str) -> None:
     for url in urls:
         try:
             if make_url(url).password:
-                terminal.note("a password on the command line can be read by everybody here: use ~/.pgpass instead")
-        except (ArgumentError, ValueError):  # a port that is a word
-            continue  # opening it says so
+                terminal.note("a password on the command line is visible to every user here; use ~/.pgpass instead")
+        except (ArgumentError, ValueError):  # ValueError: the port is not a number
+            continue  # opening the database reports it

@@ -16,7 +16,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew topology declare"))
 def declare(ctx: typer.Context, json: _Json = False) -> None:
-    """Make the exchanges, queues and bindings that are missing."""
+    """Create missing exchanges, queues and bindings."""
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
 
@@ -26,12 +26,12 @@ def declare(ctx: typer.Context, json: _Json = False) -> None:
     sums = [f"{len(getattr(table, part))} {part}" for part in _PARTS]
     if json:
         terminal.document({part: [item.name for item in getattr(table, part)] for part in ("exchanges", "queues")})
-    terminal.note(f"{', '.join(sums)} are there")
+    terminal.note(f"declared: {', '.join(sums)}")
 
 
 @app.command(epilog=examples("sitecrew topology show", "sitecrew topology show --json | jq '.queues[].name'"))
 def show(ctx: typer.Context, json: _Json = False) -> None:
-    """Show what these settings want on the broker; asks none."""
+    """Show what these settings need on the broker, without asking it."""
     from foundation.broker.delay import Ladder
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
@@ -46,7 +46,7 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
 
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
 def check(ctx: typer.Context, json: _Json = False) -> None:
-    """Compare the broker with what is wanted; exit code 1 if it differs."""
+    """Compare the broker with these settings; exit code 1 if it differs."""
     from sitecrew.cli.checks.broker import troubles_of
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
@@ -56,14 +56,14 @@ def check(ctx: typer.Context, json: _Json = False) -> None:
         differences, troubles = broker.differences(), troubles_of(settings, broker.topology)
     differences += troubles or []
     if troubles is None:
-        terminal.note("policies were not looked at; amqp_management_url says whom to ask")
+        terminal.note("policies were not checked; that needs amqp_management_url")
     if json:
         terminal.document({"differences": differences})
     for difference in differences if not json else ():
         terminal.out(terminal.printable(difference))
     if differences:
         raise typer.Exit(1)
-    terminal.note("the broker has what is wanted")
+    terminal.note("the broker matches these settings")
 
 
 _PARTS = ("exchanges", "queues", "bindings")
@@ -74,7 +74,7 @@ def _show(table: Topology) -> None:
     from sitecrew.cli.output.tables import Table
 
     exchanges = [(item.name, item.kind, item.arguments.get("alternate-exchange", "-")) for item in table.exchanges]
-    Table(("EXCHANGE", "KIND", "WHAT NOBODY TAKES"), exchanges).show()
+    Table(("EXCHANGE", "KIND", "ALTERNATE"), exchanges).show()
     terminal.out()
     Table(("QUEUE", "LIMITS", "DEAD LETTERS"), [_queue(item) for item in table.queues]).show()
     terminal.out()
@@ -89,6 +89,6 @@ def _queue(queue: Queue) -> tuple[str, str, str]:
 
     wanted = queue.arguments
     lifetime = times.span(int(wanted["x-message-ttl"]) / 1000) if "x-message-ttl" in wanted else ""
-    handed_out = f"{wanted['x-delivery-limit']} deliveries" if "x-delivery-limit" in wanted else ""
+    deliveries = f"{wanted['x-delivery-limit']} deliveries" if "x-delivery-limit" in wanted else ""
     dead = wanted.get("x-dead-letter-exchange")
-    return queue.name, f"keeps {lifetime}" if lifetime else handed_out, f"to {dead}" if dead else "-"
+    return queue.name, f"{lifetime} TTL" if lifetime else deliveries, f"to {dead}" if dead else "-"

@@ -1,4 +1,4 @@
-"""`sitecrew up`: everything on one machine."""
+"""`sitecrew up`: everything on one machine, for trying it out and for development."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,10 +22,10 @@ _SITES = ("wordpress", "static")
 )
 def up(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Option(metavar="DIR", help="Where all of it lives.")] = Path("var/up"),
+    directory: Annotated[Path, typer.Option(metavar="DIR", help="Where everything is stored.")] = Path("var/up"),
     site: Annotated[list[str] | None, typer.Option(metavar="TYPE", help="wordpress or static; repeatable.")] = None,
     settle: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="An install is not due before its account is so old.", min=0)
+        float | None, typer.Option(metavar="SECONDS", help="How old an account must be for its install.", min=0)
     ] = None,
     every: Annotated[str | None, typer.Option(metavar="CRON", help="When batches start.")] = None,
 ) -> None:
@@ -40,10 +40,8 @@ def up(
 
 
 def require_demo() -> None:
-    """Raises ConfigurationError if what a stack on one machine needs is not installed."""
+    """Raises ConfigurationError unless the extra `demo` is installed."""
     from foundation.errors import ConfigurationError
 
     if find_spec("aiosmtpd") is None:
-        raise ConfigurationError(
-            "this needs the extra `demo`, which production does without: pip install 'sitecrew[demo]'"
-        )
+        raise ConfigurationError("this needs the extra `demo`, which production does not: pip install 'sitecrew[demo]'")

@@ -226,7 +226,7 @@ def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None
     assert company.letters_to("first") == 1
     again = company.place("first", "--wait")
     assert (again.exit_code, again.stdout) == (0, "first\n")
-    assert "first is known since " in again.stderr
+    assert "first was already placed at " in again.stderr
     assert "installed; nothing was changed" in again.stderr
 
 

@@ -1,4 +1,4 @@
-"""What `sitecrew doctor` looks at: each check raises, or says what it found."""
+"""The checks of `sitecrew doctor`: each raises, or returns what it found."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,10 +17,11 @@ from sitecrew.cli.checks.broker import of_broker
 from sitecrew.cli.checks.findings import Check, Finding
 from sitecrew.cli.checks.services import of_services
 from sitecrew.cli.checks.stores import of_stores
+from sitecrew.cli.output.words import count
 
 
 def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -> Iterator[Check]:
-    """Every check for these settings, nearest things first; with `install`, a site of each type for a trial."""
+    """Every check for these settings, nearest things first; with `install`, also a trial install of each site type."""
     yield Check("keys", partial(_keys, settings), ConfigurationError.exit_code)
     yield from of_broker(settings, broker)
     yield from of_services(settings, broker)
@@ -33,11 +34,11 @@ def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -
         for site_type in (name for name, site in settings.sites.items() if site.sold):
             yield Check(f"{site_type} on {name}", partial(servers.site, settings, site_type, name, install=install))
     yield Check("smtp", partial(_smtp, settings))
-    yield Check("letter", partial(_letter, settings))
+    yield Check("email", partial(_email, settings))
 
 
 def worst(findings: Sequence[Finding]) -> int:
-    """The exit code: 2 if the settings are wrong, else 3 if the broker is not well, 4 for a store, 1 for anything."""
+    """The exit code: 2 if the settings are wrong, else 3 for the broker, 4 for a database, 1 for anything else."""
     codes = {finding.code for finding in findings}
     ranked = (ConfigurationError.exit_code, BrokerUnreachable.exit_code, StoreUnreachable.exit_code, 1)
     return next((code for code in ranked if code in codes), 0)
@@ -46,17 +47,17 @@ def worst(findings: Sequence[Finding]) -> int:
 def _keys(settings: Settings) -> str:
     Sealer(settings.keys.public)
     if not settings.keys.private.get_secret_value():
-        return "keys.public is a key; keys.private is not here, as it should be everywhere but at the mailer"
+        return "keys.public is valid; keys.private is not set here, and should be set only for the mailer"
     opener_of(settings.keys)
     older = len(settings.keys.previous)
-    return "keys.private opens what keys.public seals" + (f"; {older} earlier keys are kept" if older else "")
+    return "keys.private opens what keys.public seals" + (f"; {count(older, 'earlier key')} kept" if older else "")
 
 
 def _smtp(settings: Settings) -> str:
     return smtp_of(settings.mailer).check(sender_of(settings.mailer.sender)[1])
 
 
-def _letter(settings: Settings) -> str:
+def _email(settings: Settings) -> str:
     letters = letters_of(settings.mailer)
     languages = [language for language in letters.languages if language not in settings.sites]
     for site_type in settings.sites:

@@ -1,4 +1,4 @@
-"""What `sitecrew doctor` asks the broker, by AMQP and, where its address is set, by RabbitMQ's management."""
+"""What `sitecrew doctor` checks on the broker: over AMQP, and over RabbitMQ's management API if its URL is set."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,22 +13,22 @@ from foundation.errors import BrokerUnreachable, ConfigurationError, Refused
 from sitecrew.cli.checks.findings import Check, Noted
 
 LARGEST = 1_048_576
-"""Bytes. What is larger than a quarter of this is no event of ours; the rest is room for other people's headers."""
+"""Bytes. Our events are at most a quarter of this; the rest leaves room for other people's headers."""
 _GATHERED = 7.0
-"""Seconds within which management knows of a new queue or policy; it gathers every five."""
+"""Seconds within which the management API knows a new queue or policy; it refreshes every five."""
 _REMEDY = (
-    "see `rabbitmqctl list_policies` and `list_operator_policies`. A policy of ours with a higher priority takes its "
-    "place (rabbitmqctl set_policy --priority 100 --apply-to queues sitecrew PATTERN '{\"delivery-limit\":1000000}'); "
-    "an operator policy can't be overridden: ask for a virtual host of Sitecrew's own"
+    "see `rabbitmqctl list_policies` and `list_operator_policies`. Override it with a policy of higher priority "
+    "(rabbitmqctl set_policy --priority 100 --apply-to queues sitecrew PATTERN '{\"delivery-limit\":1000000}'); "
+    "an operator policy cannot be overridden: ask for a virtual host of Sitecrew's own"
 )
 _UNSEEN = (
-    "what the house's policies do to our queues, and on how many nodes these are, can't be seen by AMQP",
-    "set amqp_management_url, or look yourself: `rabbitmqctl list_policies`, `rabbitmq-queues quorum_status QUEUE`",
+    "AMQP does not show which policies apply to our queues, nor on how many nodes the queues are",
+    "set amqp_management_url, or check with `rabbitmqctl list_policies` and `rabbitmq-queues quorum_status QUEUE`",
 )
 
 
 def of_broker(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
-    """Each check of the broker."""
+    """The checks of the broker."""
     code = BrokerUnreachable.exit_code
     yield Check("broker", partial(_answers, broker), code)
     yield Check("topology", partial(_topology, broker), code, needs="broker")
@@ -38,7 +38,7 @@ def of_broker(settings: Settings, broker: RabbitBroker) -> Iterator[Check]:
 
 
 def troubles_of(settings: Settings, topology: Topology) -> list[str] | None:
-    """What policies and lost nodes do to our queues, a sentence each; None if nobody can be asked. Raises
+    """What policies and lost nodes do to our queues, one sentence each; None without a management URL. Raises
     BrokerUnreachable, ConfigurationError."""
     url = settings.amqp_management_url.get_secret_value()
     if not url:
@@ -59,7 +59,7 @@ def _answers(broker: RabbitBroker) -> str:
 def _topology(broker: RabbitBroker) -> str:
     if differences := broker.differences():
         raise ConfigurationError(_first_of(differences))
-    return "the broker has what is wanted"
+    return "exchanges, queues and bindings are as expected"
 
 
 def _policies(settings: Settings, topology: Topology) -> str:
@@ -75,26 +75,26 @@ def _alarm(broker: RabbitBroker) -> str:
     try:
         reason = broker.alarm()
     except Refused as refused:
-        raise Noted(f"an alarm could not be seen: {refused}", "`rabbitmqctl status` shows it") from None
+        raise Noted(f"cannot tell whether there is an alarm: {refused}", "see `rabbitmqctl status`") from None
     if reason:
         raise BrokerUnreachable(
-            f"the broker takes no messages: {reason}. Nothing is lost, and nothing goes on until it has room again: "
+            f"the broker accepts no messages: {reason}. Nothing is lost; work resumes once it has room again. "
             "`rabbitmqctl status` shows its limits"
         )
-    return "there is none: the broker takes messages"
+    return "none: the broker accepts messages"
 
 
 def _size(broker: RabbitBroker) -> str:
     try:
         unlimited = broker.takes(LARGEST + 1)
     except Refused as refused:
-        raise Noted(f"the largest message could not be tried: {refused}", "see max_message_size") from None
+        raise Noted(f"cannot test the message size limit: {refused}", "see max_message_size") from None
     if unlimited:
         raise Noted(
-            f"the broker takes messages of more than {LARGEST} bytes; many of them at once end a service's memory",
+            f"the broker accepts messages of more than {LARGEST} bytes; many at once can exhaust a service's memory",
             f"set max_message_size = {LARGEST} in rabbitmq.conf",
         )
-    return f"messages of more than {LARGEST} bytes are refused"
+    return f"messages larger than {LARGEST} bytes are refused"
 
 
 def _first_of(sentences: list[str]) -> str:

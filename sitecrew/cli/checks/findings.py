@@ -1,4 +1,4 @@
-"""What a check of `sitecrew doctor` is, and what comes of it."""
+"""A check of `sitecrew doctor`, and its finding."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from foundation.errors import Failed, SitecrewError
 
 
 class Noted(SitecrewError):
-    """Nothing is wrong as far as can be seen, and a person should know what can't, or what would be better."""
+    """Nothing is known to be wrong, but something could not be checked, or could be better."""
 
     def __init__(self, detail: str, remedy: str) -> None:
         super().__init__(detail)
@@ -17,8 +17,8 @@ class Noted(SitecrewError):
 
 @dataclass(frozen=True)
 class Check:
-    """Something to look at. `code` is the exit code of the doctor if it is not well; `needs` names the check without
-    which it would only tell the same trouble again."""
+    """One thing to check. `code` is the doctor's exit code if it fails; `needs` names a check that, if it fails, makes
+    this one pointless."""
 
     name: str
     look: Callable[[], str]
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of a check."""
+    """The result of a check."""
 
     name: str
     ok: bool
@@ -39,11 +39,11 @@ class Finding:
 
 
 def examine(check: Check, ill: set[str]) -> Finding:
-    """Look, and turn what is wrong into a finding. `ill` has the names of the checks before that were not well, and
-    gets this one's; a check that needs one of those is left out, and says so."""
+    """Run a check and turn errors into a finding. `ill` holds the names of the checks that failed so far, and gets
+    this one's if it fails; a check that needs one of those is skipped."""
     if check.needs in ill:
         ill.add(check.name)
-        return Finding(check.name, True, f"not looked at: {check.needs} is not well", result="skipped")
+        return Finding(check.name, True, f"skipped: {check.needs} failed", result="skipped")
     finding = _looked(check)
     if not finding.ok:
         ill.add(check.name)

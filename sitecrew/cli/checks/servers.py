@@ -1,4 +1,4 @@
-"""What the doctor asks of hosting servers: what an install asks, without an order."""
+"""What `sitecrew doctor` checks on hosting servers: what an install needs, without an order."""
 
 from datetime import timedelta
 
@@ -27,12 +27,12 @@ def server(settings: Settings, name: str) -> str:
 def databases(settings: Settings, name: str) -> str:
     asked = server_of(settings, name).databases
     if not isinstance(asked, MariaDatabases):
-        return "are a plug-in's own"
+        return "are provided by a plug-in, which cannot be checked"
     return asked.describe()
 
 
 def web(settings: Settings, name: str) -> str:
-    """As verification asks: for a page of our own under a name of its own, if we may put one there."""
+    """Verify a page of our own under its own name, as an install does, if we may create one there."""
     asked = server_of(settings, name)
     try:
         if not isinstance(asked, LocalServer) or not _takes_accounts(asked):
@@ -49,10 +49,10 @@ def web(settings: Settings, name: str) -> str:
             "web_unreachable",
             CauseKind.TRANSIENT,
             f"every install will fail: {failure.cause.detail}",
-            f"see that the web server runs and shows what is below {setting}.root, or correct {setting}.web_address,"
-            f" {setting}.scheme and what else docs/hosting.md says of web servers",
+            f"make sure that the web server runs and serves what is below {setting}.root, or correct"
+            f" {setting}.web_address, {setting}.scheme and the other settings in docs/hosting.md",
         ) from None
-    return f"{asked.web_address} shows a site that is put there, by {' and '.join(sorted(kinds))}"
+    return f"{asked.web_address} serves a test site by {' and '.join(sorted(kinds))} address"
 
 
 def site(settings: Settings, site_type: str, name: str, *, install: bool) -> str:
@@ -62,7 +62,7 @@ def site(settings: Settings, site_type: str, name: str, *, install: bool) -> str
         return "can be installed"
     own = settings.sites[site_type]
     try_install(installer, asked, temporary=own.address == "temporary", www=own.www)
-    return "has been installed for a trial, and taken away"
+    return "was installed as a trial, and removed"
 
 
 def _takes_accounts(asked: LocalServer) -> bool:
@@ -74,7 +74,7 @@ def _takes_accounts(asked: LocalServer) -> bool:
 
 
 def _answers(settings: Settings, name: str) -> str:
-    """Whether something answers to the server's address, and lets us in."""
+    """Whether something answers at the server's address, without asking for a login."""
     asked = server_of(settings, name)
     front = front_of(asked)
     with Visitor(front, utc_now() + _PATIENCE) as visitor:

@@ -1,4 +1,4 @@
-"""What `sitecrew doctor` asks the services: whether they run, and as this command and its settings would have them."""
+"""What `sitecrew doctor` checks on the services: whether they run, with this command's version and settings."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
@@ -15,18 +15,18 @@ from sitecrew.cli.output import times
 from sitecrew.cli.run import Service
 
 _PATIENCE = 2.0
-"""Seconds for all of them together."""
+"""Seconds to wait for all services together."""
 
 
 def of_services(settings: Settings, broker: Broker, patience: float = _PATIENCE) -> Iterator[Check]:
-    """One check for each service. They don't run before the first start, so silence is only noted."""
+    """One check per service. Before the first start none runs, so silence is only noted."""
     asked = _Asked(broker, patience)
     for name in Service:
         yield Check(f"service {name}", partial(_service, settings, asked, name), needs="broker alarms")
 
 
 class _Asked:
-    """The services, asked together when the first of them is looked at."""
+    """The services' answers, asked for together when the first is needed."""
 
     def __init__(self, broker: Broker, patience: float) -> None:
         self._broker = broker
@@ -43,23 +43,23 @@ class _Asked:
 def _service(settings: Settings, asked: _Asked, name: str) -> str:
     answers = asked.answers
     if isinstance(answers, SitecrewError):
-        raise Noted(f"could not be asked: {answers}", "see what the doctor says of the broker")
+        raise Noted(f"cannot be asked: {answers}", "see the checks of the broker")
     told = answers.get(name)
     if told is None:
         raise Noted(
             "does not answer",
-            f"`sitecrew run {name}` starts it; if it runs, look at its log, and whether it has this amqp_url",
+            f"start it with `sitecrew run {name}`; if it runs, check its log, and that it uses this amqp_url",
         )
     if others := _others(settings, told):
         raise Noted(
-            f"answers ({told.instance}), and differs from what is here: {'; '.join(others)}",
+            f"answers ({told.instance}), but differs from this command: {'; '.join(others)}",
             f"give {name} and this command the same version and settings, and restart {name}",
         )
     return f"answers: version {told.version}, since {times.both(told.started_at, session.now())}"
 
 
 def _others(settings: Settings, told: ServiceDescribed) -> list[str]:
-    """In what the running service is another than this command and its settings would start."""
+    """How the running service differs from one started with this command's version and settings."""
     pairs = [("version", told.version, version("sitecrew"))]
     if told.site_types:
         pairs.append(("site types", ", ".join(sorted(told.site_types)), ", ".join(sorted(settings.sites))))

@@ -1,4 +1,4 @@
-"""What `sitecrew doctor` asks each service's database."""
+"""What `sitecrew doctor` checks on each service's database."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,10 +11,11 @@ from foundation.store.address import file_of
 from foundation.store.files import complaints
 from sitecrew.cli.checks.findings import Check
 from sitecrew.cli.client.stores import FOLDERS, url_of
+from sitecrew.cli.output.words import count
 
 
 def of_stores(settings: Settings) -> Iterator[Check]:
-    """Each check of a store."""
+    """One check per database."""
     for service, folder in FOLDERS.items():
         look = partial(_store, service, url_of(settings, service), folder)
         yield Check(f"store of {service}", look, StoreUnreachable.exit_code)
@@ -25,7 +26,7 @@ def _store(service: str, url: str, migrations: Path) -> str:
     try:
         if not store.is_migrated([migrations]):
             raise StoreUnreachable(
-                f"{store.place} is not of this version; `sitecrew run {service}` brings it up to date"
+                f"{store.place} does not have this version's schema; `sitecrew run {service}` migrates it"
             )
         with store.reading() as connection:
             waiting = outbox.backlog(connection)
@@ -34,4 +35,4 @@ def _store(service: str, url: str, migrations: Path) -> str:
     file = file_of(url)
     if file and (found := complaints(file)):
         raise ConfigurationError("; ".join(found))
-    return f"{store.place} is of this version; {waiting} messages wait to be published"
+    return f"{store.place} is up to date; {count(waiting, 'message')} waiting to be published"

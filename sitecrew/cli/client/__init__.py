@@ -1,1 +1,1 @@
-"""What commands stand on: settings, broker and stores; what they send, and what they hear in answer."""
+"""What commands are built on: settings, broker and databases; what they send, and the answers they wait for."""

@@ -1,4 +1,4 @@
-"""The stack of `sitecrew up` or the demonstration that runs where a command is called."""
+"""Finds the stack of `sitecrew up`, or the demonstration, that runs where a command is called."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _PLACES = ("var/up", "var/demo")
 
 
 def running_stack(named: Path | None) -> Path | None:
-    """Its settings, if nobody names others and there are none where they usually are."""
+    """The settings file of a stack that runs in or above this directory, unless there is a settings file already."""
     if settings_file(named) is not None:
         return None
     here = Path.cwd()

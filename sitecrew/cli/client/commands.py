@@ -1,4 +1,4 @@
-"""Telling the services what to do, and waiting for their answers."""
+"""Sending commands to the services, and waiting for their answers."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,22 +32,23 @@ _ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
     OrderReinstall: (InstallStaged,),
     OrderAmend: (OrderAmended,),
 }
-"""What says that a command was carried out. A refusal names its command."""
+"""The events that confirm a command. A refusal names its command."""
 
 UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter"})
-"""Codes of refusals because there is no such thing."""
+"""Codes of refusals because something does not exist."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one command."""
+    """The outcome of one command."""
 
     about: Mapping[str, str]
-    """The order or install it spoke of: `order_id` or `install_id`."""
+    """The order or install it is about: `order_id` or `install_id`."""
     command_id: str
     outcome: str
-    """`cancelled`, `withdrawn`, `staged`, `amended`, `sent`, `failed`, `refused` or `unanswered`."""
-    told: str
+    """`cancelled`, `withdrawn`, `staged`, `amended`, `sent`, `failed`, `refused`, `unanswered`, or `published` if no
+    answer was awaited."""
+    message: str
     cause: Cause | None = None
 
     @property
@@ -60,8 +61,8 @@ class Answer:
         return {**self.about, "command_id": self.command_id, "outcome": self.outcome, "cause": cause}
 
     def show(self) -> None:
-        """A line on stdout."""
-        terminal.out(terminal.printable(f"{self.name}  {self.outcome}  {self.told}"))
+        """Print one line on stdout."""
+        terminal.out(terminal.printable(f"{self.name}  {self.outcome}  {self.message}"))
 
 
 def carry_out(
@@ -74,8 +75,8 @@ def carry_out(
     wait: bool = True,
     silently: bool = False,
 ) -> None:
-    """Have a service carry out commands, and show what came of them, unless `silently`. Raises NotFound or Refused if
-    one was refused, and SitecrewError if one failed, or `by` (the service's name) did not answer in time."""
+    """Send commands and show the answers, unless `silently`. Raises NotFound or Refused if one was refused, and
+    SitecrewError if one failed, or the service named `by` did not answer within `timeout` seconds."""
     with session.ready_broker(settings) as broker:
         answers = ask(broker, wanted, timeout if wait else None)
     if silently:
@@ -89,27 +90,27 @@ def carry_out(
     if wait:
         _require_done(answers, timeout, by)
     elif answers:
-        terminal.note("told, and not waited for; see `sitecrew status` and `sitecrew order show ORDER`")
+        terminal.note("sent without waiting for an answer; see `sitecrew status` and `sitecrew order show ORDER`")
 
 
 def _require_done(answers: Sequence[Answer], timeout: float, by: str) -> None:
     if refused := [answer for answer in answers if answer.outcome == "refused"]:
         unknown = all(answer.cause and answer.cause.code in UNKNOWN for answer in refused)
         kind = NotFound if unknown else Refused
-        raise kind(refused[0].told) if len(answers) == 1 else kind(f"{len(refused)} of {len(answers)} refused")
+        raise kind(refused[0].message) if len(answers) == 1 else kind(f"{len(refused)} of {len(answers)} refused")
     if failed := [answer for answer in answers if answer.outcome == "failed"]:
         raise SitecrewError(f"{len(failed)} of {len(answers)} failed")
     if any(answer.outcome == "unanswered" for answer in answers):
         lane = by.removeprefix("order-")
         raise SitecrewError(
-            f"no {by} answered within {timeout:g} seconds. Is one running (`sitecrew run {by}`)? The command waits in "
-            f"the queue {lane}.commands, and is carried out when one starts"
+            f"no {by} answered within {timeout:g} seconds. Is one running (`sitecrew run {by}`)? The command stays in "
+            f"the queue {lane}.commands and is carried out once one runs"
         )
 
 
 def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[Answer]:
-    """Send commands and wait up to `timeout` seconds for all answers; None: do not wait. Listens before it speaks.
-    Raises Refused or BrokerUnreachable if the broker does not take a command."""
+    """Send commands and wait up to `timeout` seconds for all answers; None: do not wait. Subscribes before it
+    publishes. Raises Refused or BrokerUnreachable if the broker does not take a command."""
     if not wanted:
         return []
     sent = {event.id: event for event in (sending.event(command, _order_of(command)) for command in wanted)}
@@ -117,18 +118,18 @@ def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[An
     watching = broker.watch(EVENTS, *_WATCHED) if timeout is not None else None
     sending.require_confirmed(sending.publish(broker, [sending.message(event) for event in sent.values()]))
     try:
-        with terminal.working("waiting for an answer") as say:
+        with terminal.working("waiting for an answer") as show:
             for heard in sending.heard(watching, monotonic() + (timeout or 0)) if watching else ():
                 command = _answered(sent.values(), heard)
                 if command and command.id not in answers:
                     answers[command.id] = _answer(command, heard)
-                    say(f"{len(answers)} of {len(sent)} answered")
+                    show(f"{len(answers)} of {len(sent)} answered")
                 if len(answers) == len(sent):
                     break
     except KeyboardInterrupt:
-        terminal.note(f"{count(len(sent), 'command')} on the way; what comes of it: `sitecrew install watch`")
+        terminal.note(f"{count(len(sent), 'command')} already sent; follow with `sitecrew install watch`")
         raise typer.Exit(130) from None
-    outcome = "unanswered" if watching else "told"
+    outcome = "unanswered" if watching else "published"
     silent = {event.id: Answer(_about(event), event.id, outcome, "no answer yet") for event in sent.values()}
     return list({**silent, **answers}.values())
 
@@ -151,8 +152,8 @@ def _order_of(command: Any) -> str:
 
 
 def _answer(command: Event[Any], heard: Event[Any]) -> Answer:
-    outcome, tell = _OUTCOMES[type(heard.data)]
-    return Answer(_about(command), command.id, outcome, tell(heard, command), getattr(heard.data, "cause", None))
+    outcome, describe = _OUTCOMES[type(heard.data)]
+    return Answer(_about(command), command.id, outcome, describe(heard, command), getattr(heard.data, "cause", None))
 
 
 def _cause(heard: Event[Any], _command: Event[Any]) -> str:
@@ -176,7 +177,7 @@ def _due(heard: Event[Any], command: Event[Any]) -> str:
 
 def _customer(heard: Event[Any], _command: Event[Any]) -> str:
     customer = heard.data.customer
-    return f"{customer.name} <{customer.email}>; later letters go there"
+    return f"{customer.name} <{customer.email}>; later emails go there"
 
 
 _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], str]]] = {
@@ -188,4 +189,4 @@ _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], st
     OrderAmended: ("amended", _customer),
     InstallStaged: ("staged", _due),
 }
-"""What an answer says became of the command, and how it is told."""
+"""The outcome that each answer stands for, and how to describe it."""

@@ -1,4 +1,4 @@
-"""Asking the services what they are: the running ones know, the settings here may be others."""
+"""Asking the running services for their versions and settings, which may differ from the settings here."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -13,11 +13,11 @@ from sitecrew.cli.run import Service
 
 _LANES = (INTAKE_COMMANDS, INSTALLER_COMMANDS, MAILER_COMMANDS)
 _BACKLOG = 50
-"""So many commands that nobody takes are enough: one more question would only wait with them."""
+"""With more commands than this waiting, nobody is consuming them: another question would only wait as well."""
 
 
 def describe(broker: Broker, timeout: float, wanted: Sequence[str] = tuple(Service)) -> Mapping[str, ServiceDescribed]:
-    """What those say that answer within `timeout` seconds, by their names. Raises BrokerUnreachable."""
+    """The answers that arrive within `timeout` seconds, by service name. Raises BrokerUnreachable."""
     if max(broker.depth(lane) or 0 for lane in _LANES) > _BACKLOG:
         return {}
     asked = sending.event(ServiceDescribe(), None)

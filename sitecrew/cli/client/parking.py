@@ -1,7 +1,7 @@
-"""The parking queue: what stands in it, and the way back to work.
+"""Reading parked messages: why each was parked, and which queue it came from.
 
-There are two ways in. A service parks what it cannot handle, with the reason in headers of ours. The
-broker parks what was handed out too often without being settled, and says so in its own headers.
+There are two ways in. A service parks what it cannot handle, with the reason in our own headers. The broker
+dead-letters what was delivered too often without being settled, with the reason in its headers.
 """
 
 from collections.abc import Callable
@@ -26,56 +26,56 @@ from sitecrew.cli.client import payloads
 from sitecrew.cli.output.times import exact
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_BY_POLICY = {"expired": "it had waited for longer than it may", "maxlen": "the queue was longer than it may be"}
-"""What no work queue of ours does by itself: there messages stay until they are handled."""
+_BY_POLICY = {"expired": "it had waited longer than allowed", "maxlen": "the queue was longer than allowed"}
+"""Reasons that only the broker's policies can cause: our work queues keep messages until they are handled."""
 
 
 @dataclass(frozen=True)
 class Parked:
-    """One message that was set aside."""
+    """One parked message."""
 
     delivery: Delivery
     at: datetime | None
     by: str
     """The service that parked it, or the broker."""
     came_from: str
-    """The queue that it was taken from; empty if nothing tells."""
+    """The queue that it was parked from; empty if unknown."""
     code: str
     reason: str
     remedy: str
     field: str = ""
     sent_by: str = ""
     message_id: str = ""
-    """Its id before it was parked."""
+    """Its message id before it was parked."""
     first_at: datetime | None = None
-    """When it was parked for the first time, before it was requeued."""
+    """When it was first parked, if it was requeued since."""
     times: int = 1
     """How often it was parked."""
     order_id: str = ""
-    """Which order it is about, as far as it can be read."""
+    """The order it is about, as far as the body can be read."""
     event_type: str = ""
-    """What is said, as far as it can be read."""
+    """The type of the event, as far as the body can be read."""
     sender: Sender = OURSELVES
     """Who first sent it."""
 
     @property
     def name(self) -> str:
-        """What people call it by."""
+        """The id that people use for it."""
         return self.delivery.name
 
     @property
     def type(self) -> str:
-        """What is said, if it says so, without what all types begin with."""
+        """The type of the event, if known, without the prefix that all types share."""
         return (self.delivery.type or self.event_type).removeprefix(PREFIX)
 
     @property
     def since(self) -> datetime:
-        """Since when it waits for somebody, for sorting: what does not say so comes last."""
+        """When it was first parked, for sorting: unknown times come last."""
         return self.first_at or self.at or _NEVER
 
     @property
     def can_go_back(self) -> bool:
-        """Whether it is known where it belongs."""
+        """Whether the queue it came from is known."""
         return self.came_from in WORK_QUEUES
 
     def record(self) -> dict[str, Any]:
@@ -95,9 +95,9 @@ class Parked:
 
 
 def read(delivery: Delivery, user: str = "") -> Parked:
-    """What a message in the parking queue says of itself. The broker vouches for `user`, who is ourselves."""
-    # A sender may write any header, so ours are believed only where the broker has not put its own: what a service
-    # parks inherits none of them.
+    """Interpret a message from the parking queue. `user` is our own broker user, which the broker vouches for."""
+    # A sender can forge any header, so our own are trusted only without the broker's: what a service parks does not
+    # inherit those.
     ours = "parked-from" in delivery.headers and death_of(delivery) is None and delivery.queue != UNROUTED
     parked = _by_service(delivery) if ours else _by_broker(delivery, user)
     order_id, source, event_type = _content(delivery)
@@ -105,7 +105,7 @@ def read(delivery: Delivery, user: str = "") -> Parked:
 
 
 def _content(delivery: Delivery) -> tuple[str, str, str]:
-    """The order that a message is about, who sent it and what type it is, as far as its body can be read."""
+    """A message's order id, source and type, as far as its body can be read."""
     body: Any = None
     if len(delivery.body) <= MAX_BYTES:
         with suppress(orjson.JSONDecodeError):
@@ -144,25 +144,25 @@ def _by_service(delivery: Delivery) -> Parked:
 
 
 def _by_broker(delivery: Delivery, user: str) -> Parked:
-    # What no queue took came from its sender as it is, with whatever headers he liked.
+    # What no queue took comes straight from its sender, with whatever headers that chose.
     died = death_of(delivery) if delivery.queue != UNROUTED else None
     death = died or Death("", "", delivery.exchange)
     queue, code = death.queue, death.reason
     if code == "delivery_limit":
-        reason = f"it was handed out too often from {queue} and never settled: its workers ended, or lost the broker"
-        remedy = f"look for what ended the workers of {queue} at that time, mend it, then requeue; or purge it"
+        reason = f"it was delivered too often from {queue} and never settled: its workers ended, or lost the broker"
+        remedy = f"find out what ended the workers of {queue} at that time, fix it, then requeue; or purge it"
     elif code == "rejected" and len(delivery.body) > MAX_BYTES:
         code = "too_large"
-        reason, remedy = f"it has {len(delivery.body)} bytes; at most {MAX_BYTES} are read", "purge it"
+        reason, remedy = f"it has {len(delivery.body)} bytes; the limit is {MAX_BYTES}", "purge it"
     elif code in _BY_POLICY:
-        reason = f"the broker took it out of {queue}: {_BY_POLICY[code]}. That is a policy of the house, not ours"
-        remedy = "`sitecrew doctor` (broker policies) tells which; take our queues out of it, then requeue"
+        reason = f"the broker removed it from {queue}: {_BY_POLICY[code]}, by a policy that is not Sitecrew's"
+        remedy = "`sitecrew doctor` (broker policies) names the policy; exclude our queues from it, then requeue"
     elif code:
-        reason, remedy = f"the broker took it out of {queue}: {code}", "see what it is, then requeue or purge it"
+        reason, remedy = f"the broker removed it from {queue}: {code}", "see what it is, then requeue or purge it"
     elif delivery.queue == UNROUTED:
-        reason, remedy = "no queue takes what it is addressed to", "correct the routing key at the sender; purge it"
+        reason, remedy = "no queue is bound to its routing key", "correct the routing key at the sender; purge it"
     else:
-        reason, remedy = "nothing says why it is here", "see what it is, then purge it"
+        reason, remedy = "it does not say why it is here", "see what it is, then purge it"
     return Parked(
         delivery=delivery,
         at=death.at,
@@ -177,9 +177,9 @@ def _by_broker(delivery: Delivery, user: str) -> Parked:
 
 
 def _sender(delivery: Delivery, death: Death, user: str) -> Sender:
-    """Who first sent what the broker took out of a queue. Brokers before 4.0 keep the exchange of an `x-death` that the
-    sender made up. So where producers may write, it is believed to have come on ways that are closed to them only if
-    the broker vouches that we have published it."""
+    """Who first sent a message that the broker dead-lettered. Brokers before 4.0 keep the exchange of an `x-death` that
+    the sender forged. So in a queue that producers can reach, an exchange that is closed to them is believed only if
+    the broker vouches that we published the message."""
     said = sender_of(replace(delivery, exchange=death.exchange))
     closed = is_detour(death.exchange) or not said.is_producer
     ours = user != "" and delivery.user_id == user
@@ -200,7 +200,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _plain(value: object) -> Any:
-    """A header's value as JSON can hold it."""
+    """A header's value, converted to what JSON can hold."""
     plain: Callable[[object], Any] = _plain
     if isinstance(value, dict):
         return {str(name): plain(inner) for name, inner in value.items()}

@@ -1,4 +1,4 @@
-"""Message bodies, shown with care: not too much of them, nothing secret, nothing that steers a terminal."""
+"""Message bodies that are safe to show: shortened, with secrets masked, without terminal control characters."""
 
 import re
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from foundation.broker.limits import MAX_BYTES
 
 MASK = "[redacted]"
 _LETTERS = 4_000
-"""How much of a text is shown."""
+"""Characters of text that are shown."""
 _BYTES = 512
-"""How much is shown of what is no text."""
+"""Bytes of binary data that are shown."""
 _SECRET = re.compile(r"passw|pwd|secret|token|private|credential|authorization|api_?key", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(
     r"""("?[\w-]{0,40}(?:passw|pwd|secret|token|private|credential|authorization|api_?key)[\w-]{0,40}"?\s*[:=]\s*)"""
@@ -24,7 +24,7 @@ _SECRET_IN_TEXT = re.compile(
 
 @dataclass(frozen=True)
 class Body:
-    """What may be seen of a body."""
+    """The part of a body that is shown."""
 
     kind: str
     """`json`, `text` or `hex`."""
@@ -35,7 +35,7 @@ class Body:
 
 
 def shown(body: bytes) -> Body:
-    """What may be seen of it."""
+    """The part of a body that is safe to show."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -46,14 +46,14 @@ def shown(body: bytes) -> Body:
             text = orjson.dumps(masked(orjson.loads(body)), option=orjson.OPT_INDENT_2).decode()
             kind = "json"
         except orjson.JSONDecodeError:
-            pass  # then it is shown as the text that it is
+            pass  # it is shown as text
     cut = text[:_LETTERS]
     safe = cut if kind == "json" else _SECRET_IN_TEXT.sub(rf'\1"{MASK}"', cut)
     return Body(kind, safe, len(body), len(text) > _LETTERS)
 
 
 def masked(value: Any, depth: int = 0) -> Any:
-    """JSON content with a mask in place of every value whose key looks secret."""
+    """JSON content with every value masked whose key looks like a secret's."""
     if depth > MAX_DEPTH:
         return "..."
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A service for whoever works on it: stopped and started again when a file changes."""
+"""`sitecrew run --reload`: restarts a service when a file changes, for development."""
 
 import subprocess
 import sys
@@ -14,24 +14,24 @@ _LOOK_SECONDS = 0.5
 
 
 def run_again_and_again(config: Path | None) -> int:
-    """Run this command line without `--reload`, from the beginning whenever a source or the settings file has changed,
-    until a signal. A service that ends by itself waits for the next change. Returns the last exit code."""
+    """Run this command line without `--reload`, and restart it whenever a source file or the settings file changes,
+    until a signal. A service that exits by itself is restarted at the next change. Returns the last exit code."""
     stop = stop_on_signals()
     arguments = [sys.executable, "-m", "sitecrew", *(word for word in sys.argv[1:] if word != "--reload")]
     code = 0
     while not stop.is_set():
         before = _changed_at(config)
-        # Apart from our terminal's Ctrl-C, which we hand on: else it would come twice, and the second one kills.
+        # A session of its own keeps our terminal's Ctrl-C away, which we pass on: received twice, it kills.
         with subprocess.Popen(arguments, start_new_session=True) as service:  # noqa: S603 - ourselves
             while not stop.wait(_LOOK_SECONDS) and _changed_at(config) == before:
                 if service.poll() not in (None, code):
-                    _tell(f"it ended with exit code {service.returncode}; it starts again when a file changes")
+                    _tell(f"the service exited with {service.returncode}; it restarts when a file changes")
                     code = service.returncode or 0
             if service.poll() is None:
                 service.terminate()
             code = service.wait()
         if not stop.is_set():
-            _tell("a file has changed: starting again")
+            _tell("a file changed: restarting")
     return code
 
 

@@ -1,4 +1,4 @@
-"""The way of parked messages back to work, or away."""
+"""Requeueing parked messages, and deleting them."""
 
 from collections.abc import Iterator, Sequence
 from threading import Event as Pause
@@ -12,15 +12,15 @@ from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.output import times
 
 _BATCH = 200
-"""How many are on their way at a time: as many can be there twice if we are killed."""
+"""How many are requeued at a time: as many can be in both queues if we are killed."""
 _RETURNED_WITHIN = 5.0
-"""Seconds within which the broker has put back into its queue what was only looked at."""
+"""Seconds within which the broker returns browsed messages to their queue."""
 
 
 def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tuple[Parked, Confirmation]]:
-    """Put messages back into the queues they came from, as they were, and take each out of parking
-    once the broker has confirmed it. What is cut short in between is in both; receivers know
-    duplicates. All of them must be able to go back."""
+    """Publish messages unchanged to the queues they came from, and remove each from parking once the broker has
+    confirmed it. A crash in between leaves a message in both, which is safe: receivers drop duplicates. Every message
+    must have `can_go_back`."""
     publisher = broker.publisher()
     for batch in _batches(chosen):
         outcomes = publisher.publish([_original(parked) for parked in batch])
@@ -30,7 +30,7 @@ def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tu
 
 
 def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> Confirmation:
-    """Put one message back with another body, likewise."""
+    """Requeue one message with another body."""
     [outcome] = broker.publisher().publish([_original(parked, body)])
     if outcome == Confirmation.CONFIRMED:
         remove(broker, queue, [parked.name])
@@ -38,8 +38,8 @@ def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> C
 
 
 def remove(broker: Broker, queue: str, names: Sequence[str]) -> list[str]:
-    """Take messages out for good; which of them were there. The broker needs a moment until what we
-    have looked at is back in its queue."""
+    """Permanently remove messages and return the names of those removed. Retries for a while, because browsed messages
+    return to their queue with a delay."""
     removed: list[str] = []
     left, ends = list(names), monotonic() + _RETURNED_WITHIN
     while left:
@@ -56,8 +56,8 @@ def _batches(chosen: Sequence[Parked]) -> Iterator[Sequence[Parked]]:
 
 
 def _original(parked: Parked, body: bytes | None = None) -> Message:
-    """The message as it was sent, on the way to the one queue that it was taken from. `x-death` is not
-    inherited: brokers before 4.0.1 would take it for a cycle and drop the message."""
+    """The message as it was sent, addressed to the one queue that it was parked from. `x-death` is not copied: brokers
+    before 4.0.1 would take it for a cycle and drop the message."""
     delivery = parked.delivery
     headers = {
         name: value

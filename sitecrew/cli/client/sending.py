@@ -1,4 +1,4 @@
-"""Events and commands that the command itself publishes, and what it hears in answer."""
+"""The events and commands that the CLI publishes, and the events it receives in answer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
@@ -18,17 +18,17 @@ from sitecrew.cli.client import acting
 SOURCE = "/sitecrew/cli"
 _CONFIRMED_WITHIN = 15.0
 _GLANCE = 0.5
-"""Seconds between looks at the time while waiting for events."""
+"""Seconds after which waiting for events checks the clock again."""
 
 
 def event(data: Model, subject: str | None) -> Event[Any]:
-    """An event or command of ours, with who it is by. It begins a trace, which all that comes of it carries on."""
+    """An event or command of our own, with who is acting. It starts a trace, which everything it causes continues."""
     known = {"time": utc_now(), "traceparent": new_traceparent(), "authtype": "user", "authid": acting.name()}
     return codec.envelope(data, id=new_id(), source=SOURCE, subject=subject, **known)
 
 
 def message(sent: Event[Any], body: bytes | None = None) -> Message:
-    """The event as a message to the exchange of its type; `body` is its text, if it has one already."""
+    """The event as a message to the exchange of its type; `body` is its serialized form, if it came as one."""
     entry = catalogue.by_model(type(sent.data))
     return Message(
         exchange=entry.exchange,
@@ -42,32 +42,32 @@ def message(sent: Event[Any], body: bytes | None = None) -> Message:
 
 
 def publish(broker: Broker, messages: Sequence[Message]) -> list[Confirmation]:
-    """Publish with confirms; one outcome a message."""
+    """Publish with confirms; one outcome per message."""
     return broker.publisher().publish(messages, _CONFIRMED_WITHIN)
 
 
 def require_confirmed(outcomes: Sequence[Confirmation]) -> None:
-    """Raise Refused or BrokerUnreachable unless the broker has them all."""
+    """Raise Refused or BrokerUnreachable unless the broker confirmed all of them."""
     for outcome in outcomes:
         match outcome:
             case Confirmation.UNROUTABLE:
-                raise Refused("no queue takes it: `sitecrew topology check` says what is missing on the broker")
+                raise Refused("no queue takes the message; `sitecrew topology check` shows what the broker lacks")
             case Confirmation.REFUSED:
-                raise Refused("the broker refused it: a queue is full, or its leader is gone. Send it again later")
+                raise Refused("the broker refused the message: a queue is full, or its leader is gone. Try again later")
             case Confirmation.UNKNOWN:
                 raise BrokerUnreachable(
                     f"the broker did not confirm within {_CONFIRMED_WITHIN:g} seconds (a memory or disk alarm?). "
-                    "It may have arrived; sending it again does no harm"
+                    "The message may have arrived; sending it again is safe"
                 )
 
 
 def heard(watching: Consumer, ends: float, away: Callable[[], object] = lambda: None) -> Iterator[Event[Any]]:
-    """The events that a watching consumer hears, until the monotonic clock says `ends`. `away` is called now and
-    then, to see whether anything can be heard."""
+    """The events that a watching consumer receives until the monotonic clock reaches `ends`. `away` is called now and
+    then, to check the connection."""
     while (left := ends - monotonic()) > 0:
         away()
         for delivery in watching.take(1000, min(left, _GLANCE)):
             try:
                 yield codec.decode(delivery.body, delivery.content_type, delivery.headers)
             except Malformed:
-                continue  # somebody else's, on our exchange: not for us to judge
+                continue  # another program's message on our exchange

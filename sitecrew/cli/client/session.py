@@ -1,4 +1,4 @@
-"""What commands stand on: the settings, the broker, and the services' stores."""
+"""The settings, the broker and the services' databases, opened for a command."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 
 def now() -> datetime:
-    """The time that commands count from."""
+    """The current time, in one place so that tests can replace it."""
     return utc_now()
 
 
 def settings_of(ctx: typer.Context) -> Settings:
-    """The settings, from `--config` or where else they are. Raises ConfigurationError."""
+    """The settings, from `--config` or the usual places. Raises ConfigurationError."""
     if beside := running_stack(ctx.obj):
-        terminal.note(f"with the settings of what runs here, {beside}")
+        terminal.note(f"using the settings of the stack that runs here, {beside}")
         return load(beside, environment=False)
     return load(ctx.obj)
 
 
 def origins_of(ctx: typer.Context) -> dict[str, str]:
-    """Where each of these settings comes from, by its dotted name."""
+    """Where each setting comes from, by its dotted name."""
     beside = running_stack(ctx.obj)
     return origins(beside, environment=False) if beside else origins(ctx.obj)
 
 
 def broker_of(settings: Settings, name: str) -> "RabbitBroker":
-    """The broker that the settings name; opens no connection yet."""
+    """The broker from the settings; opens no connection yet."""
     from foundation.service.process import (
-        broker_of as opened,  # pika and tracing, which a look into a store does without
+        broker_of as opened,  # imports pika and tracing, which reading a database does not need
     )
 
     return opened(settings, name)
@@ -52,7 +52,7 @@ def broker_of(settings: Settings, name: str) -> "RabbitBroker":
 
 @contextmanager
 def broker(settings: Settings) -> "Iterator[RabbitBroker]":
-    """The broker that the settings name; contacted when it is asked for something."""
+    """The broker from the settings; connects on first use."""
     opened = broker_of(settings, "sitecrew cli")
     try:
         yield opened
@@ -62,40 +62,41 @@ def broker(settings: Settings) -> "Iterator[RabbitBroker]":
 
 @contextmanager
 def ready_broker(settings: Settings) -> "Iterator[RabbitBroker]":
-    """The broker, reached, and with the topology on it: one on which no service has run yet gets it.
-    Raises BrokerUnreachable at once, where a publisher would go on trying."""
+    """The broker, connected, with the topology declared if no service has run on it yet. Raises BrokerUnreachable at
+    once, where a publisher would keep trying."""
     with broker(settings) as opened:
-        with terminal.working("reaching the broker"):
+        with terminal.working("connecting to the broker"):
             if opened.depth(INTAKE_ORDERS) is None:
                 opened.declare()
         yield opened
 
 
 def reading_installs(settings: Settings) -> AbstractContextManager[Connection]:
-    """The installer's store, to look into. Neither created nor changed. Raises StoreUnreachable."""
+    """The installer's database, read-only; never created. Raises StoreUnreachable."""
     return reading(settings, "installer")
 
 
 def reading_letters(settings: Settings) -> AbstractContextManager[Connection]:
-    """The mailer's store, likewise."""
+    """The mailer's database, read-only; never created. Raises StoreUnreachable."""
     return reading(settings, "mailer")
 
 
 @contextmanager
 def reading(settings: Settings, service: str) -> Iterator[Connection]:
-    """The store of a service (`order-intake`, `installer`, `mailer`), likewise."""
+    """The database of a service (`order-intake`, `installer`, `mailer`), read-only; never created. Raises
+    StoreUnreachable."""
     section = service.replace("-", "_")
     url: SecretStr = getattr(settings, section).store_url
-    hint = f"Check {section}.store_url (SITECREW_{section.upper()}__STORE_URL), and that {service} has run"
+    hint = f"Check {section}.store_url (SITECREW_{section.upper()}__STORE_URL), and that {service} has run before"
     try:
         store = Store.existing(url.get_secret_value())
         try:
-            with terminal.working(f"reading the {service}'s store"), store.reading() as connection:
+            with terminal.working(f"reading the database of {service}"), store.reading() as connection:
                 yield connection
         finally:
             store.close()
     except StoreUnreachable as error:
         raise StoreUnreachable(f"{error}. {hint}") from None
-    except DBAPIError as error:  # PostgreSQL's word for a table that is not there yet
+    except DBAPIError as error:  # on PostgreSQL, a table that does not exist yet
         reason = str(error.orig).strip().split("\n")[0]
-        raise StoreUnreachable(f"the database {store.place} can't be read: {reason}. {hint}") from None
+        raise StoreUnreachable(f"cannot read the database {store.place}: {reason}. {hint}") from None

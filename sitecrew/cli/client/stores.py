@@ -1,4 +1,4 @@
-"""The services' databases: whose they are, and where."""
+"""The services' databases: their addresses and migrations."""
 
 from foundation.config.settings import Settings
 from services.installer.service import MIGRATIONS as INSTALLER

@@ -1,4 +1,4 @@
-"""The options that narrow lists and what is done with all of them, and how they are completed."""
+"""The options that filter lists and select what a command acts on, and their completion."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 @dataclass(frozen=True)
 class Filters:
-    """What the line says; what is not given narrows nothing."""
+    """The filters given on the command line; empty ones do not filter."""
 
     causes: Sequence[str] = ()
     server: str = ""
@@ -28,14 +28,14 @@ class Filters:
         return self != Filters()
 
     def fields(self) -> dict[str, Any]:
-        """As the services' own filters call them."""
+        """Keyword arguments for the services' own filters."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def filters(
     cause: str | None, server: str | None, site_type: str | None, domain: str | None, customer: str | None, since: str
 ) -> Filters:
-    """The options' values, checked. Raises a usage error for a moment that is none."""
+    """The options' values, validated. Raises a usage error for an invalid time."""
     causes = [code.strip() for code in (cause or "").split(",") if code.strip()]
     return Filters(tuple(causes), server or "", site_type or "", domain or "", customer or "", moment(since))
 
@@ -51,11 +51,11 @@ def moment(since: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(since.strip())
     except ValueError:
-        raise typer.BadParameter(f"--since {since} is no time; write it like 2h, 3d or 2026-01-31") from None
+        raise typer.BadParameter(f"--since {since} is not a valid time; expected 2h, 3d or 2026-01-31") from None
     return at if at.tzinfo else at.astimezone()
 
 
-# Completion: each imports what it needs only when it is asked.
+# Completion: each imports what it needs only when it is called.
 
 
 def causes(*catalogues: str) -> Any:
@@ -106,18 +106,19 @@ _CATALOGUES = ("order_intake.causes", "installer.causes", "installer.sites.cause
 _causes = causes("foundation.hosting.causes", *(f"services.{name}" for name in _CATALOGUES))
 
 Cause = Annotated[
-    str | None, typer.Option(metavar="CODE,...", help="With one of these causes, like db_down.", autocompletion=_causes)
+    str | None,
+    typer.Option(metavar="CODE,...", help="Only with one of these causes, such as db_down.", autocompletion=_causes),
 ]
-Server = Annotated[str | None, typer.Option(metavar="NAME", help="On this server.", autocompletion=_servers)]
+Server = Annotated[str | None, typer.Option(metavar="NAME", help="Only on this server.", autocompletion=_servers)]
 Type = Annotated[
-    str | None, typer.Option("--site-type", metavar="TYPE", help="Of this type.", autocompletion=_site_types)
+    str | None, typer.Option("--site-type", metavar="TYPE", help="Only this site type.", autocompletion=_site_types)
 ]
-Domain = Annotated[str | None, typer.Option(metavar="NAME", help="Whose domain has this in it.")]
-Customer = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose customer's name or e-mail has this in it.")]
-Since = Annotated[str, typer.Option(metavar="TIME", help="Since then: 2h, 3d, or a date.")]
-Limit = Annotated[int, typer.Option(metavar="N", help="At most so many.", min=1)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+Domain = Annotated[str | None, typer.Option(metavar="NAME", help="Only domains that contain this.")]
+Customer = Annotated[str | None, typer.Option(metavar="TEXT", help="Only customers whose name or email contains this.")]
+Since = Annotated[str, typer.Option(metavar="TIME", help="Only since then: 2h, 3d, or a date.")]
+Limit = Annotated[int, typer.Option(metavar="N", help="Show at most N.", min=1)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 SITE_TYPES = _site_types
 SERVERS = _servers

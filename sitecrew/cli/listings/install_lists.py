@@ -1,4 +1,4 @@
-"""Finding installs in the installer's store, and having something done about those that were found."""
+"""Finding installs in the installer's database, and sending commands about them."""
 
 import re
 import threading
@@ -25,7 +25,7 @@ from sitecrew.cli.output.words import count
 
 _ALL = 100_000
 _AGAIN = 2.0
-"""Seconds between two looks of a list that is watched."""
+"""Seconds between refreshes of `--watch`."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,15 @@ class Question:
 
     @property
     def newest_first(self) -> bool:
-        """What is over only grows, and is looked at from its end; what is still to be done, from its beginning."""
+        """Finished installs, which only accumulate, are listed newest first; pending ones by when they are due."""
         return bool({State.INSTALLED, State.CANCELLED} & set(self.states))
 
-    def told(self) -> str:
-        """For people who find nothing."""
+    def nothing(self) -> str:
+        """What to say if nothing is found."""
         if len(self.states) == len(State):
             return "no such install"
-        letters = ", and no letter has failed" if self.failed_letters else ""
-        return f"no install is {' or '.join(self.states)}{letters}"
+        mails = ", and no email has failed" if self.failed_letters else ""
+        return f"no install is {' or '.join(self.states)}{mails}"
 
 
 def show(settings: Settings, question: Question, *, json: bool) -> None:
@@ -75,9 +75,11 @@ def show(settings: Settings, question: Question, *, json: bool) -> None:
     if found:
         install_rows.table(found, now).show()
     else:
-        terminal.note(question.told() + (f" in order {question.order_id}" if question.order_id else ""))
+        terminal.note(question.nothing() + (f" in order {question.order_id}" if question.order_id else ""))
     if len(found) == question.limit:
-        terminal.note(f"these are the first {question.limit}; more: --after {found[-1].install_id}, or --limit")
+        terminal.note(
+            f"only the first {question.limit} are shown; for more: --after {found[-1].install_id}; or raise --limit"
+        )
     for line in install_rows.groups(found):
         terminal.note(line)
     if not question.order_id:
@@ -86,13 +88,13 @@ def show(settings: Settings, question: Question, *, json: bool) -> None:
 
 
 def _next_batch(found: Sequence[Install], now: datetime) -> str:
-    """As the installer wrote it down with what waits for it."""
+    """The next batch, as the installer recorded it with the installs that wait for it."""
     ahead = [at for install in found if (at := install_rows.next_attempt(install)) and at > now]
     return f"; next batch {times.relative(min(ahead), now)}" if ahead else ""
 
 
 def show_again_and_again(settings: Settings, question: Question) -> None:
-    """Until Ctrl-C, which is how it is meant to end."""
+    """Refresh the list until Ctrl-C."""
     pause = threading.Event()
     with suppress(KeyboardInterrupt):
         while True:
@@ -102,8 +104,8 @@ def show_again_and_again(settings: Settings, question: Question) -> None:
 
 
 def the_ones(settings: Settings, names: Sequence[str]) -> list[Install]:
-    """The installs of these names. Raises NotFound, which tells of an order that has none, and Refused for a name
-    that means several."""
+    """The installs with these ids, or the latest of these orders, domains or email addresses. Raises NotFound, with
+    the reason if an order has no install yet, and Refused if a name matches several orders."""
     with session.reading_installs(settings) as connection:
         found = {name: named(connection, name) for name in names}
     for name, those in found.items():
@@ -111,21 +113,21 @@ def the_ones(settings: Settings, names: Sequence[str]) -> list[Install]:
             unknown = f"there is no install or order {name}; see `sitecrew install list --state all`"
             raise NotFound(order_rows.denial(settings, name) or unknown)
         if len(those) > 1:
-            raise Refused(f"{name} means several: {', '.join(install.install_id for install in those)}; name one")
+            raise Refused(f"{name} matches several: {', '.join(install.install_id for install in those)}; name one")
     return [those[0] for those in found.values()]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done about installs."""
+    """What to do about installs."""
 
     verb: str
     command: Callable[[str], Any]
     """The command about the install of an id."""
     states: Sequence[State]
-    """What those are in that a filter chooses from."""
+    """The states that filters select from."""
     careful: bool
-    """Whether it is not done to a whole choice without somebody having said yes."""
+    """Whether doing it to everything selected needs a confirmation."""
 
 
 def carry_out(
@@ -139,10 +141,10 @@ def carry_out(
     yes: bool,
     json: bool,
 ) -> None:
-    """Have it done about the installs that are named, or about all that the filters choose."""
+    """Send the command for the named installs, or for all that the filters select."""
     settings = session.settings_of(ctx)
     if ids and not dry_run and all(re.fullmatch(r".+-g[0-9]+", name) for name in ids):
-        names = list(ids)  # ids need no store, which may be on another machine
+        names = list(ids)  # ids need no database, which may be on another machine
     else:
         chosen = the_ones(settings, ids) if ids else _choice(settings, order, narrowed)
         names = [install.install_id for install in chosen]
@@ -171,11 +173,13 @@ def _show_choice(order: Order, chosen: Sequence[Install], *, json: bool) -> None
 
 
 def _require_yes(ctx: typer.Context, order: Order, number: int) -> None:
-    """Ask whoever is there; without anybody, go on with what does no harm."""
+    """Prompt for confirmation; without a terminal, go on only with what does no harm."""
     if everywhere.may_ask(ctx):
         typer.confirm(f"{order.verb.capitalize()} {count(number, 'install')}?", abort=True, err=True)
     elif order.careful:
-        raise typer.BadParameter(f"there is nobody to ask; --yes does it to {count(number, 'install')}", ctx=ctx)
+        raise typer.BadParameter(
+            f"there is no terminal to prompt on; pass --yes to {order.verb} {count(number, 'install')}", ctx=ctx
+        )
 
 
 def _checked(name: str) -> str:

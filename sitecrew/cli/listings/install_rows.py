@@ -1,4 +1,4 @@
-"""Installs as they are shown: a row, a page, a JSON object, groups of those that failed alike."""
+"""Installs as they are shown: a row, a page, a JSON object, groups with the same cause."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from sitecrew.cli.output.tables import Table
 
 
 def table(found: Sequence[Install], now: datetime) -> Table:
-    """The list, with cause and remedy in the row; for people, a remedy only where its cause stands first."""
-    headers = ("INSTALL", "DOMAIN", "TYPE", "STATE", "TRY", "WHEN", "LETTER")
+    """The list, with cause and remedy in the row; on a terminal a remedy only with the first row of its cause."""
+    headers = ("INSTALL", "DOMAIN", "TYPE", "STATE", "TRY", "WHEN", "EMAIL")
     told: set[str] = set()
     rows = []
     for install in found:
@@ -29,7 +29,7 @@ def table(found: Sequence[Install], now: datetime) -> Table:
 
 
 def _shown(install: Install) -> Cause | None:
-    """Why it is not as it should be: its own cause as long as it is not over, or that of its letter."""
+    """The cause to show: that of the email once it is installed, else its own."""
     return install.mail_cause if install.state == State.INSTALLED else install.cause
 
 
@@ -50,7 +50,7 @@ def _row(install: Install, now: datetime, cause: Cause | None, remedy: str) -> t
 
 
 def groups(found: Sequence[Install]) -> Sequence[str]:
-    """A line for those that failed alike, with what tries all of them again once that is mended."""
+    """One line for each cause, with the command that retries everything that failed with it."""
     failed = Counter(
         (install.cause.code, install.server) for install in found if install.state == State.FAILED and install.cause
     )
@@ -64,12 +64,12 @@ def groups(found: Sequence[Install]) -> Sequence[str]:
             f"{n} x {code} ({server}): sitecrew install retry --cause {code} --server {server}"
             for (code, server), n in failed.items()
         ),
-        *(f"{n} x letter {code}: sitecrew mail resend --cause {code}" for code, n in letters.items()),
+        *(f"{n} x email {code}: sitecrew mail resend --cause {code}" for code, n in letters.items()),
     ]
 
 
 def _when(install: Install, now: datetime) -> str:
-    """When it is due; or since when it is as it is."""
+    """When it is due, or since when it has been in its state."""
     match install.state:
         case State.STAGED:
             return times.relative(install.begins_at, now) if install.begins_at > now else "due now"
@@ -80,14 +80,14 @@ def _when(install: Install, now: datetime) -> str:
 
 
 def letter(install: Install) -> str | None:
-    """What became of the letter; None as long as there is nothing to write of."""
+    """The state of the email; None before there is one."""
     if install.state != State.INSTALLED and install.mail_state == MailState.WAITING:
         return None
     return install.mail_state
 
 
 def record(install: Install) -> dict[str, Any]:
-    """All of it as JSON; what is sealed is left out."""
+    """Everything as JSON, except for what is sealed."""
     staged, completed = install.staged, install.completed
     login = completed.login if completed else None
     plain = ("install_id", "order_id", "generation", "domain", "site_type", "server", "state")
@@ -116,7 +116,7 @@ def record(install: Install) -> dict[str, Any]:
 
 
 def page(install: Install, now: datetime) -> list[tuple[str, str]]:
-    """All of it as names and values for people."""
+    """Everything as names and values for people."""
     staged, completed = install.staged, install.completed
     login = completed.login if completed else None
     lease = f"{install.lease_owner}, lease until {times.both(install.lease_until, now)}"
@@ -133,8 +133,8 @@ def page(install: Install, now: datetime) -> list[tuple[str, str]]:
         ("login", f"{login.username} at {login.login_url}" if login else ""),
         ("account", f"{staged.account.username} on {install.server} ({staged.account.address}), {install.domain}"),
         ("customer", f"{staged.customer.name} <{staged.customer.email}>"),
-        ("letter", letter(install) or ""),
-        *cause_lines(install.mail_cause, "letter's "),
+        ("email", letter(install) or ""),
+        *cause_lines(install.mail_cause, "email's "),
         ("staged", times.both(install.staged_at, now)),
         ("started", times.both(install.started_at, now)),
         ("finished", times.both(install.finished_at, now)),
@@ -144,7 +144,7 @@ def page(install: Install, now: datetime) -> list[tuple[str, str]]:
 
 
 def short_page(install: Install, mail: Mail | None, now: datetime) -> list[tuple[str, str]]:
-    """One generation, in the page of its order."""
+    """One generation, on the page of its order."""
     completed = install.completed
     sent = f" to {mail.completed.customer.email}" if mail else ""
     mailed = f", {times.relative(mail.sent_at, now)}" if mail and mail.sent_at else ""
@@ -156,14 +156,14 @@ def short_page(install: Install, mail: Mail | None, now: datetime) -> list[tuple
         *cause_lines(install.cause, ""),
         ("cancelled because", install.reason or ""),
         ("site", f"{completed.application} {completed.version}, {completed.site.url}" if completed else ""),
-        ("letter", f"{letters}{sent}{mailed}" if letters else ""),
-        *cause_lines(install.mail_cause or (mail.cause if mail else None), "letter's "),
+        ("email", f"{letters}{sent}{mailed}" if letters else ""),
+        *cause_lines(install.mail_cause or (mail.cause if mail else None), "email's "),
         *_history(install.history.entries, now),
     ]
 
 
 def next_attempt(install: Install) -> datetime | None:
-    """When a staged install will be taken, as the installer said that staged it."""
+    """When a staged install will run, as recorded by the installer that staged it."""
     return install.begins_at if install.state == State.STAGED else None
 
 

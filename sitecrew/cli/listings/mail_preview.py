@@ -1,4 +1,4 @@
-"""What a letter is shown from: an invented install, or a real one without its passwords."""
+"""The data that an email preview is rendered from: an invented install, or a real one without its passwords."""
 
 from dataclasses import replace
 
@@ -15,21 +15,21 @@ from sitecrew.cli.listings import mail_rows
 
 
 def of(settings: Settings, install: str | None, site_type: str, locale: str | None) -> Welcome:
-    """The letter of an install, or else an invented one for a type of site; in a language, if one is named. Raises
-    NotFound, or a usage error for a locale that is none."""
+    """The data of an install's email, or else an invented one for a site type; in `locale`, if given. Raises NotFound,
+    or a usage error for an invalid locale."""
     welcome = _real(settings, install) if install else _invented(settings, site_type)
     return _in_language(welcome, locale)
 
 
 def _invented(settings: Settings, site_type: str) -> Welcome:
-    """The sample, with what the settings say of this type of site. Raises NotFound."""
+    """The sample, adjusted to the settings of this site type. Raises NotFound."""
     site = settings.sites.get(site_type)
     if site is None:
-        raise NotFound(f"there is no site type {site_type}; the settings have {', '.join(settings.sites)}")
+        raise NotFound(f"unknown site type {site_type}; the settings have {', '.join(settings.sites)}")
     shown = replace(sample(), site_type=site_type, dns=settings.mailer.dns_records, www=site.www)
     if not site.display_control_panel_login:
         shown = replace(shown, control_panel=None)
-    if site_type != "wordpress":  # what it is called, and whether it has a login, only its installer knows
+    if site_type != "wordpress":  # only its installer knows the application's name and whether it has a login
         shown = replace(shown, application=site_type, login_url=None, username=None, password=None)
     if site.address == "domain":
         home = f"http://{shown.domain}/"
@@ -39,17 +39,17 @@ def _invented(settings: Settings, site_type: str) -> Welcome:
 
 
 def _real(settings: Settings, name: str) -> Welcome:
-    """That of an install, or of an order's latest. Raises NotFound."""
+    """The data of this install, or of this order's latest install. Raises NotFound."""
     with session.reading_letters(settings) as connection:
         mail = mail_rows.the_one(connection, name)
     return welcome_of(mail.completed, settings, lambda _sealed: MASK, mail.resends)
 
 
 def _in_language(welcome: Welcome, locale: str | None) -> Welcome:
-    """The same in another language, if one is named. Raises a usage error for a locale that is none."""
+    """The same in another language, if given. Raises a usage error for an invalid locale."""
     if not locale:
         return welcome
     try:
         return replace(welcome, locale=TypeAdapter(Locale).validate_python(locale))
     except ValidationError:
-        raise typer.BadParameter(f"--locale {locale} is not a locale; write it like de or de_AT") from None
+        raise typer.BadParameter(f"--locale {locale} is not a valid locale; expected de or de_AT") from None

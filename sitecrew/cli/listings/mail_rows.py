@@ -1,4 +1,4 @@
-"""Letters of the mailer's store, as the command chooses and shows them."""
+"""Emails as they are shown: a row, a page, a JSON object; and which ones to resend."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,15 +21,15 @@ _ALL = 100_000
 
 
 def the_one(connection: Connection, name: str) -> Mail:
-    """The letter of the install of this id, or of the order's latest. Raises NotFound."""
+    """The email of this install, or of this order's latest install. Raises NotFound."""
     mail = listing.latest(connection, name)
     if mail is None:
-        raise NotFound(f"there is no letter for {name}: see `sitecrew install show {name}` for what it waits for")
+        raise NotFound(f"there is no email for {name}; see `sitecrew install show {name}` for what it waits for")
     return mail
 
 
 def chosen(connection: Connection, names: Sequence[str], narrowed: Filters) -> list[Mail]:
-    """The letters of these names; without any, all that failed and open something. Raises NotFound."""
+    """The emails of these installs or orders; without names, all failed ones still current. Raises NotFound."""
     if names:
         return [the_one(connection, name) for name in names]
     failed = listing.listing(connection, [State.FAILED], _ALL, since=narrowed.since, causes=narrowed.causes)
@@ -37,18 +37,18 @@ def chosen(connection: Connection, names: Sequence[str], narrowed: Filters) -> l
 
 
 def show_choice(found: Sequence[Mail], to: str | None, *, json: bool) -> None:
-    """What would be sent again."""
+    """Show which emails would be resent."""
     if json:
         terminal.document([record(mail) for mail in found])
     elif found:
         table(found, session.now()).show()
     where = f" to {to}" if to else ""
-    terminal.note(f"would send {count(len(found), 'letter')} again{where}; nothing was done")
+    terminal.note(f"would resend {count(len(found), 'email')}{where}; nothing was done")
 
 
 def table(found: Sequence[Mail], now: datetime) -> Table:
     """For people."""
-    headers = ("INSTALL", "TO", "STATE", "TRY", "SENT AGAIN", "ASKED FOR")
+    headers = ("INSTALL", "TO", "STATE", "TRY", "RESENT", "REQUESTED")
     return Table(headers, [_row(mail, now) for mail in found], beneath=("CAUSE", "REMEDY"))
 
 
@@ -60,7 +60,7 @@ def _row(mail: Mail, now: datetime) -> tuple[str, ...]:
 
 
 def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
-    """All of it, by name."""
+    """Everything as names and values for people."""
     completed, cause = mail.completed, mail.cause
     return [
         ("install", mail.install_id),
@@ -70,9 +70,9 @@ def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
         ("to", f"{completed.customer.name} <{completed.customer.email}>"),
         ("language", completed.site.locale or ""),
         ("state", mail.state),
-        ("tries", str(mail.attempt)),
-        ("sent again", f"{count(mail.resends, 'time')} by staff" if mail.resends else ""),
-        ("asked for", times.both(mail.created_at, now)),
+        ("attempts", str(mail.attempt)),
+        ("resent", f"{count(mail.resends, 'time')} by staff" if mail.resends else ""),
+        ("requested", times.both(mail.created_at, now)),
         ("sent", times.both(mail.sent_at, now)),
         ("message id", mail.message_id or ""),
         ("cause", f"{cause.code}: {cause.detail}" if cause else ""),
@@ -82,7 +82,7 @@ def page(mail: Mail, now: datetime) -> list[tuple[str, str]]:
 
 
 def what_next(mail: Mail, now: datetime) -> str:
-    """What comes of it, if anything does."""
+    """What happens next; empty if nothing does."""
     if mail.state == State.FAILED and mail.cause:
         return after_failure(mail, mail.cause)
     if mail.state == State.WAITING:
@@ -91,7 +91,7 @@ def what_next(mail: Mail, now: datetime) -> str:
 
 
 def record(mail: Mail) -> dict[str, Any]:
-    """As JSON shows it; what is sealed is left out."""
+    """Everything as JSON, except for what is sealed."""
     completed, cause = mail.completed, mail.cause
     return {
         "install_id": mail.install_id,

@@ -1,4 +1,4 @@
-"""What needs attention: everything that is not retried automatically, grouped by what is wrong with it."""
+"""What needs attention: everything that is not retried automatically, grouped by cause."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,17 +15,17 @@ from sitecrew.cli.output.words import count
 
 @dataclass(frozen=True)
 class Need:
-    """So many things of one kind that failed alike."""
+    """Things of one kind that failed with the same cause."""
 
     kind: str
-    """`service`, `account`, `install`, `letter`, `parked message` or `unrouted message`."""
+    """`service`, `account`, `install`, `email`, `parked message` or `unrouted message`."""
     code: str
     server: str
-    """On which it happened; empty if that is of no matter."""
+    """Where it happened; empty if that does not matter."""
     number: int
     remedy: str
     command: str
-    """What has all of them tried again, once that is mended; or what shows them."""
+    """The command that retries all of them once the cause is fixed, or that lists them."""
 
     def told(self) -> str:
         where = f" ({self.server})" if self.server else ""
@@ -35,15 +35,15 @@ class Need:
 def needs(
     orders: Sequence[Order], installs: Sequence[Install], letters: Sequence[Mail], parked: Sequence[Parked]
 ) -> list[Need]:
-    """From failed orders, failed installs, failed letters, and all that is parked."""
+    """Group failed orders, failed installs, failed emails, and everything parked."""
     failed = {order.order_id for order in orders}
     others = [one for one in parked if not (one.order_id in failed and one.type.startswith("order.placed"))]
     return [*_accounts(orders), *_installs(installs), *_letters(letters), *_parked(others)]
 
 
 def unanswering(service: str) -> Need:
-    """A service of which no replica said what it is."""
-    remedy = "Start it, or look at its log if it runs: it does not answer, and what comes for it waits meanwhile."
+    """A service of which no replica answers."""
+    remedy = "Start it, or look at its log if it runs: it does not answer, and its work is waiting."
     return Need("service", service, "", 1, remedy, f"sitecrew run {service}")
 
 
@@ -66,7 +66,7 @@ def _letters(letters: Sequence[Mail]) -> Iterator[Need]:
     for (code, _), remedy, number in _alike((letter.cause, "") for letter in letters):
         ids = [letter.install_id for letter in letters if letter.cause and letter.cause.code == code]
         which = ids[0] if len(ids) == 1 else f"--cause {code}"
-        yield Need("letter", code, "", number, remedy, f"sitecrew mail resend {which}")
+        yield Need("email", code, "", number, remedy, f"sitecrew mail resend {which}")
 
 
 def _parked(parked: Sequence[Parked]) -> Iterator[Need]:
@@ -78,7 +78,7 @@ def _parked(parked: Sequence[Parked]) -> Iterator[Need]:
 
 
 def _alike(failures: Iterable[tuple[Cause | None, str]]) -> Iterator[tuple[tuple[str, str], str, int]]:
-    """Causes by code and server, with what to do about them, and how many there are."""
+    """Causes by code and server, with their remedies and how many there are."""
     numbers: Counter[tuple[str, str]] = Counter()
     remedies: dict[tuple[str, str], str] = {}
     for cause, server in failures:

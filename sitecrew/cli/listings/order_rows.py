@@ -1,4 +1,4 @@
-"""Orders as they are shown: the list, and one with all that the services know of it."""
+"""Orders as they are shown: the list, and one order with everything the services know about it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ from sitecrew.cli.output.words import count
 def show_list(
     settings: Settings, states: Sequence[OrderState], narrowed: Filters, limit: int, after: str, *, json: bool
 ) -> None:
-    """The list, from order intake's store."""
+    """The list, from order intake's database."""
     wanted = Wanted(states=states, **narrowed.fields())
     with session.reading(settings, "order-intake") as connection:
         found = orders.listing(connection, wanted, limit, after)
@@ -44,12 +44,12 @@ def show_list(
     else:
         terminal.note("no such order")
     if len(found) == limit:
-        terminal.note(f"these are the first {limit}; more: --after {found[-1].order_id}")
+        terminal.note(f"only the first {limit} are shown; for more: --after {found[-1].order_id}")
     terminal.note("all orders: " + (", ".join(f"{number} {name}" for name, number in sums.items() if number) or "none"))
 
 
 def show_one(settings: Settings, order_id: str, *, json: bool) -> None:
-    """All of an order, from the stores of all services. Raises NotFound if none knows it."""
+    """Everything about an order, from the databases of all services. Raises NotFound if none has it."""
     records = Records(settings)
     order = records.orders(lambda connection: orders.find(connection, order_id), None)
     found = records.installs(lambda connection: installs.of_order(connection, order_id), ())
@@ -71,8 +71,8 @@ def _letters(connection: Connection, found: Sequence[Install]) -> dict[str, Mail
 
 
 def what_is_lost(settings: Settings, order_id: str) -> Sequence[str]:
-    """What a re-install deletes, one line each, and last the word to confirm it with; nothing if a store that
-    may have the order cannot be read here. Raises NotFound if none has it."""
+    """What a re-install deletes, one line each, and last the word to confirm it with; nothing if a database that may
+    have the order cannot be read. Raises NotFound if none has it."""
     records, now = Records(settings), session.now()
     order = records.orders(lambda connection: orders.find(connection, order_id), None)
     found = records.installs(lambda connection: installs.of_order(connection, order_id), ())
@@ -94,7 +94,7 @@ def _unknown(order_id: str) -> str:
 
 
 def denial(settings: Settings, name: str) -> str:
-    """Why an order has no install, if it is an order; empty if nothing is known of it."""
+    """Why an order has no install; empty if no order has this id."""
     records = Records(settings)
     order = records.orders(lambda connection: orders.find(connection, name), None)
     if order is None:
@@ -156,7 +156,7 @@ def _record(order: Order) -> dict[str, Any]:
 
 
 def _next(order: Order | None, found: Sequence[Install]) -> str:
-    """What comes next with the order as a whole."""
+    """What happens next to the order as a whole."""
     of_install = install_next(found[-1]) if found else ""
     if order and order.state in (OrderState.ACCEPTED, OrderState.FAILED):
         return what_next(order.order_id, order.state, order.attempt)
@@ -167,7 +167,7 @@ def _whole(order: Order | None, found: Sequence[Install], letters: dict[str, Mai
     return {
         "order": _record(order) if order else None,
         "installs": [install_rows.record(install) for install in found],
-        "letters": [_letter_record(letter) for letter in letters.values()],
+        "mails": [_letter_record(letter) for letter in letters.values()],
         "next": _next(order, found) or None,
     }
 
@@ -191,7 +191,7 @@ def _pages(order: Order | None, found: Sequence[Install], letters: dict[str, Mai
         terminal.out()
         pairs(install_rows.short_page(install, letters.get(install.install_id), now))
     terminal.out()
-    pairs([("next", _next(order, found) or "nothing: all is done"), ("", "")])
+    pairs([("next", _next(order, found) or "nothing: everything is done"), ("", "")])
 
 
 def _page(order: Order, now: datetime) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How it stands, from the stores, the broker and the services themselves."""
+"""`sitecrew status`: from the databases, the broker and the services themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ _MANY = 10_000
 
 @dataclass(frozen=True)
 class OnBroker:
-    """What the broker and those on it say; all of it is empty if there is no broker."""
+    """What the broker holds and who answers on it; empty if the broker is unreachable."""
 
     services: Mapping[str, ServiceDescribed]
     parked: Sequence[Parked]
@@ -43,7 +43,8 @@ class OnBroker:
 
 
 def show(settings: Settings, timeout: float, *, json: bool) -> None:
-    """All of it. Raises BrokerUnreachable after having shown the rest, and StoreUnreachable if there is nothing."""
+    """Show everything. Raises BrokerUnreachable after showing the rest, StoreUnreachable if no database can be read
+    either."""
     records = Records(settings)
     orders, order_counts = records.orders(_orders, ([], {}))
     found, install_counts = records.installs(_installs, ([], {}))
@@ -51,7 +52,7 @@ def show(settings: Settings, timeout: float, *, json: bool) -> None:
     seen = _on_broker(settings, timeout)
     if seen.unreachable:
         records.require_one()
-    counts = {"orders": order_counts, "installs": install_counts, "letters": letter_counts}
+    counts = {"orders": order_counts, "installs": install_counts, "mails": letter_counts}
     silent = [] if seen.unreachable or not timeout else [name for name in Service if name not in seen.services]
     needed = [*(unanswering(name) for name in silent), *needs(orders, found, letters, seen.parked)]
     if json:
@@ -123,9 +124,9 @@ def _tell(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Seque
 def _service(seen: OnBroker, name: str, now: datetime) -> str:
     told = seen.services.get(name)
     if told is None:
-        return "unknown: the broker is away" if seen.unreachable else "does not answer"
-    other = f", while this is {version('sitecrew')}" if told.version != version("sitecrew") else ""
-    return f"runs since {times.both(told.started_at, now)}, {told.instance}, {told.version}{other}"
+        return "unknown: the broker is unreachable" if seen.unreachable else "does not answer"
+    other = f" (this command is {version('sitecrew')})" if told.version != version("sitecrew") else ""
+    return f"running since {times.both(told.started_at, now)}, {told.instance}, {told.version}{other}"
 
 
 def _sums(sums: Mapping[Any, int]) -> str:

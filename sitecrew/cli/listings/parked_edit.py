@@ -1,4 +1,4 @@
-"""Correcting a parked message: in an editor, checked, and put back."""
+"""Correcting a parked message: edited, validated, and requeued."""
 
 import shlex
 import subprocess
@@ -23,20 +23,20 @@ from sitecrew.cli.output import terminal
 
 
 def correct(ctx: typer.Context, place: Place, parked: Parked, file: str | None, *, json: bool) -> None:
-    """Have it corrected, check it, and put it back. Raises Refused if it belongs nowhere, and Unusable if it is no
-    event afterwards; then it stays as it was."""
+    """Edit the message, validate it, and requeue it. Raises Refused if its queue is unknown, and Unusable if it is not
+    a valid event afterwards; it then stays parked, unchanged."""
     if not parked.can_go_back:
-        raise Refused(f"nothing tells where {parked.name} belongs. See `sitecrew parked show {parked.name}`")
+        raise Refused(f"the queue that {parked.name} came from is unknown; see `sitecrew parked show {parked.name}`")
     before = _readable(parked.delivery.body)
     after = _given(ctx, before, file)
     if after.strip() == before.strip():
-        terminal.note("nothing was changed: it stays parked")
+        terminal.note("nothing was changed; the message stays parked")
         return
     try:
         codec.decode(after, parked.delivery.content_type, parked.delivery.headers)
     except Malformed as problem:
         faults = "\n".join(f"{field}: {fault}" for field, fault in problem.errors)
-        raise Unusable(f"it is no event as it is now, and stays parked as it was:\n{faults}") from None
+        raise Unusable(f"this is not a valid event; the message stays parked as it was:\n{faults}") from None
     outcome = requeueing.requeue_edited(place.broker, place.queue, parked, after)
     require_confirmed([outcome])
     if json:
@@ -56,12 +56,12 @@ def _given(ctx: typer.Context, before: bytes, file: str | None) -> bytes:
     if file is not None:
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     if not everywhere.may_ask(ctx):
-        raise typer.BadParameter("there is no terminal for an editor; --file takes the corrected message", ctx=ctx)
+        raise typer.BadParameter("no terminal for an editor; pass the corrected message with --file", ctx=ctx)
     return _edited(before)
 
 
 def _edited(before: bytes) -> bytes:
-    """As it leaves the editor. What may be secret in it is in a directory that nobody else can read."""
+    """The message as the editor leaves it. It may hold secrets: the file is in a directory only we can read."""
     try:
         command = shlex.split(editor())
     except ValueError as error:
@@ -72,7 +72,7 @@ def _edited(before: bytes) -> bytes:
         try:
             ended = subprocess.run([*command, str(path)], check=False).returncode  # noqa: S603 - the user's own editor
         except OSError as error:
-            raise Refused(f"the editor {command[0]} can't be started: {error.strerror}; set EDITOR") from None
+            raise Refused(f"cannot start the editor {command[0]}: {error.strerror}; set EDITOR") from None
         if ended != 0:
-            raise Refused(f"the editor {command[0]} ended with {ended}: the message stays parked as it was")
+            raise Refused(f"the editor {command[0]} exited with {ended}; the message stays parked as it was")
         return path.read_bytes()

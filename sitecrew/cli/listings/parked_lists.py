@@ -1,4 +1,4 @@
-"""Looking into the parking queue: which messages are meant, and how they are shown."""
+"""The parked messages: selecting, showing, requeueing and deleting them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,14 +20,14 @@ from sitecrew.cli.output.tables import Table, pairs
 from sitecrew.cli.output.words import count
 
 _SHORT = 4
-"""The fewest letters of an id that name it."""
+"""The shortest part of an id that is accepted."""
 _TOLD = 10
-"""So many are named when one is asked whether to delete them."""
+"""How many messages a confirmation prompt lists."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which messages; what is empty narrows nothing."""
+    """Which messages; empty fields do not filter."""
 
     codes: str
     order_id: str
@@ -45,26 +45,26 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Place:
-    """One queue that is looked into."""
+    """One queue of parked messages."""
 
     broker: Broker
     queue: str
     depth: int
 
     def browse(self) -> list[Parked]:
-        """All that is there, what waits longest first: looking changes the order that the broker has."""
-        with terminal.working(f"looking into {self.queue}"):
+        """All messages, oldest first. Sorted here, because browsing changes the broker's order."""
+        with terminal.working(f"reading {self.queue}"):
             found = [parking.read(one, self.broker.user) for one in self.broker.browse(self.queue, self.depth)]
         return sorted(found, key=lambda parked: parked.since)
 
     def named(self, ids: Sequence[str]) -> list[Parked]:
-        """Those of these names, beginnings or ends of names, or numbers in the list. Raises NotFound or Refused."""
+        """The messages with these ids, unique parts of ids, or numbers in the list. Raises NotFound or Refused."""
         found = self.browse()
         names = {self._name(found, word) for word in ids}
         return [parked for parked in found if parked.name in names]
 
     def chosen(self, ids: Sequence[str] | None, wanted: Wanted) -> list[Parked]:
-        """Those that are named, or all that the filters let pass."""
+        """The named messages, or all that the filters select."""
         return self.named(ids) if ids else [parked for parked in self.browse() if wanted.takes(parked)]
 
     def _name(self, found: Sequence[Parked], word: str) -> str:
@@ -75,34 +75,33 @@ class Place:
             return _numbered(found)[int(word) - 1].name
         fitting = [name for name in names if len(word) >= _SHORT and (name.startswith(word) or name.endswith(word))]
         if len(fitting) > 1:
-            raise Refused(f"{word} fits {count(len(fitting), 'message')} in {self.queue}: give more of the id")
+            raise Refused(f"{word} matches {count(len(fitting), 'message')} in {self.queue}; give more of the id")
         if not fitting:
-            raise NotFound(f"there is no message {word} in {self.queue}; see `sitecrew parked list`")
+            raise NotFound(f"no message {word} in {self.queue}; see `sitecrew parked list`")
         return fitting[0]
 
 
 def _numbered(found: Sequence[Parked]) -> list[Parked]:
-    """In the order of the list's numbers: whatever order the broker has by now, each keeps its own. Many are parked
-    within one moment."""
+    """In the order of the list's numbers, which are the same each time: many messages are parked in the same second."""
     return sorted(found, key=lambda parked: (parked.since, parked.name))
 
 
 @contextmanager
 def looking(ctx: typer.Context, queue: str) -> Iterator[Place]:
-    """The broker, and how many messages wait in the queue. Raises NotFound if there is none."""
+    """Open the queue on the broker. Raises NotFound if it is not declared."""
     if queue not in (PARKING, UNROUTED):
-        raise typer.BadParameter(f"--queue {not_among(queue, (PARKING, UNROUTED))}", ctx=ctx)
+        raise typer.BadParameter(f"--queue: {not_among(queue, (PARKING, UNROUTED))}", ctx=ctx)
     with session.broker(session.settings_of(ctx)) as broker:
         with terminal.working("reaching the broker"):
             depth = broker.depth(queue)
         if depth is None:
-            raise NotFound(f"the broker has no queue {queue}; `sitecrew topology declare` makes it")
+            raise NotFound(f"the broker has no queue {queue}; create it with `sitecrew topology declare`")
         yield Place(broker, queue, depth)
 
 
 def require_choice(ctx: typer.Context, ids: Sequence[str] | None, wanted: Wanted, *, every: bool) -> None:
     if bool(ids) == (every or wanted.given):
-        raise typer.BadParameter("name the messages, or narrow them by --code, --order or --since, or --all", ctx=ctx)
+        raise typer.BadParameter("name the messages, or select them with --code, --order, --since or --all", ctx=ctx)
 
 
 def show(place: Place, wanted: Wanted, limit: int, *, json: bool) -> None:
@@ -115,14 +114,14 @@ def show(place: Place, wanted: Wanted, limit: int, *, json: bool) -> None:
     if found:
         rows = [(number, parked) for number, parked in enumerate(_numbered(everything), 1) if wanted.takes(parked)]
         _table(rows[:limit]).show()
-    fitting = f", {len(found)} of them as wanted" if wanted.given else ""
+    fitting = f", {len(found)} of them match" if wanted.given else ""
     terminal.note(
-        f"{place.depth} in {place.queue}{fitting}" + (f"; these are the first {limit}" * (len(found) > limit))
+        f"{place.depth} in {place.queue}{fitting}" + (f"; only the first {limit} are shown" * (len(found) > limit))
     )
 
 
 def show_one(parked: Parked, *, json: bool) -> None:
-    """One message, whole, without what is secret in it."""
+    """Everything about one message, with secrets masked."""
     body, record = payloads.shown(parked.delivery.body), parked.record()
     if json:
         terminal.document({**record, "body": {"kind": body.kind, "text": body.text, "cut": body.cut}})
@@ -137,7 +136,7 @@ def show_one(parked: Parked, *, json: bool) -> None:
     for line in body.text.splitlines():
         terminal.out(terminal.printable(line))
     if body.cut:
-        terminal.note("the rest is not shown")
+        terminal.note("the rest of the body is not shown")
 
 
 _LABELS = {
@@ -161,7 +160,7 @@ _OURS = (
 
 
 def rehearse(chosen: Sequence[Parked], verb: str, *, json: bool) -> None:
-    """Say what would be done."""
+    """Show what would be done."""
     if json:
         terminal.document([parked.record() for parked in chosen])
     elif chosen:
@@ -170,7 +169,7 @@ def rehearse(chosen: Sequence[Parked], verb: str, *, json: bool) -> None:
 
 
 def requeue(place: Place, chosen: Sequence[Parked], *, json: bool) -> None:
-    """Put them back. Raises Refused for those that nothing tells the way of."""
+    """Requeue the messages. Raises Refused, after the others, for those whose queue is unknown."""
     going = [parked for parked in chosen if parked.can_go_back]
     with terminal.working(f"requeueing {count(len(going), 'message')}") as say:
         results = []
@@ -184,15 +183,15 @@ def requeue(place: Place, chosen: Sequence[Parked], *, json: bool) -> None:
             terminal.out(f"{parked.name}  {parked.came_from}")
     require_confirmed([outcome for _, outcome in results])
     if strays := [parked.name for parked in chosen if not parked.can_go_back]:
-        raise Refused(f"nothing tells where these belong: {', '.join(strays)}. See `sitecrew parked show ID`")
+        raise Refused(f"the queue these came from is unknown: {', '.join(strays)}; see `sitecrew parked show ID`")
     if not chosen:
         terminal.note("no such message")
 
 
 def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bool, json: bool) -> None:
-    """Delete them, after a question."""
+    """Delete the messages, after a prompt."""
     if not yes and not everywhere.may_ask(ctx):
-        raise typer.BadParameter("there is no terminal to ask on; --yes purges without asking", ctx=ctx)
+        raise typer.BadParameter("there is no terminal to prompt on; pass --yes to delete without a prompt", ctx=ctx)
     names = [parked.name for parked in chosen]
     if not yes:
         for parked in chosen[:_TOLD]:
@@ -200,7 +199,7 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
             terminal.warn(f"{parked.name}{of_order}: {parked.code or 'no code'}: {parked.reason}")
         if len(chosen) > _TOLD:
             terminal.warn(f"and {len(chosen) - _TOLD} more")
-        typer.confirm(f"Delete {count(len(names), 'message')} for good?", abort=True, err=True)
+        typer.confirm(f"Permanently delete {count(len(names), 'message')}?", abort=True, err=True)
     with terminal.working(f"deleting {count(len(names), 'message')}"):
         removed = requeueing.remove(place.broker, place.queue, names)
     if json:
@@ -208,7 +207,7 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
     for name in removed if not json else ():
         terminal.out(name)
     if len(removed) < len(names):
-        terminal.warn(f"{len(names) - len(removed)} had been taken by somebody else meanwhile")
+        terminal.warn(f"{count(len(names) - len(removed), 'message')} had already been taken by someone else")
 
 
 def _table(found: Sequence[tuple[int, Parked]]) -> Table:
@@ -232,6 +231,6 @@ def _table(found: Sequence[tuple[int, Parked]]) -> Table:
 
 
 def _again(parked: Parked, now: datetime) -> str:
-    """What a requeue that did not help leaves behind."""
+    """How often the message was parked before."""
     since = f", first {times.relative(parked.first_at, now)}" if parked.first_at else ""
     return f" (parked {parked.times} times{since})" if parked.times > 1 else ""

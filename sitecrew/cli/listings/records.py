@@ -1,4 +1,4 @@
-"""Looking into the services' stores, of which one that is not there hides nothing of the others."""
+"""Reading the services' databases, so that one that is missing does not hide the others."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +15,7 @@ Other = TypeVar("Other")
 
 
 class Records:
-    """The stores of all services; what can't be read is told once, and is fatal only if it is all of them."""
+    """The databases of all services. Those that cannot be read are reported, and fatal only if it is all of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -23,15 +23,15 @@ class Records:
         self._read = 0
 
     def orders(self, read: Callable[[Connection], Found], without: Other) -> Found | Other:
-        """What `read` finds in order intake's store; `without` if that can't be read."""
+        """What `read` returns for order intake's database; `without` if that cannot be read."""
         return self._look("order-intake", read, without)
 
     def installs(self, read: Callable[[Connection], Found], without: Other) -> Found | Other:
-        """Likewise in the installer's."""
+        """The same for the installer's database."""
         return self._look("installer", read, without)
 
     def letters(self, read: Callable[[Connection], Found], without: Other) -> Found | Other:
-        """Likewise in the mailer's."""
+        """The same for the mailer's database."""
         return self._look("mailer", read, without)
 
     def require_one(self) -> None:
@@ -40,7 +40,7 @@ class Records:
             raise self.absent[0]
 
     def tell(self) -> None:
-        """Say what could not be read."""
+        """Warn about those that could not be read."""
         for error in self.absent:
             terminal.warn(str(error))
 

@@ -1,4 +1,4 @@
-"""The timer's next ticks, as the running installer has them, or as the settings here would."""
+"""The timer's next ticks, from the running installer, or else from the settings here."""
 
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,7 +14,7 @@ from sitecrew.cli.run import Service
 
 
 def show(settings: Settings, ticks: int, timeout: float, *, json: bool) -> None:
-    """Expression, zone and ticks."""
+    """Show the cron expression, time zone and ticks."""
     running = _running(settings, timeout)
     own = settings.timer
     every = (running.timer if running else None) or own.every
@@ -31,9 +31,9 @@ def show(settings: Settings, ticks: int, timeout: float, *, json: bool) -> None:
         [
             ("every", every),
             ("time zone", zone),
-            ("installer", running.instance if running else "none answers: these are the settings here"),
-            ("waits for", times.both(known, now)),
-            ("budget", f"{own.budget_seconds:g}s a batch, {own.jitter_seconds:g}s jitter, in the settings here"),
+            ("installer", running.instance if running else "no answer; this is from the settings here"),
+            ("waiting for", times.both(known, now)),
+            ("budget", f"{own.budget_seconds:g}s per batch, {own.jitter_seconds:g}s jitter, from the settings here"),
             *((f"tick {number}", _local(tick, now)) for number, tick in enumerate(coming, 1)),
         ]
     )
@@ -49,7 +49,7 @@ def _running(settings: Settings, timeout: float) -> ServiceDescribed | None:
 
 
 def _local(tick: datetime, now: datetime) -> str:
-    """In the timer's zone, and in UTC if that is another."""
+    """In the timer's time zone, and in UTC if that differs."""
     if tick.utcoffset() == UTC.utcoffset(None):
         return times.both(tick, now)
     return f"{tick.isoformat(timespec='seconds', sep=' ')}, {times.exact(tick)} ({times.relative(tick, now)})"

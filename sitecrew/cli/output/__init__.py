@@ -1,1 +1,1 @@
-"""How commands speak: data for programs, tables and words for people."""
+"""What commands print: data for programs, tables and sentences for people."""

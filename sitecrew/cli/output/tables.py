@@ -1,4 +1,4 @@
-"""Tables: within the terminal's width for people, one plain line a row for programs."""
+"""Tables: within the terminal's width for people, one plain line per row for programs."""
 
 import textwrap
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ _STYLES = {
 class Table:
     """Rows of text under headers.
 
-    `beneath` names further columns at the end of each row. A terminal shows what stands in them on
-    lines of their own beneath the row, where whole sentences have room.
+    `beneath` names further columns at the end of each row. A terminal shows their values on lines of
+    their own beneath the row, where whole sentences fit.
     """
 
     headers: tuple[str, ...]
@@ -35,18 +35,18 @@ class Table:
     beneath: tuple[str, ...] = field(default=())
 
     def show(self) -> None:
-        """Onto stdout."""
+        """Print the table on stdout."""
         for line in self.for_people(terminal.width()) if terminal.on_terminal() else map(Text, self.plain()):
             terminal.out(line)
 
     def plain(self) -> list[str]:
-        """One line a row, however long; columns are at least two spaces apart."""
+        """One line per row, however long; columns are at least two spaces apart."""
         rows = [(*self.headers, *self.beneath), *(_readable(row) for row in self.rows)]
         widths = _longest(rows)
         return [_GAP.join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
     def for_people(self, width: int) -> list[Text]:
-        """Lines no longer than `width`; what does not fit in a column is folded, never cut off."""
+        """Lines no longer than `width`; what does not fit in a column is wrapped, never cut off."""
         rows = [_readable(row) for row in self.rows]
         columns = len(self.headers)
         widths = _fitted(_longest([self.headers, *(row[:columns] for row in rows)]), width)
@@ -68,7 +68,7 @@ class Table:
 
 
 def pairs(entries: Sequence[tuple[str, str]]) -> None:
-    """Names and values below each other onto stdout; a pair without a value is left out."""
+    """Print names and values on stdout, one pair per line; pairs without a value are left out."""
     shown = [(name, terminal.printable(value)) for name, value in entries if value]
     indent = max(len(name) for name, _ in shown) + 2
     for name, value in shown:
@@ -80,7 +80,7 @@ def pairs(entries: Sequence[tuple[str, str]]) -> None:
 
 
 def sentence(text: str, indent: int, style: terminal.Style = "") -> None:
-    """Onto stdout: folded between words on a terminal, with `indent` before the further lines; else one line."""
+    """Print on stdout: wrapped between words on a terminal, further lines indented by `indent`; else one line."""
     text = terminal.printable(text)
     room = max(terminal.width(), 40) if terminal.on_terminal() else len(text) + 1
     for line in textwrap.wrap(
@@ -98,7 +98,7 @@ def _longest(rows: Sequence[tuple[str, ...]]) -> list[int]:
 
 
 def _fitted(widths: list[int], room: int) -> list[int]:
-    """The widths, the widest made narrower until all fit."""
+    """The widths, with the widest narrowed until all fit."""
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - room
     while excess > 0 and max(widths) > _NARROW:
         widths[widths.index(max(widths))] -= 1

@@ -1,4 +1,4 @@
-"""What commands show: data on stdout, everything else on stderr."""
+"""Printing: data on stdout, everything else on stderr."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,11 +21,11 @@ Style = str
 
 _quiet = False
 _COLOURLESS = {console: console.no_color for console in (_OUT, _ERR)}
-"""As the environment wants it (NO_COLOR)."""
+"""Whether the environment turned colours off (NO_COLOR)."""
 
 
 def configure(*, quiet: bool, colourless: bool) -> None:
-    """As the command line wants it: without progress and hints, without colours."""
+    """Apply `--quiet` (no progress, no hints) and `--no-color`."""
     global _quiet  # noqa: PLW0603 - one process is one command line
     _quiet = quiet
     for console, unwanted in _COLOURLESS.items():
@@ -33,68 +33,68 @@ def configure(*, quiet: bool, colourless: bool) -> None:
 
 
 def on_terminal() -> bool:
-    """Whether stdout is read by a person."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def width() -> int:
-    """Columns of the terminal."""
+    """The terminal's width in columns."""
     return _OUT.width
 
 
 def printable(text: str) -> str:
-    """The text without what would steer a terminal: such letters are shown as escapes. For all that
-    comes from customers, producers or other programs."""
+    """The text with control characters escaped. For everything that comes from customers, producers or other
+    programs."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def out(text: str | Text = "", style: Style = "") -> None:
-    """A line of data."""
+    """Print a line of data."""
     _OUT.print(text, style=style or None)
 
 
 def raw(text: str) -> None:
-    """Data as it is."""
+    """Print data verbatim."""
     sys.stdout.write(text)
 
 
 def document(value: Any) -> None:
-    """Data as one JSON document."""
+    """Print data as one JSON document."""
     sys.stdout.write(orjson.dumps(value, option=_JSON | orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def line(value: Any) -> None:
-    """Data as one JSON object on a line of its own, at once."""
+    """Print data as one JSON object on a line, and flush."""
     sys.stdout.write(orjson.dumps(value, option=_JSON).decode() + "\n")
     sys.stdout.flush()
 
 
 def clear() -> None:
-    """An empty screen, for what is shown again and again; nothing where no person looks."""
+    """Clear the screen, if stdout is a terminal."""
     if on_terminal():
         _OUT.clear()
 
 
 def note(text: str) -> None:
-    """A word beside the data, for people."""
+    """Print a hint for people, unless `--quiet`."""
     if not _quiet:
         _say(Text(printable(text), style="dim"))
 
 
 def warn(text: str) -> None:
-    """Something to act upon, though the command goes on."""
+    """Print a warning; the command goes on."""
     _say(Text.assemble(("warning: ", "yellow"), printable(text)))
 
 
 def error(message: str, remedy: str = "") -> None:
-    """Why the command ends, and what to do."""
+    """Print why the command failed, and what to do."""
     _say(Text.assemble(("error: ", "bold red"), "\n".join(map(printable, message.split("\n")))))
     if remedy:
         _say(Text.assemble(("what to do: ", "bold"), printable(remedy)))
 
 
 def news(text: str, style: Style = "", record: Mapping[str, Any] | None = None) -> None:
-    """Progress: a line of text, or of JSON if a `record` is given and no person reads it."""
+    """Print progress: a line of text, or of JSON if a `record` is given and stderr is not a terminal."""
     if _quiet:
         return
     if record is None or _ERR.is_terminal:
@@ -105,7 +105,7 @@ def news(text: str, style: Style = "", record: Mapping[str, Any] | None = None) 
 
 @contextmanager
 def working(text: str) -> Iterator[Callable[[str], None]]:
-    """Show on a terminal that something takes its time; call what is yielded to say how it goes on."""
+    """Show a spinner on a terminal; call what is yielded to update its text."""
     if _quiet or not _ERR.is_terminal:
         yield lambda _: None
         return
@@ -114,5 +114,5 @@ def working(text: str) -> Iterator[Callable[[str], None]]:
 
 
 def _say(text: Text) -> None:
-    """Onto stderr: within a terminal's width, and one line a sentence elsewhere."""
+    """Print on stderr: wrapped on a terminal, one line otherwise."""
     _ERR.print(text, soft_wrap=not _ERR.is_terminal)

@@ -1,9 +1,9 @@
-"""Times as people say them."""
+"""Times and durations for people."""
 
 from datetime import UTC, datetime
 
 _UNITS = (("d", 86_400, 2), ("h", 3_600, 2), ("m", 60, 1))
-"""A unit, its seconds, and from how many of it on it is used."""
+"""A unit, its seconds, and the number of it from which it is used."""
 
 
 def span(seconds: float) -> str:
@@ -28,5 +28,5 @@ def exact(moment: datetime) -> str:
 
 
 def both(moment: datetime | None, now: datetime) -> str:
-    """`2026-01-01T00:00:00Z (3h ago)`; nothing for no moment."""
+    """`2026-01-01T00:00:00Z (3h ago)`; empty for None."""
     return f"{exact(moment)} ({relative(moment, now)})" if moment else ""

@@ -1,4 +1,4 @@
-"""Small words: numbers of things, as people say them."""
+"""Counts with singular and plural."""
 
 
 def count(number: int, thing: str, things: str = "") -> str:

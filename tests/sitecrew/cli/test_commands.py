@@ -269,7 +269,7 @@ def test_a_service_that_reloads_begins_anew_when_its_settings_change_and_ends_wh
         until(lambda: "service.waiting" in said.read_text(), 60)
         config.write_text(config.read_text().replace('"off"', f'"127.0.0.1:{listen}"'))
         until(lambda: f'"port":{listen}' in said.read_text(), 60)
-        assert "reload: a file has changed: starting again" in said.read_text()
+        assert "reload: a file changed: restarting" in said.read_text()
         process.terminate()
         assert process.wait(60) == 0
         assert not port_taken("127.0.0.1", listen)

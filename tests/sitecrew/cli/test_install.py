@@ -39,7 +39,7 @@ def test_pending_and_failed_are_shown_with_cause_and_remedy_in_the_row(house: Ho
     ran = sitecrew("install", "list")
     header, *rows = ran.lines
     assert ran.exit_code == 0
-    columns = ["INSTALL", "DOMAIN", "TYPE", "STATE", "TRY", "WHEN", "LETTER", "CUSTOMER", "CAUSE", "REMEDY"]
+    columns = ["INSTALL", "DOMAIN", "TYPE", "STATE", "TRY", "WHEN", "EMAIL", "CUSTOMER", "CAUSE", "REMEDY"]
     assert header.split() == columns
     assert [row.split()[0] for row in rows] == ["order-1-g1", "order-2-g1", "order-3-g1"]
     assert "failed" in rows[0]
@@ -86,7 +86,7 @@ def test_a_failed_letter_shows_in_its_installs_row(house: House, sitecrew: Comma
     assert "  failed  " in row
     assert "smtp_refused: smtp_refused on purpose" in row
     assert "order-1-g1" in sitecrew("install", "list").stdout, "somebody has to see to it"
-    assert "letter's remedy" in sitecrew("install", "show", "order-1").stdout
+    assert "email's remedy" in sitecrew("install", "show", "order-1").stdout
 
 
 def test_the_list_can_be_narrowed(house: House, sitecrew: Command) -> None:
@@ -279,8 +279,8 @@ def test_watching_says_in_words_that_the_broker_is_away_and_back(
     monkeypatch.setattr(sending, "_GLANCE", 0)
     ran = sitecrew("install", "watch")
     assert ran.exit_code == 0
-    assert ran.stderr.count("the broker is away") == 1
-    assert ran.stderr.count("what happened meanwhile was not heard") == 1
+    assert ran.stderr.count("lost the connection to the broker") == 1
+    assert ran.stderr.count("events in between were missed") == 1
 
 
 def test_watching_tells_of_a_connection_that_was_back_before_anybody_looked(
@@ -296,4 +296,4 @@ def test_watching_tells_of_a_connection_that_was_back_before_anybody_looked(
 
     monkeypatch.setattr(house.broker, "disconnected", disconnected)
     monkeypatch.setattr(sending, "_GLANCE", 0)
-    assert sitecrew("install", "watch").stderr.count("what happened meanwhile was not heard") == 1
+    assert sitecrew("install", "watch").stderr.count("events in between were missed") == 1

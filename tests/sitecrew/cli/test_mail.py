@@ -25,7 +25,7 @@ def failed(house: House, number: int = 1) -> None:
 def test_letters_that_failed_are_shown_with_cause_and_remedy_in_the_row(house: House, sitecrew: Command) -> None:
     failed(house)
     header, row = sitecrew("mail", "list").lines
-    assert header.split() == ["INSTALL", "TO", "STATE", "TRY", "SENT", "AGAIN", "ASKED", "FOR", "CAUSE", "REMEDY"]
+    assert header.split() == ["INSTALL", "TO", "STATE", "TRY", "RESENT", "REQUESTED", "CAUSE", "REMEDY"]
     assert row.split()[:4] == ["order-1-g1", "jo1@customer.example", "failed", "1"]
     assert "recipient_refused: " in row
     (record,) = sitecrew("mail", "list", "--json").json
@@ -57,7 +57,7 @@ def test_all_that_failed_are_sent_again(house: House, sitecrew: Command) -> None
         ran = sitecrew("mail", "resend", "--all-failed", "--json")
     assert {answer["outcome"] for answer in ran.json} == {"sent"}
     assert len(house.smtp.sent) == 2
-    assert sitecrew("mail", "resend", "--all-failed").stderr == "no letter has failed\n"
+    assert sitecrew("mail", "resend", "--all-failed").stderr == "no email has failed\n"
 
 
 def test_one_that_fails_again_says_why_and_exits_with_1(house: House, sitecrew: Command) -> None:
@@ -159,7 +159,7 @@ def test_of_all_that_failed_what_is_outdated_is_left_alone(house: House, sitecre
 def test_a_dry_run_sends_nothing(house: House, sitecrew: Command) -> None:
     failed(house)
     ran = sitecrew("mail", "resend", "order-1", "--to", "new@customer.example", "--dry-run")
-    assert "would send 1 letter again to new@customer.example; nothing was done" in ran.stderr
+    assert "would resend 1 email to new@customer.example; nothing was done" in ran.stderr
     house.settle()
     assert house.smtp.sent == []
 

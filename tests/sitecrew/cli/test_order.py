@@ -106,7 +106,7 @@ def test_a_file_is_read_like_stdin(broker: MemoryBroker, config: str, tmp_path: 
     assert len(sent(broker)) == 1
     ran = sitecrew("--config", config, "order", "place", str(tmp_path / "none.json"))
     assert (ran.exit_code, ran.stdout) == (2, "")
-    assert "none.json can't be read: No such file" in ran.stderr
+    assert "none.json: No such file" in ran.stderr
 
 
 def test_options_make_an_order(broker: MemoryBroker, config: str) -> None:
@@ -147,10 +147,10 @@ def test_faulty_options_are_called_by_their_names(config: str) -> None:
     [
         ("", "is empty"),
         ("  \n ", "is empty"),
-        ("[]", "no order"),
-        ('{"order_id": ', "is not JSON"),
-        (json.dumps(ORDER) + '\n{"order_id"', "is not JSON: line 2"),
-        ({**ENVELOPE, "type": "sitecrew.order.cancelled.v1", "data": {"order_id": "1"}}, "this command sends"),
+        ("[]", "the list is empty"),
+        ('{"order_id": ', "is not valid JSON"),
+        (json.dumps(ORDER) + '\n{"order_id"', "is not valid JSON: line 2"),
+        ({**ENVELOPE, "type": "sitecrew.order.cancelled.v1", "data": {"order_id": "1"}}, "this command only sends"),
         ({**ENVELOPE, "type": "sitecrew.order.placed.v9"}, "send sitecrew.order.placed.v1"),
         ({**ENVELOPE, "id": ""}, "id: "),
         ({**ENVELOPE, "padding": "x" * 300_000}, "at most 262144"),
@@ -181,7 +181,7 @@ def test_cancel_and_reinstall_send_staffs_commands_with_who_gave_them(broker: Me
         ("amend", "1042", "--email", "new@example.org", "--as", "maria"),
     ):
         ran = sitecrew("--config", config, "order", *line, "--no-wait")
-        assert (ran.exit_code, ran.stdout) == (0, "1042  told  no answer yet\n")
+        assert (ran.exit_code, ran.stdout) == (0, "1042  published  no answer yet\n")
     cancel, reinstall, amend = given(broker)
     assert (cancel.type, cancel.data.reason) == ("sitecrew.order.cancel.v1", "not paid")
     assert (reinstall.type, reinstall.data.blog_name) == ("sitecrew.order.reinstall.v1", "New")

@@ -63,11 +63,16 @@ def test_all_generations_and_the_letter_are_in_one_page(house: House, sitecrew: 
     house.installer.failures.append(failure("db_down"))
     house.until(lambda: house.mailed(1))
     shown = sitecrew("order", "show", "order-1").stdout
-    for piece in ("order-1-g1", "attempt failed (attempt 1): db_down", "sent to jo1@customer.example", "all is done"):
+    for piece in (
+        "order-1-g1",
+        "attempt failed (attempt 1): db_down",
+        "sent to jo1@customer.example",
+        "everything is done",
+    ):
         assert piece in shown
     whole = sitecrew("order", "show", "order-1", "--json").json
     assert [install["install_id"] for install in whole["installs"]] == ["order-1-g1"]
-    assert whole["letters"][0]["state"] == "sent"
+    assert whole["mails"][0]["state"] == "sent"
     assert "sealed" not in str(whole)
 
 
@@ -307,7 +312,7 @@ def test_a_corrected_address_is_answered_with_what_it_is_now(house: House, sitec
     with at_work(house):
         ran = sitecrew("order", "amend", "order-1", "--email", "new@example.org")
         again = sitecrew("order", "reinstall", "order-1", "--yes")
-    assert answers(ran) == ["order-1  amended  Jo Miller <new@example.org>; later letters go there"]
+    assert answers(ran) == ["order-1  amended  Jo Miller <new@example.org>; later emails go there"]
     assert (again.exit_code, answers(again)) == (0, ["order-1  staged  order-1-g2, due now"])
     assert house.install("order-1-g2").staged.customer.email == "new@example.org"
 
@@ -343,7 +348,7 @@ def test_an_order_that_is_known_ends_the_wait_at_once(house: House, sitecrew: Co
         house.settle()
     with at_work(house):
         ran = sitecrew("order", "place", "-", "--wait", "--timeout", "20", given=data)
-    assert "shop-1 is known since 2026-01-01T12:00:00Z" in ran.stderr
+    assert "shop-1 was already placed at 2026-01-01T12:00:00Z" in ran.stderr
     assert "nothing was changed" in ran.stderr
     assert ran.exit_code == (0 if installed else 6)
 
@@ -357,10 +362,10 @@ def test_ctrl_c_says_that_it_goes_on_and_how_to_see_it(sitecrew: Command, monkey
     order = ORDER % "static"
     ran = sitecrew("order", "place", "-", "--wait", given=order)
     assert ran.exit_code == 130
-    assert "it goes on without us: 1. How far it is: `sitecrew order show 1`" in ran.stderr
+    assert "still in progress: 1; follow with `sitecrew order show 1`" in ran.stderr
     cancelled = sitecrew("order", "cancel", "1")
     assert cancelled.exit_code == 130
-    assert "on the way" in cancelled.stderr
+    assert "already sent" in cancelled.stderr
 
 
 def test_placing_says_so_and_what_to_type_next(sitecrew: Command) -> None:
@@ -368,7 +373,7 @@ def test_placing_says_so_and_what_to_type_next(sitecrew: Command) -> None:
     ran = sitecrew("order", "place", "-", given=order)
     assert ran.stdout == "1\n"
     assert "did you mean wordpress?" in ran.stderr
-    assert "placed 1 order. How far it is: `sitecrew order show 1`" in ran.stderr
+    assert "placed 1 order; follow with `sitecrew order show 1`" in ran.stderr
     assert '"timestamp"' not in ran.stderr, "no JSON that nobody asked for"
 
 
@@ -382,6 +387,6 @@ def test_the_very_same_event_again_ends_the_wait_at_once(house: House, sitecrew:
     with at_work(house):
         ran = sitecrew("order", "place", "-", "--wait", "--timeout", "20", given=example)
     assert ran.exit_code == 0, ran.stderr
-    assert "shop-1002 is known since " in ran.stderr
+    assert "shop-1002 was already placed at " in ran.stderr
     assert "installed; nothing was changed" in ran.stderr
     assert len(house.static.installed) == 1

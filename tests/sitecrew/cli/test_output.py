@@ -106,12 +106,12 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     well = {name for name, finding in found.items() if finding["result"] == "ok"}
     skipped = {name for name, finding in found.items() if finding["result"] == "skipped"}
     assert ran.exit_code == 2, "without keys the settings are not complete"
-    assert well == {"settings", "static on local", "letter"}
+    assert well == {"settings", "static on local", "email"}
     services = {"service order-intake", "service installer", "service mailer"}
     assert skipped == {"topology", "broker policies", "broker alarms", "message size", *services}, (
         "the broker's trouble is told once"
     )
-    assert found["topology"]["detail"] == "not looked at: broker is not well"
+    assert found["topology"]["detail"] == "skipped: broker failed"
     assert set(found) - well - skipped == {
         "keys",
         "broker",
@@ -127,7 +127,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     assert "servers.local.web_address" in found["web of local"]["remedy"]
     assert "sites.archive.recipe is needed" in found["archive on local"]["detail"]
     assert [path.name for path in tmp_path.iterdir()] == ["sitecrew.toml"]
-    assert ran.stderr == "3 of 13 checks are ok; 7 were not looked at\n"
+    assert ran.stderr == "3 of 13 checks passed; 7 skipped\n"
 
 
 def test_the_doctor_tells_a_store_of_another_version_from_one_of_this(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_the_doctor_tells_a_store_of_another_version_from_one_of_this(tmp_path: 
     config = settings_file(tmp_path, installer__store_url=url, mailer__store_url=f"sqlite:///{tmp_path}/mailer.db")
     lines = {line[8:30].strip(): line for line in sitecrew("--config", config, "doctor").lines}
     assert lines["store of installer"].startswith("ok ")
-    assert "0 messages wait to be published" in lines["store of installer"]
+    assert "0 messages waiting to be published" in lines["store of installer"]
     assert lines["store of mailer"].startswith("FAILED")
-    assert "`sitecrew run mailer` brings it up to date" in lines["store of mailer"]
+    assert "`sitecrew run mailer` migrates it" in lines["store of mailer"]
 
 
 def test_the_doctor_knows_keys_that_are_no_partners(tmp_path: Path) -> None:

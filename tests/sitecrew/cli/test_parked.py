@@ -78,7 +78,7 @@ def test_the_list_says_since_when_from_where_why_and_what_to_do(broker: MemoryBr
     assert "/shop" in first
     assert first.endswith(f"{REASON['reason']}  {REASON['remedy']}")
     assert ran.stderr == "2 in parking\n"
-    assert sitecrew("list", "--limit", "1").stderr == "2 in parking; these are the first 1\n"
+    assert sitecrew("list", "--limit", "1").stderr == "2 in parking; only the first 1 are shown\n"
 
 
 def test_numbers_stay_with_their_messages_when_many_were_parked_within_a_second(
@@ -282,11 +282,11 @@ def test_without_a_history_the_brokers_short_word_counts() -> None:
     assert found.came_from == INSTALLER_DUE
 
 
-@pytest.mark.parametrize(("reason", "said"), [("expired", "waited for longer"), ("maxlen", "longer than it may be")])
+@pytest.mark.parametrize(("reason", "said"), [("expired", "waited longer"), ("maxlen", "queue was longer")])
 def test_what_a_policy_of_the_house_took_out_of_a_work_queue_is_told_as_that(reason: str, said: str) -> None:
     found = dead({"x-death": [{"queue": INTAKE_ORDERS, "reason": reason, "count": 1}]})
     assert said in found.reason
-    assert "a policy of the house" in found.reason
+    assert "a policy that is not Sitecrew's" in found.reason
     assert "sitecrew doctor" in found.remedy
     assert found.can_go_back
 

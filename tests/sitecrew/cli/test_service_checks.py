@@ -82,7 +82,7 @@ def test_a_broker_that_goes_while_they_are_asked_is_asked_once(house: House, mon
 
     monkeypatch.setattr(house.broker, "watch", gone)
     findings = found(house)
-    assert {(finding.result, finding.detail) for finding in findings.values()} == {("note", "could not be asked: gone")}
+    assert {(finding.result, finding.detail) for finding in findings.values()} == {("note", "cannot be asked: gone")}
     assert len(asked) == 1
 
 

@@ -42,7 +42,7 @@ def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: H
     for line in (
         "1 account, server_root_missing (local): sitecrew parked requeue --order order-1",
         "2 installs, disk_full (local): sitecrew install retry --cause disk_full --server local",
-        "1 letter, recipient_refused: sitecrew mail resend order-4-g1",
+        "1 email, recipient_refused: sitecrew mail resend order-4-g1",
         "1 parked message, not_json: sitecrew parked list --code not_json",
     ):
         assert f"  {line}\n" in ran.stdout
@@ -51,7 +51,7 @@ def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: H
     assert [(need["kind"], need["number"]) for need in told["needs"]] == [
         ("account", 1),
         ("install", 2),
-        ("letter", 1),
+        ("email", 1),
         ("parked message", 1),
     ]
     assert told["installs"]["failed"] == 2
@@ -116,7 +116,7 @@ def test_without_a_broker_the_rest_is_shown_and_the_exit_code_is_3(
     ran = run("--config", config, "status")
     assert ran.exit_code == 3
     assert "1 created" in ran.stdout
-    assert "unknown: the broker is away" in ran.stdout
+    assert "unknown: the broker is unreachable" in ran.stdout
     assert ran.stderr.count("warning: there is no database") == 2
 
 

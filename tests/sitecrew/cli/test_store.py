@@ -68,7 +68,7 @@ def test_every_row_arrives_as_it_was(house: House, elsewhere: str, service: str)
     before = content(source)
     assert content(elsewhere) == before
     assert ran.json == {table: len(rows) for table, rows in before.items()}
-    assert f"set {service}.store_url to the new address" in ran.stderr
+    assert f"set {service}.store_url to the new URL" in ran.stderr
 
 
 def test_it_can_be_moved_back_and_goes_on_counting(house: House, elsewhere: str, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_is_no_database_of_ours_is_told(tmp_path: Path) -> None:
     store.close()
     ran = copied(f"sqlite:///{tmp_path}/other.db", f"sqlite:///{tmp_path}/new.db")
     assert ran.exit_code == 5
-    assert "is the database of none of our services" in ran.stderr
+    assert "is not the database of exactly one service" in ran.stderr
     ran = copied(f"sqlite:///{tmp_path}/absent.db", f"sqlite:///{tmp_path}/new.db")
     assert ran.exit_code == 4
     assert copied("nonsense", f"sqlite:///{tmp_path}/new.db").exit_code == 2

@@ -1,4 +1,4 @@
-"""Orders as people hand them in, checked before anything is sent."""
+"""Orders from files, stdin and options, validated before anything is sent."""
 
 import sys
 from codecs import BOM_UTF8
@@ -24,14 +24,14 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 
 class Unusable(SitecrewError):
-    """What the command was given is not what it takes."""
+    """The command's input is invalid."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Order:
-    """An event about an order, ready to be sent; `body` is its text if it came as one."""
+    """An event about an order, ready to be sent; `body` is its serialized form, if it came as one."""
 
     event: Event[Any]
     body: bytes | None = None
@@ -39,7 +39,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Document:
-    """One JSON value and where it stood."""
+    """One JSON value and where it was read from."""
 
     place: str
     content: Any
@@ -52,7 +52,7 @@ def read(file: str) -> list[Document]:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise Unusable(f"{file} can't be read: {error.strerror}") from None
+        raise Unusable(f"cannot read {file}: {error.strerror}") from None
     content = content.removeprefix(BOM_UTF8)
     try:
         whole = orjson.loads(content)
@@ -66,19 +66,19 @@ def read(file: str) -> list[Document]:
 def _lines(name: str, content: bytes, why_not_one: str) -> Iterable[Document]:
     lines = [(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not lines:
-        raise Unusable(f"{name} is empty; it should hold an order as JSON")
+        raise Unusable(f"{name} is empty; expected an order as JSON")
     for number, line in lines:
         try:
             yield Document(f"{name}, line {number}", orjson.loads(line))
         except orjson.JSONDecodeError as error:
-            # A first line that is no JSON by itself: then it was meant to be one document.
+            # If not even the first line is JSON by itself, the file was meant to be one document.
             reason = why_not_one if number == lines[0][0] else f"line {number}: {error}"
-            raise Unusable(f"{name} is not JSON: {reason}") from None
+            raise Unusable(f"{name} is not valid JSON: {reason}") from None
 
 
 def checked(documents: Iterable[Document]) -> list[Order]:
-    """Orders from documents, each a CloudEvents envelope or an order's bare data. Raises Unusable
-    that names every faulty field of every order; then nothing is to be sent."""
+    """Validate documents, each a CloudEvents envelope or bare order data. Raises Unusable, which names every invalid
+    field of every order; nothing must be sent then."""
     orders, faults = [], []
     for document in documents:
         try:
@@ -89,7 +89,7 @@ def checked(documents: Iterable[Document]) -> list[Order]:
         more = [f"... and {len(faults) - 20} more"] if len(faults) > 20 else []
         raise Unusable("\n".join(["nothing was sent:", *faults[:20], *more]))
     if not orders:
-        raise Unusable("there is no order in an empty list")
+        raise Unusable("the list is empty; expected at least one order")
     return orders
 
 
@@ -109,13 +109,12 @@ def _enveloped(body: bytes) -> Order:
         raise _unusable(problem.errors, {}) from None
     wanted = catalogue.by_model(OrderPlaced).name
     if event.type != wanted:
-        raise Unusable(f"type: is '{event.type}', and this command sends '{wanted}'")
+        raise Unusable(f"type: is '{event.type}', but this command only sends '{wanted}'")
     return Order(event, body)
 
 
 def validated(model: type[ModelT], fields: Mapping[str, Any], names: Mapping[str, str] | None = None) -> ModelT:
-    """The model from its fields. Raises Unusable with a line for each faulty field, which is called
-    as `names` says."""
+    """The model from its fields. Raises Unusable with one line per invalid field, which `names` may rename."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -124,5 +123,5 @@ def validated(model: type[ModelT], fields: Mapping[str, Any], names: Mapping[str
 
 
 def _unusable(faults: Sequence[tuple[str, str]], names: Mapping[str, str]) -> Unusable:
-    """A line for each fault, in words that need no knowledge of pydantic."""
+    """One line per fault, in words that need no knowledge of pydantic."""
     return Unusable("\n".join(f"{names.get(field, field)}: {fault}" for field, fault in faults))

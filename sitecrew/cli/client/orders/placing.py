@@ -19,7 +19,7 @@ _FOLLOWED = ("order.#", "account.#", "install.#", "mail.#", "command.refused.#")
 
 
 def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: float, json: bool) -> None:
-    """Publish events about orders; show their ids, and with `wait` what becomes of them."""
+    """Publish events about orders and show their ids; with `wait`, also follow their progress."""
     messages = [sending.message(order.event, order.body) for order in orders]
     with session.ready_broker(settings) as broker:
         watching = broker.watch(EVENTS, *_FOLLOWED) if wait else None
@@ -42,14 +42,14 @@ def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: fl
 
 
 def warn_of_unknown(settings: Settings, orders: Sequence[Order]) -> None:
-    """Say which site types and servers these settings do not have. Order intake's own settings decide."""
+    """Warn about site types and servers that these settings do not have. Order intake's own settings decide."""
     for order in orders:
         for what, name, those in (
             ("site type", order.event.data.site_type, settings.sites),
             ("server", order.event.data.server, settings.servers),
         ):
             if name and name not in those:
-                terminal.warn(f"{order.event.data.order_id}: {what} {not_among(name, those)}, in the settings here")
+                terminal.warn(f"{order.event.data.order_id}: {not_among(name, those, what)} (by the settings here)")
 
 
 def _follow(
@@ -60,21 +60,21 @@ def _follow(
         return follower.follow(watching, timeout)
     except KeyboardInterrupt:
         left = [each.order_id for each in follower.progress if not each.ended]
-        terminal.note(f"it goes on without us: {_named(left)}. How far it is: `sitecrew order show {left[0]}`")
+        terminal.note(f"still in progress: {_named(left)}; follow with `sitecrew order show {left[0]}`")
         raise typer.Exit(130) from None
 
 
 def _say_placed(order_ids: Sequence[str]) -> None:
-    terminal.note(f"placed {count(len(order_ids), 'order')}. How far it is: `sitecrew order show {order_ids[0]}`")
+    terminal.note(f"placed {count(len(order_ids), 'order')}; follow with `sitecrew order show {order_ids[0]}`")
 
 
 def _finish(progress: Sequence[OrderProgress], timeout: float) -> None:
-    """Say what is still open, and exit as the orders fared."""
+    """Report orders that have not ended, and exit with the code that their outcomes call for."""
     if waiting := [each.order_id for each in progress if not each.ended]:
         terminal.error(
             f"not finished after {timeout:g} seconds: {_named(waiting)}",
-            f"it goes on without us: see `sitecrew order show {waiting[0]}`. If nothing was heard of it at all, see "
-            "`sitecrew status` for what is parked, and whether the services run",
+            f"processing continues: see `sitecrew order show {waiting[0]}`. If nothing has happened at all, see "
+            "`sitecrew status` for whether the services run and what is parked",
         )
     if code := exit_code(progress):
         raise typer.Exit(code)

@@ -128,7 +128,7 @@ def _known(progress: OrderProgress, event: Event[OrderKnown]) -> OrderProgress:
     data = event.data
     how_far = data.install_state or data.state
     since = times.exact(data.placed_at)
-    message = f"{progress.order_id} is known since {since}, {how_far}; nothing was changed"
+    message = f"{progress.order_id} was already placed at {since} and is {how_far}; nothing was changed"
     if data.state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing"):
         return replace(progress, state=how_far, install_id=data.install_id, message=message)
     state = "known" if how_far == "installed" else how_far

@@ -1,4 +1,4 @@
-"""Events as they pass, for people and for programs."""
+"""Events as they happen, for people and for programs: what `install watch` shows."""
 
 import math
 from contextlib import suppress
@@ -20,9 +20,9 @@ _STYLES = {"failed": "red", "rejected": "red", "refused": "red", "completed": "g
 
 
 def show(broker: Broker, *, json: bool) -> None:
-    """Until Ctrl-C, which is how it is meant to end."""
+    """Show events until Ctrl-C."""
     watching = broker.watch(EVENTS, *PATTERNS)
-    terminal.note("watching; Ctrl-C ends it")
+    terminal.note("watching; stop with Ctrl-C")
     with suppress(KeyboardInterrupt):
         for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [], [0])):
             if json:
@@ -32,13 +32,12 @@ def show(broker: Broker, *, json: bool) -> None:
 
 
 def _tell_of_gap(broker: Broker, lost: list[str], heard_of: list[int]) -> None:
-    """Say it once when the broker goes, and once when it is back, however soon: what happened in between was not
-    heard."""
+    """Warn once when the connection is lost, and once when it is back, however soon: events in between are missed."""
     gone = broker.disconnected()
     if gone and not lost:
-        terminal.warn("the broker is away; trying to reach it again")
+        terminal.warn("lost the connection to the broker; reconnecting")
     elif not gone and (lost or broker.reconnections > heard_of[0]):
-        terminal.warn("the broker is back; what happened meanwhile was not heard: see `sitecrew status`")
+        terminal.warn("reconnected to the broker; events in between were missed, see `sitecrew status`")
         heard_of[0] = broker.reconnections
     lost[:] = gone
 
