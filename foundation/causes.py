@@ -1,7 +1,7 @@
-"""Tables of causes: what can go wrong, by a stable code, and what a person does about it.
+"""Tables of causes: what can go wrong, by a stable code, and what a person can do about it.
 
-Each room that fails has one table. A remedy says what to mend; whether the work is tried again follows from its
-state, and is said by whoever shows that. docs/causes.md is made from these tables.
+Each package that can fail has one table. A remedy says what to fix; whether the work is retried follows from its
+state, and whoever shows the state says so. docs/causes.md is generated from these tables.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,19 +13,19 @@ from schemas.values import Cause, CauseKind
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a cause's code stands for, whatever the occasion."""
+    """What a code stands for, on every occasion."""
 
     kind: CauseKind
     remedy: str
 
 
 class Causes(Mapping[str, Meaning]):
-    """One table, by code. The last argument is its own part; those before are other tables that it includes."""
+    """One table, by code: the last argument holds its own codes, the ones before are other tables that it includes."""
 
     def __init__(self, *tables: Mapping[str, Meaning]) -> None:
         self._meanings = {code: meaning for table in tables for code, meaning in table.items()}
         self.own = frozenset(tables[-1])
-        """Codes that no other table has brought."""
+        """Codes that do not come from another table."""
 
     def __getitem__(self, code: str) -> Meaning:
         return self._meanings[code]
@@ -37,12 +37,14 @@ class Causes(Mapping[str, Meaning]):
         return len(self._meanings)
 
     def cause(self, code: str, detail: str, remedy: str = "") -> Cause:
-        """The cause for a code; `detail` says what happened this time, without secrets, and is cut to 1 000
-        characters, `remedy` what to do this time, if that is more particular than the table. Raises KeyError for a
-        code that is not in the table."""
+        """Create the cause for a code.
+
+        `detail` says what happened this time, without secrets; it is truncated to 1 000 characters. `remedy` replaces
+        the table's remedy if there is a more specific one. Raises KeyError if the code is not in the table.
+        """
         meaning = self[code]
         return Failed.because(code, meaning.kind, detail, remedy or meaning.remedy).cause
 
     def failed(self, code: str, detail: str) -> Failed:
-        """The error for a code, likewise."""
+        """Create the error for a code; see `cause`."""
         return Failed(self.cause(code, detail))

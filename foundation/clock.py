@@ -1,4 +1,4 @@
-"""The time, as something that is handed in, so that a test can hold it still."""
+"""Clocks that are passed in, so that tests can control the time."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Now = Callable[[], datetime]
 """The current time, aware, in UTC."""
 
 _NOTABLE = 2.0
-"""Seconds that clocks may differ before it is said."""
+"""Difference between the clocks, in seconds, above which a warning is logged."""
 
 _log = structlog.get_logger(__name__)
 
@@ -23,26 +23,26 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class _Reading:
-    """The store's time, and when it was read (monotonic)."""
+    """The store's time, and when it was read (monotonic seconds)."""
 
     time: datetime
     read: float
 
 
 class SharedClock:
-    """The time that all replicas of a service agree on: their store's.
+    """The time that all replicas of a service agree on: that of their store.
 
-    Leases, due times and claims are compared across replicas, and a replica whose own clock is ahead would take leases
-    from workers that are alive. Between two readings the process counts by itself, whatever becomes of its machine's
-    clock. A store that is a file on this machine has no time of its own: then it is the machine's.
+    Leases, due times and claims are compared across replicas; a replica whose own clock is ahead would take leases away
+    from workers that are alive. Between readings, time advances by the monotonic clock, so changes of this machine's
+    clock have no effect. A store without a clock (SQLite) falls back to this machine's.
     """
 
     def __init__(self, store_time: Callable[[], datetime | None], own: Now = utc_now) -> None:
-        """`store_time` is None where the store has no clock; may raise SitecrewError."""
+        """`store_time` returns the store's time, or None if it has no clock; it may raise SitecrewError."""
         self._store_time = store_time
         self._own = own
         self._reading: _Reading | None = None
-        self._said = threading.Event()
+        self._warned = threading.Event()
 
     def now(self) -> datetime:
         reading = self._reading
@@ -50,20 +50,20 @@ class SharedClock:
 
     @property
     def skew(self) -> float:
-        """Seconds that this machine's clock is ahead of the store's."""
+        """Seconds by which this machine's clock is ahead of the store's."""
         return (self._own() - self.now()).total_seconds()
 
     def read(self) -> None:
-        """Set it by the store. Raises SitecrewError if that does not answer."""
+        """Synchronize with the store's clock. Raises SitecrewError if the store does not answer."""
         began = monotonic()
         time = self._store_time()
         if time is not None:
             self._reading = _Reading(time, (began + monotonic()) / 2)
-            self._say()
+            self._warn_once()
 
-    def _say(self) -> None:
+    def _warn_once(self) -> None:
         if abs(self.skew) <= _NOTABLE:
-            self._said.clear()
-        elif not self._said.is_set():
-            self._said.set()
+            self._warned.clear()
+        elif not self._warned.is_set():
+            self._warned.set()
             _log.warning("clock.skewed", skew_seconds=round(self.skew, 3))

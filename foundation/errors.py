@@ -1,10 +1,10 @@
-"""The one tree of errors. Every message says what to do next."""
+"""All exceptions that Sitecrew raises for people to read. Every message says what to do next."""
 
 from schemas.values import Cause, CauseKind
 
 
 class SitecrewError(Exception):
-    """Anything that Sitecrew reports to a person. `exit_code` is what the command returns."""
+    """Base of all errors that are reported to a person. `exit_code` is the command's exit code."""
 
     exit_code = 1
 
@@ -16,44 +16,46 @@ class ConfigurationError(SitecrewError):
 
 
 class BrokerUnreachable(SitecrewError):
-    """RabbitMQ does not answer, or refuses us."""
+    """RabbitMQ does not answer, or rejects our connection."""
 
     exit_code = 3
 
 
 class StoreUnreachable(SitecrewError):
-    """The service's database does not answer, or refuses us."""
+    """The service's database does not answer, or rejects our connection."""
 
     exit_code = 4
 
 
 class StoreConflict(StoreUnreachable):
-    """Another transaction was in the way (a deadlock, a serialization failure). Nothing was changed, and the same
-    transaction may well succeed the next time."""
+    """The transaction conflicted with another one (deadlock, serialization failure). Nothing was changed; a retry may
+    succeed."""
 
 
 class NotFound(SitecrewError):
-    """No such order, install or message."""
+    """There is no such order, install or message."""
 
     exit_code = 5
 
 
 class Refused(SitecrewError):
-    """The request is understood and not possible as things stand."""
+    """The request is valid, but not possible in the current state."""
 
     exit_code = 6
 
 
 class IllegalTransition(SitecrewError):
-    """A row was to go where its lifecycle does not lead from its state: a fault of ours."""
+    """A row was to change to a state that its lifecycle does not allow: a bug."""
 
     def __init__(self, key: str, source: str, target: str) -> None:
-        super().__init__(f"{key} is {source} and cannot become {target}: report this with the log around it")
+        super().__init__(
+            f"{key} is {source} and cannot become {target}: this is a bug; report it with the log around it"
+        )
         self.key, self.source, self.target = key, source, target
 
 
 class Failed(SitecrewError):
-    """An act in the outside world did not succeed; the cause is recorded beside the work."""
+    """An effect in the outside world failed; its cause is recorded with the work."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(f"{cause.code}: {cause.detail}")
@@ -61,7 +63,7 @@ class Failed(SitecrewError):
 
     @classmethod
     def because(cls, code: str, kind: CauseKind, detail: str, remedy: str) -> "Failed":
-        """The error for a cause given by its parts; `detail` is cut to 1 000 characters."""
-        # A file's name need not be text; what can't be written as UTF-8 is escaped.
+        """Create the error from the parts of its cause; `detail` is truncated to 1 000 characters, `remedy` to 500."""
+        # A file name need not be valid text: what UTF-8 cannot encode is escaped.
         detail = detail.encode("utf-8", "backslashreplace").decode()
         return cls(Cause(code=code, kind=kind, detail=detail[:1000], remedy=remedy[:500]))

@@ -1,4 +1,4 @@
-"""Passwords that Sitecrew makes up, so that every one passes the usual policies; and secrets kept out of messages."""
+"""Generate passwords that pass common policies, and keep secrets out of messages."""
 
 import json
 import secrets
@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from functools import cache
 
 _SAFE = "-_"
-"""Symbols that no shell, SQL, PHP, URL, mail program or WordPress changes, quotes or takes for the end."""
+"""Symbols that no shell, SQL, PHP, URL, mail program or WordPress changes, quotes or takes for a delimiter."""
 
 _CLASSES = (string.ascii_lowercase, string.ascii_uppercase, string.digits, string.punctuation)
 _OF_EACH = 2
 _TRIES = 16
-"""Passwords whose bytes are drawn at once: of 24 usual letters, one password in six has two symbols."""
+"""How many candidates are drawn at once: of those with 24 of the usual letters, one in six has two symbols."""
 
 LETTERS = string.ascii_letters + string.digits + _SAFE
 
 
 def generated(length: int = 24, letters: str = LETTERS) -> str:
-    """A random password of these letters (ASCII), with at least two of each class that is among them: small, capital,
-    digit, symbol. Policies ask for one, some for two. It begins with a letter or digit where that is possible, so that
-    no program takes it for an option. All passwords of this kind are equally likely."""
+    """Generate a random password from these characters (ASCII).
+
+    It has at least two of each class among `letters` (lower case, upper case, digits, symbols), since policies ask for
+    one or two, and begins with a letter or digit if possible, so that no program takes it for an option. All such
+    passwords are equally likely.
+    """
     kind = _kind(length, letters)
     while True:
         drawn = secrets.token_bytes(_TRIES * length).translate(kind.letter_of, kind.beyond)
@@ -33,12 +36,12 @@ def generated(length: int = 24, letters: str = LETTERS) -> str:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What passwords of one kind have in common, and how bytes become their letters."""
+    """What passwords of one kind have in common, and how random bytes become characters."""
 
     letter_of: bytes
-    """The letter that each of the 256 bytes stands for."""
+    """The character that each of the 256 bytes stands for."""
     beyond: bytes
-    """Bytes that stand for none: with them, some letters would be likelier than others."""
+    """Bytes to discard: with them, some characters would be more likely than others."""
     first: bytes
     classes: list[bytes]
     wanted: int
@@ -64,7 +67,7 @@ def _kind(length: int, letters: str) -> _Kind:
 
 
 def without(confidential: Iterable[str], text: str) -> str:
-    """The text with each secret struck out, as it is and as JSON writes it."""
+    """Replace each secret in the text by `***`, both as it is and as JSON escapes it."""
     for secret in filter(None, confidential):
         for written in (secret, " ".join(secret.split()), json.dumps(secret)[1:-1]):
             text = text.replace(written, "***") if written else text

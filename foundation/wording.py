@@ -1,4 +1,4 @@
-"""What pydantic complains about, in words for people who do not know it."""
+"""Put pydantic's validation errors into words for people who don't know pydantic."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _WORDS = {
     "dict_type": "must be a table of names and values",
     "model_type": "must be a table of names and values",
     "missing": "must be given",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": "is unknown",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "greater_than": "must be more than {gt:g}",
@@ -27,7 +27,7 @@ _WORDS = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
 }
-"""By the type of pydantic's error, or what that begins with."""
+"""By the type of pydantic's error, or a prefix of it."""
 
 _PATTERNS = {
     r"^[0-9a-f]{64}$": "must be a SHA-256 checksum: 64 digits and letters from a to f",
@@ -39,15 +39,15 @@ _PATTERNS = {
     r"^[a-z][a-z0-9]{2,15}$": "must be 3 to 16 lower-case letters and digits, and begin with a letter",
     r"^[a-z][a-z0-9-]{0,31}$": "must be a lower-case letter, then up to 31 lower-case letters, digits and dashes",
     r"^[A-Za-z][A-Za-z0-9]*([/_+-][A-Za-z0-9]+)*$": "must be the name of a time zone, like Europe/Berlin or UTC",
-    r"^/[A-Za-z0-9%/_.-]*$": "must be a structure of addresses like /%postname%/",
+    r"^/[A-Za-z0-9%/_.-]*$": "must be a permalink structure like /%postname%/",
 }
 
 
 def in_words(fault: Mapping[str, Any]) -> str:
-    """One of a ValidationError's `errors()`, as what follows the field's name. It never repeats the value."""
+    """Return one of a ValidationError's `errors()` as text that follows the field's name. Never repeats the value."""
     kind, context, field = fault["type"], fault.get("ctx", {}), str(fault["loc"][-1]) if fault["loc"] else ""
     if kind == "string_pattern_mismatch":
-        return _PATTERNS.get(context["pattern"], "has letters that are not allowed here")
+        return _PATTERNS.get(context["pattern"], "has characters that are not allowed here")
     if field.endswith("_seconds") and kind.startswith("float"):
         return "must be a number of seconds, without a unit"
     if kind in {"too_short", "string_too_short"} and context["min_length"] == 1:

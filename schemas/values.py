@@ -83,7 +83,7 @@ def _permalinks(value: str) -> str:
     """Any other structure leads nowhere, and would fail when the site is paid for and nearly there."""
     parts = value.strip("/").split("/")
     if "%" in _TAG.sub("", value) or not _TAG.search(value) or not {"", ".", ".."}.isdisjoint(parts):
-        raise ValueError("must be a structure of addresses like /%postname%/, with a tag between percent signs")
+        raise ValueError("must be a permalink structure like /%postname%/, with a tag between percent signs")
     return value
 
 

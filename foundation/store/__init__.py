@@ -1,6 +1,6 @@
-"""The store: one database a service, SQLite by default and PostgreSQL by URL.
+"""The store: one database per service, SQLite by default, PostgreSQL by URL.
 
-Everything that depends on the kind of database stays in this folder; services use SQLAlchemy Core.
+Everything that depends on the kind of database stays in this package; services use SQLAlchemy Core.
 """
 
 from foundation.store.engine import Store

@@ -1,4 +1,4 @@
-"""Addresses of databases: what may stand in `store_url`, and what is wrong with one that can't be used."""
+"""Parse database URLs (`store_url`), and explain what is wrong with an unusable one."""
 
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,22 @@ _DRIVERS = {
 _SQLITE_OPTIONS = frozenset({"timeout", "cached_statements", "uri", "mode", "cache", "vfs", "immutable", "nolock"})
 _NETWORK: dict[str, Any] = {
     "connect_timeout": 5,
-    # A server that vanished says nothing; without these the system waits for it for up to two hours.
+    # A server that has vanished sends nothing; without these, the operating system waits for up to two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
-    # Statements prepared on the server belong to its session, and a pooler like pgbouncer gives that to others.
+    # Prepared statements belong to a server session, which a pooler such as PgBouncer hands to other clients.
     "prepare_threshold": None,
 }
-"""libpq's connection parameters, in seconds but for `tcp_user_timeout`, which is in milliseconds, and psycopg's."""
+"""Connection parameters of libpq and psycopg: seconds, except `tcp_user_timeout` (milliseconds)."""
 
 
 def parsed(url: str, busy_seconds: float) -> tuple[URL, dict[str, Any]]:
-    """The database's address, and what its driver is to be told besides, such as how long to wait for a lock; what
-    the address says wins over what we would choose. Raises ConfigurationError, which repeats nothing of a password."""
+    """Return the database's URL and further arguments for its driver; options in the URL override our defaults.
+
+    `busy_seconds` is how long SQLite waits for a lock. Raises ConfigurationError, which never repeats a password.
+    """
     address = _read(url.strip())
     if address.get_backend_name() == "sqlite":
         return address, _for_sqlite(address, busy_seconds)
@@ -48,12 +50,12 @@ def parsed(url: str, busy_seconds: float) -> tuple[URL, dict[str, Any]]:
     try:
         make_conninfo("", **{name: str(value) for name, value in address.query.items()})
     except psycopg.Error as error:
-        raise ConfigurationError(f"store_url: what it says after the ? can't be used: {error}") from None
+        raise ConfigurationError(f"store_url: invalid option after the ?: {error}") from None
     return address, own
 
 
 def file_of(url: str) -> Path | None:
-    """The file of an SQLite database; None for any other."""
+    """Return the file of an SQLite database; None for any other database."""
     address = _read(url.strip())
     name = str(address.database or "")
     if address.get_backend_name() != "sqlite" or name in ("", ":memory:"):
@@ -67,26 +69,28 @@ def _read(url: str) -> URL:
     try:
         address = make_url(url)
     except (ArgumentError, ValueError):
-        raise ConfigurationError(f"store_url is not a database's address; {_HOW}") from None
+        raise ConfigurationError(f"store_url is not a valid database URL; {_HOW}") from None
     driver = _DRIVERS.get(address.drivername)
     if driver is None:
         raise ConfigurationError(
-            f"store_url: {address.drivername} is not supported, SQLite and PostgreSQL (by psycopg) are; {_HOW}"
+            f"store_url: {address.drivername} is not supported; use SQLite or PostgreSQL (psycopg); {_HOW}"
         )
     if "@" in (address.host or ""):
         raise ConfigurationError(f"store_url has more than one @; {_HOW}")
     if driver == "sqlite" and (address.host or address.username):
-        raise ConfigurationError(f"store_url: three slashes begin a relative path, four an absolute one; {_HOW}")
+        raise ConfigurationError(f"store_url: use three slashes for a relative path, four for an absolute one; {_HOW}")
     return address.set(drivername=driver)
 
 
 def _for_sqlite(address: URL, busy_seconds: float) -> dict[str, Any]:
     if unknown := sorted(set(address.query) - _SQLITE_OPTIONS):
-        raise ConfigurationError(f"store_url: {unknown[0]!r} after the ? is unknown; timeout, in seconds, is known")
+        raise ConfigurationError(
+            f"store_url: unknown option {unknown[0]!r} after the ?; the known one is timeout (seconds)"
+        )
     try:
         timeout = float(str(address.query.get("timeout", busy_seconds)))
     except ValueError:
-        raise ConfigurationError("store_url: timeout is a number of seconds") from None
+        raise ConfigurationError("store_url: timeout must be a number of seconds") from None
     return {"timeout": timeout, "isolation_level": None, "check_same_thread": False}
 
 
@@ -94,5 +98,5 @@ def _number_or_none(text: str) -> int | None:
     if text.lower() in ("", "none"):
         return None
     if not text.isdecimal():
-        raise ConfigurationError("store_url: prepare_threshold is a whole number, or none for no prepared statements")
+        raise ConfigurationError("store_url: prepare_threshold must be a whole number, or none to disable preparing")
     return int(text)

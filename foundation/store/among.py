@@ -1,4 +1,4 @@
-"""Lists as one parameter: a statement with `among` is compiled once, however long the list is."""
+"""Pass a list as one parameter, so that a statement is compiled once, however long the list is."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from sqlalchemy import ARRAY, JSON, Column, ColumnElement, String, any_, bindpar
 
 
 def among(column: Column[Any], dialect: str, name: str = "wanted") -> ColumnElement[bool]:
-    """Whether a text column is one of the list of texts that is given as the parameter `name`."""
+    """Return the condition that a text column is in the list of strings bound to the parameter `name`."""
     if dialect == "postgresql":
         return column == any_(bindparam(name, type_=ARRAY(String)))
     each = func.json_each(bindparam(name, type_=JSON)).table_valued("value")

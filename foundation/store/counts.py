@@ -1,4 +1,4 @@
-"""How many rows of a table there are of each kind."""
+"""Count the rows of a table by state."""
 
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -9,6 +9,6 @@ StateT = TypeVar("StateT", bound=StrEnum)
 
 
 def by_state(connection: Connection, column: Column[Any], states: type[StateT]) -> dict[StateT, int]:
-    """How many rows are in each state, those that no row is in with 0."""
+    """Return the number of rows in each state, 0 for states without rows."""
     grouped = connection.execute(select(column, func.count()).group_by(column))
     return dict.fromkeys(states, 0) | {states(state): number for state, number in grouped}

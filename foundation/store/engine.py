@@ -1,4 +1,4 @@
-"""Opening a database and changing it in transactions."""
+"""Open a database, migrate it, and read and change it in transactions."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,42 +14,46 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from foundation.errors import StoreUnreachable
-from foundation.store import address, files, migrate, trouble
+from foundation.store import address, failures, migrate, sqlite_files
 
 _BUSY_SECONDS = 10
-"""How long to wait for others: for a lock, for a turn, for one of the pool's connections."""
+"""How long to wait for others: for a lock or for one of the pool's connections."""
 
 _JSON = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
 
 
 class Store:
-    """One service's database. Opening it creates no connection; `migrate` and `transaction` do. The files of
-    one that is `ours`, as it is its service's, are made and kept private."""
+    """One service's database. Creating the object opens no connection.
+
+    A service opens its own database with `ours=True`: an SQLite file is then created, with access for its owner only.
+    """
 
     def __init__(self, url: str, *, ours: bool = True) -> None:
         self.engine = _engine(url, ours)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._turns = threading.Lock() if self.is_sqlite else None
+        self._write_lock = threading.Lock() if self.is_sqlite else None
 
     @classmethod
     def existing(cls, url: str) -> "Store":
-        """A service's database, to look into from elsewhere. Raises StoreUnreachable if it is an SQLite
-        file that is not there; nothing is created."""
+        """Open a service's database from another process, creating nothing. Raises StoreUnreachable if it is an SQLite
+        file that does not exist."""
         file = address.file_of(url)
         if file is not None and not file.is_file():
             raise StoreUnreachable(
-                f"there is no database {file.absolute()} yet; its service makes it at its first start"
+                f"there is no database {file.absolute()} yet; its service creates it at its first start"
             )
         return cls(url, ours=False)
 
     @property
     def place(self) -> str:
-        """The database's address without its password, and without the query, where one may stand as well."""
+        """The database's URL without its password, and without the query, which may contain one as well."""
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     def create(self) -> None:
-        """Create the database on its server, if it is not there; an SQLite file comes with its first use.
-        Raises StoreUnreachable, also if the user may not."""
+        """Create the database on its server unless it exists; an SQLite file is created on first use.
+
+        Raises StoreUnreachable if the server does not answer, or the user may not create databases.
+        """
         if self.is_sqlite:
             return
         url, own = address.parsed(
@@ -66,26 +70,28 @@ class Store:
             server.dispose()
 
     def migrate(self, folders: Sequence[Path]) -> None:
-        """Bring the database to the newest shape: the inbox and outbox, and a service's own tables.
-        Several replicas may do this at once."""
+        """Upgrade the schema to the newest version: inbox, outbox, and the service's own tables, whose migrations are
+        in `folders`. Safe to run from several replicas at once. Raises StoreUnreachable."""
         with self._translated():
             migrate.upgrade(self.engine, folders)
 
     def is_migrated(self, folders: Sequence[Path]) -> bool:
-        """Whether `migrate` would have nothing to do. Changes nothing."""
+        """Whether the schema is up to date. Changes nothing."""
         with self._translated():
             return migrate.is_newest(self.engine, folders)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Everything within commits together or not at all. Raises StoreUnreachable if the database
-        does not answer, or gives no turn within 10 seconds."""
-        with self._turn(), self._translated(), self.engine.begin() as connection:
+        """Run a transaction that may write: commit at the end, roll back on any exception.
+
+        Raises StoreUnreachable if the database does not answer, or its write lock is not free within 10 seconds.
+        """
+        with self._writing(), self._translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A consistent look at the database, which never waits for those who write."""
+        """Run a read-only transaction on a consistent snapshot; never waits for writers. Raises StoreUnreachable."""
         with self._translated(), self.engine.connect() as connection:
             yield connection.execution_options(sitecrew_reading=True)
 
@@ -93,36 +99,36 @@ class Store:
         self.engine.dispose()
 
     def time(self) -> datetime | None:
-        """The database server's clock; None for SQLite, which has none but this machine's."""
+        """Return the database server's time, in UTC; None for SQLite, which only has this machine's clock."""
         if self.is_sqlite:
             return None
         with self.reading() as connection:
-            told: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return told.astimezone(UTC)
+            time: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return time.astimezone(UTC)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """SQLite's own waiting is sleep-polling; threads of one process can simply take turns."""
-        if self._turns is None:
+    def _writing(self) -> Iterator[None]:
+        """Let one thread at a time write to SQLite, which by itself would wait for its lock by polling."""
+        if self._write_lock is None:
             yield
-        elif self._turns.acquire(timeout=_BUSY_SECONDS):
+        elif self._write_lock.acquire(timeout=_BUSY_SECONDS):
             try:
                 yield
             finally:
-                self._turns.release()
+                self._write_lock.release()
         else:
-            raise StoreUnreachable(f"the database {self.place} gave no turn within {_BUSY_SECONDS} seconds")
+            raise StoreUnreachable(f"could not acquire the write lock on {self.place} within {_BUSY_SECONDS} s")
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except (DBAPIError, PoolTimeout) as error:
-            if (away := trouble.of(error, self.place)) is None:
+            if (translated := failures.translated(error, self.place)) is None:
                 raise
-            if trouble.spoils_sessions(error):
+            if failures.invalidates_connections(error):
                 self.engine.dispose()
-            raise away from error
+            raise translated from error
 
 
 def _engine(url: str, ours: bool) -> Engine:
@@ -139,11 +145,11 @@ def _engine(url: str, ours: bool) -> Engine:
 
 
 def _prepare_server(connection: Any, _record: object) -> None:
-    connection.autocommit = True  # transactions begin by our own words
+    connection.autocommit = True  # _begin_on_server begins transactions
 
 
 def _begin_on_server(connection: Connection) -> None:
-    # Set for this transaction: what is set for a session would stay with whom a pooler gives that session next.
+    # Set per transaction: a session's setting would stay with whoever a pooler gives that session to next.
     reading = connection.get_execution_options().get("sitecrew_reading")
     kind = " ISOLATION LEVEL REPEATABLE READ READ ONLY" if reading else ""
     begin = f"BEGIN{kind}; SET LOCAL lock_timeout = '{_BUSY_SECONDS * 1000:.0f}ms'"
@@ -151,7 +157,7 @@ def _begin_on_server(connection: Connection) -> None:
 
 
 def _execute_unprepared(cursor: Any, statement: str, _context: object) -> bool:
-    """Two statements in one can't be prepared, and need but one way to the server and back."""
+    """Execute without preparing: two statements in one save a round trip, but cannot be prepared."""
     cursor.execute(statement, prepare=False)
     return True
 
@@ -161,12 +167,12 @@ def _sqlite(place: URL, file: Path | None, own: dict[str, Any], ours: bool) -> E
         try:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         except OSError as error:
-            raise StoreUnreachable(f"the database's directory can't be made: {error}") from None
+            raise StoreUnreachable(f"cannot create the database's directory: {error}") from None
     engine = create_engine(
         place, poolclass=QueuePool, pool_timeout=_BUSY_SECONDS, hide_parameters=True, connect_args=own, **_JSON
     )
     if file is not None and ours:
-        event.listen(engine, "do_connect", lambda *_: files.make_private(file))
+        event.listen(engine, "do_connect", lambda *_: sqlite_files.make_private(file))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -178,7 +184,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once if another wrote between;
-    # taking the write lock at the beginning lets it wait instead.
+    # A transaction that reads first and writes later would fail at once if another one wrote in between. Taking the
+    # write lock at the beginning makes it wait instead.
     reading = connection.get_execution_options().get("sitecrew_reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

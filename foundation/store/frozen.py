@@ -1,5 +1,5 @@
-"""Frozen dataclasses without their __init__, which sets each field by itself: a row of twenty columns is read or
-changed in a fifth of the time. For records that have no __post_init__, no slots and no fields with init=False."""
+"""Create and copy frozen dataclasses without calling __init__, which sets fields one by one: a row of twenty columns
+takes a fifth of the time. Only for classes without __post_init__, slots, and fields with init=False."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 R = TypeVar("R")
 
 if TYPE_CHECKING:
-    from dataclasses import replace  # of the same meaning; mypy knows which changes it takes
+    from dataclasses import replace  # same meaning, and mypy checks its arguments
 else:
 
     def replace(row: R, /, **changes: Any) -> R:
-        """A copy with these fields changed."""
+        """Return a copy with these fields changed."""
         return made(type(row), vars(row).items(), changes)
 
 
 def made(kind: type[R], fields: Iterable[tuple[str, Any]], more: Any = ()) -> R:
-    """One that has all these fields, those in `more` for the first."""
+    """Create an instance with these fields; `more` takes precedence. All fields must be given."""
     row = object.__new__(kind)
     own = vars(row)
     own.update(fields)

@@ -1,4 +1,4 @@
-"""The inbox: which events a service has dealt with, so that a duplicate changes nothing."""
+"""The inbox: the events that a service has handled, so that a duplicate changes nothing."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -39,25 +39,25 @@ Identity = tuple[str, str]
 
 
 class Fingerprint(NamedTuple):
-    """What tells an event from another one of the same name."""
+    """Tells two events with the same source and id apart."""
 
     digest: str
-    """Of what it says."""
+    """Digest of the event's content."""
     user_id: str = ""
-    """Who says it, where somebody vouches for that."""
+    """The sending user, if the broker vouches for it."""
 
     def agrees(self, other: "Fingerprint") -> bool:
-        """Whether both are of one event. Who begins to give his user's name, or ceases to, is no other."""
-        strangers = self.user_id and other.user_id and self.user_id != other.user_id
-        return self.digest == other.digest and not strangers
+        """Whether both belong to the same event. A sender may start or stop setting `user_id` in between."""
+        different_users = self.user_id and other.user_id and self.user_id != other.user_id
+        return self.digest == other.digest and not different_users
 
 
 NOTHING = Fingerprint("")
-"""Of what is no event."""
+"""The fingerprint of a message that is not a valid event."""
 
 
 def seen(connection: Connection, consumer: str, identities: Iterable[Identity]) -> dict[Identity, Fingerprint]:
-    """Those of the events that this consumer has dealt with before, and what they were."""
+    """Return those of the events that this consumer has handled before, with their fingerprints."""
     wanted = set(identities)
     if not wanted:
         return {}
@@ -75,14 +75,14 @@ def _seen(dialect: str) -> Select[tuple[str, str, str, str]]:
 
 
 def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
-    """Note the events as dealt with. Raises IntegrityError if another replica has noted one since."""
+    """Record the events as handled. Raises IntegrityError if another replica has recorded one meanwhile."""
     if rows := _rows(consumer, events, now):
         connection.execute(insert(inbox), rows)
 
 
 def remember_late(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
-    """Note events as dealt with after their acts. Another copy may have been noted while an act ran, and
-    must not undo its record: that is guarded by the fence of what was claimed."""
+    """Record events as handled after their effects. Another copy may have been recorded while an effect ran; that must
+    not roll back the effect's result, which the fencing token guards."""
     insert_missing(connection, inbox, _rows(consumer, events, now))
 
 
@@ -94,5 +94,5 @@ def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) 
 
 
 def forget_before(connection: Connection, moment: datetime) -> int:
-    """Delete what was noted before `moment`; how many rows."""
+    """Delete events recorded before `moment`; return how many."""
     return connection.execute(delete(inbox).where(inbox.c.received_at < moment)).rowcount

@@ -1,4 +1,4 @@
-"""Inserting what may be there already: the one statement that databases spell differently."""
+"""Insert rows that may exist already: the one statement that databases spell differently."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,12 +9,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_new(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert the row unless one with the same key (any unique one) exists; whether it was new."""
+    """Insert the row unless it clashes with an existing one on any unique key; return whether it was inserted."""
     return connection.execute(_insert(table, connection.dialect.name), values).rowcount == 1
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert those of the rows whose key (any unique one) is not there."""
+    """Insert the rows, except those that clash with an existing one on any unique key."""
     if rows:
         connection.execute(_insert(table, connection.dialect.name), rows)
 
@@ -22,5 +22,5 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str
 @lru_cache
 def _insert(table: Table, dialect: str) -> Insert:
     spelled = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    # Without the option psycopg's count is gone by the time it is asked for: nothing would ever be new.
+    # Without this option psycopg's row count is lost before it is read, and nothing would ever count as new.
     return spelled.on_conflict_do_nothing().execution_options(preserve_rowcount=True)

@@ -1,8 +1,8 @@
-"""The leased row: work that one worker at a time may do, however many there are and whichever of them die.
+"""The leased row: work that only one worker does at a time, however many workers there are and whichever of them die.
 
 A claim gives a row a lease and a new fencing token (`fence`). A worker that stops renewing loses the lease; its
-token is then stale, so what it brings back is dropped. `check_at` is when a recovery sweep looks whether the row
-still moves: every change of a row sets it, and a row that nobody has to look after has none.
+token is then stale, so its result is dropped. `check_at` is when a recovery sweep checks that the row still makes
+progress: every transition sets it, and a row that needs no attention has none.
 """
 
 import os
@@ -20,7 +20,7 @@ from schemas.values import Cause
 
 
 def columns() -> list[Column[Any]]:
-    """The columns of a leased row, under the same names in every service's table."""
+    """Return the columns of a leased row; they have the same names in every service's table."""
     return [
         Column("fence", Integer, nullable=False),
         Column("attempt", Integer, nullable=False),
@@ -40,40 +40,40 @@ def this_process() -> str:
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms a worker claims rows."""
+    """The terms on which a worker claims rows."""
 
     owner: str
-    """Who it is, for people: host and process."""
+    """Name of the worker, for people: host and process."""
     lease: timedelta
-    """How long it may be silent before the row is another's."""
+    """How long a lease lasts without renewal."""
     grace: timedelta = timedelta(0)
-    """How long after the lease's end a recovery sweep leaves the row to its message, which is delivered again."""
+    """How long after a lease has expired the recovery sweep waits, since the broker redelivers the message as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeasedRow:
-    """What every leased row has. A service's record adds its own columns, its states and its transitions."""
+    """The fields of every leased row. A service's record adds its own columns, states and transitions."""
 
     fence: int = 0
-    """The fencing token: grows with every claim."""
+    """The fencing token: goes up with every claim."""
     attempt: int = 0
-    """Attempts begun since the work was ordered, or ordered again by staff."""
+    """Number of attempts begun since the work was ordered, or restarted by staff."""
     attempts_before: int = 0
-    """Those before it was ordered again."""
+    """Number of attempts before staff restarted it."""
     lease_owner: str | None = None
     lease_until: datetime | None = None
     due_at: datetime
     """When the next attempt may begin."""
     check_at: datetime | None = None
     cause: Cause | None = None
-    """Why the last attempt failed, or the work waits."""
+    """Why the last attempt failed, or why the work is waiting."""
 
     def is_leased(self, now: datetime) -> bool:
-        """Whether a worker has it that has not lost its lease."""
+        """Whether a worker holds a lease that has not expired."""
         return self.lease_until is not None and self.lease_until > now
 
     def claimed(self, terms: Terms, now: datetime) -> Self:
-        """Leased to a worker for one more attempt."""
+        """Return the row leased to a worker for another attempt."""
         until = now + terms.lease
         return replace(
             self,
@@ -85,33 +85,35 @@ class LeasedRow:
         )
 
     def released(self, due_at: datetime, check_at: datetime, cause: Cause | None = None) -> Self:
-        """Waiting for another attempt at `due_at`."""
+        """Return the row without a lease, waiting for another attempt at `due_at`."""
         return replace(self, lease_owner=None, lease_until=None, due_at=due_at, check_at=check_at, cause=cause)
 
     def unclaimed(self) -> Self:
-        """The claim was no attempt: the work was not begun, or was put off by what is not its fault."""
+        """Return the row without counting the last attempt: it was not begun, or put off for no fault of its own."""
         return replace(self, attempt=self.attempt - 1)
 
     def ended(self, cause: Cause | None = None) -> Self:
-        """Neither leased nor looked after any more."""
+        """Return the row without a lease, and out of the recovery sweep's sight."""
         return replace(self, lease_owner=None, lease_until=None, check_at=None, cause=cause)
 
     def restarted(self) -> Self:
-        """With all its attempts before it once more."""
+        """Return the row with all its attempts ahead of it again."""
         return replace(self, attempt=0, attempts_before=self.attempts_before + self.attempt)
 
 
 def overdue(
     connection: Connection, table: Table, owner: str, now: datetime, limit: int, *only: ColumnElement[bool]
 ) -> list[str]:
-    """The values of the column `owner` of rows that should have moved by now, the longest overdue first. Nothing is
-    locked: whoever acts on them loads them first, and looks again."""
+    """Return the values of column `owner` of up to `limit` rows whose `check_at` has passed, most overdue first.
+
+    `only` are further conditions. Locks nothing: to act on the rows, load them and check again.
+    """
     late = select(table.c[owner]).where(table.c.check_at < now, *only).order_by(table.c.check_at).limit(limit)
     return list(dict.fromkeys(connection.execute(late).scalars()))
 
 
 def renew(connection: Connection, table: Table, key: str, held: Mapping[str, int], terms: Terms, now: datetime) -> None:
-    """Extend the leases of rows that are still held under the fencing tokens given with their keys."""
+    """Extend the leases on the rows in `held` (key -> fencing token) whose fencing token is still current."""
     until = now + terms.lease
     extended = (
         update(table)
@@ -120,5 +122,5 @@ def renew(connection: Connection, table: Table, key: str, held: Mapping[str, int
         )
         .values(lease_until=until, check_at=until + terms.grace)
     )
-    # In the order of keys, as `Records` locks them: two that do so never wait for each other in a circle.
+    # In key order, as `Records` locks rows, so that the two never deadlock.
     connection.execute(extended, [{"of_row": row, "under": fence} for row, fence in sorted(held.items())])

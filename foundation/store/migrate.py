@@ -1,4 +1,4 @@
-"""Running the migrations of Alembic from inside the service, at start."""
+"""Run Alembic migrations from inside the service, at start."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,31 +9,33 @@ from sqlalchemy import Connection, Engine, text
 from foundation.errors import ConfigurationError
 
 HERE = Path(__file__).parent / "migrations"
-_LOCK = 0x73697465  # any number, the same in every replica
+_LOCK = 0x73697465  # an arbitrary number, the same in every replica
 
 
 def upgrade(engine: Engine, folders: Sequence[Path]) -> None:
-    """Upgrade to the newest revision of every folder, in one transaction that replicas take in turn. Raises
-    ConfigurationError if the database is of a version that is unknown here."""
-    from alembic import command  # noqa: PLC0415 - slow to import, and whoever only reads does without
-    from alembic.script.revision import RevisionError  # noqa: PLC0415 - likewise
+    """Upgrade to the newest revision of every folder, in one transaction; replicas wait for each other.
+
+    Raises ConfigurationError if the database has a revision that is unknown here.
+    """
+    from alembic import command  # noqa: PLC0415 - slow to import, and not needed to read
+    from alembic.script.revision import RevisionError  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
     with engine.begin() as connection:
-        _take_turn(connection)
+        _lock(connection)
         try:
             command.upgrade(_config(connection, folders), "heads")
         except (CommandError, RevisionError) as error:
             place = engine.url.set(query={}).render_as_string(hide_password=True)
             raise ConfigurationError(
-                f"the database {place} is of another version of Sitecrew, or another service's ({error}): "
+                f"the database {place} belongs to another version of Sitecrew or to another service ({error}): "
                 "run that version, or check store_url"
             ) from None
 
 
 def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
     """Whether the database is at the newest revision of every folder, and at none that is unknown here."""
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - likewise
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - as above
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from alembic.script.revision import RevisionError  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -42,17 +44,17 @@ def is_newest(engine: Engine, folders: Sequence[Path]) -> bool:
         script = ScriptDirectory.from_config(_config(connection, folders))
         current = MigrationContext.configure(connection).get_current_heads()
         try:
-            # What others depend on is applied, but no longer written down.
+            # The database only records the heads; the revisions below them are applied as well.
             applied = {revision.revision for revision in script.iterate_revisions(current, "base")}
         except (CommandError, RevisionError):
             return False
         return set(script.get_heads()) <= applied
 
 
-def _take_turn(connection: Connection) -> None:
-    # SQLite's BEGIN IMMEDIATE has taken the turn already.
+def _lock(connection: Connection) -> None:
+    # On SQLite, BEGIN IMMEDIATE has taken the lock already.
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL lock_timeout = 0"))  # a replica's migration may take its time
+        connection.execute(text("SET LOCAL lock_timeout = 0"))  # another replica's migration may take long
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 

@@ -1,8 +1,7 @@
-"""The outbox: messages that were decided in a transaction and are to be published after it.
+"""The outbox: messages written in a transaction, to be published after it has committed.
 
-A row lives until the broker has confirmed its message. `claimed_until` says until when the row is
-somebody's: rows are born claimed by the process that writes them, which publishes them at once;
-what is still there after that time is anybody's.
+A row lives until the broker has confirmed its message. Until `claimed_until` it belongs to one relay: first to the
+process that wrote it, which publishes it at once. A row that is still there afterwards can be claimed by any relay.
 """
 
 from collections.abc import Sequence
@@ -53,8 +52,8 @@ outbox = Table(
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message to be published. With `due_at`, `routing_key` is the queue to reach at that time; without, it is
-    published to `exchange` at once."""
+    """A message to be published to `exchange` at once or, with `due_at`, to reach the queue named by `routing_key` at
+    that time."""
 
     exchange: str
     routing_key: str
@@ -66,47 +65,47 @@ class OutboxMessage:
     due_at: datetime | None = None
     headers: dict[str, str | int] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid_utils.uuid7().hex)
-    """The row's name, in the order of time; no other row ever gets it."""
+    """The row's key: a UUIDv7, so it sorts by creation time and is never reused."""
 
 
 _COLUMNS = tuple(OutboxMessage.__dataclass_fields__)
 
 
 def add(connection: Connection, messages: Sequence[OutboxMessage], claimed_until: datetime) -> None:
-    """Write the messages, claimed until then by whoever writes them."""
+    """Insert the messages, claimed by the caller until `claimed_until`."""
     if messages:
         rows = [{name: getattr(m, name) for name in _COLUMNS} | {"claimed_until": claimed_until} for m in messages]
         connection.execute(insert(outbox), rows)
 
 
 def claim(connection: Connection, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
-    """Take up to `limit` rows that are nobody's, oldest first. Two relays never take the same."""
-    # Nobody claims for so long, unless it is not due: the clock has been put back since.
-    undone = and_(
+    """Claim up to `limit` unclaimed rows, oldest first. Two relays never claim the same row."""
+    # No claim on a row that is due lasts that long, so the clock has been set back since.
+    from_the_future = and_(
         outbox.c.claimed_until > now + _LONGEST_CLAIM,
         or_(outbox.c.due_at.is_(None), outbox.c.due_at < outbox.c.claimed_until),
     )
     free = (
         select(outbox.c.id)
-        .where(or_(outbox.c.claimed_until < now, undone))
+        .where(or_(outbox.c.claimed_until < now, from_the_future))
         .order_by(outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("free")  # evaluated once; PostgreSQL may run a plain subquery again for each row, past the limit
+        .cte("free")  # evaluated once; PostgreSQL may run a plain subquery once per row, and exceed the limit
     )
     taken = update(outbox).where(outbox.c.id.in_(select(free.c.id))).values(claimed_until=until).returning(outbox)
     return sorted((_message(row) for row in connection.execute(taken)), key=lambda message: message.id)
 
 
 def hold(connection: Connection, ids: Sequence[str], until: datetime) -> None:
-    """Leave the rows alone until then."""
+    """Let no relay claim the rows before `until`."""
     if ids:
         held = update(outbox).where(among(outbox.c.id, connection.dialect.name)).values(claimed_until=until)
         connection.execute(held, {"wanted": list(ids)})
 
 
 def remove(connection: Connection, ids: Sequence[str]) -> None:
-    """The broker has these: forget them."""
+    """Delete rows whose messages the broker has confirmed."""
     if ids:
         connection.execute(_removal(connection.dialect.name), {"wanted": list(ids)})
 
@@ -117,12 +116,12 @@ def _removal(dialect: str) -> Delete:
 
 
 def backlog(connection: Connection) -> int:
-    """How many messages wait to be published."""
+    """Return how many messages are waiting to be published."""
     return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether nothing waits; unlike `backlog`, however much waits, it looks at one row."""
+    """Whether no message is waiting; unlike `backlog`, it reads a single row."""
     return connection.execute(select(outbox.c.id).limit(1)).first() is None
 
 

@@ -1,12 +1,12 @@
-"""The rows of a table as frozen records: loaded and locked at once, changed in memory, written back at once.
+"""Rows of a table as frozen records: loaded and locked at once, changed in memory, written back at once.
 
     orders = Records(table, Order, key="order_id")
-    loaded = orders.load(connection, order_ids)     # one SELECT ... FOR UPDATE, in the order of keys
-    loaded.save(loaded.get("order-1").cancelled())  # seen at once by whoever asks next
+    loaded = orders.load(connection, order_ids)     # one SELECT ... FOR UPDATE, in key order
+    loaded.save(loaded.get("order-1").cancelled())  # visible at once to later calls of `get` and `of`
     loaded.flush(connection)                        # one INSERT, one UPDATE for each set of changed columns
 
-A batch of messages decides on what is loaded, without SQL. A test of a handler needs no database: `Loaded(orders)`
-is a table without rows.
+Handlers decide on loaded records, without SQL, so a handler's test needs no database: `Loaded(orders)` is an empty
+table.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,15 +30,19 @@ _LOCK = text(
 
 
 def lock(connection: Connection, names: Iterable[str]) -> None:
-    """Wait until no other transaction has locked one of the names, also of what has no row yet; held to the
-    transaction's end. SQLite's writers are alone with the whole database anyway."""
+    """Lock names until the transaction ends, including names of things that have no row yet; wait for other holders.
+
+    On SQLite it does nothing: a writing transaction has the whole database to itself anyway.
+    """
     if connection.dialect.name == "postgresql" and (wanted := list(names)):
         connection.execute(_LOCK, {"names": wanted})
 
 
 class Records(Generic[R]):
-    """One table, whose columns are the fields of a frozen dataclass. `key` is its primary key; `owner` the column of
-    the aggregate that a row belongs to."""
+    """One table, whose columns are the fields of a frozen dataclass.
+
+    `key` is the primary key; `owner` is the column with the aggregate that a row belongs to (by default, the key).
+    """
 
     def __init__(self, table: Table, record: type[R], *, key: str, owner: str | None = None) -> None:
         self.table = table
@@ -49,18 +53,18 @@ class Records(Generic[R]):
         self._columns = [table.c[name] for name in self.names]
         self.insertion = insert(table)
         self.change = update(table).where(table.c[key] == bindparam("of_row"))
-        """Sets the columns that its parameters name."""
+        """Updates the columns that its parameters name."""
         self._loads: dict[str, Select[Any]] = {}
 
     def select(self) -> Select[Any]:
-        """All rows, whose results `read` understands."""
+        """Return a SELECT of all rows, in the form that `read` takes."""
         return select(*self._columns)
 
     def read(self, rows: Iterable[Sequence[Any]]) -> list[R]:
         return [made(self._record, zip(self.names, row, strict=True)) for row in rows]
 
     def load(self, connection: Connection, owners: Iterable[str]) -> "Loaded[R]":
-        """The rows of these owners, which nobody else can change before the transaction ends."""
+        """Load and lock all rows of these owners; nobody else can change them before the transaction ends."""
         wanted = sorted(set(owners))
         if not wanted:
             return Loaded(self)
@@ -75,18 +79,18 @@ class Records(Generic[R]):
         return statement
 
     def differing(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the columns in which two rows differ. Documents are compared only if they are two."""
+        """Return the names of the columns in which two rows differ. Identical objects are not compared."""
         return tuple(
             name for name in self.names if (value := values[name]) is not (other := others[name]) and value != other
         )
 
     def get(self, connection: Connection, key: str) -> R | None:
-        """One row, as it stands now, for looking at."""
+        """Read one row without locking it; None if there is none."""
         return next(iter(self.read(connection.execute(self.select().where(self.table.c[self.key] == key)))), None)
 
 
 class Loaded(Generic[R]):
-    """The rows of some owners within one transaction. Not safe to use from several threads."""
+    """The rows of some owners within one transaction. Not thread-safe."""
 
     def __init__(self, records: Records[R], rows: Iterable[R] = ()) -> None:
         self._records = records
@@ -100,14 +104,14 @@ class Loaded(Generic[R]):
         return self._now.get(key)
 
     def of(self, owner: str) -> list[R]:
-        """All rows of one owner."""
+        """Return all rows of one owner."""
         return [self._now[key] for key in self._of.get(owner, ())]
 
     def all(self) -> list[R]:
         return list(self._now.values())
 
     def save(self, row: R) -> R:
-        """What `get` and `of` find from now on, and what is written in the end."""
+        """Replace or add a row: `get` and `of` return it from now on, and `flush` writes it. Returns the row."""
         key = getattr(row, self._records.key)
         if key not in self._now:
             self._of.setdefault(getattr(row, self._records.owner), []).append(key)
@@ -115,14 +119,14 @@ class Loaded(Generic[R]):
         return row
 
     def held(self: "Loaded[L]", claimed: L) -> L | None:
-        """A row that was claimed, as it is now; None if its worker has lost the lease, or the row has ended."""
+        """Return the current version of a claimed row; None if its worker has lost the lease."""
         current = self.get(getattr(claimed, self._records.key))
         mine = current is not None and current.lease_owner is not None and current.fence == claimed.fence
         return current if mine else None
 
     def flush(self, connection: Connection) -> None:
-        """Write what was saved, each row once. Raises IntegrityError if another transaction has inserted one of the
-        new rows."""
+        """Write all saved rows, each once. Raises IntegrityError if another transaction has inserted one of the new
+        rows meanwhile."""
         new: list[dict[str, Any]] = []
         changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for key, row in sorted(self._now.items()):

@@ -1,4 +1,4 @@
-"""Looking for rows by what stands in the JSON that they keep."""
+"""Conditions for searching and paging through rows."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,31 +10,35 @@ from schemas.values import Customer
 
 
 def has_code(column: Any, codes: Collection[str]) -> ColumnElement[bool]:
-    """Whether a column keeps a cause of one of these codes."""
-    kept = type_coerce(column, Text)
-    return or_(*(kept.contains(f'"code":"{code}"', autoescape=True) for code in codes))
+    """Return the condition that a column holds a cause with one of these codes."""
+    document = type_coerce(column, Text)
+    return or_(*(document.contains(f'"code":"{code}"', autoescape=True) for code in codes))
 
 
 def mentions(column: Any, word: str) -> ColumnElement[bool]:
-    """Whether a column holds this word, in whatever case; it may hold it anywhere."""
+    """Return the condition that a column contains this word anywhere, in any case."""
     return type_coerce(column, Text).icontains(word, autoescape=True)
 
 
 def is_about(customer: Customer, word: str) -> bool:
-    """Whether his name or his address has the word: for what `mentions` found in a column that holds more."""
+    """Whether a customer's name or email address contains the word. Narrows down what `mentions` found in a column that
+    holds more than these."""
     return word.lower() in f"{customer.name}\n{customer.email}".lower()
 
 
 def seen(connection: Connection, place: tuple[Any, Any], id: str, what: str) -> Row[Any]:
-    """Where a row stands in the order of two columns of which the second is its id. Raises NotFound."""
+    """Return a row's position (the values of two columns, the second being its id) to continue a page after it.
+
+    `what` names the kind of row in the error. Raises NotFound if there is no such row.
+    """
     row = connection.execute(select(*place).where(place[1] == id)).first()
     if row is None:
-        raise NotFound(f"there is no {what} {id} to go on after")
+        raise NotFound(f"there is no {what} {id} to continue after")
     return row
 
 
 def beyond(place: tuple[Any, Any], seen: Row[Any], *, backwards: bool) -> ColumnElement[bool]:
-    """What comes after a row, in the order of two columns of which the second is unique."""
+    """Return the condition that a row comes after `seen` in the order of two columns, the second being unique."""
     (first, second), (one, two) = place, tuple(seen)
     if backwards:
         return or_(first < one, and_(first == one, second < two))

@@ -1,4 +1,4 @@
-"""Column types that mean the same on every database."""
+"""Column types that behave the same on every database."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,15 +19,15 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-"""All tables of all services; each service's migrations create its own."""
+"""All tables of all services; each service's migrations create only its own."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class Utc(TypeDecorator[datetime]):
-    """A point in time, aware and in UTC on both sides. PostgreSQL keeps it as `timestamptz`; SQLite, which has no such
-    type, as microseconds since 1970: an integer is compared and read many times faster than text."""
+    """A point in time: timezone-aware, read back in UTC. Stored as `timestamptz` on PostgreSQL and as microseconds
+    since 1970 on SQLite, where an integer is compared and read many times faster than text."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -39,14 +39,14 @@ class Utc(TypeDecorator[datetime]):
         return _microseconds if dialect.name == "sqlite" else _in_utc
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        return _moment if dialect.name == "sqlite" else _in_utc
+        return _from_microseconds if dialect.name == "sqlite" else _in_utc
 
 
 def _microseconds(value: datetime | None) -> int | None:
     return (value - _EPOCH) // _MICROSECOND if value is not None else None
 
 
-def _moment(value: int | None) -> datetime | None:
+def _from_microseconds(value: int | None) -> datetime | None:
     return _EPOCH + timedelta(microseconds=value) if value is not None else None
 
 
@@ -55,12 +55,12 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 def Bytewise(length: int) -> String:  # noqa: N802  # a column type, used like the others
-    """Text that is compared byte by byte, whatever language the database speaks."""
+    """Text that is compared byte by byte, whatever the database's locale."""
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
 class Word(TypeDecorator[StrEnum]):
-    """One of an enumeration's words, kept as text of at most 16 letters."""
+    """A member of a StrEnum, stored as text of at most 16 characters."""
 
     impl = String(16)
     cache_ok = True
@@ -77,11 +77,12 @@ class Word(TypeDecorator[StrEnum]):
 
 
 _REMEMBERED = 512
-"""Documents of each column that are kept in memory: most are read again moments after they were written."""
+"""How many documents of each column are cached: most are read again moments after they were written."""
 
 
 class PydanticJson(TypeDecorator[BaseModel]):
-    """A frozen pydantic model, kept as its JSON text. A row that today's rules would not let in is still read."""
+    """A frozen pydantic model, stored as JSON text. Documents that today's validation would reject can still be
+    read."""
 
     impl = Text
     cache_ok = True

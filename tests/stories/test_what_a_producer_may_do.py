@@ -402,7 +402,7 @@ def test_a_zone_that_means_something_else_on_each_machine_is_none(house: House, 
     "structure", ["/", "//", "/wp-admin/", "/../", "/%postname%/../x/", "/./%p%/", "/%%/", "/%41/%a%"]
 )
 def test_a_form_of_addresses_that_leads_to_no_page_is_rejected_by_its_field(structure: str) -> None:
-    with pytest.raises(ValidationError, match=r"permalinks\n.*must be a structure of addresses like /%postname%/"):
+    with pytest.raises(ValidationError, match=r"permalinks\n.*must be a permalink structure like /%postname%/"):
         OrderPlaced.model_validate({**placed().model_dump(), "permalinks": structure})
 
 

@@ -8,7 +8,7 @@ from foundation.config.settings import Settings
 from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import Store, outbox
 from foundation.store.address import file_of
-from foundation.store.files import complaints
+from foundation.store.sqlite_files import complaints
 from sitecrew.cli.checks.findings import Check
 from sitecrew.cli.client.stores import FOLDERS, url_of
 from sitecrew.cli.output.words import count

@@ -140,7 +140,7 @@ def test_installs_of_a_type_whose_package_is_missing_fail_and_no_others(tmp_path
 
 @pytest.mark.usefixtures("greeting")
 def test_options_are_checked_by_the_packages_own_model(tmp_path: Path) -> None:
-    assert "sites.hello.options.txet: is not known here; known options: text" in refusal(
+    assert "sites.hello.options.txet: is unknown; known options: text" in refusal(
         settings(tmp_path, sites__hello__options__txet="x")
     )
     assert "sites.hello.options.text: must be text" in refusal(

@@ -90,7 +90,7 @@ def test_a_database_that_has_rows_is_not_written_to(house: House, elsewhere: str
     before = content(elsewhere)
     ran = copied(source, elsewhere)
     assert ran.exit_code == 6
-    assert "name an empty database" in ran.stderr
+    assert "use an empty database" in ran.stderr
     assert content(elsewhere) == before
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from foundation.errors import ConfigurationError, StoreConflict, StoreUnreachable
-from foundation.store import Store, inbox, outbox, trouble
+from foundation.store import Store, failures, inbox, outbox
 from foundation.store.copy import copy
 from foundation.store.inbox import Fingerprint
 from tests.support.postgres import Postgres, pooled
@@ -125,7 +125,7 @@ def test_a_deadlock_is_named_and_the_same_transaction_succeeds_the_next_time(sto
         errors = [outcome.exception(60) for outcome in outcomes]
     (conflict,) = [error for error in errors if error]
     assert isinstance(conflict, StoreConflict)
-    assert "undid a transaction that was in another's way: deadlock detected" in str(conflict)
+    assert "rolled back a conflicting transaction: deadlock detected" in str(conflict)
     touch("a", "b", together=False)
 
 
@@ -135,7 +135,7 @@ def test_a_standby_is_away_and_the_next_connection_finds_the_new_primary(store: 
         name = store.engine.url.database
         server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         store.close()
-        with pytest.raises(StoreUnreachable, match=r"read-only transaction \(it is read-only, as a standby is\)"):
+        with pytest.raises(StoreUnreachable, match=r"read-only transaction \(it is read-only, like a standby server\)"):
             remember(store, "b")
         assert count(store) == 1
         server.execute("SET default_transaction_read_only = off")
@@ -164,7 +164,7 @@ def test_a_permission_that_is_lacking_is_the_databases_and_not_the_messages_faul
 
 def test_a_database_without_our_tables_is_not_this_services(url: str) -> None:
     store = Store(url)
-    with pytest.raises(StoreUnreachable, match=r"does not exist.*not this service's database"):
+    with pytest.raises(StoreUnreachable, match=r"does not exist.*it belongs to another service"):
         count(store)
     store.close()
 
@@ -208,7 +208,7 @@ OURS: list[type[psycopg.Error]] = [
 def test_whatever_comes_out_of_a_database_is_its_own_unless_the_mistake_is_ours(kind: type[psycopg.Error]) -> None:
     error = DBAPIError.instance("SELECT 1", {}, kind("so it says"), psycopg.Error)
     assert isinstance(error, DBAPIError)
-    away = trouble.of(error, "postgresql://host/x")
+    away = failures.translated(error, "postgresql://host/x")
     assert (away is None) == (kind in OURS)
     assert isinstance(away, StoreConflict) == (
         kind in (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
@@ -232,20 +232,20 @@ def test_mistakes_of_ours_are_seen_as_they_are(store: Store) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("mysql://ann:hunter2@host/x", "mysql is not supported, SQLite and PostgreSQL"),
+        ("mysql://ann:hunter2@host/x", "mysql is not supported; use SQLite or PostgreSQL"),
         ("mariadb+pymysql://ann:hunter2@host/x", "mariadb.pymysql is not supported"),
         ("postgresql+asyncpg://ann:hunter2@host/x", r"postgresql\+asyncpg is not supported"),
         ("postgresql+psycopg2://ann:hunter2@host/x", r"postgresql\+psycopg2 is not supported"),
         ("", "store_url is empty"),
-        ("var/orders.db", "not a database's address"),
-        ("sqlite://var/orders.db", "three slashes begin a relative path"),
-        ("sqlite:///var/orders.db?nosuch=1", "'nosuch' after the . is unknown"),
-        ("sqlite:///var/orders.db?timeout=long", "timeout is a number of seconds"),
-        ("postgresql://ann:hunter2@host:port/x", "not a database's address"),
+        ("var/orders.db", "not a valid database URL"),
+        ("sqlite://var/orders.db", "three slashes for a relative path"),
+        ("sqlite:///var/orders.db?nosuch=1", "unknown option 'nosuch' after the ."),
+        ("sqlite:///var/orders.db?timeout=long", "timeout must be a number of seconds"),
+        ("postgresql://ann:hunter2@host:port/x", "not a valid database URL"),
         ("postgresql://ann:hunt@er2@host/x", "more than one @"),
-        ("postgresql://ann:hunter2@host/x?sslmod=require", 'after the . can\'t be used.*"sslmod"'),
-        ("postgresql://ann:hunter2@host/x?prepare_threshold=often", "prepare_threshold is a whole number"),
-        ("postgresql://ann:hunter2@host/x?autocommit=true", "after the . can't be used"),
+        ("postgresql://ann:hunter2@host/x?sslmod=require", 'invalid option after the .: .*"sslmod"'),
+        ("postgresql://ann:hunter2@host/x?prepare_threshold=often", "prepare_threshold must be a whole number"),
+        ("postgresql://ann:hunter2@host/x?autocommit=true", "invalid option after the ."),
     ],
 )
 def test_an_address_that_can_not_be_used_is_refused_in_words(url: str, said: str) -> None:
