@@ -103,6 +103,10 @@ class Consumer(Protocol):
     def interrupt(self) -> None:
         """Make a `take` that waits (or the next one) return now. Callable from any thread."""
 
+    def allow(self, prefetch: int) -> None:
+        """At most `prefetch` unsettled from now on, if that is more than it began with; else as many as then. What
+        has been handed out stays so."""
+
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge. A delivery of an earlier life of the channel is passed over: the broker has
         taken it back already and delivers it again."""

@@ -34,6 +34,7 @@ from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Duplicate, Effect, Handler, Handlers, Outcome, Park, Rejected, Retry
+from foundation.handling.pace import Pace
 from foundation.handling.poison import PoisonWard
 from foundation.handling.pool import Pool
 from foundation.handling.unit_of_work import Database, UnitOfWork
@@ -81,6 +82,8 @@ class WorkItem:
     taken_at: float = field(default_factory=monotonic)
     begun_at: float | None = None
     """When a thread took its effect (monotonic)."""
+    seconds: float | None = None
+    """How long its effect took."""
     abandoned: bool = False
     """Whether it was logged that nobody waits for its effect any more."""
 
@@ -101,7 +104,7 @@ class WorkItem:
 
 
 class Worker:
-    """Handles the deliveries of one queue, at most `capacity` at a time, with `threads` for their effects."""
+    """Handles the deliveries of one queue, as a rule at most `capacity` at a time, with `threads` for their effects."""
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Worker:
         database: Database[Any],
         *,
         capacity: int,
+        most: int = 0,
         threads: int = 1,
         deadline: float = DEADLINE,
         leases: Leases | None = None,
@@ -118,13 +122,15 @@ class Worker:
         metrics: Metrics | None = None,
         heartbeats: Heartbeats | None = None,
     ) -> None:
-        """An effect that takes longer than `deadline` seconds hangs: nobody waits for it any more, and `heartbeats`
-        says so. `leases` renews the claims of effects. `on_malformed` is called with what can't be read, and
-        `on_duplicate` with what was sent again after it was dealt with."""
+        """Where effects are quick, up to `most` deliveries are in hand. An effect that takes longer than `deadline`
+        seconds hangs: nobody waits for it any more, and `heartbeats` says so. `leases` renews the claims of effects.
+        `on_malformed` is called with what can't be read, and `on_duplicate` with what was sent again after it was
+        dealt with."""
         self.queue = queue
         self._handlers = handlers
         self._database = database
-        self._capacity = capacity
+        self._pace = Pace(capacity, most, threads)
+        self._was_quick = False
         self._deadline = deadline
         self._leases = leases
         self._on_malformed = on_malformed
@@ -221,13 +227,24 @@ class Worker:
         finished = self._take_finished(0)
         if taking and (suspect := self._ward.next(alone=not (finished or self._busy))):
             return [self._arrived(suspect)]
-        room = self._capacity - len(self._in_flight)
+        self._keep_pace(consumer)
+        room = self._pace.capacity - len(self._in_flight)
         if self._ward.is_closed or not taking or room <= 0:
             return finished or self._take_finished(timeout)
         arrived = consumer.take(room, 0 if finished else timeout)
         self._received.inc(len(arrived))
         self._in_process.inc(len(arrived))
         return finished + [self._arrived(delivery) for delivery in self._ward.admit(arrived)]
+
+    def _keep_pace(self, consumer: Consumer) -> None:
+        """Have as much in hand as is done soon. Where that changes, claims that wait for a thread are another's."""
+        if self._pace.is_quick:
+            running = (item for item in self._in_flight.values() if item.phase == Phase.RUNNING)
+            self._pace.runs(max((item.seconds_running() for item in running), default=0.0))
+        if self._was_quick and not self._pace.is_quick:
+            self._give_back_the_waiting()
+        self._was_quick = self._pace.is_quick
+        consumer.allow(self._pace.capacity)
 
     def _take_finished(self, timeout: float) -> list[WorkItem]:
         items: list[WorkItem] = []
@@ -368,6 +385,8 @@ class Worker:
                 continue
             if not item.is_new:
                 self._in_flight.pop(item.identity, None)
+                if item.seconds is not None:
+                    self._pace.took(item.seconds)
             if item.claim and self._leases:
                 self._leases.let_go(item.claim)
             settled += item.deliveries
@@ -412,6 +431,7 @@ class Worker:
     def _conclude(self, item: WorkItem, effect: Effect, step: Callable[..., Outcome], *result: Any) -> None:
         """Have the next transaction write down what came of an effect. Callable from any thread."""
         item.decide = lambda uow: step(uow, effect.claim, item.event, *result)
+        item.seconds = item.seconds_running() if item.begun_at is not None else None
         item.phase = Phase.FINISHED
         self._finished.put(item)
         self._interrupt()

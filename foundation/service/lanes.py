@@ -27,12 +27,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Lane:
-    """One queue and what handles it, at most `capacity` deliveries at a time, with `threads` for their effects."""
+    """One queue and what handles it, at most `capacity` deliveries at a time, with `threads` for their effects; where
+    those are quick, at most `most`."""
 
     queue: str
     handlers: Handlers
     capacity: int
     threads: int = 1
+    most: int = 0
     deadline: float = DEADLINE
     """Seconds that an effect may take."""
     leases: Leases | None = None
@@ -91,6 +93,7 @@ class Parts:
             lane.handlers,
             self.database,
             capacity=lane.capacity,
+            most=lane.most,
             threads=lane.threads,
             deadline=lane.deadline,
             leases=lane.leases,

@@ -78,6 +78,7 @@ class InstallerService:
             installing.due(),
             own.concurrency,
             own.concurrency,
+            _AT_A_TIME,
             deadline=installing.longest,
             leases=installing.leases,
         )

@@ -265,6 +265,31 @@ def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
     assert [d.message_id for d in gather(consumer, 1, SECONDS)] == ["m3"]
 
 
+def test_a_consumer_may_be_allowed_more_than_its_prefetch_for_a_while(broker: Broker) -> None:
+    consumer = broker.consumer(INTAKE_ORDERS, 2)
+    consumer.allow(6)
+    send(broker, [order(number) for number in range(20)])
+    held = gather(consumer, 6, SECONDS)
+    assert consumer.take(10, 0.2) == []
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 14, SECONDS)
+    consumer.allow(1)
+    consumer.settle(held)
+    assert len(gather(consumer, 2, SECONDS)) == 2, "as many as it began with"
+    assert consumer.take(10, 0.2) == []
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 12, SECONDS)
+    consumer.allow(5)
+    assert len(gather(consumer, 3, SECONDS)) == 3
+
+
+def test_a_consumer_of_one_may_be_allowed_more(broker: Broker) -> None:
+    consumer = broker.consumer(INTAKE_ORDERS, 1)
+    send(broker, [order(number) for number in range(9)])
+    gather(consumer, 1, SECONDS)
+    consumer.allow(4)
+    gather(consumer, 3, SECONDS)
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 5, SECONDS)
+
+
 def test_take_gives_at_most_what_was_asked_for(broker: Broker) -> None:
     send(broker, [order(number) for number in range(5)])
     consumer = broker.consumer(INTAKE_ORDERS, 10)

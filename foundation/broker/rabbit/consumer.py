@@ -28,6 +28,9 @@ class RabbitConsumer:
         self.ready = threading.Event()
         self._queue = queue
         self._prefetch = prefetch
+        self._allowed = prefetch
+        self._more = ""
+        """The consumer tag under which more than the prefetch is taken."""
         self._watched = watched
         # Not a SimpleQueue: where another thread is quicker, its get may outlast every timeout (CPython 3.11).
         self._arrived: Waiting[Delivery | None] = Waiting()
@@ -58,6 +61,11 @@ class RabbitConsumer:
             self._woken = True
             self._arrived.put(None)
 
+    def allow(self, prefetch: int) -> None:
+        if prefetch != self._allowed:
+            self._allowed = prefetch
+            self.link.call(self._adjust)
+
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
             self.link.call(partial(self._acknowledge, deliveries))
@@ -76,7 +84,8 @@ class RabbitConsumer:
         self._epoch = next(_epochs)
         self._unsettled = {}
         self._channel = channel
-        self._careful = self._watched is None and self._prefetch > 1
+        self._more = ""
+        self._careful = self._watched is None and max(self._prefetch, self._allowed) > 1
         prefetch = 1 if self._careful else self._prefetch
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _: self._subscribe(channel))
 
@@ -92,13 +101,14 @@ class RabbitConsumer:
             channel.queue_bind(declared.method.queue, exchange, pattern)
         self._consume(channel, declared.method.queue)
 
-    def _consume(self, channel: Any, queue: str) -> None:
-        channel.basic_consume(
+    def _consume(self, channel: Any, queue: str) -> str:
+        tag: str = channel.basic_consume(
             queue,
             partial(self._received, self._epoch),
             auto_ack=self._watched is not None,
             callback=lambda _: self.ready.set(),
         )
+        return tag
 
     def _received(self, epoch: int, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         if self._watched is None:
@@ -114,8 +124,23 @@ class RabbitConsumer:
         self._careful = False
         # A consumer keeps the prefetch that it began with, and what is on its way to one that is cancelled would be
         # handed out for nothing. So there is another beside the one that takes one at a time.
-        channel.basic_qos(prefetch_count=self._prefetch - 1)
-        self._consume(channel, self._queue)
+        if self._prefetch > 1:
+            channel.basic_qos(prefetch_count=self._prefetch - 1)
+            self._consume(channel, self._queue)
+        self._adjust()
+
+    def _adjust(self) -> None:
+        """Have one consumer more for what is allowed beyond the prefetch. Cancelling that is rare, and what is on its
+        way to it then counts as handed out before."""
+        more = self._allowed - self._prefetch
+        if self._careful or not self._channel.is_open:
+            return
+        if more > 0 and not self._more:
+            self._channel.basic_qos(prefetch_count=more)
+            self._more = self._consume(self._channel, self._queue)
+        elif more <= 0 and self._more:
+            self._channel.basic_cancel(self._more)
+            self._more = ""
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         tags = {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}

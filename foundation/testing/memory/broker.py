@@ -194,6 +194,7 @@ class MemoryConsumer:
         self._broker = broker
         self._line = line
         self._prefetch = prefetch
+        self._allowed = prefetch
         self._epoch = next(_numbers)
         self._tags = itertools.count(1)
         self._arrived: deque[Delivery | None] = deque()
@@ -205,7 +206,7 @@ class MemoryConsumer:
 
     @property
     def has_room(self) -> bool:
-        return len(self._unsettled) < (1 if self._careful else self._prefetch)
+        return len(self._unsettled) < (1 if self._careful else self._allowed)
 
     def receive(self, held: Held) -> None:
         """Called by the line, for a consumer that has room."""
@@ -233,6 +234,12 @@ class MemoryConsumer:
         with self._broker.changed:
             if None not in self._arrived:
                 self._arrived.append(None)
+            self._broker.changed.notify_all()
+
+    def allow(self, prefetch: int) -> None:
+        with self._broker.changed:
+            self._allowed = max(self._prefetch, prefetch)
+            self._line.serve()
             self._broker.changed.notify_all()
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:

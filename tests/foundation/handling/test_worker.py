@@ -18,6 +18,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.topology import EVENTS, ORDERS, PARKING
 from foundation.config.queues import INTAKE_ORDERS, sitecrew
 from foundation.errors import SitecrewError, StoreConflict, StoreUnreachable
+from foundation.handling import worker as worker_module
 from foundation.handling.outcomes import Done, Effect, Handler, Handlers, Outcome, Park, Retry
 from foundation.handling.pool import Pool
 from foundation.handling.relay import Relay
@@ -92,9 +93,10 @@ def doing(
 class Lane:
     """One queue, its handler, and a store; `replica` makes a second worker on both."""
 
-    def __init__(self, directory: Path, capacity: int = 10) -> None:
+    def __init__(self, directory: Path, capacity: int = 10, most: int = 0) -> None:
         self.clock = Clock()
         self.capacity = capacity
+        self.most = most
         self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
         (directory / "store.db").write_bytes(new_database())
         self.store = Store(f"sqlite:///{directory / 'store.db'}")
@@ -115,7 +117,8 @@ class Lane:
     def replica(self, handler: Handler | None = None, threads: int = 0) -> tuple[Worker, Consumer]:
         database = Database(self.store, "test", self.clock.now, self.relay.hand_over)
         handlers: Handlers = {OrderCancelled: handler or self._handle}
-        worker = Worker(INTAKE_ORDERS, handlers, database, capacity=self.capacity, threads=threads or self.capacity)
+        threads = threads or self.capacity
+        worker = Worker(INTAKE_ORDERS, handlers, database, capacity=self.capacity, most=self.most, threads=threads)
         return worker, self.broker.consumer(INTAKE_ORDERS, self.capacity)
 
     def elsewhere(self, *order_ids: str) -> Consumer:
@@ -782,6 +785,65 @@ def test_whoever_failed_and_lived_is_no_suspect_any_more(lane: Lane) -> None:
 
 
 # The end
+
+
+class Hurried:
+    """A worker of two threads that has found its effects to be quick. Its time stands still but for `pass_time`."""
+
+    def __init__(self, lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 1000.0
+        monkeypatch.setattr(worker_module, "monotonic", lambda: self.seconds)
+        self.lane = lane
+        lane.handler = Acting()
+        lane.send(*(f"quick-{number}" for number in range(60)))
+        lane.rest()
+
+    def claim(self, number: int) -> Acting:
+        """So many that wait for a test."""
+        acting = self.lane.hold()
+        self.lane.send(*(f"held-{number}" for number in range(number)))
+        self.lane.turn_until(lambda: self.lane.broker.depth(INTAKE_ORDERS) == 0 and len(acting.at_work) == 2)
+        return acting
+
+
+def test_where_effects_are_quick_many_are_in_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = Lane(tmp_path, capacity=2, most=20)
+    acting = Hurried(lane, monkeypatch).claim(20)
+    acting.go.set()
+    lane.rest()
+    assert len(acting.recorded) == 20
+    lane.kill()
+
+
+def test_one_that_turns_out_slow_has_those_behind_it_given_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = Lane(tmp_path, capacity=2, most=20)
+    hurried = Hurried(lane, monkeypatch)
+    acting = hurried.claim(20)
+    hurried.seconds += 5
+    lane.turn_until(lambda: len(lane.worker._in_flight) == 2)
+    lane.relay.run_once(timeout=0)
+    others = Acting()
+    other, consumer = lane.replica(others)
+    lane.until(lambda: not other.run_once(consumer, 0.1) and len(others.recorded) == 18)
+    acting.go.set()
+    lane.rest()
+    assert len(acting.recorded) == 2
+    other.close()
+    lane.kill()
+
+
+def test_where_effects_are_slow_no_more_are_in_hand_than_threads(tmp_path: Path) -> None:
+    lane = Lane(tmp_path, capacity=2, most=20)
+    acting = lane.hold()
+    lane.send(*(f"held-{number}" for number in range(20)))
+    lane.turn_until(lambda: len(acting.at_work) == 2)
+    assert lane.turn() == 0
+    assert lane.broker.depth(INTAKE_ORDERS) == 18
+    acting.go.set()
+    lane.rest()
+    lane.kill()
 
 
 def test_draining_finishes_what_is_begun_and_gives_the_rest_back(tmp_path: Path) -> None:

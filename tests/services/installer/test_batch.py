@@ -164,7 +164,8 @@ def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station
 
         def __init__(self, real: Consumer) -> None:
             self.real = real
-            self.interrupt, self.settle, self.reject, self.close = real.interrupt, real.settle, real.reject, real.close
+            self.interrupt, self.allow, self.close = real.interrupt, real.allow, real.close
+            self.settle, self.reject = real.settle, real.reject
             self.asked = 0
 
         def take(self, limit: int, timeout: float) -> list[Delivery]:
