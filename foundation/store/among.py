@@ -9,5 +9,12 @@ def among(column: Column[Any], dialect: str, name: str = "wanted") -> ColumnElem
     """Return the condition that a text column is in the list of strings bound to the parameter `name`."""
     if dialect == "postgresql":
         return column == any_(bindparam(name, type_=ARRAY(String)))
-    each = func.json_each(bindparam(name, type_=JSON)).table_valued("value")
-    return column.in_(select(each.c.value))
+    return column.in_(select(each(dialect, name)))
+
+
+def each(dialect: str, name: str) -> ColumnElement[str]:
+    """Return a table of the strings in the list bound to the parameter `name`; they compare byte by byte."""
+    if dialect == "postgresql":
+        return func.unnest(bindparam(name, type_=ARRAY(String)), type_=String).column_valued(name).collate("C")
+    value: ColumnElement[str] = func.json_each(bindparam(name, type_=JSON)).table_valued("value", name=name).c.value
+    return value

@@ -8,11 +8,6 @@ from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def insert_new(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert the row unless it clashes with an existing one on any unique key; return whether it was inserted."""
-    return connection.execute(_insert(table, connection.dialect.name), values).rowcount == 1
-
-
 def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert the rows, except those that clash with an existing one on any unique key."""
     if rows:
@@ -22,5 +17,4 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str
 @lru_cache
 def _insert(table: Table, dialect: str) -> Insert:
     spelled = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    # Without this option psycopg's row count is lost before it is read, and nothing would ever count as new.
-    return spelled.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return spelled.on_conflict_do_nothing()

@@ -1,32 +1,23 @@
 """Who holds the domains below and above those that are ordered."""
 
 from collections.abc import Iterable
-from json import dumps
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import CompoundSelect, Connection, String, func, select, union_all
 
+from foundation.store.among import among, each
 from schemas.values import Customer
 from services.order_intake.orders import orders, path_of
 
-_ELEMENTS = {
-    "sqlite": "SELECT value FROM json_each(:{0})",
-    "postgresql": 'SELECT value COLLATE "C" AS value FROM json_array_elements_text(CAST(:{0} AS json))',
-}
-"""How a database makes a table of a JSON array, whose values are compared byte by byte."""
-_AROUND = """
-    SELECT held.order_id, held.domain, held.customer
-    FROM orders AS held WHERE held.holds_domain AND held.domain IN ({above})
-    UNION
-    SELECT held.order_id, held.domain, held.customer
-    FROM ({paths}) AS wished CROSS JOIN orders AS held
-    WHERE held.holds_domain AND held.domain_path > wished.value AND held.domain_path < rtrim(wished.value, '.') || '/'
-"""  # "/" follows "."
-_COLUMNS = (orders.c.order_id, orders.c.domain, orders.c.customer)
-_QUERIES = {
-    dialect: text(_AROUND.format(above=elements.format("above"), paths=elements.format("paths"))).columns(*_COLUMNS)
-    for dialect, elements in _ELEMENTS.items()
-}
-"""Statements of one form, however many domains are looked up together."""
+
+def _around(dialect: str) -> CompoundSelect[Any]:
+    held = select(orders.c.order_id, orders.c.domain, orders.c.customer).where(orders.c.holds_domain)
+    path, below = each(dialect, "paths"), orders.c.domain_path
+    end = func.rtrim(path, ".", type_=String) + "/"  # "/" follows "."
+    return union_all(held.where(among(orders.c.domain, dialect, "above")), held.where(below > path, below < end))
+
+
+_QUERIES = {dialect: _around(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 class Neighbours:
@@ -41,8 +32,8 @@ class Neighbours:
         """Those around the domains, which are looked up together."""
         wished = set(domains)
         around = {
-            "above": dumps(sorted({name for domain in wished for name in _above(domain)})),
-            "paths": dumps(sorted(map(path_of, wished))),
+            "above": sorted({name for domain in wished for name in _above(domain)}),
+            "paths": sorted(map(path_of, wished)),
         }
         known = cls()
         for order_id, domain, customer in connection.execute(_QUERIES[connection.dialect.name], around):

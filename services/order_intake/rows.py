@@ -7,9 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from foundation.store.alone import alone
 from foundation.store.among import among
-from foundation.store.records import Loaded
+from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import Customer
@@ -66,7 +65,7 @@ def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Even
     known = {data.order_id: rows.orders.get(data.order_id) for data in placed}
     wishes = [data for data in placed if (order := known[data.order_id]) is None or order.state == OrderState.FAILED]
     if wishes:
-        alone(connection, "orders")
+        lock(connection, ["orders"])
         rows.neighbours = Neighbours.load(connection, [data.domain for data in wishes])
         rows.usernames = _usernames(connection, {(d.order_id, d.domain) for d in wishes if known[d.order_id] is None})
     return rows

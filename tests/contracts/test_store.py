@@ -17,7 +17,6 @@ from sqlalchemy.exc import IntegrityError
 from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import Store, engine, inbox, outbox
 from foundation.store.inbox import Fingerprint
-from foundation.store.insert import insert_new
 from foundation.store.outbox import OutboxMessage
 from tests.support.postgres import Postgres
 
@@ -333,14 +332,6 @@ def test_what_another_replica_has_noted_meanwhile_does_not_undo_the_record_of_an
             ("/shop", "1"),
             ("/shop", "2"),
         }
-        assert inbox.forget_before(connection, LATER) == 1
-
-
-def test_a_row_is_new_only_once(store: Store) -> None:
-    row = {"consumer": "intake", "source": "/shop", "id": "1", "digest": "", "user_id": "", "received_at": NOON}
-    with store.transaction() as connection:
-        assert insert_new(connection, inbox.inbox, row)
-        assert not insert_new(connection, inbox.inbox, {**row, "received_at": LATER})
         assert inbox.forget_before(connection, LATER) == 1
 
 
