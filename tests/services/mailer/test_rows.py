@@ -1,13 +1,11 @@
 """What the mailer loads and writes for a batch."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from sqlalchemy import event as sqlalchemy_event
 from structlog.testing import capture_logs
 
 from foundation.config.keys import generate_keys
@@ -23,6 +21,7 @@ from services.mailer.service import MIGRATIONS
 from tests.services.mailer.test_delivery import ANN, JO, completed
 from tests.support.house import START
 from tests.support.in_memory import event_of
+from tests.support.statements import statements
 
 
 @pytest.fixture(autouse=True)
@@ -43,19 +42,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def welcoming(per_hour: int = 60) -> Welcoming:
     settings = Settings(keys={"public": generate_keys()[0]}, limits=Limits(letters_per_hour=per_hour))
     return Welcoming(settings, MagicMock(), MagicMock(), MagicMock(), lambda: START)
-
-
-@contextmanager
-def statements(database: Database[Any]) -> Iterator[list[str]]:
-    """Those that are executed meanwhile."""
-    executed: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        executed.append(statement)
-
-    sqlalchemy_event.listen(database.store.engine, "before_cursor_execute", note)
-    yield executed
-    sqlalchemy_event.remove(database.store.engine, "before_cursor_execute", note)
 
 
 def sent(database: Database[MailRows], events: Sequence[Event[Any]]) -> int:
