@@ -1,9 +1,7 @@
 """Rows as services keep them, for tests of handlers in memory and of tables."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
 
-from foundation.handling.unit_of_work import RowsT, UnitOfWork
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallStaged
 from services.installer.installs import Install
@@ -24,8 +22,3 @@ def install_of(staged: InstallStaged, at: datetime) -> Install:
         trace=Trace(),
         staged_at=at,
     )
-
-
-def unit_of_work(rows: RowsT, service: str, at: datetime) -> UnitOfWork[RowsT]:
-    """For handlers that decide in memory: there is no database behind it."""
-    return UnitOfWork(rows, f"/sitecrew/{service}", at, cast("Any", None))

@@ -3,11 +3,9 @@
 What a refusal means is in `answers`, what an operator does about it in `causes`.
 """
 
-import hmac
 import smtplib
-import socket
 import ssl
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 from foundation.addresses import HostPort, ascii_domain
 from foundation.errors import Failed
@@ -24,16 +22,14 @@ from services.mailer import addresses
 from services.mailer.causes import CAUSES
 from services.mailer.letter.envelope import Letter
 from services.mailer.smtp.answers import Step, one_line, verdict
+from services.mailer.smtp.client import Client, expect
 from services.mailer.smtp.deadline import Deadline
 
 Security = Literal["auto", "none", "starttls", "tls"]
 
-_ANSWER = 64_000
-"""Bytes that one answer may have; RFC 5321 allows 512 a line, and an EHLO has some thirty lines."""
 _SIGN_OF_LIFE = 5.0
 """Seconds that a kept connection has to show that it still works."""
 
-_CHALLENGES = 5
 _LOGINS = frozenset({"CRAM-MD5", "LOGIN", "PLAIN"})
 
 _REFUSED_AT: dict[Step, str] = {
@@ -68,7 +64,7 @@ class Smtp:
     ca_file: Path | None = None
     deadline: float = 240.0
     letters_per_connection: int = 1
-    _kept: deque["_Client"] = field(default_factory=deque, init=False, repr=False, compare=False)
+    _kept: deque[Client] = field(default_factory=deque, init=False, repr=False, compare=False)
 
     def send(self, letter: Letter) -> None:
         """Returns once the server has taken the letter for all its recipients.
@@ -76,24 +72,21 @@ class Smtp:
         Raises Failed, with a cause of `CAUSES`. `smtp_interrupted` alone leaves it open whether the letter was taken.
         """
         deadline = Deadline(self.deadline)
-        with deadline.running():
-            kept = self._still_working(deadline)
-            if kept is None or not self._hand_over(kept, letter, kept=True):
-                self._hand_over(self._opened(deadline, letter.sender), letter)
+        kept = self._still_working(deadline)
+        if kept is None or not self._hand_over(kept, letter, kept=True):
+            self._hand_over(self._opened(deadline, letter.sender), letter)
 
     def check(self, sender: str | None = None) -> str:
         """Connects, introduces itself, logs in if it is to, asks whether `sender` may send, and sends nothing.
         Returns what it found, for people. Raises Failed as `send` does."""
-        deadline = Deadline(self.deadline)
-        with deadline.running():
-            client = self._opened(deadline, sender or "")
-            try:
-                with self._trying("ask for a sign of life", client):
-                    _expect(client.noop())
-                self._ask_about(client, sender)
-                return self._found(client)
-            finally:
-                client.leave()
+        client = self._opened(Deadline(self.deadline), sender or "")
+        try:
+            with self._trying("ask for a sign of life", client):
+                expect(client.noop())
+            self._ask_about(client, sender)
+            return self._found(client)
+        finally:
+            client.leave()
 
     def close_idle(self, seconds: float = 0.0) -> None:
         """Take leave of connections that have had nothing to do for so long."""
@@ -105,18 +98,18 @@ class Smtp:
                 else:
                     client.leave()
 
-    def _ask_about(self, client: "_Client", sender: str | None) -> None:
+    def _ask_about(self, client: Client, sender: str | None) -> None:
         """As for a letter from the sender to himself. Whether he has a mailbox does not matter."""
         if not sender:
             return
         with self._trying("name the sender", client):
-            _expect(client.mail(sender))
+            expect(client.mail(sender))
         with self._trying("name the recipient", client):
             code, said = client.rcpt(sender)
             if code >= 300 and verdict("name the recipient", code, one_line(said)).code not in _HIS_OWN:
-                _expect((code, said))
+                expect((code, said))
 
-    def _found(self, client: "_Client") -> str:
+    def _found(self, client: Client) -> str:
         encrypted = client.sock.version() if isinstance(client.sock, ssl.SSLSocket) else None
         found = f"{self._place} answers ({encrypted or 'not encrypted'}) to {client.local_hostname}"
         if self.username is None:
@@ -126,18 +119,19 @@ class Smtp:
 
     # One letter
 
-    def _hand_over(self, client: "_Client", letter: Letter, *, kept: bool = False) -> bool:
+    def _hand_over(self, client: Client, letter: Letter, *, kept: bool = False) -> bool:
         """False if a kept connection would not do, and nothing of the letter has gone over it: try a new one."""
         try:
             self._address(client, letter)
         except Failed as failure:
+            again = kept and failure.cause.kind == CauseKind.TRANSIENT and not client.deadline.passed
             client.leave()
-            if kept and failure.cause.kind == CauseKind.TRANSIENT and not client.deadline.passed:
+            if again:
                 return False
             raise
         try:
             with self._trying("send the letter", client, letter.secrets):
-                _expect(client.content(letter.content))
+                expect(client.content(letter.content))
         except Failed:
             client.close()
             raise
@@ -149,18 +143,18 @@ class Smtp:
             client.leave()
         return True
 
-    def _address(self, client: "_Client", letter: Letter) -> None:
+    def _address(self, client: Client, letter: Letter) -> None:
         with self._trying("name the sender", client):
-            _expect(client.mail(letter.sender, _mail_options(client, letter)))
+            expect(client.mail(letter.sender, _mail_options(client, letter)))
         with self._trying("name the recipient", client):
             for recipient in letter.recipients:
-                _expect(client.rcpt(recipient))
+                expect(client.rcpt(recipient))
         with self._trying("send the letter", client, letter.secrets):
-            _expect(client.docmd("DATA"), 354)
+            expect(client.docmd("DATA"), 354)
 
     # One connection
 
-    def _still_working(self, deadline: Deadline) -> "_Client | None":
+    def _still_working(self, deadline: Deadline) -> Client | None:
         """A connection that an earlier letter has left, if the server goes on with it."""
         with suppress(IndexError):
             while client := self._kept.pop():
@@ -173,12 +167,12 @@ class Smtp:
             return ascii_domain(self.helo or "") or addresses.greeting(addresses.domain_of(sender))
         return self.helo or ""
 
-    def _opened(self, deadline: Deadline, sender: str) -> "_Client":
-        client = _Client(self._greeting(sender), self.timeout, deadline)
+    def _opened(self, deadline: Deadline, sender: str) -> Client:
+        client = Client(self._greeting(sender), self.timeout, deadline)
         try:
             tls = self.security == "tls" or (self.security == "auto" and self.port == smtplib.SMTP_SSL_PORT)
             with self._trying("connect", client):
-                _expect(client.open(self.host, self.port, self._verifying if tls else None))
+                expect(client.open(self.host, self.port, self._verifying if tls else None))
             with self._trying("say hello", client):
                 client.introduce()
             if not tls:
@@ -192,7 +186,7 @@ class Smtp:
             raise
         return client
 
-    def _secure(self, client: "_Client") -> None:
+    def _secure(self, client: Client) -> None:
         """STARTTLS, as the setting wants it."""
         if self.security == "none" or (
             self.security == "auto" and self.username is None and not client.has_extn("starttls")
@@ -207,7 +201,7 @@ class Smtp:
         with self._trying("say hello", client):
             client.introduce()
 
-    def _require_login(self, client: "_Client") -> None:
+    def _require_login(self, client: Client) -> None:
         """Name what is offered instead, if it is nothing of ours."""
         offered = client.esmtp_features.get("auth", "").split()
         if offered and not _LOGINS & set(map(str.upper, offered)):
@@ -227,7 +221,7 @@ class Smtp:
     # What goes wrong
 
     @contextmanager
-    def _trying(self, step: Step, client: "_Client", secrets: Sequence[str] = ()) -> Iterator[None]:
+    def _trying(self, step: Step, client: Client, secrets: Sequence[str] = ()) -> Iterator[None]:
         """Turns whatever goes wrong in this step into the cause it stands for."""
         place = f"{self._place}, asked to {step},"
         try:
@@ -240,7 +234,7 @@ class Smtp:
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise CAUSES.failed(*self._silence(step, place, error, client)) from None
 
-    def _silence(self, step: Step, place: str, error: Exception, client: "_Client") -> tuple[str, str]:
+    def _silence(self, step: Step, place: str, error: Exception, client: Client) -> tuple[str, str]:
         """Code and detail of a failure that is no answer of the server."""
         if client.deadline.passed:
             return "smtp_timeout", f"{place} was not done within {self.deadline:g} seconds for the whole conversation"
@@ -270,114 +264,7 @@ class Smtp:
         return [self.password, *(b64encode(secret.encode()).decode() for secret in (self.password, plain))]
 
 
-class _Client(smtplib.SMTP):
-    """One conversation, at most `deadline` long. What smtplib lacks: a limit for answers, and logins in UTF-8."""
-
-    def __init__(self, name: str, timeout: float, deadline: Deadline) -> None:
-        super().__init__(local_hostname=name, timeout=timeout)
-        self.deadline = deadline
-        self.letters = 0
-        self.idle_since = 0.0
-        self.in_the_letter = False
-        """Whether the server may already have the letter."""
-
-    def open(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[int, bytes]:
-        """Connect; the server's greeting."""
-        self._host = host
-        self.sock = socket.create_connection((host, port), self.timeout)
-        self.deadline.watch(self.sock)
-        if tls:
-            self._encrypt(tls)
-        return self.getreply()
-
-    def introduce(self) -> None:
-        """EHLO, or HELO to servers that do not know it. Whoever takes leave is not asked twice."""
-        code, said = self.ehlo()
-        _expect((code, said) if code < 500 else self.helo())
-
-    def secure(self, tls: ssl.SSLContext) -> None:
-        """STARTTLS. Nothing that was heard before counts afterwards (RFC 3207)."""
-        _expect(self.docmd("STARTTLS"))
-        self._encrypt(tls)
-        self.helo_resp = self.ehlo_resp = None
-        self.esmtp_features = {}
-        self.does_esmtp = False
-
-    def _encrypt(self, tls: ssl.SSLContext) -> None:
-        self.sock = tls.wrap_socket(self._connection, server_hostname=self._host, do_handshake_on_connect=False)
-        self.file = None
-        self.deadline.watch(self.sock)
-        self.sock.do_handshake()
-
-    def starts_afresh(self, deadline: Deadline, patience: float) -> bool:
-        """Whether the server goes on with this connection; if not, it is closed."""
-        self.deadline, self.in_the_letter = deadline, False
-        try:
-            deadline.watch(self._connection)
-            self._connection.settimeout(patience)
-            _expect(self.rset())
-            self._connection.settimeout(self.timeout)
-        except (smtplib.SMTPException, OSError):
-            self.close()
-            return False
-        return True
-
-    def content(self, content: bytes) -> tuple[int, bytes]:
-        """The letter itself, its lines ended by CRLF. From here on it is open whether the server has it."""
-        self.in_the_letter = True
-        self.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
-        return self.getreply()
-
-    def leave(self) -> None:
-        """Whatever was said is said: nothing that happens here can change it."""
-        with suppress(OSError, smtplib.SMTPException):
-            self._connection.settimeout(1.0)
-            self.docmd("QUIT")
-        self.close()
-
-    def getreply(self) -> tuple[int, bytes]:
-        """As smtplib's own, but an answer without end is none."""
-        if self.file is None:
-            self.file = self._connection.makefile("rb")
-        lines, room = [], _ANSWER
-        while True:
-            line = self.file.readline(room + 1)
-            room -= len(line)
-            if not line or room < 0:
-                self.close()
-                raise smtplib.SMTPServerDisconnected("its answer has no end" if line else "it closed the connection")
-            lines.append(line[4:].strip())
-            code = int(line[:3]) if line[:3].isdigit() else -1
-            if code < 0 or line[3:4] != b"-":
-                return code, b"\n".join(lines)
-
-    @property
-    def _connection(self) -> socket.socket:
-        if self.sock is None:
-            raise smtplib.SMTPServerDisconnected("the connection was closed before")
-        return self.sock
-
-    def auth(self, mechanism: str, authobject: Any, *, initial_response_ok: bool = True) -> tuple[int, bytes]:
-        """As smtplib's own, in UTF-8 (RFC 4616) where that knows ASCII only."""
-        first = authobject() if initial_response_ok else None
-        encoded = " " + b64encode(first.encode()).decode() if first is not None else ""
-        code, said = self.docmd("AUTH", f"{mechanism}{encoded}")
-        self._auth_challenge_count = int(first is not None)
-        while code == 334 and self._auth_challenge_count < _CHALLENGES:
-            self._auth_challenge_count += 1
-            code, said = self.docmd(b64encode(authobject(b64decode(said)).encode()).decode())
-        if code in (235, 503):
-            return code, said
-        raise smtplib.SMTPAuthenticationError(code, said)
-
-    def auth_cram_md5(self, challenge: Any = None) -> Any:
-        """The password's keyed digest of the challenge (RFC 2195)."""
-        if challenge is None:
-            return None
-        return f"{self.user} {hmac.new(self.password.encode(), challenge, 'md5').hexdigest()}"
-
-
-def _mail_options(client: _Client, letter: Letter) -> list[str]:
+def _mail_options(client: Client, letter: Letter) -> list[str]:
     if letter.international and not client.has_extn("smtputf8"):
         raise smtplib.SMTPNotSupportedError
     options = ["SMTPUTF8", "BODY=8BITMIME"] if letter.international else []
@@ -389,8 +276,3 @@ def _unverified() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-
-
-def _expect(reply: tuple[int, bytes], wanted: int = 200) -> None:
-    if not wanted <= reply[0] < wanted // 100 * 100 + 100:
-        raise smtplib.SMTPResponseException(*reply)

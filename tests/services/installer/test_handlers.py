@@ -26,7 +26,8 @@ from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite
 from services.installer.states import MailState, State
 from tests.support.house import START, FakeInstaller, FakeServer, failure, kind
-from tests.support.rows import install_of, unit_of_work
+from tests.support.in_memory import unit_of_work
+from tests.support.rows import install_of
 
 PUBLIC = generate_keys()[0]
 DOWN = failure("db_down").cause
@@ -84,7 +85,7 @@ class Desk:
         self.uow = self.unit()
 
     def unit(self) -> UnitOfWork[InstallRows]:
-        return unit_of_work(self.rows, "installer", self.now)
+        return unit_of_work(self.rows, "installer", (self.now - START).total_seconds())
 
     def event(self, data: Model, source: str = INTAKE) -> Event[Any]:
         return codec.envelope(data, id="id", source=source, subject="order-1", time=self.now)

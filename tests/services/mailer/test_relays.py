@@ -7,9 +7,10 @@ import ssl
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -408,6 +409,42 @@ def test_a_handshake_that_never_ends_is_ended() -> None:
     with trickling(b"\x16\x03\x03\x40\x00", b"\x02") as port:
         smtp = Smtp("127.0.0.1", port, "tls", timeout=PATIENCE, deadline=0.5)
         assert told(lambda: smtp.send(letter())).code == "smtp_timeout"
+
+
+@contextmanager
+def sipping(tls: ssl.SSLContext | None) -> Iterator[int]:
+    """Agrees to everything, and takes the letter so slowly that no single step is late."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            plain, _ = listener.accept()
+            with tls.wrap_socket(plain, server_side=True) if tls else plain as connection:
+                connection.sendall(b"220 here\r\n")
+                while not (line := connection.recv(1024)).startswith(b"DATA"):
+                    connection.sendall(b"250 yes\r\n" if line else b"")
+                connection.sendall(b"354 go on\r\n")
+                with suppress(OSError):
+                    while not stop.wait(0.01) and connection.recv(1024):
+                        pass
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        yield listener.getsockname()[1]
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_letter_that_is_taken_a_little_at_a_time_does_not_hold_a_thread_for_ever(
+    authority: tuple[ssl.SSLContext, Path], *, encrypted: bool
+) -> None:
+    context, ca_file = authority
+    with sipping(context if encrypted else None) as port:
+        security: dict[str, Any] = {"security": "tls", "ca_file": ca_file} if encrypted else {"security": "none"}
+        smtp = Smtp("127.0.0.1", port, timeout=PATIENCE, deadline=2.0, helo="sitecrew.example", **security)
+        cause = told(lambda: smtp.send(letter(text="All of it.\n" * 2_000_000)))
+    assert (cause.code, "for the whole conversation" in cause.detail) == ("smtp_timeout", True)
 
 
 @pytest.mark.parametrize("flood", ["250-" + "x" * 70_000, "\r\n".join(["250-more"] * 10_000)])
