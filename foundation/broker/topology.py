@@ -52,6 +52,11 @@ class Topology:
     def _fanouts(self) -> frozenset[str]:
         return frozenset(exchange.name for exchange in self.exchanges if exchange.kind == "fanout")
 
+    @cached_property
+    def _expected(self) -> dict[tuple[str, str], bool]:
+        """What `expects` has found: it is asked for each message, about a few routing keys of ours."""
+        return {}
+
     def has_exchange(self, name: str) -> bool:
         """Whether a message can be published to it: one of the table's, or the nameless one."""
         return not name or name in self._names
@@ -59,8 +64,12 @@ class Topology:
     def expects(self, exchange: str, routing_key: str) -> bool:
         """Whether the table binds a queue for this key. If so, a message that finds none is an
         alarm; if not (an event that only watchers care for), it is ordinary."""
-        every_key = exchange in self._fanouts
-        return any(b.source == exchange and (every_key or matches(b.key, routing_key)) for b in self.bindings)
+        expected = self._expected.get((exchange, routing_key))
+        if expected is None:
+            every_key = exchange in self._fanouts
+            bound = (b.source == exchange and (every_key or matches(b.key, routing_key)) for b in self.bindings)
+            expected = self._expected[exchange, routing_key] = any(bound)
+        return expected
 
 
 @lru_cache(maxsize=4096)
