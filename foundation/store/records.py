@@ -75,7 +75,10 @@ class Records(Generic[R]):
         statement = self._loads.get(dialect)
         if statement is None:
             theirs = self.select().where(among(self.table.c[self.owner], dialect))
-            statement = self._loads[dialect] = theirs.order_by(self.table.c[self.key]).with_for_update()
+            key = self.table.c[self.key]
+            # Whatever a server's locale: `lease.renew` locks in this order, too.
+            order = key.collate("C") if dialect == "postgresql" else key
+            statement = self._loads[dialect] = theirs.order_by(order).with_for_update()
         return statement
 
     def differing(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, ...]:

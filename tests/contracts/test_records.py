@@ -16,6 +16,7 @@ from foundation.store import Store, lease
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Loaded, Records, lock
 from schemas.values import Cause, CauseKind
+from tests.support.postgres import Postgres, until_blocked
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
@@ -167,6 +168,23 @@ def test_those_who_change_the_same_orders_wait_for_each_other_and_never_in_a_cir
             for done in [pool.submit(adding, store, each, barrier) for each in orders]:
                 done.result()
     assert sum(row.number for row in kept(store, *names)) == 20 * (8 + 8 + 4 + 4)
+
+
+def test_leases_are_renewed_in_the_order_in_which_rows_are_locked_whatever_language_text_is_sorted_in(
+    postgres: Postgres,
+) -> None:
+    store = Store(postgres.database(language="en"))
+    with store.transaction() as connection:
+        metadata.create_all(connection)
+    keep(store, *(task(name).claimed(TERMS, NOON) for name in ("a1", "B1")))  # which is how English sorts them
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            lease.renew(connection, tasks, "task_id", {"B1": 1}, TERMS, LATER)
+            loading = pool.submit(kept, store, "a", "B")
+            until_blocked(store)
+            lease.renew(connection, tasks, "task_id", {"a1": 1}, TERMS, LATER)
+        assert {row.lease_until for row in loading.result()} == {LATER + TERMS.lease}
+    store.close()
 
 
 def test_what_has_no_row_yet_is_locked_by_its_name(store: Store) -> None:

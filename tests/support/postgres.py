@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import text
 
+from foundation.store import Store
 from sitecrew.stack.processes import PATH, Child, Command
+from tests.support.brokers import until
+from tests.support.house import PATIENCE
 
 
 def installed() -> Path | None:
@@ -49,11 +53,12 @@ class Postgres:
         """As a power failure would."""
         self._child.kill()
 
-    def database(self) -> str:
-        """The address of a new, empty database."""
+    def database(self, language: str = "") -> str:
+        """The address of a new, empty database, which sorts text as in that language, or else byte by byte."""
         name = f"db_{secrets.token_hex(4)}"
+        sorting = f"TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{language}'" if language else ""
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} {sorting}")
         return f"postgresql://tests@/{name}?host={self.directory}"
 
     def _answers(self) -> bool | None:
@@ -65,6 +70,19 @@ class Postgres:
 
     def _address(self, database: str) -> str:
         return f"postgresql://tests@/{database}?host={self.directory}"
+
+
+def until_blocked(store: Store) -> None:
+    """Wait until a transaction on the store's database waits for another."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    def is_blocked() -> bool:
+        with store.reading() as connection:
+            return bool(connection.execute(waiting).scalar_one())
+
+    until(is_blocked, PATIENCE)
 
 
 @contextmanager
