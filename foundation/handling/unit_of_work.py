@@ -169,10 +169,10 @@ class Database(Generic[RowsT]):
         has the outbox published. Raises StoreUnreachable."""
         events = list(events)
         with self.store.transaction() as connection:
-            now = self.now()
             orders = {order for event in events if (order := _order_of(event.data))}
-            orders |= set(find(connection, now) if find else ())
+            orders |= set(find(connection, self.now()) if find else ())
             rows = self.load(connection, sorted(orders), events)
+            now = self.now()  # others may have held the rows for a while
             uow = UnitOfWork(rows, f"/sitecrew/{self.service}", now, connection)
             yield uow
             rows.flush(connection)

@@ -21,6 +21,7 @@ Wish = tuple[str, str]
 """An order's id and its domain."""
 
 _TAKEN = {name: select(orders.c.username).where(among(orders.c.username, name)) for name in ("sqlite", "postgresql")}
+_ACCEPTING = "accepting orders"  # no order is called that
 _CANDIDATES = 100  # with 32^4 endings each
 
 
@@ -58,14 +59,15 @@ class OrderRows:
 
 
 def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Event[Any]]) -> OrderRows:
-    """These orders, locked. If some of the events may bring new orders, or failed ones again, then all that decides
-    about those, too, and no other transaction accepts orders meanwhile."""
+    """These orders, locked, even if they have no row yet. If some of the events may bring new orders, or failed ones
+    again, then all that decides about those, too, and no other transaction accepts orders meanwhile."""
+    lock(connection, order_ids)
     rows = OrderRows(ORDERS.load(connection, order_ids), turns=Turns(partial(latest, connection)))
     placed = [event.data for event in events if isinstance(event.data, OrderPlaced)]
     known = {data.order_id: rows.orders.get(data.order_id) for data in placed}
     wishes = [data for data in placed if (order := known[data.order_id]) is None or order.state == OrderState.FAILED]
     if wishes:
-        lock(connection, ["orders"])
+        lock(connection, [_ACCEPTING])
         rows.neighbours = Neighbours.load(connection, [data.domain for data in wishes])
         rows.usernames = _usernames(connection, {(d.order_id, d.domain) for d in wishes if known[d.order_id] is None})
     return rows

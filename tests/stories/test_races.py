@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -50,6 +50,7 @@ from services.order_intake.orders import ORDERS, Order
 from services.order_intake.service import MIGRATIONS as INTAKE
 from services.order_intake.states import OrderState
 from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
+from tests.support.postgres import Postgres, until_blocked
 from tests.support.rows import install_of
 
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
@@ -278,6 +279,28 @@ def placing(replicas: Replicas) -> Callable[[int], Any]:
 def test_of_eight_order_intakes_exactly_one_creates_each_account(replicas: Replicas) -> None:
     for results in races(40, *[placing(replicas) for _ in range(8)]):
         assert sum(isinstance(result, Effect) for result in results) == 1
+
+
+def test_who_waits_for_an_order_that_another_accepts_sees_it_and_the_time_that_has_passed(postgres: Postgres) -> None:
+    replicas = Replicas(postgres.database())
+    ours, theirs, intake = replicas.orders(), replicas.orders(), replicas.intake()
+    ours.store.migrate((INTAKE,))
+
+    def copy_comes() -> tuple[Order | None, datetime]:
+        with theirs.begin([placing_event(1)]) as uow:
+            return uow.rows.orders.get("order-1"), uow.now
+
+    with ThreadPoolExecutor(1) as pool:
+        with ours.begin([placing_event(1)]) as uow:
+            intake.place(uow, placing_event(1))
+            copy = pool.submit(copy_comes)
+            until_blocked(ours.store)
+            replicas.now += timedelta(seconds=9)
+        known, now = copy.result()
+    replicas.close()
+    assert known
+    assert known.state == OrderState.ACCEPTED
+    assert now == replicas.now, "a lease that is taken now lasts from now on"
 
 
 def test_of_four_that_take_over_a_lost_order_exactly_one_does(replicas: Replicas) -> None:
