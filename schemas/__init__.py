@@ -1,4 +1,4 @@
-"""The contract: every event and command that travels between producers, services and staff.
+"""The contract: every event and command that producers, services and staff exchange.
 
-This package needs pydantic and the standard library only, so a producer or a tool may vendor it.
+This package depends only on pydantic and the standard library, so a producer or a tool may vendor it.
 """

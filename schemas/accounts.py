@@ -1,4 +1,4 @@
-"""Hosting accounts, as order intake reports them."""
+"""Events about hosting accounts, published by order intake."""
 
 from schemas.values import AccountRef, Cause, Line, Model, OrderId, SiteType
 
@@ -12,7 +12,7 @@ class AccountCreated(Model):
 
 
 class AccountFailed(Model):
-    """The account could not be created, and will not be tried again by itself."""
+    """The account could not be created, and there will be no further attempt by itself."""
 
     order_id: OrderId
     cause: Cause

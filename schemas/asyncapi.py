@@ -1,6 +1,6 @@
-"""The contract as one AsyncAPI 3.0 document, for other people's tools. It refers to nothing outside of itself.
+"""Generate the contract as a self-contained AsyncAPI 3.0 document, for other people's tools.
 
-It tells Sitecrew's point of view: Sitecrew receives orders and commands, and sends events.
+It takes Sitecrew's point of view: Sitecrew receives orders and commands, and sends events.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,25 +19,25 @@ _HEADER = "ce-"
 
 _ABOUT = """\
 Sitecrew takes an order, creates the hosting account at once, installs the customer's site in the background on a
-timer, and mails the welcome letter when the site really answers.
+timer, and sends the welcome email once the site answers.
 
-Every message is a [CloudEvents 1.0](https://cloudevents.io) event. Sitecrew sends them in structured mode, and reads
+Every message is a [CloudEvents 1.0](https://cloudevents.io) event. Sitecrew sends structured mode, and reads both
 structured and binary mode. Exchanges are durable topic exchanges; a channel's address is the routing key. Bind to
-`install.completed.*` for every version of one event, to `install.#` for all that happens to installs.
+`install.completed.*` for all versions of one event, or to `install.#` for everything that happens to installs.
 
-Publish persistent and mandatory, with confirms. The same event may arrive more than once: `source` and `id` together
-are its identity. Within a version only optional fields are added: ignore what you do not know.
+Publish with the flags persistent and mandatory, and with publisher confirms. The same event may arrive more than once:
+`source` and `id` together identify it. Within a version, only optional fields are added: ignore fields you don't know.
 """
 
 _EXCHANGES = {
-    "orders": "What shops ask for.",
-    "commands": "What staff ask for.",
+    "orders": "Requests from producers.",
+    "commands": "Requests from staff.",
     "events": "What has happened.",
 }
 
 
 def document(version: str, catalogue: Sequence[EventType], golden: Sequence[Golden]) -> dict[str, Any]:
-    """The whole document; its examples are the golden events."""
+    """Return the whole document; its examples are the golden events."""
     return {
         "asyncapi": VERSION,
         "id": "urn:sitecrew",
@@ -68,7 +68,7 @@ def _server(protocol: str, port: str) -> dict[str, Any]:
         "description": f"RabbitMQ, {'with' if protocol == 'amqps' else 'without'} TLS.",
         "variables": {
             "host": {"default": "localhost", "description": "Any node of the cluster."},
-            "port": {"default": port, "description": "As the broker listens."},
+            "port": {"default": port, "description": "The broker's port."},
             "vhost": {"default": "%2F", "description": "The virtual host, percent-encoded."},
         },
         "security": [_ref("securitySchemes", "login")],
@@ -92,7 +92,7 @@ def _channel(entry: EventType) -> dict[str, Any]:
 
 
 def _names(entry: EventType) -> tuple[str, ...]:
-    """The messages of a type. We read both modes, and write one."""
+    """Return the names of a type's messages: we read both modes, and write one."""
     name = entry.model.__name__
     return (name,) if entry.published else (name, f"{name}Binary")
 
@@ -152,12 +152,13 @@ def _schemas(catalogue: Sequence[EventType]) -> dict[str, Any]:
 
 
 def _binary_headers() -> dict[str, Any]:
-    """The envelope's attributes as headers; of two, AMQP has a property, and the message's body."""
+    """Return the schema of the envelope's attributes as headers. Two are missing: AMQP has a property for the content
+    type, and the data is the message's body."""
     attributes = Event[Any].model_json_schema()
     inside = {"datacontenttype", "data"}
     return {
         "type": "object",
-        "description": "The attributes of CloudEvents. The prefixes `cloudEvents_` and `cloudEvents:` are read, too.",
+        "description": "CloudEvents attributes. The prefixes `cloudEvents_` and `cloudEvents:` are accepted, too.",
         "properties": {f"{_HEADER}{k}": v for k, v in attributes["properties"].items() if k not in inside},
         "required": [f"{_HEADER}{name}" for name in attributes["required"] if name not in inside],
     }

@@ -1,7 +1,7 @@
-"""The one table of what travels: type name, model, exchange.
+"""The table of all events and commands: type name, model, exchange.
 
-The routing key is the type's name without `sitecrew.`: bind to `install.completed.*` for every
-version of one event, to `install.#` for all that happens to installs.
+The routing key is the type's name without `sitecrew.`: bind to `install.completed.*` for all versions of one event, or
+to `install.#` for everything that happens to installs.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class EventType:
 
     @property
     def published(self) -> bool:
-        """Whether Sitecrew says it to whoever listens. All else is said to Sitecrew."""
+        """Whether Sitecrew publishes it; all other types are sent to Sitecrew."""
         return self.exchange == "events"
 
     @cached_property
@@ -95,16 +95,16 @@ _BY_MODEL = {entry.model: entry for entry in CATALOGUE}
 
 
 def by_type(name: str) -> EventType | None:
-    """The catalogue's row for a type name, or None if it is not ours or of another version."""
+    """Return the row for a type name; None if the type or its version is unknown."""
     return _BY_NAME.get(name)
 
 
 def by_model(model: type[Model]) -> EventType:
-    """The catalogue's row for a model. Raises KeyError for a model that is no event."""
+    """Return the row for a model. Raises KeyError if the model is neither an event nor a command."""
     return _BY_MODEL[model]
 
 
 def versions_of(name: str) -> list[str]:
-    """The type names of the catalogue that differ from `name` in their version only."""
+    """Return the type names in the catalogue that differ from `name` in the version only."""
     stem = name.rpartition(".v")[0]
     return [entry.name for entry in CATALOGUE if stem and entry.name.rpartition(".v")[0] == stem]

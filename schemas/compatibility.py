@@ -1,11 +1,10 @@
-"""What a change of a JSON Schema breaks, and for whom.
+"""Find out whom a change to a JSON Schema breaks.
 
-Producers of the old schema are broken if the new one takes less: what they send would be refused, or
-lose its meaning. Consumers of the old schema are broken if the new one allows more: they may be sent
-what they were promised never to see. Both ignore fields that they do not know, so a new optional field
-breaks nobody.
+It breaks producers of the old schema if the new one accepts less: what they send would be rejected, or change its
+meaning. It breaks consumers of the old schema if the new one allows more: they may receive what they were promised
+never to receive. Both ignore unknown fields, so a new optional field breaks nobody.
 
-A change that can't be judged (another pattern, a keyword unknown here) is taken to break both.
+A change that can't be judged (another pattern, an unknown keyword) counts as breaking both.
 """
 
 import json
@@ -21,9 +20,9 @@ class Change:
     """One difference, and whom it breaks."""
 
     path: str
-    """The field, as `data.errors[].field`; empty for the whole."""
+    """The field, such as `data.errors[].field`; empty for the whole schema."""
     what: str
-    """A clause: `maxLength was 200, is 100`."""
+    """What changed, as a clause: `maxLength was 200, is 100`."""
     producers: bool = False
     consumers: bool = False
 
@@ -32,26 +31,26 @@ _NOTES = {
     *("title", "description", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"),
     *("$schema", "$id", "$defs", "$comment"),
 }
-"""Keywords that tell something and allow or forbid nothing."""
+"""Keywords that neither allow nor forbid anything."""
 
 _LEAST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 _MOST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 _RULES = {"pattern", "format", "multipleOf", "uniqueItems"}
-"""Keywords that only ever forbid, in a way that can't be compared."""
+"""Keywords that only restrict, in ways that can't be compared."""
 
 _WALKED = {"type", "const", "enum", "anyOf", "oneOf", "default"}
 _WALKED_INTO = {"properties", "required", "items", "additionalProperties"}
 _ANY = {"array", "boolean", "integer", "null", "number", "object", "string"}
-_UNSAID = object()
+_ABSENT = object()
 
 
 def changes(old: Schema, new: Schema) -> Iterator[Change]:
-    """Every difference between two schemas that breaks somebody who relies on the old one."""
+    """Yield each difference between two schemas that breaks somebody who relies on the old one."""
     return _compare(_inlined(old, old.get("$defs", {})), _inlined(new, new.get("$defs", {})), "")
 
 
 def _inlined(node: Any, definitions: Schema, within: tuple[str, ...] = ()) -> Any:
-    """The schema with what it refers to in place. What refers to itself stays a reference."""
+    """Return the schema with its references resolved; recursive references stay references."""
     if isinstance(node, list):
         return [_inlined(item, definitions, within) for item in node]
     if not isinstance(node, dict):
@@ -81,7 +80,7 @@ def _choices(schema: Schema) -> list[Schema]:
 
 
 def _compare_choices(was: list[Schema], now: list[Schema], path: str) -> Iterator[Change]:
-    """Pairs the choices that break nobody, then those that are alike; what is left came or went."""
+    """Pair choices that are compatible, then those of the same type; the rest were added or removed."""
     changed, new = [], list(now)
     for choice in was:
         same = [other for other in new if not any(_compare(choice, other, path))]
@@ -109,8 +108,8 @@ def _compare_one(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 
 
 def _types(schema: Schema) -> set[str]:
-    said = schema.get("type", _ANY)
-    types = {said} if isinstance(said, str) else set(said)
+    given = schema.get("type", _ANY)
+    types = {given} if isinstance(given, str) else set(given)
     return types | {"integer"} if "number" in types else types
 
 
@@ -151,8 +150,8 @@ def _limits(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 
 def _rules(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     for key in sorted({*old, *new} - _NOTES - _LEAST - _MOST - _WALKED - _WALKED_INTO):
-        was, now = old.get(key, _UNSAID), new.get(key, _UNSAID)
-        added, dropped = key in _RULES and was is _UNSAID, key in _RULES and now is _UNSAID
+        was, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
+        added, dropped = key in _RULES and was is _ABSENT, key in _RULES and now is _ABSENT
         if was != now:
             yield Change(path, _turned(key, old, new), producers=not dropped, consumers=not added)
 

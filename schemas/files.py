@@ -1,4 +1,4 @@
-"""The contract's files beside this package: golden events, and the contract as it was released."""
+"""Find the contract's files in this package: golden events, and the contract as it was released."""
 
 import json
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ _BINARY = ".binary.json"
 
 @dataclass(frozen=True)
 class Golden:
-    """An event as it once was sent, kept to be read for ever.
+    """An example event, kept to prove that it can be read for ever.
 
-    `<routing key>/<name>.json` holds one in structured mode: it is the message's body. One in binary
-    mode, `<routing key>/<name>.binary.json`, holds `content_type`, `headers` and `body` of the message.
+    `<routing key>/<name>.json` contains the body of a message in structured mode. For binary mode,
+    `<routing key>/<name>.binary.json` contains the message's `content_type`, `headers` and `body`.
     """
 
     routing_key: str
     name: str
-    """The file's name, without its ending."""
+    """The file name without `.json`."""
     content: bytes
 
     @property
@@ -40,11 +40,11 @@ class Golden:
 
     @property
     def document(self) -> Any:
-        """The file's JSON."""
+        """The parsed JSON of the file."""
         return json.loads(self.content)
 
     def message(self) -> tuple[bytes, str, dict[str, Any]]:
-        """Body, content type and headers, as the broker would hand them out."""
+        """Return body, content type and headers, as the broker would deliver them."""
         if not self.binary:
             return self.content, "application/cloudevents+json", {}
         document = self.document
@@ -52,5 +52,5 @@ class Golden:
 
 
 def golden_events(folder: Path = GOLDEN) -> Sequence[Golden]:
-    """All of them, in the order of their names."""
+    """Read all golden events, sorted by name."""
     return [Golden(path.parent.name, path.stem, path.read_bytes()) for path in sorted(folder.glob("*/*.json"))]

@@ -1,4 +1,4 @@
-"""The life of an install, and the commands that staff steer it with."""
+"""Events about installs, and the commands with which staff control them."""
 
 from typing import Annotated
 
@@ -21,11 +21,11 @@ from schemas.values import (
     TimeZone,
 )
 
-Attempt = Annotated[int, Field(ge=1, le=10_000, description="1 for the first try of an install.")]
+Attempt = Annotated[int, Field(ge=1, le=10_000, description="The number of the attempt; the first is 1.")]
 
 
 class InstallRef(Model):
-    """Which install an event speaks of. An order's first install is generation 1."""
+    """Which install an event is about. An order's first install is generation 1."""
 
     install_id: InstallId
     order_id: OrderId
@@ -39,23 +39,23 @@ class SiteSpec(Model):
     url: str
     """Where it will answer; ends with a slash."""
     title: Line
-    """What the site calls itself."""
+    """The site's title."""
     locale: Locale | None = None
-    """The language of the site and of its letters; the application's own if not given."""
+    """The language of the site and of its emails; the application's default if not given."""
     timezone: TimeZone | None = None
-    """The site's time zone; the application's own if not given."""
+    """The site's time zone; the application's default if not given."""
     permalinks: Permalinks | None = None
-    """The structure of the addresses of its pages; the application's own if not given."""
+    """The permalink structure of its pages; the application's default if not given."""
 
 
 class InstallStaged(InstallRef):
-    """An install waits for its time: at once after the order, or again after a failed attempt."""
+    """An install is waiting for its time: after the order, or again after a failed attempt."""
 
     attempt: Attempt = 1
     max_attempts: Attempt | None = None
-    """How many attempts there will be at most."""
+    """The maximum number of attempts."""
     due_at: Moment
-    """Not before this time, RFC 3339."""
+    """The earliest time at which it may begin, RFC 3339."""
     site: SiteSpec
     account: AccountRef
     customer: Customer
@@ -64,22 +64,22 @@ class InstallStaged(InstallRef):
 
 
 class InstallStarted(InstallRef):
-    """A worker took the install."""
+    """A worker started the install."""
 
     attempt: Attempt
     max_attempts: Attempt | None = None
-    """How many attempts there will be at most."""
+    """The maximum number of attempts."""
     worker: str
-    """Which one, for people to find its log."""
+    """The worker's name, for people to find its log."""
 
 
 class ApplicationLogin(Model):
     """The credentials of the installed application; the password is sealed to the mailer."""
 
     login_url: str
-    """The page to log in at."""
+    """The login page."""
     username: str
-    """The name to log in with."""
+    """The user name to log in with."""
     sealed_password: SealedSecret
 
 
@@ -89,15 +89,15 @@ class InstallCompleted(InstallRef):
     attempt: Attempt
     site: SiteSpec
     application: str
-    """What was installed, for people: `WordPress`."""
+    """The name of the application, for people: `WordPress`."""
     version: str
     """The application's own version."""
     login: ApplicationLogin | None = None
-    """Not there if the site has no login, as a static page has none."""
+    """Absent if the site has no login, like a static page."""
     account: AccountRef
     customer: Customer
     seconds: float
-    """From claim to verified, in seconds."""
+    """Time from claim to verification, in seconds."""
 
 
 class InstallFailed(InstallRef):
@@ -105,17 +105,17 @@ class InstallFailed(InstallRef):
 
     attempt: Attempt
     max_attempts: Attempt | None = None
-    """How many attempts there were to be at most."""
+    """The maximum number of attempts."""
     cause: Cause
     next: Line | None = None
     """What happens next, for people."""
 
 
 class InstallCancelled(InstallRef):
-    """The install was taken back before it ran, and will not run."""
+    """The install was cancelled before it began, and will not run."""
 
     reason: Line
-    """As given by whoever cancelled it."""
+    """The reason that was given."""
 
 
 class InstallCancel(Model):
@@ -123,7 +123,7 @@ class InstallCancel(Model):
 
     install_id: InstallId
     reason: Line = "cancelled by staff"
-    """Shown beside the install."""
+    """Shown with the install."""
 
 
 class InstallRetry(Model):
@@ -133,16 +133,16 @@ class InstallRetry(Model):
 
 
 class TimerRunNow(Model):
-    """Command: one installer replica starts a batch now, without waiting for its tick."""
+    """Command: start a batch now, in one installer replica, without waiting for the next tick."""
 
 
 class CommandRefused(Model):
-    """A command was understood and not carried out, by the service that it is for."""
+    """A service understood a command, but did not carry it out."""
 
     command_id: str
-    """The `id` of the command's event."""
+    """The `id` of the command."""
     install_id: InstallId | None = None
-    """The install that the command spoke of, if it did."""
+    """The install that the command named, if any."""
     order_id: OrderId | None = None
-    """The order that the command spoke of, if it did."""
+    """The order that the command named, if any."""
     cause: Cause

@@ -1,4 +1,4 @@
-"""The JSON Schema of every type, for producers and consumers in any language."""
+"""Generate the JSON Schema of each type, for producers and consumers in any language."""
 
 from inspect import cleandoc
 from typing import Any
@@ -9,12 +9,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(entry: EventType) -> dict[str, Any]:
-    """The schema of one type's envelope, as a document of its own."""
+    """Return the schema of one type's envelope, as a document of its own."""
     return {"$schema": DIALECT, "$id": f"urn:{entry.name.replace('.', ':')}", **envelope(entry)}
 
 
 def envelope(entry: EventType, refs: str = "#/$defs/{model}") -> dict[str, Any]:
-    """The schema of one type's envelope; `refs` is how it refers to what is in its `$defs`."""
+    """Return the schema of one type's envelope; `refs` is the template for references to its `$defs`."""
     made = entry.envelope.model_json_schema(ref_template=refs)
     kept = {key: made["properties"]["type"][key] for key in ("description", "title", "type")}
     made["properties"]["type"] = {"const": entry.name, **kept}
@@ -22,5 +22,5 @@ def envelope(entry: EventType, refs: str = "#/$defs/{model}") -> dict[str, Any]:
 
 
 def description(entry: EventType) -> str:
-    """What the type means, in Markdown: a paragraph, or several."""
+    """Return what the type means, in Markdown."""
     return cleandoc(entry.model.__doc__ or "")

@@ -1,4 +1,4 @@
-"""Letters, as the mailer reports them. The letter itself never travels on the broker."""
+"""Events about welcome emails, and the command to resend one. The email itself is never sent over the broker."""
 
 from typing import Annotated
 
@@ -9,31 +9,31 @@ from schemas.values import Cause, Email, InstallId, Line, Model
 
 
 class MailSent(InstallRef):
-    """The SMTP server took the welcome letter."""
+    """The SMTP server accepted the welcome email."""
 
     recipient: Email
-    """Where the letter went."""
+    """Where the email was sent."""
     message_id: str
-    """The letter's Message-ID header."""
+    """The email's Message-ID header."""
     resends: Annotated[int, Field(ge=0)] = 0
-    """How often staff had it sent again before."""
+    """How often staff have had it sent again."""
 
 
 class MailFailed(InstallRef):
-    """The welcome letter could not be sent, and will not be tried again by itself."""
+    """The welcome email could not be sent, and there will be no further attempt by itself."""
 
     recipient: Email
-    """Where it was to go."""
+    """Where it was to be sent."""
     cause: Cause
     max_attempts: Attempt | None = None
-    """How many attempts there were to be at most."""
+    """The maximum number of attempts."""
     next: Line | None = None
     """What happens next, for people."""
 
 
 class MailResend(Model):
-    """Command: send an install's welcome letter again. Refused while it is on its way."""
+    """Command: send an install's welcome email again. Refused while it is being sent."""
 
     install_id: InstallId
     recipient: Email | None = None
-    """Where to, if not to the customer's address as it was ordered."""
+    """Where to send it; the customer's own address if not given."""

@@ -1,7 +1,7 @@
-"""The contract as it was released, which every later one has to honour.
+"""Compare the contract with the released one, which every later version must keep.
 
-It was promised to programs that we do not know. So it is kept in a file of its own that only a release
-writes, `schemas/released.json`. What is not in there yet may still change as it likes.
+It is a promise to programs that we don't know, so it is kept in a file that only a release writes,
+`schemas/released.json`. What is not in that file may still change freely.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from schemas.compatibility import Change, changes
 from schemas.files import Golden
 
 Contract = Mapping[str, Any]
-"""`version`, and for each of `types` its `exchange`, the `schema` of its envelope, and in `golden` the
-digests of its golden events' files."""
+"""`version`, and for each of `types` its `exchange`, the `schema` of its envelope, and in `golden` the digests of its
+golden events' files."""
 
-_PRODUCERS = "What old producers send would be refused, or lose its meaning."
-_CONSUMERS = "Old consumers would be sent what they were promised not to see."
-_BOTH = "Old producers still send it, and old consumers still wait for it."
+_PRODUCERS = "Events from old producers would be rejected or change their meaning."
+_CONSUMERS = "Old consumers would receive what they were promised never to receive."
+_BOTH = "Old producers still send it, and old consumers still expect it."
 
 
 def contract(version: str, catalogue: Sequence[EventType], golden: Sequence[Golden]) -> Contract:
-    """The contract as it is now, which `version` releases."""
+    """Return the current contract, as `version` releases it."""
     return {"version": version, "types": {entry.name: _promise(entry, golden) for entry in catalogue}}
 
 
@@ -32,7 +32,7 @@ def _promise(entry: EventType, golden: Sequence[Golden]) -> Contract:
 
 
 def broken(released: Contract, catalogue: Sequence[EventType], golden: Sequence[Golden]) -> Iterator[str]:
-    """Every promise that is not kept any more: which, whom that breaks, and what to do."""
+    """Yield a line for each broken promise: what it is, whom it breaks, and what to do."""
     now = {entry.name: entry for entry in catalogue}
     files = {event.file: event.digest for event in golden}
     for name, promise in released["types"].items():
@@ -41,7 +41,7 @@ def broken(released: Contract, catalogue: Sequence[EventType], golden: Sequence[
 
 
 def _gone(name: str) -> Iterator[str]:
-    yield f"{name}: is not in the catalogue any more. {_BOTH} Put it back; what was released stays."
+    yield f"{name}: is no longer in the catalogue. {_BOTH} Put it back: a released type can't be removed."
 
 
 def _missed(promise: Contract, entry: EventType) -> Iterator[str]:
@@ -55,8 +55,8 @@ def _missed(promise: Contract, entry: EventType) -> Iterator[str]:
 
 
 def _whom(change: Change, entry: EventType) -> str:
-    """Whom it breaks of those who were promised something. Our own services read the events, too, and so
-    are producers and consumers of them; what others send us, nobody else was told to listen to."""
+    """Say whom a change breaks. Our own services consume the events as well, so events have both producers and
+    consumers; of orders and commands, only Sitecrew is a consumer."""
     consumers = change.consumers and entry.published
     return " ".join([_PRODUCERS] * change.producers + [_CONSUMERS] * consumers)
 
@@ -70,4 +70,4 @@ def _rewritten(promised: Mapping[str, str], files: Mapping[str, str]) -> Iterato
     for file, digest in promised.items():
         if files.get(file) != digest:
             what = "was changed" if file in files else "is gone"
-            yield f"golden/{file}: {what}. Released golden events are read for ever: put it back, and add others."
+            yield f"golden/{file}: {what}. Released golden events must stay readable: restore it, and add new ones."

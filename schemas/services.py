@@ -1,4 +1,4 @@
-"""What a service says of itself when it is asked."""
+"""The command that asks services to describe themselves, and its answer."""
 
 from typing import Annotated
 
@@ -13,23 +13,23 @@ class ServiceDescribe(Model):
 
 
 class ServiceDescribed(Model):
-    """What a service is, and by which settings it works."""
+    """A replica's version and its most important settings."""
 
     service: Line
     """`order-intake`, `installer` or `mailer`."""
     instance: Line
-    """Which replica answered: `host/process id`."""
+    """Which replica answered: `<host>/<process id>`."""
     version: Line
-    """Sitecrew's own version there."""
+    """The version of Sitecrew that it runs."""
     started_at: Moment
-    """Since when it runs."""
+    """When it started."""
     max_attempts: Annotated[int, Field(ge=1)] | None = None
-    """Of an account, an install or a letter, before it fails for good."""
+    """The maximum number of attempts for an account, an install or an email."""
     site_types: tuple[SiteType, ...] = ()
-    """Those that it knows."""
+    """The site types in its settings."""
     timer: Line | None = None
-    """The cron expression of the batches, from the installer."""
+    """The timer's cron expression; from the installer only."""
     timezone: Line | None = None
     """The time zone of that expression."""
     next_tick: Moment | None = None
-    """When this replica begins its next batch."""
+    """When this replica starts its next batch."""

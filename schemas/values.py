@@ -1,4 +1,4 @@
-"""The values that events are made of: names with rules, and what a failure is."""
+"""The values that events consist of: validated names, customers, accounts and causes of failure."""
 
 import re
 from collections.abc import Callable
@@ -22,18 +22,21 @@ from schemas.names import host_name
 
 
 class Model(BaseModel):
-    """A frozen value. Unknown fields are ignored (a newer minor version may send them), and optional ones that are
-    empty: null, or a text without letters. A validation error never repeats the value that was sent: it could be a
-    secret. The docstrings of the class and its fields are the descriptions in the exported documents."""
+    """Base of all values: a frozen model.
+
+    Ignores unknown fields, which a newer minor version may send, and optional fields that are empty (null or blank).
+    Validation errors never repeat a value, which could be a secret. The docstrings of a class and its fields are the
+    descriptions in the exported documents.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _empty_is_not_given(cls, given: Any) -> Any:
-        """Forms, spreadsheets and PHP send "" where nothing was filled in."""
+        """Drop empty optional fields: forms, spreadsheets and PHP send "" where nothing was filled in."""
         if isinstance(given, dict):
-            for value in given.values():  # one look without a call, for nearly all that comes has nothing empty
+            for value in given.values():  # without a call per field: documents rarely have empty ones
                 if value is None or (value.__class__ is str and (not value or value.isspace())):
                     return cls._without_empty(given)
         return given
@@ -54,16 +57,17 @@ def _is_blank(value: object) -> bool:
 
 def _one_line(value: str) -> str:
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
-        raise ValueError("must be one line without control characters")
+        raise ValueError("must be a single line without control characters")
     return value
 
 
 KEPT = {"kept": True}
-"""The context in which to validate what was taken in before."""
+"""The validation context for documents that were accepted before and are read from the store."""
 
 
-def _at_the_door(rule: Callable[[str], str]) -> AfterValidator:
-    """A rule for what comes in. Rules change, with their libraries, too: what was taken in stays legible."""
+def _on_arrival(rule: Callable[[str], str]) -> AfterValidator:
+    """Apply a rule to new data only. Rules change over time, also with their libraries, and data that was accepted
+    earlier must stay readable."""
 
     def follows(value: str, info: ValidationInfo) -> str:
         return value if info.context == KEPT else rule(value)
@@ -72,13 +76,13 @@ def _at_the_door(rule: Callable[[str], str]) -> AfterValidator:
 
 
 _LOCALE = re.compile(r"([a-z]{2,3})(?:[_-]([a-z]{2}))?(?:[_-]([a-z0-9]{4,8}))?", re.IGNORECASE)
-"""Language, country, variant: what WordPress's language packs are named by (`de_DE`, `de_DE_formal`)."""
+"""Language, country, variant, as in the names of WordPress's language packs (`de_DE`, `de_DE_formal`)."""
 
 
 def _locale(value: str) -> str:
     found = _LOCALE.fullmatch(value.strip())
     if found is None:
-        raise ValueError("is not a locale; send it like 'de_DE'")
+        raise ValueError("is not a valid locale; expected one like 'de_DE'")
     language, country, variant = found.groups()
     return "_".join(filter(None, (language.lower(), country and country.upper(), variant and variant.lower())))
 
@@ -87,7 +91,7 @@ _TAG = re.compile(r"%[A-Za-z0-9_-]+%")
 
 
 def _permalinks(value: str) -> str:
-    """Any other structure leads nowhere, and would fail when the site is paid for and nearly there."""
+    """Reject structures that WordPress can't use; they would only fail late in the install, after the order is paid."""
     parts = value.strip("/").split("/")
     if "%" in _TAG.sub("", value) or not _TAG.search(value) or not {"", ".", ".."}.isdisjoint(parts):
         raise ValueError("must be a permalink structure like /%postname%/, with a tag between percent signs")
@@ -95,15 +99,15 @@ def _permalinks(value: str) -> str:
 
 
 _LONGEST_MAILBOX = 64
-"""Bytes before the @ (RFC 5321, section 4.5.3.1.1)."""
+"""Maximum length before the @, in bytes (RFC 5321, section 4.5.3.1.1)."""
 
 
 @lru_cache(maxsize=4096)
 def _email(value: str) -> str:
-    """Remembered, because the same address comes by with every event of its order, and it is looked at closely."""
+    """Validate an email address. Cached: validation is costly, and each event of an order has the same address."""
     address = validate_email(value)[1]
     if len(address.rpartition("@")[0].encode()) > _LONGEST_MAILBOX:
-        raise ValueError("has more than 64 bytes before the @; no mail can be sent there")
+        raise ValueError("has more than 64 bytes before the @, so no mail can be delivered to it")
     host_name(value.strip().rstrip("> ").rpartition("@")[2])
     return address
 
@@ -117,19 +121,19 @@ OrderId = Annotated[
 InstallId = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$"),
-    Field(description="The install's one name: `<order_id>-g<generation>`."),
+    Field(description="The install's unique name: `<order_id>-g<generation>`."),
 ]
 
 Domain = Annotated[
     str,
-    _at_the_door(host_name),
-    Field(description="A host name in lower-case ASCII; an internationalised one is converted (IDNA)."),
+    _on_arrival(host_name),
+    Field(description="A host name in lower-case ASCII; an internationalized one is converted (IDNA)."),
 ]
 
 Username = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z][a-z0-9]{2,15}$"),
-    Field(description="The hosting account's name: what Linux, cPanel and MariaDB all accept."),
+    Field(description="The hosting account's user name, in a form that Linux, cPanel and MariaDB all accept."),
 ]
 
 SiteType = Annotated[
@@ -141,27 +145,29 @@ SiteType = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of text for people, 1 to 200 characters."""
 
-Email = Annotated[str, _at_the_door(_email), WithJsonSchema({"type": "string", "maxLength": 254})]
-"""An address that mail can be sent to, in any script (RFC 6531). JSON Schema's format `email` would forbid those
-beyond ASCII, and many validators do not know its `idn-email`."""
+Email = Annotated[str, _on_arrival(_email), WithJsonSchema({"type": "string", "maxLength": 254})]
+"""An email address, in any script (RFC 6531). JSON Schema's format `email` would forbid addresses beyond ASCII, and
+many validators don't know its `idn-email`."""
 
 Locale = Annotated[
     str,
     AfterValidator(_locale),
-    Field(description="A language, and perhaps a country: `de`, `de_DE`. BCP 47's dash (`de-DE`) is read, too."),
+    Field(
+        description="A language, optionally with a country: `de`, `de_DE`. BCP 47's dash (`de-DE`) is accepted, too."
+    ),
 ]
 
 TimeZone = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z][A-Za-z0-9]*([/_+-][A-Za-z0-9]+)*$", max_length=64),
-    Field(description="A name of the IANA time zone database: `Europe/Berlin`, `UTC`."),
+    Field(description="A name from the IANA time zone database: `Europe/Berlin`, `UTC`."),
 ]
 
 Permalinks = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
-    _at_the_door(_permalinks),
-    Field(description="The structure of the addresses of a site's pages, as WordPress writes it: `/%postname%/`."),
+    _on_arrival(_permalinks),
+    Field(description="The permalink structure of a site's pages, as in WordPress: `/%postname%/`."),
 ]
 
 Generation = Annotated[
@@ -171,51 +177,53 @@ Generation = Annotated[
 SealedSecret = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$", max_length=4096),
-    Field(description="A secret in a NaCl sealed box to the mailer's public key, base64. Nobody else can open it."),
+    Field(
+        description="A secret in a NaCl sealed box, base64. Only the mailer, whose public key sealed it, can open it."
+    ),
 ]
 
 
 def install_id(order_id: str, generation: int) -> str:
-    """The one name of an install: an order may be re-installed, each time as a new generation."""
+    """Return the unique name of an install: each re-install of an order is a new generation."""
     return f"{order_id}-g{generation}"
 
 
 class Customer(Model):
-    """Who ordered, and where the welcome letter goes."""
+    """Who ordered, and where the welcome email goes."""
 
     name: Line
-    """As the letter addresses the customer."""
+    """How the email addresses the customer."""
     email: Email
-    """Where the welcome letter goes."""
+    """Where the welcome email goes."""
 
 
 class ControlPanelLogin(Model):
-    """Access to the hosting account itself (not to the application installed in it)."""
+    """Access to the hosting account itself, not to the application installed in it."""
 
     url: str
     """Where to log in."""
     username: str
-    """The name to log in with."""
+    """The user name to log in with."""
     sealed_password: SealedSecret
 
 
 class AccountRef(Model):
-    """A hosting account as the other services need to know it."""
+    """What the other services need to know about a hosting account."""
 
     server: str
-    """The name that the settings give to the hosting server it is on."""
+    """Its hosting server, by the name in the settings."""
     username: Username
     domain: Domain
     address: str
     """The server's external IP address, for the customer's DNS records."""
     aliases: tuple[Domain, ...] | None = None
-    """Further names that lead to the site, like `www.` of its domain."""
+    """Further host names of the site, such as `www.` plus its domain."""
     control_panel: ControlPanelLogin | None = None
-    """Not there if the server has no control panel that customers log in to."""
+    """Absent if the server has no control panel that customers log in to."""
 
 
 class CauseKind(StrEnum):
-    """What a failure asks for: time, a person, another name, more room, or a corrected setting."""
+    """What it takes to resolve a failure: time, a person, another name, more capacity, or a corrected setting."""
 
     TRANSIENT = "transient"
     PERMANENT = "permanent"
@@ -225,10 +233,10 @@ class CauseKind(StrEnum):
 
 
 class Cause(Model):
-    """Why something failed, and what to do about it. Carries no secret and no traceback."""
+    """Why something failed, and what to do about it. Contains no secret and no traceback."""
 
     code: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
-    """A stable word for programs, like `db_down`. New ones may come at any time."""
+    """A stable word for programs, such as `db_down`. New codes may be added at any time."""
     kind: CauseKind
     detail: Annotated[str, Field(max_length=1000)]
     """What happened, for people."""

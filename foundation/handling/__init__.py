@@ -1,4 +1,4 @@
-"""From a message to its effect: the loop around handlers, the relay of the outbox, what is parked.
+"""From a message to its effect: the worker around handlers, the outbox relay, and parked messages.
 
-Here, and only here, broker and store meet.
+The only package that uses both the broker and the store.
 """

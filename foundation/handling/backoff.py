@@ -1,4 +1,4 @@
-"""When to try again, as data: how long to wait before the next attempt, and after which causes there is one."""
+"""Retry policies as data: how long to wait before the next attempt, and after which causes there is one."""
 
 import random
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from datetime import timedelta
 from schemas.values import Cause, CauseKind
 
 _NEVER_FURTHER = 30
-"""Doublings after which any pause is the longest; more would overflow a timedelta."""
+"""Doublings after which the pause grows no more; a larger exponent would overflow a timedelta."""
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Pauses that double from `first` up to `longest`, each varied by up to the share `jitter` of it, so that what
-    failed together does not come back together.
+    """Pauses that double from `first` up to `longest`. Each is varied by up to the fraction `jitter` of it, so that
+    work that failed together is not retried together.
 
     >>> backoff = Backoff(timedelta(seconds=30), timedelta(minutes=5), jitter=0)
     >>> [backoff.pause(attempt).seconds for attempt in (1, 2, 3, 4, 5, 6, 100_000)]
@@ -29,24 +29,24 @@ class Backoff:
     jitter: float = 0.2
 
     def pause(self, attempt: int) -> timedelta:
-        """How long to wait after this attempt, the first being 1."""
+        """Return how long to wait after a failed attempt; the first attempt is 1."""
         doubled = self.first * 2.0 ** min(attempt - 1, _NEVER_FURTHER)
         return min(doubled, self.longest) * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
 @dataclass(frozen=True)
 class RetryRule:
-    """What is different after one cause."""
+    """An exception to the retry policy, for one cause."""
 
     attempts: int | None = None
-    """It is worth no more than these."""
+    """Maximum number of attempts, if lower than usual."""
     at_once: bool = False
-    """A pause would help nobody."""
+    """Retry without a pause."""
 
 
 @dataclass(frozen=True)
 class Retries:
-    """Up to `attempts` attempts, as long as the causes pass by themselves; `rules` are the exceptions, by code.
+    """A retry policy: up to `attempts` attempts while the causes are transient; `rules` holds exceptions, by code.
 
     >>> def cause(code, kind=CauseKind.TRANSIENT): return Cause(code=code, kind=kind, detail="", remedy="")
     >>> rules = {"verify_failed": RetryRule(attempts=2), "worker_lost": RetryRule(at_once=True)}
@@ -66,11 +66,11 @@ class Retries:
     rules: Mapping[str, RetryRule] = field(default_factory=dict)
 
     def limit(self, cause: Cause) -> int:
-        """How many attempts there are at most, if they fail for this cause."""
+        """Return the maximum number of attempts that fail for this cause."""
         return min(self.attempts, self._rule(cause).attempts or self.attempts)
 
     def pause(self, cause: Cause, attempt: int) -> timedelta | None:
-        """How long to wait after this attempt failed, the first being 1; None if no other is worth it."""
+        """Return how long to wait after attempt number `attempt` failed (the first is 1); None to give up."""
         if cause.kind != CauseKind.TRANSIENT or attempt >= self.limit(cause):
             return None
         return timedelta(0) if self._rule(cause).at_once else self.backoff.pause(attempt)

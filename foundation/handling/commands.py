@@ -1,4 +1,4 @@
-"""Saying no to a command of staff."""
+"""Refuse commands of staff that cannot be carried out."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from schemas.values import CauseKind
 
 COMMANDS = Causes(
     {
-        "not_possible": Meaning(CauseKind.CONFLICT, "See `sitecrew order show` for how it stands."),
-        "no_such_order": Meaning(CauseKind.CONFLICT, "See `sitecrew order list` for the orders that there are."),
-        "no_such_install": Meaning(CauseKind.CONFLICT, "See `sitecrew install list --state all`."),
-        "no_such_letter": Meaning(CauseKind.CONFLICT, "See `sitecrew mail list` for the letters that there are."),
+        "not_possible": Meaning(CauseKind.CONFLICT, "Check its state with `sitecrew order show`."),
+        "no_such_order": Meaning(CauseKind.CONFLICT, "List the orders with `sitecrew order list`."),
+        "no_such_install": Meaning(CauseKind.CONFLICT, "List the installs with `sitecrew install list --state all`."),
+        "no_such_letter": Meaning(CauseKind.CONFLICT, "List the mails with `sitecrew mail list`."),
     }
 )
-"""Why a command of staff is not carried out; each refusal has its own advice."""
+"""Why a command of staff is refused; each refusal replaces the remedy with its own."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ def refuse(
     *,
     code: str = "not_possible",
 ) -> Done:
-    """Tell whoever watches that a command about an install or an order is not carried out, why, and what to do."""
+    """Publish that a command about an order or an install is refused, why, and what to do instead."""
     install_id = getattr(event.data, "install_id", None)
     cause = COMMANDS.cause(code, f"{install_id or order_id}: {detail}", remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)

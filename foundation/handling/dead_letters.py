@@ -1,4 +1,4 @@
-"""What the broker parks by itself: no service decided it, so nobody would hear of it."""
+"""Report messages that the broker dead-letters by itself, which no service would otherwise notice."""
 
 import threading
 from collections.abc import Callable
@@ -22,19 +22,19 @@ Refusal = Callable[[UnitOfWork, Malformed], None]
 
 
 class DeadLetters:
-    """Looks at a copy of what the broker has parked, counts it, and tells those who sent orders."""
+    """Consumes a copy of each message that the broker has dead-lettered, logs and counts it, and reports orders."""
 
     def __init__(
         self, database: Database, queue: str, refused: Refusal, metrics: Metrics, heartbeats: Heartbeats
     ) -> None:
-        """`refused` is told of what was taken out of `queue`."""
+        """`refused` is called for each message that was dead-lettered from `queue`."""
         self._database = database
         self._queue = queue
         self._refused = refused
         self._metrics = metrics
         self._heartbeats = heartbeats
         for name in WORK_QUEUES:
-            metrics.dead_lettered.labels(name, "delivery_limit")  # from zero: what appears at one is no increase yet
+            metrics.dead_lettered.labels(name, "delivery_limit")  # create it at 0: starting at 1 shows no increase
 
     def run(self, open_queue: Callable[[str, int], Consumer], stop: threading.Event) -> None:
         consumer = open_queue(PARKED, _AT_A_TIME)
@@ -45,7 +45,7 @@ class DeadLetters:
         consumer.close()
 
     def turn(self, consumer: Consumer, stop: threading.Event, timeout: float) -> int:
-        """Look at what has come; how many messages."""
+        """Handle what has arrived, waiting up to `timeout` seconds for it; return the number of messages."""
         taken = consumer.take(_AT_A_TIME, timeout)
         while taken and not stop.is_set():
             try:
@@ -61,19 +61,19 @@ class DeadLetters:
 
     def _look(self, uow: UnitOfWork, delivery: Delivery) -> None:
         death = death_of(delivery)
-        if death is None or death.reason == "rejected":  # a service did it, and has said so
+        if death is None or death.reason == "rejected":  # a service rejected it, and has reported it
             return
         self._metrics.dead_lettered.labels(death.queue, death.reason).inc()
         _log.error("message.dead_lettered", queue=death.queue, code=death.reason, message_id=delivery.message_id)
         if death.queue == self._queue:
-            detail = "was given to our workers again and again, and never dealt with: they ended, or lost the broker"
+            detail = "was delivered to our workers again and again but never settled: they crashed or lost the broker"
             code = death.reason if death.reason in MESSAGES else "delivery_limit"
             problem = Malformed(code, "body", detail, _document(delivery))
             self._refused(uow, problem)
 
 
 def _document(delivery: Delivery) -> dict[str, object]:
-    """As much of the event as can be read: this is what ends workers, so nothing is done with it."""
+    """Return as much of the event as can be decoded. It may crash workers, so nothing else is done with it."""
     try:
         event = codec.decode(delivery.body, delivery.content_type, delivery.headers)
     except Malformed as problem:

@@ -1,4 +1,4 @@
-"""What the broker itself took out of a queue, and why: read from the headers that it adds."""
+"""Read from a message's headers from which queue the broker dead-lettered it, and why."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from foundation.config.queues import WORK_QUEUES
 
 @dataclass(frozen=True)
 class Death:
-    """How a message last died in a queue that services work from, or else wherever it did."""
+    """How a message was last dead-lettered from a work queue, or else from any queue."""
 
     queue: str
     reason: str
-    """`delivery_limit`: handed out too often and never settled. `rejected`: by a service. `expired`, `maxlen`."""
+    """`delivery_limit`: delivered too often and never settled. `rejected`: by a service. `expired`, `maxlen`."""
     exchange: str = ""
-    """By which it had come there."""
+    """The exchange through which it had reached the queue."""
     at: datetime | None = None
 
 
 def death_of(delivery: Delivery) -> Death | None:
-    """None if the broker took it out of no queue. What a service parks never has any."""
+    """Return how a message was dead-lettered; None if it wasn't, which is so for all that services park."""
     headers = delivery.headers
     deaths = headers.get("x-death")
     found = [_from(death) for death in deaths if isinstance(death, dict)] if isinstance(deaths, list) else []
-    # Its first death will not do: what came through the delay ladder died there first, of old age.
+    # Not its first death: a message that came through the delay ladder first expired there.
     at_work = [death for death in found if death.queue in WORK_QUEUES]
     if at_work or found:
         return (at_work or found)[0]  # the broker puts the newest first

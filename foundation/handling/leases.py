@@ -1,4 +1,4 @@
-"""The leases that this process holds, so that it can renew them while it works."""
+"""Keep track of the leases that this process holds, so that it can renew them while it works."""
 
 import threading
 from math import inf
@@ -7,8 +7,11 @@ from typing import Any
 
 
 class Leases:
-    """Claimed rows of one table, by their column `key`. Work that takes longer than `longest` seconds hangs: its lease
-    is renewed no more, and the row is left to others. Safe to use from several threads."""
+    """The claimed rows of one table, by their column `key`.
+
+    Work that takes longer than `longest` seconds counts as hung: its lease is not renewed any more, so another worker
+    can take over the row. Thread-safe.
+    """
 
     def __init__(self, longest: float, *, key: str, fence: str = "fence") -> None:
         self._longest = longest
@@ -18,19 +21,20 @@ class Leases:
         self._lock = threading.Lock()
 
     def hold(self, row: Any, *, waiting: bool = False) -> None:
-        """From now on; what waits for a thread is held without limit, until it is held once more as it begins."""
+        """Add a lease. With `waiting` (for a thread) it is held without limit, until `hold` is called again when the
+        work begins."""
         with self._lock:
             self._held[getattr(row, self._key)] = getattr(row, self._fence), inf if waiting else monotonic()
 
     def let_go(self, row: Any) -> None:
-        """This lease only, not a later one of the same row."""
+        """Remove this lease, but not a later one on the same row."""
         key = getattr(row, self._key)
         with self._lock:
             if key in self._held and self._held[key][0] == getattr(row, self._fence):
                 del self._held[key]
 
     def held(self) -> dict[str, int]:
-        """The fencing tokens of the leases to renew, by key."""
+        """Return the leases to renew, as key -> fencing token."""
         since = monotonic() - self._longest
         with self._lock:
             return {key: fence for key, (fence, begun) in self._held.items() if begun >= since}

@@ -1,4 +1,4 @@
-"""What a handler may decide about an event, and what it may have done in the outside world."""
+"""What a handler can return: an outcome, or an effect to carry out in the outside world."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ L = TypeVar("L", default=Any)
 
 @dataclass(frozen=True)
 class Done:
-    """Dealt with; a duplicate will change nothing."""
+    """Handled; a duplicate will change nothing."""
 
     status: ClassVar = "done"
 
 
 @dataclass(frozen=True)
 class Duplicate(Done):
-    """Dealt with before."""
+    """Handled before."""
 
     status: ClassVar = "duplicate"
 
 
 @dataclass(frozen=True)
 class Rejected(Done):
-    """Parked because it can't be read. Staff can requeue it: it is not remembered as dealt with."""
+    """Parked because it is malformed. Not recorded in the inbox, so staff can requeue it."""
 
     status: ClassVar = "parked"
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Deliver the same event again at a time."""
+    """Deliver the same event again at `at`."""
 
     at: datetime
     cause: Cause
@@ -47,11 +47,11 @@ class Retry:
 
 @dataclass(frozen=True)
 class Park:
-    """Set the event aside for staff. It is not remembered as dealt with, so it can be requeued."""
+    """Set the event aside for staff. Not recorded in the inbox, so it can be requeued."""
 
     cause: Cause
     field: str = ""
-    """The path of what is wrong with it, if it is one field."""
+    """Path of the field at fault, if it is a single one."""
 
     status: ClassVar = "parked"
 
@@ -61,20 +61,21 @@ Outcome = Done | Retry | Park
 
 @dataclass(frozen=True)
 class Effect(Generic[L]):
-    """Something to do in the outside world, under the lease of a claimed row, and what to write down afterwards.
+    """Something to do in the outside world under the lease on a claimed row, and how to record its result.
 
-    `run` is called in a thread, outside any transaction. While it runs the worker renews the lease. Then, in a later
-    unit of work, `succeeded` gets what `run` returned, or `failed` the cause for which it did not."""
+    `run` is called in a thread, outside any transaction, while the worker renews the lease. Afterwards, in another unit
+    of work, the worker calls `succeeded` with what `run` returned, or `failed` with the cause of its failure.
+    """
 
     claim: L
-    """The row as it was claimed; `Loaded.held` tells whether the lease still holds."""
+    """The row as it was claimed; `Loaded.held` tells whether the lease is still held."""
     run: Callable[[L], Any]
     succeeded: Callable[[UnitOfWork, L, Event[Any], Any], Outcome]
     failed: Callable[[UnitOfWork, L, Event[Any], Cause], Outcome]
     not_begun: Callable[[UnitOfWork, L, Event[Any]], Outcome] | None = None
-    """Gives the claim back, because the service stops and no thread has taken it. Without it, that is waited for."""
+    """Gives back the claim if the service stops before `run` has begun. Without it, stopping waits for the effect."""
 
 
 Handler = Callable[[UnitOfWork, Event[Any]], Outcome | Effect]
-"""Decides about one event on the rows that are loaded, without SQL."""
+"""Decides what to do about one event, from the loaded rows, without SQL."""
 Handlers = Mapping[type[Model], Handler]

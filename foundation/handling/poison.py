@@ -1,4 +1,4 @@
-"""Isolation of poison messages: what may have ended its worker is handled alone."""
+"""Isolate poison messages: a message that may have killed its worker is handled alone."""
 
 import random
 
@@ -7,8 +7,10 @@ from foundation.handling.unit_of_work import is_suspect
 
 
 class PoisonWard:
-    """Holds suspects: deliveries that were handed out before and never settled. One of them may be what ended its
-    worker, so each is handled while nothing else is, and its neighbours are safely done before it gets its chance."""
+    """Holds suspects: deliveries that were made before and never settled, so any of them may have killed its worker.
+
+    Each is handled while nothing else is in flight, so if it kills the worker again, nothing else is affected.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[Delivery] = []
@@ -24,20 +26,20 @@ class PoisonWard:
         return not self._waiting
 
     def admit(self, arrived: list[Delivery]) -> list[Delivery]:
-        """Keep the suspects; the others."""
+        """Keep the suspects, and return the others."""
         self._waiting += [delivery for delivery in arrived if is_suspect(delivery)]
         return [delivery for delivery in arrived if not is_suspect(delivery)]
 
     def next(self, *, alone: bool) -> Delivery | None:
-        """A suspect to be handled now, if there is one and nothing else is in hand."""
+        """Return a suspect to handle now; None if there is none, or anything else is in flight (`alone` is false)."""
         self._trying = self._trying and not alone
         if not alone or not self._waiting:
             return None
         self._trying = True
-        # Any of them: if the one that kills were always the first, the others would be handed out and
-        # returned with it until the broker parks them all.
+        # Picked at random: if the poison message were always first, the others would be redelivered along with it
+        # until the broker parks them all.
         return self._waiting.pop(random.randrange(len(self._waiting)))
 
     def clear(self) -> None:
-        """Forget those that wait: the broker has them still."""
+        """Forget the waiting suspects; the broker still has them."""
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""Threads for effects. All are daemons: one that hangs for ever must not keep its process from ending."""
+"""A thread pool for effects. Its threads are daemons, so that one that hangs cannot keep the process from exiting."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Work = TypeVar("Work")
 
 
 class Pool(Generic[Work]):
-    """At most `size` threads, each made when there is work that no other is free for. What `do` raises is lost."""
+    """Up to `size` threads, started on demand, that call `do` for each piece of work. Exceptions of `do` are lost."""
 
     def __init__(self, size: int, name: str, do: Callable[[Work], None]) -> None:
         self._size = size
@@ -21,14 +21,14 @@ class Pool(Generic[Work]):
         self._free = threading.Semaphore(0)
 
     def submit(self, work: Work) -> None:
-        """Do it as soon as a thread is free. From one thread only."""
+        """Queue work for the next free thread. Call it from one thread only."""
         self._queue.put(work)
         if not self._free.acquire(blocking=False) and self._threads < self._size:
             self._threads += 1
             threading.Thread(target=self._run, name=f"{self._name} {self._threads}", daemon=True).start()
 
     def take_back(self) -> list[Work]:
-        """What no thread has begun, and none will now."""
+        """Remove and return the work that no thread has begun."""
         waiting: list[Work] = []
         with suppress(Empty):
             while work := self._queue.get_nowait():
@@ -36,14 +36,14 @@ class Pool(Generic[Work]):
         return waiting
 
     def close(self) -> None:
-        """Let the threads go, once they have done what they are at."""
+        """Drop queued work, and end each thread when its current work is done. Does not wait."""
         self.take_back()
         for _ in range(self._threads):
             self._queue.put(None)
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
-            with suppress(BaseException):  # the thread lives on, whatever its work came to
+            with suppress(BaseException):  # the thread must survive whatever its work raises
                 self._do(work)
 
     def _next(self) -> Work | None:

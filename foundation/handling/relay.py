@@ -1,4 +1,4 @@
-"""The relay: publishes the outbox and forgets what the broker has confirmed."""
+"""The relay: publishes the outbox, and deletes what the broker has confirmed."""
 
 import threading
 from collections import Counter
@@ -23,18 +23,18 @@ from foundation.telemetry.metrics import Metrics
 
 _BATCH = 1000
 _SWEEP = 5.0
-"""Seconds between looks for rows that nobody handed over: a crash left them, or a broker's no."""
+"""Seconds between sweeps for rows that are left over from a crash or an unconfirmed publish."""
 _CLAIM = timedelta(seconds=60)
 _TIMEOUT = 30.0
-"""Seconds to wait for confirms; well within the claim."""
+"""Seconds to wait for confirms; well within `_CLAIM`."""
 _HOLD = timedelta(seconds=10)
-"""Pause before a message that the broker refused or could not route is tried again."""
+"""Pause before publishing again a message that the broker rejected or could not route."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Relay:
-    """Publishes what transactions hand over, at once, and sweeps up what they could not."""
+    """Publishes what transactions hand over at once, and sweeps up what is left in the outbox."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Relay:
         heartbeats: Heartbeats | None = None,
         declare: Callable[[], None] = lambda: None,
     ) -> None:
-        """`declare` puts the topology on the broker: called when a message finds no queue. May raise SitecrewError."""
+        """`declare` declares the topology; called when a message is unroutable. It may raise SitecrewError."""
         self._declare = declare
         self._metrics = metrics or Metrics()
         self._heartbeats = heartbeats or Heartbeats()
@@ -55,20 +55,20 @@ class Relay:
         self._topology = topology
         self._now = now
         self._handed: SimpleQueue[tuple[datetime, list[OutboxMessage]]] = SimpleQueue()
-        """With the time from which they are anybody's."""
+        """Rows to publish, with the time at which our claim on them ends."""
 
     def hand_over(self, rows: list[OutboxMessage]) -> None:
-        """Publish these soon. They are claimed already, and survive in the store if we do not."""
+        """Queue rows for publishing. They are claimed already, and stay in the store if this process dies."""
         if rows:
             self._handed.put((self._now() + BORN_CLAIMED, rows))
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop`, and then until everything handed over is published."""
+        """Publish until `stop` is set, and then until everything that was handed over is published."""
         swept = -inf
         while not (stop.is_set() and self._handed.empty()):
             self._heartbeats.beat("relay")
             try:
-                # By the clock, not when there is nothing else to do: that may never be.
+                # By the clock, not when idle: under load, the relay may never be idle.
                 if not stop.is_set() and monotonic() - swept >= _SWEEP:
                     self.sweep()
                     swept = monotonic()
@@ -79,18 +79,18 @@ class Relay:
         self._heartbeats.end("relay")
 
     def interrupt(self) -> None:
-        """Make `run` look whether it is to stop."""
+        """Make `run` check `stop` at once."""
         self._handed.put((self._now(), []))
 
     def run_once(self, timeout: float) -> int:
-        """Publish what was handed over, waiting up to `timeout` seconds for it; how many rows."""
+        """Publish what was handed over, waiting up to `timeout` seconds for it; return the number of rows."""
         rows = self._collect(timeout)
         if rows:
             self._publish(rows)
         return len(rows)
 
     def sweep(self) -> int:
-        """Publish rows that are nobody's, as long as the broker takes them; how many were tried."""
+        """Publish unclaimed rows for as long as the broker accepts them; return how many were attempted."""
         total = 0
         while True:
             now = self._now()
@@ -106,8 +106,8 @@ class Relay:
         try:
             ours_until, handed = self._handed.get(timeout=timeout)
             while True:
-                # What waited for too long, behind a slow broker, is left to the next sweep: another
-                # relay may be publishing it already.
+                # Rows that waited too long behind a slow broker are left to the next sweep: another relay may already
+                # be publishing them.
                 rows += handed if self._now() < ours_until else ()
                 if len(rows) >= _BATCH:
                     break
@@ -117,7 +117,7 @@ class Relay:
         return rows
 
     def _publish(self, rows: Sequence[OutboxMessage]) -> int:
-        """How many of them are dealt with."""
+        """Publish rows; return how many need no retry."""
         near, far = self._within_reach(rows)
         outcomes = self._published(near)
         kept = [
@@ -129,13 +129,13 @@ class Relay:
             outbox.hold(connection, [row.id for row, _ in kept], self._now() + _HOLD)
             for row, reachable in far:
                 outbox.hold(connection, [row.id], reachable)
-        self._complain(kept)
+        self._log_kept(kept)
         if any(outcome == Confirmation.UNROUTABLE for _, outcome in kept):
-            self._furnish()
+            self._declare_again()
         return len(rows) - len(kept)
 
-    def _complain(self, kept: Sequence[tuple[OutboxMessage, Confirmation]]) -> None:
-        """One line for all that are alike: while a broker is away there may be thousands."""
+    def _log_kept(self, kept: Sequence[tuple[OutboxMessage, Confirmation]]) -> None:
+        """Log one line per kind of message: while a broker is away, there may be thousands."""
         alike: dict[tuple[Confirmation, str, str], list[str]] = {}
         for row, outcome in kept:
             alike.setdefault((outcome, row.type, row.exchange), []).append(row.message_id)
@@ -143,8 +143,8 @@ class Relay:
             names = {"type": type, "exchange": exchange, "message_id": ids[-1]}
             _log.error("outbox.kept", outcome=outcome, messages=len(ids), **names)
 
-    def _furnish(self) -> None:
-        """Somebody has deleted a queue: the rows find it there when they are tried again."""
+    def _declare_again(self) -> None:
+        """Somebody has deleted a queue: declare it again, so that the rows reach it when they are retried."""
         try:
             self._declare()
         except SitecrewError as error:
@@ -162,8 +162,8 @@ class Relay:
     def _within_reach(
         self, rows: Sequence[OutboxMessage]
     ) -> tuple[list[OutboxMessage], list[tuple[OutboxMessage, datetime]]]:
-        """What can be published now, and what is due later than the ladder reaches, with the time
-        from which it does."""
+        """Split rows into those that can be published now, and those that are due beyond the ladder's longest delay,
+        with the time from which they will be within it."""
         near: list[OutboxMessage] = []
         far: list[tuple[OutboxMessage, datetime]] = []
         now, reach = self._now(), timedelta(seconds=self._topology.ladder.reach_seconds)

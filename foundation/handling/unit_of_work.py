@@ -1,4 +1,4 @@
-"""A service's unit of work: the rows of some orders, and what is to be published, committed together."""
+"""A service's unit of work: the rows of some orders and the messages to publish, committed together."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,58 +24,59 @@ from schemas.envelope import Event
 from schemas.values import Cause, Model
 
 DELAYED = "delay"
-"""The exchange of an outbox row that goes through the delay ladder."""
+"""Stands for the delay ladder in an outbox row's exchange."""
 
 BORN_CLAIMED = timedelta(seconds=15)
-"""How long a new outbox row is its writer's own: publishing takes milliseconds."""
+"""How long a new outbox row stays claimed by the process that wrote it; publishing takes milliseconds."""
 
 _SUSPECT = "sitecrew-suspect"
-"""Header of what goes round once more because its worker was lost, perhaps by its fault."""
+"""Header of a message that is delivered again because its worker was lost, perhaps because of it."""
 _SHORT = 255
-"""Bytes of a short string (AMQP 0-9-1, 4.2.5.3)."""
+"""Maximum length of a short string, in bytes (AMQP 0-9-1, 4.2.5.3)."""
 _INHERITED = 48_000
-"""Bytes of a parked message's own headers; with ours they are less than the broker module sends."""
+"""Maximum size of the original headers on a parked message, in bytes; with ours, it stays below the broker limit."""
 
 
 class Rows(Protocol):
-    """What a service keeps of some orders, as it is in memory for one transaction."""
+    """A service's rows of some orders, in memory for one transaction."""
 
     def flush(self, connection: Connection) -> None:
-        """Write what was changed."""
+        """Write all changes."""
 
 
 RowsT = TypeVar("RowsT", bound=Rows, default=Any)
 
 
 class NoRows:
-    """Of a service that keeps none."""
+    """The rows of a service that has none."""
 
     def flush(self, connection: Connection) -> None:
         return
 
 
 def no_rows(_connection: Connection, _orders: Sequence[str], _events: Sequence[Event[Any]]) -> NoRows:
-    """Loads nothing."""
+    """Load nothing."""
     return NoRows()
 
 
 def new_id() -> str:
-    """A UUIDv7: unique, and in the order of time."""
+    """Return a new UUIDv7: unique, and sorted by time."""
     return str(uuid_utils.uuid7())
 
 
 @dataclass
 class UnitOfWork(Generic[RowsT]):
-    """Handlers look at `rows`, change them, and say what is to be published; it is all written in one transaction."""
+    """What handlers work with: they read and change `rows`, and add messages to the outbox. All of it is committed in
+    one transaction."""
 
     rows: RowsT
     source: str
-    """The CloudEvents source of what is emitted: `/sitecrew/<service>`."""
+    """The CloudEvents source of emitted events: `/sitecrew/<service>`."""
     now: datetime
     connection: Connection
-    """For the worker's own tables. Handlers need none: what they look at is loaded."""
+    """For the worker's own tables. Handlers don't need it: the rows they decide on are loaded."""
     sender: Sender = OURSELVES
-    """Who sent what is being handled: a producer, staff, another service, or this one to itself."""
+    """Who sent the message that is being handled: a producer, staff, another service, or this one."""
     outbox: list[OutboxMessage] = field(default_factory=list)
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
@@ -83,35 +84,37 @@ class UnitOfWork(Generic[RowsT]):
 
     def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
         """Publish an event or command to the exchange of its type. `subject` is the order's id; `cause` is the event
-        that led to it, or the trace of that: the trace goes on."""
+        that led to it, or that event's trace, which is continued."""
         event = self._event(data, subject, cause)
         entry = catalogue.by_model(type(data))
         self.outbox.append(_message(event, entry.exchange, entry.routing_key))
         return event
 
     def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
-        """Put the event into one queue at a time, through the delayed exchange. A suspect, whose worker was lost,
-        will be handled alone."""
+        """Deliver the event to one queue at `at`, through the delay ladder. A `suspect` (its worker was lost) will be
+        handled alone."""
         headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
         self.outbox.append(_message(event, DELAYED, queue, due_at=at, headers=headers))
 
     def redeliver(
         self, data: Model, queue: str, subject: str | None, cause: Origin | None = None, *, suspect: bool = False
     ) -> None:
-        """Put an event, made anew from a row, into one of this service's own queues now."""
+        """Deliver a new event, made from a row, to one of this service's own queues now."""
         self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
 
     def retry(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
-        """Deliver what was delivered once more, later, as sent by whoever first sent it. Its headers are not
-        inherited: brokers before 4.0.1 would take the old `x-death` for a cycle and drop it. A suspect remains one
-        until it has been acted on and its worker lives."""
+        """Deliver an event again at `at`, on behalf of its original sender.
+
+        Its headers are not copied: brokers before 4.0.1 would take the old `x-death` for a cycle, and drop the message.
+        A suspect remains one until its effect has run (`acted`) and the worker has survived it.
+        """
         headers = {**sender_of(delivery).headers, **setbacks(delivery)}
         if is_suspect(delivery) and not acted:
             headers[_SUSPECT] = 1
         self.outbox.append(_message(event, DELAYED, delivery.queue, due_at=at, headers=headers))
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
-        """Set aside what can't be handled, with the reason, for staff to look at."""
+        """Set aside a message that can't be handled, with the reason, for staff to look at."""
         reason = {
             "parked-at": self.now.isoformat(timespec="seconds"),
             "parked-by": self.source,
@@ -147,14 +150,14 @@ class UnitOfWork(Generic[RowsT]):
 
 
 Load = Callable[[Connection, Sequence[str], Sequence[Event[Any]]], RowsT]
-"""Loads and locks all that a service keeps of some orders, and what it needs to decide about some events."""
+"""Loads and locks a service's rows of some orders, and looks up what else it needs to decide about some events."""
 Find = Callable[[Connection, datetime], Iterable[str]]
-"""Finds the orders that something is to be done about, without locking them."""
+"""Finds the ids of orders that need attention, without locking them."""
 
 
 @dataclass(frozen=True)
 class Database(Generic[RowsT]):
-    """Where a service's units of work begin: its store, its name and the time."""
+    """Begins a service's units of work."""
 
     store: Store
     service: str
@@ -165,8 +168,10 @@ class Database(Generic[RowsT]):
 
     @contextmanager
     def begin(self, events: Iterable[Event[Any]] = (), find: Find | None = None) -> Iterator[UnitOfWork[RowsT]]:
-        """The rows of the orders that the events are about, and of those that `find` finds. Commits at the end, then
-        has the outbox published. Raises StoreUnreachable."""
+        """Begin a unit of work on the rows of the events' orders, and of the orders that `find` returns.
+
+        Commits at the end of the block, then calls `committed` with the outbox. Raises StoreUnreachable.
+        """
         events = list(events)
         with self.store.transaction() as connection:
             orders = {order for event in events if (order := _order_of(event.data))}
@@ -181,13 +186,13 @@ class Database(Generic[RowsT]):
 
 
 def _order_of(data: Model) -> str:
-    """The order that an event or a command is about; empty if it is about none."""
+    """Return the id of the order that an event or a command is about; empty if there is none."""
     install: str = getattr(data, "install_id", None) or ""
     return getattr(data, "order_id", None) or install.rpartition("-g")[0]
 
 
 def is_suspect(delivery: Delivery) -> bool:
-    """Whether it was handed out before and its worker was lost."""
+    """Whether a message was delivered before and its worker was lost."""
     return delivery.redeliveries > 0 or _SUSPECT in delivery.headers
 
 
@@ -205,8 +210,8 @@ def _message(event: Event[Any], exchange: str, routing_key: str, **more: Any) ->
 
 
 def _short(text: str) -> str:
-    """As much of a sender's text as the properties of a message can hold, and PostgreSQL's columns,
-    which take no NUL. What could not be published would wait in the outbox for ever."""
+    """Return as much of a sender's text as fits into a message property, and into a PostgreSQL column, which takes no
+    NUL. A message that could not be published would stay in the outbox for ever."""
     if len(text) <= _SHORT and text.isascii() and text.isprintable():
         return text
     printable = "".join(letter for letter in text if letter.isprintable())
@@ -214,7 +219,7 @@ def _short(text: str) -> str:
 
 
 def _inherited(delivery: Delivery) -> dict[str, str | int]:
-    """As many of its own headers as can be sent on, those that make up the event first."""
+    """Return as many of a delivery's own headers as may be sent on; those that are part of the event come first."""
     kept: dict[str, str | int] = {}
     room = _INHERITED
     for name in sorted(delivery.headers, key=lambda name: (not name.startswith(codec.BINARY_PREFIXES), name)):

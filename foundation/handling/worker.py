@@ -1,18 +1,18 @@
-"""The loop around a service's handlers.
+"""The worker: takes messages from one queue, runs their handlers and effects, and settles the deliveries.
 
-The life of a delivery, and what holds it meanwhile:
+The life of a delivery, and the field that holds it meanwhile:
 
-    arrived    taken from the queue                                         `_next`
-    suspect    may have ended its last worker: waits to be handled alone    `_ward`
-    claimed    its handler has decided; its effect waits for a thread       `_in_flight`, `_pool`
-    running    a thread is at its effect                                    `_in_flight`
-    finished   what came of the effect is to be written down                `_finished`
-    settled    acknowledged, or dead-lettered by the broker                 nothing
+    arrived    taken from the queue                                          `_next`
+    suspect    may have killed its last worker: waits to be handled alone    `_ward`
+    claimed    its handler has decided; its effect waits for a thread        `_in_flight`, `_pool`
+    running    a thread is running its effect                                `_in_flight`
+    finished   the effect's result is to be recorded                         `_finished`
+    settled    acknowledged, or dead-lettered by the broker                  none
 
 Most deliveries have no effect and are settled as soon as they are decided. Each run is one transaction for
-everything that is ready: the rows of all its orders are loaded and locked, effects that have finished are recorded,
-new deliveries are decided, what changed is written. Only then is anything settled. If that transaction fails for the
-sake of one delivery, each is tried alone, so a failure never costs its neighbours.
+everything that is ready: it loads and locks the rows of all orders concerned, records finished effects, decides new
+deliveries, and writes what has changed. Only then are deliveries settled. If one of them makes the transaction fail,
+each is tried alone, so a failure never affects its neighbours.
 """
 
 import threading
@@ -47,7 +47,7 @@ from schemas.envelope import Event
 from schemas.values import Cause
 
 DEADLINE = 900.0
-"""Seconds that an effect may take where nothing else is said."""
+"""Seconds that an effect may take by default."""
 
 _STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
@@ -58,7 +58,7 @@ OnDuplicate = Callable[[UnitOfWork, Event[Any]], None]
 
 
 class Phase(StrEnum):
-    """How far a delivery is (see above)."""
+    """How far a delivery has come (see above)."""
 
     ARRIVED = "arrived"
     CLAIMED = "claimed"
@@ -68,24 +68,24 @@ class Phase(StrEnum):
 
 @dataclass
 class WorkItem:
-    """One event on its way through the worker, with all the copies of it that were delivered meanwhile."""
+    """One event on its way through the worker, with all copies of it that were delivered meanwhile."""
 
     deliveries: list[Delivery]
     event: Event[Any] | None
-    """None if it can't be read."""
+    """None if the message is malformed."""
     decide: Callable[[UnitOfWork], Outcome | Effect]
-    """What its phase asks for: its handler on arrival, the record of its effect at the end."""
+    """What to call in the next transaction: the handler on arrival, later what records the effect's result."""
     fingerprint: Fingerprint = NOTHING
     phase: Phase = Phase.ARRIVED
     claim: Any = None
-    """The row that its effect has claimed."""
+    """The row that the effect's lease is on."""
     taken_at: float = field(default_factory=monotonic)
     begun_at: float | None = None
-    """When a thread took its effect (monotonic)."""
+    """When a thread began its effect (monotonic seconds)."""
     seconds: float | None = None
-    """How long its effect took."""
+    """How many seconds its effect took."""
     abandoned: bool = False
-    """Whether it was logged that nobody waits for its effect any more."""
+    """Whether it has been logged that the worker no longer waits for its effect."""
 
     @property
     def delivery(self) -> Delivery:
@@ -122,10 +122,13 @@ class Worker:
         metrics: Metrics | None = None,
         heartbeats: Heartbeats | None = None,
     ) -> None:
-        """Where effects are quick, up to `most` deliveries are in hand. An effect that takes longer than `deadline`
-        seconds hangs: nobody waits for it any more, and `heartbeats` says so. `leases` renews the claims of effects.
-        `on_malformed` is called with what can't be read, and `on_duplicate` with what was sent again after it was
-        dealt with."""
+        """Create a worker; `run` starts it.
+
+        While effects are quick, up to `most` deliveries are in flight. An effect that takes longer than `deadline`
+        seconds counts as hung: the worker doesn't wait for it any more, and `heartbeats` reports it. `leases` tracks
+        the claims of running effects. `on_malformed` is called for each malformed message, `on_duplicate` for each
+        event that was sent again after it had been handled.
+        """
         self.queue = queue
         self._handlers = handlers
         self._database = database
@@ -141,26 +144,26 @@ class Worker:
         self._in_process = self._metrics.in_process.labels(queue)
         self._seconds = self._metrics.processed_seconds.labels(queue)
         for status in _STATUSES:
-            self._metrics.processed.labels(queue, status)  # from zero: what appears at one is no increase yet
+            self._metrics.processed.labels(queue, status)  # create it at 0: starting at 1 shows no increase
         self._pool = Pool(threads, queue, self._run_effect)
         self._heartbeats.watch(queue, self.overdue)
         self._ward = PoisonWard()
         self._next: list[WorkItem] = []
-        """What the next transaction is about; kept while the database is away."""
+        """The items of the next transaction; kept while the database is unreachable."""
         self._in_flight: dict[inbox.Identity | None, WorkItem] = {}
         self._finished: SimpleQueue[WorkItem] = SimpleQueue()
-        self._interrupt: Callable[[], None] = _nobody
+        self._interrupt: Callable[[], None] = _no_consumer
 
     def run(self, consumer: Consumer, stop: threading.Event) -> None:
-        """Handle deliveries until `stop`; then finish what was begun and give the rest back."""
+        """Handle deliveries until `stop` is set; then finish what has begun and return the rest to the queue."""
         while not stop.is_set():
             self._heartbeats.beat(self.queue)
             self._run_once_or_pause(consumer, stop, timeout=1.0)
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
-        """Take nothing new, settle everything that was begun and does not hang, and close the consumer."""
-        self._give_back_the_waiting()
+        """Take no new deliveries, finish and settle everything except hung effects, and close the consumer."""
+        self._give_back_waiting()
         patience = threading.Event()
         while self._next or self._busy or not self._finished.empty():
             self._heartbeats.beat(self.queue)
@@ -175,8 +178,11 @@ class Worker:
         consumer.close()
 
     def run_once(self, consumer: Consumer, timeout: float, *, taking: bool = True) -> int:
-        """One transaction, after waiting up to `timeout` seconds for something to do; how many items it had. Raises
-        StoreUnreachable; what it had is then kept for the next."""
+        """Run one transaction, after waiting up to `timeout` seconds for something to do; return its number of items.
+
+        With `taking` false, no new deliveries are taken. Raises StoreUnreachable; the items are then kept for the next
+        run.
+        """
         self._interrupt = consumer.interrupt
         self._next = self._without_copies(self._next or self._gather(consumer, timeout, taking))
         count = len(self._next)
@@ -186,11 +192,11 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to wait for; an effect that hangs is nothing."""
+        """Whether there is nothing to wait for; hung effects don't count."""
         return not (self._busy or self._next) and self._ward.is_empty
 
     def overdue(self) -> int:
-        """How many effects have not come back within the deadline. Callable from any thread."""
+        """Return how many effects have exceeded the deadline. Thread-safe."""
         return sum(item.seconds_running() > self._deadline for item in tuple(self._in_flight.values()))
 
     def close(self) -> None:
@@ -199,11 +205,11 @@ class Worker:
 
     @property
     def _busy(self) -> bool:
-        """Whether there are effects that are worth waiting for."""
+        """Whether any effects are in flight that have not hung."""
         return len(self._in_flight) > self.overdue()
 
-    def _give_back_the_waiting(self) -> None:
-        """Claims whose effects no thread has begun are another worker's, if they can be given back."""
+    def _give_back_waiting(self) -> None:
+        """Give back the claims of effects that no thread has begun, where that is possible."""
         for item, effect in self._pool.take_back():
             if effect.not_begun:
                 self._conclude(item, effect, effect.not_begun)
@@ -215,7 +221,7 @@ class Worker:
     ) -> None:
         try:
             self.run_once(consumer, timeout, taking=taking)
-        except StoreConflict as error:  # a deadlock: the next run does the same again
+        except StoreConflict as error:  # such as a deadlock: the next run tries the same again
             _log.warning("store.conflict", queue=self.queue, reason=str(error))
         except StoreUnreachable as error:
             _log.warning("store.unreachable", queue=self.queue, reason=str(error))
@@ -242,7 +248,7 @@ class Worker:
             running = (item for item in self._in_flight.values() if item.phase == Phase.RUNNING)
             self._pace.runs(max((item.seconds_running() for item in running), default=0.0))
         if self._was_quick and not self._pace.is_quick:
-            self._give_back_the_waiting()
+            self._give_back_waiting()
         self._was_quick = self._pace.is_quick
         consumer.allow(self._pace.capacity)
 
@@ -271,7 +277,7 @@ class Worker:
         return handler
 
     def _without_copies(self, items: list[WorkItem]) -> list[WorkItem]:
-        """Without copies of what is in flight: those are settled with the first."""
+        """Remove copies of events that are in flight; they are settled together with the first."""
         left = []
         for item in items:
             first = self._in_flight.get(item.identity) if item.is_new else None
@@ -284,20 +290,20 @@ class Worker:
         return left
 
     def _impostor(self, item: WorkItem) -> WorkItem:
-        """Another event under the name of one that is dealt with: it is rejected, and must not pass for a duplicate."""
+        """Turn an item with the id of a different, known event into a rejection: it must not pass for a duplicate."""
         document = item.event.model_dump(mode="json", exclude_none=True) if item.event else {}
-        detail = "is that of another event of this source, with other content or from another user"
+        detail = "is the id of another event of this source, with different content or from another user"
         problem = Malformed("id_conflict", "id", detail, document)
         return WorkItem(item.deliveries, None, _rejection(self, item.delivery, problem), taken_at=item.taken_at)
 
     def reject_malformed(self, uow: UnitOfWork, delivery: Delivery, problem: Malformed) -> Rejected:
-        """Park what can't be read, and tell its sender."""
+        """Park a malformed message, and report it to its sender."""
         sender = str(problem.document.get("source", ""))[:200]
         cause = problem.cause
-        if not delivery.size:  # else the broker parks it, which has all of it
+        if not delivery.size:  # a delivery with a size was too large to take; the broker parks it whole
             uow.park(delivery, cause, problem.field, sender)
-        # A name that was used up while its event stood in parking is staff's to see: the sender knows, and may have
-        # sent it again, corrected, under this name.
+        # If the id was taken while the event was parked, only staff need to see it: the sender was told before, and may
+        # have sent a corrected event under the same id.
         if self._on_malformed and not (problem.code == "id_conflict" and setbacks(delivery)):
             self._on_malformed(uow, problem)
         _log.warning("message.parked", code=cause.code, reason=cause.detail, sent_by=sender)
@@ -310,14 +316,14 @@ class Worker:
             results = self._decide_together(self._next)
         except StoreUnreachable:
             raise
-        except Exception:  # noqa: BLE001  # one of them is at fault; each alone shows which
+        except Exception:  # noqa: BLE001  # one of the items is at fault; trying each alone shows which
             self._decide_one_by_one(consumer)
         else:
             self._follow_up(consumer, list(zip(self._next, results, strict=True)))
             self._next = []
 
     def _decide_one_by_one(self, consumer: Consumer) -> None:
-        # Each is followed up before the next is tried, which may find the database gone: an effect whose
+        # Each is followed up before the next is tried, because the database may go away in between: an effect whose
         # claim is committed must not be forgotten.
         while self._next:
             for item in self._without_copies(self._next[:1]):
@@ -329,14 +335,14 @@ class Worker:
             return self._decide_together([item])[0]
         except StoreUnreachable:
             raise
-        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not lose the message
             cause = _unexpected(error)
             _log.exception("message.unexpected", queue=self.queue, type=item.delivery.type)
-            with self._database.begin() as uow:  # without the inbox: it may be the event's id that it chokes on
+            with self._database.begin() as uow:  # without the inbox, in case the event's id is at fault
                 return self._recorded(uow, item, Park(cause))
 
     def _decide_together(self, items: list[WorkItem]) -> list[Outcome | Effect]:
-        """What becomes of each item, in one transaction."""
+        """Decide all items in one transaction; return their results in the same order."""
         with self._database.begin([item.event for item in items if item.event]) as uow:
             new = [item.identity for item in items if item.is_new and item.identity]
             known = inbox.seen(uow.connection, self.queue, new)
@@ -359,8 +365,7 @@ class Worker:
             return self._recorded(uow, item, item.decide(uow))
 
     def _duplicate(self, uow: UnitOfWork, item: WorkItem) -> Duplicate:
-        """Nothing is done. Whoever sent it once more may be told; what the broker handed out once more was sent by
-        nobody."""
+        """Do nothing but call `on_duplicate`, unless it was the broker that delivered the message again."""
         if self._on_duplicate and item.event and not item.delivery.redeliveries:
             self._on_duplicate(uow, item.event)
         return Duplicate()
@@ -404,20 +409,20 @@ class Worker:
         self._pool.submit((item, effect))
 
     def _run_effect(self, work: tuple[WorkItem, Effect]) -> None:
-        """In a thread of the pool. Never raises."""
+        """Run an effect, in a thread of the pool. Never raises."""
         item, effect = work
         item.phase, item.begun_at = Phase.RUNNING, monotonic()
         conclusion: tuple[Any, ...] = ()
         try:
             with tracing.handling(item.event, self.queue, "act"):
                 conclusion = self._conclusion(effect)
-        except Exception as error:  # noqa: BLE001  # of what surrounds the effect: one without an end is never settled
+        except Exception as error:  # noqa: BLE001  # not the effect's own: without a conclusion it is never settled
             _log.exception("act.unexpected")
             conclusion = conclusion or (effect.failed, _unexpected(error))
         self._conclude(item, effect, *conclusion)
 
     def _conclusion(self, effect: Effect) -> tuple[Callable[..., Outcome], Any]:
-        """Run the effect; what is to be called then, and with what."""
+        """Run the effect; return what to call with its result, and the result."""
         try:
             if self._leases:
                 self._leases.hold(effect.claim)
@@ -429,7 +434,7 @@ class Worker:
             return effect.failed, _unexpected(error)
 
     def _conclude(self, item: WorkItem, effect: Effect, step: Callable[..., Outcome], *result: Any) -> None:
-        """Have the next transaction write down what came of an effect. Callable from any thread."""
+        """Have the next transaction record an effect's result. Thread-safe."""
         item.decide = lambda uow: step(uow, effect.claim, item.event, *result)
         item.seconds = item.seconds_running() if item.begun_at is not None else None
         item.phase = Phase.FINISHED
@@ -443,14 +448,14 @@ def _rejection(worker: Worker, delivery: Delivery, problem: Malformed) -> Callab
 
 def _fingerprint(delivery: Delivery, event: Event[Any]) -> Fingerprint:
     sender = sender_of(delivery)
-    # Our own services may log in as somebody else tomorrow, and say again what they said.
+    # Our own services may log in as another user tomorrow and send the same event again.
     return Fingerprint(codec.digest(event), sender.user_id if sender.is_producer else "")
 
 
 def _unexpected(error: BaseException) -> Cause:
-    # The error's own text may quote what it choked on, which may be a secret: it stays in the log.
-    return MESSAGES.cause("unexpected", f"{type(error).__name__}, which nothing here foresees")
+    # The exception's own text may quote a secret: it stays in the log.
+    return MESSAGES.cause("unexpected", f"unexpected {type(error).__name__}")
 
 
-def _nobody() -> None:
+def _no_consumer() -> None:
     """Nothing waits for deliveries yet."""

@@ -1,4 +1,4 @@
-"""A service's answer to who asks what it is: `service.described`."""
+"""Answer the command `service.describe` with the event `service.described`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,20 +20,20 @@ def _nothing() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Description:
-    """What one replica is. `facts` are further fields of the answer, as they are when it is asked."""
+    """Describes one replica. `facts` returns further fields of the answer; it is called for each answer."""
 
     service: str
     facts: Callable[[], Mapping[str, Any]] = _nothing
     started_at: datetime = field(default_factory=utc_now)
 
     def answer(self, uow: UnitOfWork, event: Event[ServiceDescribe]) -> Outcome:
-        """The handler."""
-        told = ServiceDescribed(
+        """Handle the command."""
+        described = ServiceDescribed(
             service=self.service,
             instance=this_process(),
             version=version("sitecrew"),
             started_at=self.started_at,
             **self.facts(),
         )
-        uow.emit(told, None, event)
+        uow.emit(described, None, event)
         return Done()

@@ -1,4 +1,4 @@
-"""What a service is made of: lanes that consume, loops of another kind, and what is done now and then."""
+"""What a service consists of: lanes that consume queues, other loops, and periodic tasks."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Lane:
-    """One queue and what handles it, at most `capacity` deliveries at a time, with `threads` for their effects; where
-    those are quick, at most `most`."""
+    """One queue and its handlers: up to `capacity` deliveries at a time, with `threads` for their effects; up to `most`
+    while those are quick."""
 
     queue: str
     handlers: Handlers
@@ -44,8 +44,8 @@ class Lane:
 
 @dataclass(frozen=True)
 class Periodic:
-    """Something done every so many seconds, and until the lanes have finished. What fails is logged and tried again
-    the next time: a task that never succeeds must not end what the service is there for."""
+    """A task that runs every `seconds` until the lanes have finished. A failure is logged, and the task runs again next
+    time: a task that never succeeds must not end the service."""
 
     name: str
     seconds: float
@@ -63,7 +63,7 @@ class Periodic:
 
 @dataclass(frozen=True)
 class Gauge:
-    """A figure by state, read from the store when Prometheus asks."""
+    """A metric by state, read from the store when Prometheus scrapes it."""
 
     name: str
     meaning: str
@@ -72,13 +72,13 @@ class Gauge:
 
     @classmethod
     def of_one(cls, name: str, meaning: str, read: Callable[[Connection], float]) -> Self:
-        """One figure for all."""
+        """Create a gauge with a single value."""
         return cls(name, meaning, lambda connection: {"": read(connection)}, "")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a service stands on."""
+    """What a service is built on."""
 
     store: Store
     broker: Broker
@@ -104,7 +104,7 @@ class Parts:
         )
 
     def loop(self, lane: Lane) -> Loop:
-        """Handles one queue without pause."""
+        """Return the loop that handles one lane until it is stopped."""
         worker = self.worker(lane)
 
         def loop(stop: threading.Event) -> None:
@@ -115,16 +115,16 @@ class Parts:
 
 
 class Service(Protocol):
-    """What `serve` runs, and tests drive step by step."""
+    """What `serve` runs, and what tests drive step by step."""
 
     def lanes(self) -> Sequence[Lane]:
-        """The queues that it consumes without pause."""
+        """Return the queues that it consumes, with their handlers."""
 
     def loops(self) -> Sequence[Loop]:
-        """What else runs without pause."""
+        """Return other loops that run until they are stopped."""
 
     def periodic(self) -> Sequence[Periodic]:
-        """What it does now and then."""
+        """Return its periodic tasks."""
 
     def gauges(self) -> Sequence[Gauge]:
-        """What it shows of its store."""
+        """Return the metrics that are read from its store."""

@@ -1,4 +1,4 @@
-"""Running a service: open what it needs, run its loops, stop them in the right order."""
+"""Run a service: open what it needs, run its loops, and stop them in the right order."""
 
 import gc
 import sys
@@ -21,7 +21,7 @@ from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database, Load
-from foundation.service.awaited import Awaited
+from foundation.service.dependencies import Dependencies
 from foundation.service.lanes import Gauge, Loop, Parts, Periodic, Service
 from foundation.service.signals import stop_on_signals
 from foundation.store import Store, inbox, outbox
@@ -44,7 +44,7 @@ class Running(Protocol):
 _INBOX_KEPT = timedelta(days=14)
 
 _LOOK_AT_CLOCK = 20.0
-"""Seconds between looks at the store's clock."""
+"""Seconds between readings of the store's clock."""
 
 _SWITCH = 0.0005
 """Seconds after which a computing thread yields to others. With Python's own 0.005 the threads that talk to the broker
@@ -54,7 +54,7 @@ _log = structlog.get_logger(__name__)
 
 
 def broker_of(settings: Settings, name: str) -> RabbitBroker:
-    """The broker that the settings name; opens no connection yet."""
+    """Create the broker that the settings name, without opening a connection."""
     ladder = Ladder(settings.delay.unit_ms, settings.delay.levels)
     return RabbitBroker(
         [settings.amqp_url.get_secret_value()],
@@ -68,8 +68,10 @@ def broker_of(settings: Settings, name: str) -> RabbitBroker:
 def serve(
     name: str, settings: Settings, own: Running, migrations: Path, load: Load[Any], make: Callable[[Parts], Service]
 ) -> int:
-    """Run a service until SIGTERM or SIGINT; then finish what is begun. A second signal ends it at
-    once. Returns the exit code: 1 if a loop broke."""
+    """Run a service until SIGTERM or SIGINT, then finish what has begun; a second signal ends it at once.
+
+    Returns the exit code: 1 if one of its loops failed.
+    """
     open_standard_streams()
     sys.setswitchinterval(_SWITCH)
     metrics, heartbeats = Metrics(name), Heartbeats()
@@ -77,22 +79,24 @@ def serve(
     stop, working = stop_on_signals(), threading.Event()
     store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
     exporting = tracing.exporting(name, settings.tracing.endpoint.get_secret_value())
-    awaited, clock = Awaited("store", "broker"), SharedClock(store.time)
+    dependencies, clock = Dependencies("store", "broker"), SharedClock(store.time)
 
     def prepare() -> None:
         store.migrate([migrations])
         clock.read()
 
-    probes = _probes(store, broker, awaited, working, stop)
+    probes = _probes(store, broker, dependencies, working, stop)
     with exporting, _health(name, own.listen, probes, metrics, heartbeats):
-        if not awaited.reach({"store": prepare, "broker": broker.declare}, stop):
+        if not dependencies.reach({"store": prepare, "broker": broker.declare}, stop):
             return 0
-        metrics.on_scrape("clock_skew_seconds", "How far this machine's clock is ahead", "", lambda: {"": clock.skew})
+        metrics.on_scrape(
+            "clock_skew_seconds", "How far this machine's clock is ahead of the store's", "", lambda: {"": clock.skew}
+        )
         relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, heartbeats, broker.declare)
         database = Database(store, name, clock.now, relay.hand_over, load)
         parts = Parts(store, broker, database, clock.now, metrics, heartbeats)
         service = make(parts)
-        _show(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to be published", outbox.backlog)])
+        _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
         _log.info("service.started", store=store.place)
         gc.freeze()  # what the start has made stays; looking through it again costs some percent of the time
         working.set()
@@ -104,7 +108,8 @@ def serve(
 
 
 def run_alone(main: Callable[[Settings], int]) -> int:
-    """A service by itself, with the settings where they usually are. Returns its exit code: 2 for wrong settings."""
+    """Run a service as a process of its own, with settings from the usual places. Returns its exit code: 2 for wrong
+    settings."""
     try:
         return main(load())
     except SitecrewError as error:
@@ -119,8 +124,8 @@ def _health(
     if not address:
         yield
         return
-    metrics.on_scrape("ready", "1 for what is well of what the service needs, else 0", "probe", lambda: wellness(ready))
-    metrics.on_scrape("overdue_acts", "Acts that are past their deadline", "queue", heartbeats.overdue)
+    metrics.on_scrape("ready", "1 if the probe succeeds, else 0", "probe", lambda: wellness(ready))
+    metrics.on_scrape("overdue_acts", "Effects past their deadline", "queue", heartbeats.overdue)
     metrics.on_scrape("loop_silence_seconds", "Seconds since a loop's last heartbeat", "loop", heartbeats.ages)
     setting = f"{name.replace('-', '_')}.listen"
     server = HealthServer(address, setting, heartbeats.require_alive, ready, metrics.registry)
@@ -132,29 +137,29 @@ def _health(
 
 
 def _probes(
-    store: Store, broker: Broker, awaited: Awaited, working: threading.Event, stop: threading.Event
+    store: Store, broker: Broker, dependencies: Dependencies, working: threading.Event, stop: threading.Event
 ) -> dict[str, Probe]:
-    """What must be well for the service to be ready."""
+    """Return the probes that must succeed for the service to be ready."""
 
     def running() -> None:
         if stop.is_set() or not working.is_set():
-            raise SitecrewError("it is stopping" if stop.is_set() else f"it waits for its {awaited or 'loops'}")
+            raise SitecrewError("stopping" if stop.is_set() else f"waiting for its {dependencies or 'loops'}")
 
     def connected() -> None:
-        awaited.require("broker")
+        dependencies.require("broker")
         if lost := broker.disconnected():
             raise BrokerUnreachable(f"no connection for {', '.join(lost)}")
 
     def answering() -> None:
-        awaited.require("store")
+        dependencies.require("store")
         with store.reading() as connection:
-            outbox.is_empty(connection)  # any look will do, as often as a supervisor asks
+            outbox.is_empty(connection)  # any query will do, as long as it is cheap
 
     return {"service": running, "broker": connected, "store": answering}
 
 
-def _show(parts: Parts, gauges: Sequence[Gauge]) -> None:
-    """Read the gauges whenever Prometheus asks."""
+def _export(parts: Parts, gauges: Sequence[Gauge]) -> None:
+    """Read the gauges from the store whenever Prometheus scrapes."""
 
     def reading(gauge: Gauge) -> Callable[[], Mapping[str, float]]:
         def read() -> Mapping[str, float]:
@@ -168,13 +173,13 @@ def _show(parts: Parts, gauges: Sequence[Gauge]) -> None:
 
 
 def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay, stop: threading.Event) -> list[str]:
-    """Run everything until `stop`, or until something breaks; what broke."""
+    """Run everything until `stop` is set or a loop fails; return the types of the errors."""
     broken: list[str] = []
 
     def guarded(loop: Loop, ends: threading.Event) -> None:
         try:
             loop(ends)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends the service, whose supervisor starts it anew
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the service ends, and its supervisor restarts it
             broken.append(type(error).__name__)
             stop.set()
             _log.exception("service.broken")
@@ -183,8 +188,8 @@ def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay,
         with parts.store.transaction() as connection:
             inbox.forget_before(connection, parts.now() - _INBOX_KEPT)
 
-    # The relay ends last: what the lanes commit while they finish is still to be published. Periodic tasks go on as
-    # long: leases of what is being finished must be renewed, or another replica takes it over.
+    # The relay ends last: what the lanes commit while they finish must still be published. Periodic tasks run as long:
+    # they renew the leases of work that is being finished, or another replica would take it over.
     last = threading.Event()
     tasks = [*service.periodic(), *more, Periodic("forget_old", 3600, forget_old)]
     lasting = [relay.run, *(task.run for task in tasks)]

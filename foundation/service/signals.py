@@ -1,4 +1,4 @@
-"""Being told to stop, by SIGTERM or SIGINT."""
+"""Stop on SIGTERM or SIGINT."""
 
 import os
 import signal
@@ -7,24 +7,23 @@ import threading
 
 
 def stop_on_signals() -> threading.Event:
-    """What the first of these signals sets; the second ends the process at once, with exit code 128 + its number.
+    """Return an event that the first signal sets; the second ends the process with exit code 128 + its number.
 
-    The kernel wakes the main thread for a signal, but whichever thread looks first takes it: one that just now starts a
-    thread or a program does. Python then runs a handler only when the main thread comes round, and one that waits
-    without a timeout never does. So handlers do nothing here. What tells us is the number that the interpreter writes
-    to a socket, on whichever thread the signal came (signal.set_wakeup_fd).
+    Python runs signal handlers in the main thread only, between bytecodes. If another thread receives the signal while
+    the main thread waits without a timeout, the handler would never run. So the handlers here do nothing; instead, the
+    interpreter writes the signal's number to a socket (signal.set_wakeup_fd), whichever thread receives it.
     """
     stop = threading.Event()
-    heard, told = socket.socketpair()
-    told.setblocking(False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
 
     def listen() -> None:
-        with heard, told:
-            heard.recv(1)
+        with receiver, sender:
+            receiver.recv(1)
             stop.set()
-            os._exit(128 + heard.recv(1)[0])
+            os._exit(128 + receiver.recv(1)[0])
 
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     threading.Thread(target=listen, name="signals", daemon=True).start()

@@ -1,7 +1,7 @@
-"""A service's health, as supervisors and Prometheus ask for it over HTTP.
+"""Serve a service's health over HTTP, for supervisors and Prometheus.
 
-- `/livez`: whether its loops come round. If not, a restart may help.
-- `/readyz`: whether it can work just now: its broker and its store answer. With `?verbose`, which of them.
+- `/livez`: whether its loops are running. If not, a restart may help.
+- `/readyz`: whether it can work right now, because its broker and store answer. `?verbose` lists each probe.
 - `/metrics`: see `metrics`.
 """
 
@@ -25,29 +25,29 @@ from foundation.addresses import HostPort
 from foundation.errors import ConfigurationError, SitecrewError
 
 STALLED = 300.0
-"""Seconds without a heartbeat after which a loop is taken to be stuck: no turn takes that long."""
+"""Seconds without a heartbeat after which a loop counts as stuck; no iteration takes that long."""
 
 _CONNECTIONS = 32
 _REQUEST_BYTES = 16_384
 _REQUEST_SECONDS = 5.0
 
 Probe = Callable[[], None]
-"""Looks at one thing. Raises SitecrewError if it is not well."""
+"""Checks one thing. Raises SitecrewError if it fails."""
 
 _log = structlog.get_logger(__name__)
 
 
 def wellness(probes: Mapping[str, Probe]) -> dict[str, float]:
-    """1 for each thing that is well, 0 for each that is not."""
-    return {name: float(trouble is None) for name, trouble in _troubles(probes).items()}
+    """Return 1 for each probe that succeeds, 0 for each that fails."""
+    return {name: float(error is None) for name, error in _errors(probes).items()}
 
 
-def _troubles(probes: Mapping[str, Probe]) -> dict[str, SitecrewError | None]:
-    """What is wrong with each thing; None if it is well."""
-    return {name: _trouble(probe) for name, probe in probes.items()}
+def _errors(probes: Mapping[str, Probe]) -> dict[str, SitecrewError | None]:
+    """Return the error of each probe; None if it succeeds."""
+    return {name: _error(probe) for name, probe in probes.items()}
 
 
-def _trouble(probe: Probe) -> SitecrewError | None:
+def _error(probe: Probe) -> SitecrewError | None:
     try:
         probe()
     except SitecrewError as error:
@@ -56,7 +56,7 @@ def _trouble(probe: Probe) -> SitecrewError | None:
 
 
 class Heartbeats:
-    """When each loop last came round, and what does not come back to it. Loops beat from threads of their own."""
+    """Tracks when each loop last made an iteration, and how many of its effects are overdue. Thread-safe."""
 
     def __init__(self) -> None:
         self._beats: dict[str, float] = {}
@@ -66,38 +66,38 @@ class Heartbeats:
         self._beats[loop] = monotonic()
 
     def end(self, loop: str) -> None:
-        """It has come to its end, and will not beat again."""
+        """Stop tracking a loop that has ended."""
         self._beats.pop(loop, None)
 
     def watch(self, loop: str, overdue: Callable[[], int]) -> None:
-        """Ask `overdue` how many of the loop's acts have not come back for longer than they may take."""
+        """Register a function that returns how many of the loop's effects are past their deadline."""
         self._overdue[loop] = overdue
 
     def unwatch(self, loop: str) -> None:
         self._overdue.pop(loop, None)
 
     def overdue(self) -> dict[str, float]:
-        """How many acts of each loop are past their time."""
+        """Return how many effects of each loop are past their deadline."""
         return {loop: count() for loop, count in self._overdue.copy().items()}
 
     def ages(self) -> dict[str, float]:
-        """Seconds since each loop's last heartbeat."""
+        """Return the seconds since each loop's last heartbeat."""
         return {loop: monotonic() - beat for loop, beat in self._beats.copy().items()}
 
     def require_alive(self) -> None:
-        """Raises SitecrewError that names the loops which are stuck, or whose acts are."""
+        """Raise SitecrewError, naming the loops that are stuck or have overdue effects, if there are any."""
         stuck = [loop for loop, seconds in self.ages().items() if seconds > STALLED]
-        hanging = [f"{loop} ({count})" for loop, count in self.overdue().items() if count]
-        troubles = [f"no heartbeat for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
-        troubles += [f"work past its deadline: {', '.join(hanging)}"] * bool(hanging)
-        if troubles:
-            raise SitecrewError("; ".join(troubles))
+        overdue = [f"{loop} ({count})" for loop, count in self.overdue().items() if count]
+        problems = [f"no heartbeat for {STALLED:g} s: {', '.join(stuck)}"] * bool(stuck)
+        problems += [f"work past its deadline: {', '.join(overdue)}"] * bool(overdue)
+        if problems:
+            raise SitecrewError("; ".join(problems))
 
 
 class HealthServer:
-    """Answers at `address` (host:port; port 0 is any free one) from a thread of its own.
+    """Listens at `address` (host:port; port 0 picks a free one) and answers from a thread of its own.
 
-    Raises ConfigurationError, naming `setting`, if the address is none or in use.
+    Raises ConfigurationError, naming `setting`, if the address is invalid or in use.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class HealthServer:
         try:
             self._server = _Server(HostPort.parse(address), answering)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "write it like 127.0.0.1:9411"
+            reason = getattr(error, "strerror", None) or "expected host:port, such as 127.0.0.1:9411"
             raise ConfigurationError(
-                f"{setting} = {address!r}: cannot listen there: {reason}. Each replica on this machine needs an "
-                "address of its own (port 0 picks a free one); set it to off to disable health and metrics"
+                f"{setting}: cannot listen on {address!r}: {reason}. Each replica on this machine needs its own address"
+                " (port 0 picks a free one); set it to off to disable health checks and metrics"
             ) from None
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
@@ -121,7 +121,7 @@ class HealthServer:
 
 
 class _Bounded(io.RawIOBase):
-    """What a client sends, as far as a request may go in bytes and in time. What is beyond never comes."""
+    """Reads a request from a client up to a limit in bytes and time; beyond it, there is nothing to read."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -139,7 +139,7 @@ class _Bounded(io.RawIOBase):
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread a connection, and not too many of either: who comes then takes the place of the oldest."""
+    """One thread per connection, up to a limit: a new connection beyond it closes the oldest."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -149,7 +149,7 @@ class _Server(ThreadingHTTPServer):
             if len(self._open) >= _CONNECTIONS:
                 oldest, _ = self._open.popitem(last=False)
                 with suppress(OSError):
-                    oldest.shutdown(socket.SHUT_RDWR)  # its thread finds it at its end
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread sees the end of the stream
             self._open[request] = None
         super().process_request(request, client_address)
 
@@ -165,7 +165,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(place, answering)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Who hangs up before our answer is no news. The server would print a traceback, which is no log line."""
+        """Log unexpected errors, where the base class would print a traceback. Clients that hang up are ignored."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             _log.exception("health.broken")
 
@@ -177,26 +177,26 @@ def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegist
         server_version = "sitecrew"
         sys_version = ""
         timeout = _REQUEST_SECONDS
-        """For each write."""
+        """Seconds for each write."""
 
         def setup(self) -> None:
             super().setup()
             self.rfile = io.BufferedReader(_Bounded(self.connection))
 
         def do_GET(self) -> None:
-            asked = urlsplit(self.path)
-            match asked.path:
+            url = urlsplit(self.path)
+            match url.path:
                 case "/livez":
-                    self._say(*_report({"loops": live}, verbose="verbose" in asked.query))
+                    self._respond(*_report({"loops": live}, verbose="verbose" in url.query))
                 case "/readyz":
-                    self._say(*_report(ready, verbose="verbose" in asked.query))
+                    self._respond(*_report(ready, verbose="verbose" in url.query))
                 case "/metrics":
                     encode, kind = choose_encoder(self.headers.get("Accept", ""))
-                    self._say(200, encode(metrics), kind)
+                    self._respond(200, encode(metrics), kind)
                 case _:
-                    self._say(404, b"/livez, /readyz?verbose and /metrics are here\n")
+                    self._respond(404, b"not found; try /livez, /readyz?verbose or /metrics\n")
 
-        def _say(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        def _respond(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -204,18 +204,18 @@ def _answering(live: Probe, ready: Mapping[str, Probe], metrics: CollectorRegist
             self.wfile.write(body)
 
         def log_message(self, format: str, *_arguments: object) -> None:
-            """Probes come every few seconds, and say nothing new."""
+            """Log nothing: probes come every few seconds."""
 
     return Answer
 
 
 def _report(probes: Mapping[str, Probe], *, verbose: bool) -> tuple[int, bytes]:
-    """Status and body, in the form of the Kubernetes API server's own health endpoints."""
-    troubles = _troubles(probes)
-    failed = {name: str(trouble) for name, trouble in troubles.items() if trouble is not None}
+    """Return status and body, in the format of the Kubernetes API server's own health endpoints."""
+    errors = _errors(probes)
+    failed = {name: str(error) for name, error in errors.items() if error is not None}
     for name, reason in failed.items():
         _log.warning("health.failed", probe=name, reason=reason)
-    lines = [f"[-]{name} failed: {failed[name]}" if name in failed else f"[+]{name} ok" for name in troubles]
+    lines = [f"[-]{name} failed: {failed[name]}" if name in failed else f"[+]{name} ok" for name in errors]
     if not (failed or verbose):
         lines = ["ok"]
     return (503 if failed else 200), ("\n".join(lines) + "\n").encode()

@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line (pretty on a terminal). The only module that configures it."""
+"""Configure logging: one JSON object per line, or readable text on a terminal. The only module that does."""
 
 import json
 import logging
@@ -17,15 +17,18 @@ from foundation.telemetry import tracing
 from foundation.telemetry.sink import Sink
 
 _SECRET_WORDS = ("password", "secret", "token", "private_key")
-# Tracebacks without local variables: structlog shows them by default, and a secret may be one.
+# structlog shows local variables in tracebacks by default, and one may be a secret.
 _EXCEPTIONS = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def configure(
     service: str, level: str = "info", stream: TextIO | None = None, dropped: Callable[[], object] = lambda: None
 ) -> None:
-    """Send every log line of this process to `stream`, those of libraries included. Logging never raises: a line that
-    can't be written is dropped, for which `dropped` is called, and once it works again a line says how many."""
+    """Send all log lines of this process, including those of libraries, to `stream`.
+
+    Logging never raises: a line that can't be written is dropped, and `dropped` is called. Once writing works again, a
+    log line says how many were lost.
+    """
     sink = Sink(stream, dropped)
     pretty = sink.isatty()
     shared: list[Processor] = [
@@ -51,21 +54,21 @@ def configure(
 
 
 def for_people(line: str) -> str:
-    """One of our JSON lines as a terminal shows it; any other line as it is."""
+    """Format one of our JSON lines as for a terminal; return any other line unchanged."""
     with suppress(ValueError, TypeError):
         return str(structlog.dev.ConsoleRenderer()(None, "", _short(None, "", dict(orjson.loads(line)))))
     return line
 
 
 def _short(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """For a person at a terminal: the time of the day where they are, and nothing that is the same on every line."""
+    """Shorten a line for a person at a terminal: local time of day, and no fields that are on every line."""
     shown = {name: value for name, value in line.items() if name not in {"version", "trace_id", "queue"}}
     moment = datetime.fromisoformat(str(line["timestamp"])).astimezone() if "timestamp" in line else None
     return {**shown, "timestamp": f"{moment:%H:%M:%S}"} if moment else shown
 
 
 class _Lines:
-    """What writes structlog's lines."""
+    """Writes structlog's lines to the sink."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -77,7 +80,7 @@ class _Lines:
 
 
 class _Handler(logging.Handler):
-    """What writes libraries' lines."""
+    """Writes the lines of libraries to the sink."""
 
     def __init__(self, sink: Sink) -> None:
         super().__init__()
@@ -86,7 +89,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._sink.write(self.format(record) + "\n")
-        except Exception:  # noqa: BLE001  # a library's line with the wrong arguments, say
+        except Exception:  # noqa: BLE001  # such as a library's line with the wrong arguments
             self._sink.drop()
 
 
@@ -100,7 +103,7 @@ def _never_raising(level: int, sink: Sink) -> Any:
                 if lost := sink.owed():
                     super()._proxy_to_logger("warning", "log.lines_dropped", lines=lost)
                     sink.owe(0 if sink.works else lost)
-            except Exception:  # noqa: BLE001  # a value that can't be shown, say
+            except Exception:  # noqa: BLE001  # such as a value that can't be rendered
                 sink.drop()
 
     return NeverRaising
@@ -113,7 +116,7 @@ def _adopt_libraries(shared: list[Processor], finish: list[Processor], sink: Sin
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=chain, processors=[clean, *finish]))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the broker module reports, once and plainly
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # the broker module logs what matters, once
 
 
 def _number(level: str) -> int:
@@ -130,7 +133,7 @@ def _identity(service: str) -> Processor:
 
 
 def _foreign(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A library's words are no stable name."""
+    """Give a library's line a stable event name, and keep its text as a field."""
     return {**line, "event": "library.said", "said": line["event"], "logger": line["_record"].name}
 
 
@@ -151,5 +154,5 @@ def _is_secret(key: object) -> bool:
 def _json(line: Any, **_: Any) -> str:
     try:
         return orjson.dumps(line, default=str).decode()
-    except orjson.JSONEncodeError:  # a number of 65 bits, half a surrogate pair: the slow one takes all
+    except orjson.JSONEncodeError:  # such as a 65-bit number or a lone surrogate: json accepts everything
         return json.dumps(line, default=str, skipkeys=True)

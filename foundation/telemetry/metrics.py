@@ -1,8 +1,8 @@
-"""What a service counts and measures, for Prometheus.
+"""A service's metrics, for Prometheus.
 
-Message metrics are named as FastStream names its own (its documentation, "Prometheus"), with `sitecrew` in
-place of `faststream`. No label ever holds an order, a domain or an address: each value of a label is a time
-series that is kept for weeks.
+Message metrics have the names of FastStream's own (its documentation, "Prometheus"), with `sitecrew` in place of
+`faststream`. No label ever holds an order, a domain or an address: each label value is a time series that is kept for
+weeks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,15 +21,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own."""
+    """The metrics of one process, in their own registry."""
 
     def __init__(self, service: str = "") -> None:
         self.registry = CollectorRegistry()
         self.received = self._counter("received_messages", "Deliveries taken from a queue", "queue")
-        self.in_process = self._gauge("received_messages_in_process", "Deliveries in hand", "queue")
+        self.in_process = self._gauge("received_messages_in_process", "Deliveries in progress", "queue")
         self.processed = self._counter(
             "received_processed_messages",
-            "Deliveries dealt with: done, duplicate (and nothing changed), retry (delivered again later), parked",
+            "Deliveries handled: done, duplicate (nothing changed), retry (delivered again later), parked",
             "queue",
             "status",
         )
@@ -37,27 +37,27 @@ class Metrics:
             "received_processed_messages_duration_seconds", "From taking a delivery to settling it", "queue"
         )
         self.published = self._counter(
-            "published_messages", "Messages of the outbox by the broker's answer", "destination", "status"
+            "published_messages", "Messages published from the outbox, by the broker's answer", "destination", "status"
         )
         self.published_seconds = self._histogram(
             "published_messages_duration_seconds", "From publishing a batch of the outbox to its last confirm"
         )
         self.dead_lettered = self._counter(
-            "dead_lettered_messages", "Messages that the broker parked, which no service decided", "queue", "reason"
+            "dead_lettered_messages", "Messages that the broker parked by itself", "queue", "reason"
         )
         self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines that could not be written").inc
         build = self._gauge("build_info", "1, labelled with the service and its version", "service", "version")
         build.labels(service, version("sitecrew")).set(1)
 
     def tick(self) -> "Tick":
-        """The timer's own metrics; only a service that ticks has them."""
+        """Create the timer's metrics; only a service with a timer has them."""
         return Tick(
             self._gauge("tick_lateness_seconds", "How late the last batch began"),
-            self._gauge("next_tick_timestamp_seconds", "When the next batch is to begin, as Unix time"),
+            self._gauge("next_tick_timestamp_seconds", "When the next batch begins, as Unix time"),
         )
 
     def on_scrape(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """A gauge that is read from the store whenever somebody asks; left out while the store is away."""
+        """Add a gauge that `read` returns at each scrape, by label value; left out while the store is unreachable."""
         self.registry.register(_Read(f"sitecrew_{name}", meaning, label, read))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -71,7 +71,7 @@ class Metrics:
 
 
 class Tick:
-    """How punctual the timer is."""
+    """The timer's metrics: how late it is, and when it ticks next."""
 
     def __init__(self, lateness: Gauge, upcoming: Gauge) -> None:
         self.lateness = lateness
@@ -79,7 +79,7 @@ class Tick:
 
 
 class _Read(Collector):
-    """A gauge whose values, by one label, come from a function."""
+    """A gauge whose values come from a function, by at most one label."""
 
     def __init__(self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         self._named = (name, meaning, label)

@@ -1,7 +1,6 @@
-"""Where log lines go. Writing one never fails, and never waits for long: it is dropped, and counted.
+"""Write log lines without ever failing or blocking for long: a line that can't be written is dropped and counted.
 
-A file on a full disk, a pipe whose reader is gone or stands still, a closed descriptor: none of them is a reason to
-stop what a service is there for.
+A full disk, a pipe whose reader is gone or stuck, a closed descriptor: none of them is a reason to stop a service.
 """
 
 import os
@@ -13,11 +12,11 @@ from contextlib import suppress
 from typing import TextIO
 
 _PATIENCE_MS = 2000
-"""How long a line waits for a reader that is behind. After one that waited in vain, none does until he reads on."""
+"""How long a line waits for a slow reader. After one has waited in vain, none waits until the reader continues."""
 
 
 class Sink:
-    """A stream, as loggers use it. `dropped` is called for each line that is lost. Safe to use from several threads."""
+    """Wraps a stream for loggers; calls `dropped` for each line that is lost. Thread-safe."""
 
     def __init__(self, stream: TextIO | None, dropped: Callable[[], object] = lambda: None) -> None:
         self._stream = stream
@@ -25,11 +24,11 @@ class Sink:
         self._file, self._at_once = _descriptor(stream)
         self._lock = threading.Lock()
         self._torn = False
-        """Whether a line was written in part."""
+        """Whether the last line was written only in part."""
         self.works = True
         """Whether the last line could be written."""
         self._lost = 0
-        """How many lines could not, as far as nobody has been told."""
+        """Number of dropped lines that have not been reported yet."""
 
     def write(self, text: str) -> None:
         try:
@@ -40,7 +39,7 @@ class Sink:
             self.drop()
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: lines are not buffered."""
 
     def isatty(self) -> bool:
         with suppress(OSError, ValueError):
@@ -48,21 +47,21 @@ class Sink:
         return False
 
     def drop(self) -> None:
-        """Count a line that could not be written, or not even be made."""
+        """Count a line that could not be written or formatted."""
         with self._lock:
             self.works = False
             self._lost += 1
         self._dropped()
 
     def owed(self) -> int:
-        """How many lines were lost before it worked again, to be said once."""
+        """Return how many lines were lost before writing worked again, and reset the count."""
         with self._lock:
             lost = self._lost if self.works else 0
             self._lost -= lost
             return lost
 
     def owe(self, lines: int) -> None:
-        """It could not be said after all."""
+        """Put back a count from `owed` that could not be logged after all."""
         with self._lock:
             self._lost += lines
 
@@ -73,7 +72,7 @@ class Sink:
             self._stream.write(text)
             self._stream.flush()
             return
-        # Not by the stream: it would keep what it could not write, and fail once more when the process ends.
+        # Bypass the stream: it would buffer what it could not write, and fail again when the process exits.
         left = ("\n" * self._torn + text).encode(errors="backslashreplace")
         while left:
             self._wait(self._file)
@@ -86,21 +85,21 @@ class Sink:
         poll = select.poll()
         poll.register(file, select.POLLOUT)
         if not poll.poll(_PATIENCE_MS if self.works else 0):
-            raise TimeoutError("nobody reads")
+            raise TimeoutError("the reader is stuck")
 
 
 def open_standard_streams() -> None:
-    """Put /dev/null where the parent left standard input, output or error closed: what is opened next would take
-    their place, and get what is written to them."""
+    """Open /dev/null for each of standard input, output and error that is closed. Otherwise the next file or socket to
+    be opened would take its number, and receive what is written to it."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
 def _descriptor(stream: TextIO | None) -> tuple[int | None, int | None]:
-    """The file's number, and how many bytes it takes without waiting once it is ready; None: all."""
+    """Return the file descriptor, and how many bytes it accepts without blocking once it is ready (None: any)."""
     try:
         number = stream.fileno() if stream is not None else None
         whole = number is None or stat.S_ISREG(os.fstat(number).st_mode)

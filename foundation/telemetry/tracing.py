@@ -1,7 +1,7 @@
-"""Which trace a thing belongs to (W3C Trace Context), in every log line; and spans, where OpenTelemetry is.
+"""Propagate traces (W3C Trace Context) into events and log lines, and create spans if OpenTelemetry is installed.
 
 Spans need the extra `tracing` and the setting `tracing.endpoint` (or an SDK that is set up from outside, as
-`opentelemetry-instrument` does). Without them the producer's `traceparent` travels on unchanged.
+`opentelemetry-instrument` does). Without them, the producer's `traceparent` is passed on unchanged.
 """
 
 import secrets
@@ -27,7 +27,7 @@ _handled: ContextVar[tuple[Event[Any] | None, str] | None] = ContextVar("handled
 
 @contextmanager
 def exporting(service: str, endpoint: str) -> Iterator[None]:
-    """Send spans to an OTLP endpoint while this lasts; what is left at the end is sent then. An empty endpoint: none.
+    """Export spans to an OTLP endpoint within the block, and flush them at its end. With an empty endpoint, do nothing.
     Raises ConfigurationError if the extra is not installed."""
     if not endpoint:
         yield
@@ -39,7 +39,7 @@ def exporting(service: str, endpoint: str) -> Iterator[None]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
-            "tracing.endpoint is set, and the extra `tracing` is not installed: pip install 'sitecrew[tracing]'"
+            "tracing.endpoint is set, but the extra `tracing` is not installed: pip install 'sitecrew[tracing]'"
         ) from None
     names = {"service.name": f"sitecrew-{service}", "service.version": version("sitecrew")}
     provider = TracerProvider(resource=Resource.create(names))
@@ -52,42 +52,42 @@ def exporting(service: str, endpoint: str) -> Iterator[None]:
 
 
 class Trace(Model):
-    """What an event hands on to those that it leads to: kept in their rows, for when there is no event."""
+    """What an event passes on to the events that it leads to; stored in rows, for when there is no event at hand."""
 
     traceparent: str | None = None
     """W3C Trace Context, section 3.2."""
     tracestate: str | None = None
     """W3C Trace Context, section 3.3."""
     authtype: str | None = None
-    """CloudEvents' Auth Context extension: who caused it, by kind."""
+    """CloudEvents' Auth Context extension: the kind of principal that caused it."""
     authid: str | None = None
-    """Likewise, by name."""
+    """The same extension: the principal's name."""
 
 
 Origin = Event[Any] | Trace
-"""What leads to an event: another one, or the trace of it."""
+"""What led to an event: another event, or its trace."""
 
 
 def trace_of(event: Event[Any]) -> Trace:
-    """The trace of the current span, if there is one, else the event's own."""
+    """Return the trace of the current span if there is one, else the event's own."""
     return Trace(**carried(event))
 
 
 def begun(event: Event[Any]) -> Event[Any]:
-    """The event, with a trace of its own if its producer began none."""
+    """Return the event, with a new trace if its producer started none."""
     if event.trace_id:
         return event
     return event.model_copy(update={"traceparent": new_traceparent(), "tracestate": None})
 
 
 def new_traceparent() -> str:
-    """A trace that begins here: version 00, sampled (W3C Trace Context, section 3.2)."""
+    """Start a trace: version 00, sampled (W3C Trace Context, section 3.2)."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
 @contextmanager
 def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
-    """While an event is handled: its names are in all log lines, with who caused it, and there is a span for it."""
+    """Handle an event within the block: all log lines name it and who caused it, and it has a span."""
     token = _handled.set((event, queue))
     try:
         with _span(event, queue, phase):
@@ -97,7 +97,7 @@ def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]
 
 
 def merge_handled(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor that names what is being handled, in the lines that are written meanwhile."""
+    """Add what is being handled to a log line (a structlog processor)."""
     handled = _handled.get()
     if handled is None:
         return line
@@ -108,13 +108,13 @@ def merge_handled(_logger: object, _name: str, line: MutableMapping[str, Any]) -
 
 
 def _order_of(event: Event[Any]) -> str | None:
-    """The subject is anything that its sender wrote, and what is done is done to the order that the data names."""
+    """Return the order that the data names, which is what handlers act on; the subject may be anything."""
     return getattr(event.data, "order_id", None) or event.subject
 
 
 def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextManager[object]:
     provider = trace.get_tracer_provider() if trace else None
-    if event is None or provider is None or isinstance(provider, ProxyTracerProvider):  # nobody collects spans
+    if event is None or provider is None or isinstance(provider, ProxyTracerProvider):  # spans would go nowhere
         return nullcontext()
     # Attributes: OpenTelemetry's semantic conventions for messaging.
     attributes = {
@@ -130,7 +130,7 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
 
 
 def carried(cause: Origin | None) -> dict[str, str]:
-    """The attributes that a cause hands on: who caused it, and the trace of the current span, else its own."""
+    """Return the attributes that a cause passes on: who caused it, and the current span's trace or else its own."""
     own = {name: value for name in Trace.model_fields if (value := getattr(cause, name, None))}
     if trace is not None and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}

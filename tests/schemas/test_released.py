@@ -29,8 +29,8 @@ SERVED = EventType("sitecrew.meal.served.v1", Served, "events")
 GOLDEN = [Golden("meal.asked.v1", "full", b"{}"), Golden("meal.served.v1", "full", b"{}")]
 RELEASED = released.contract("1.0", [ASKED, SERVED], GOLDEN)
 
-PRODUCERS = "What old producers send would be refused, or lose its meaning."
-CONSUMERS = "Old consumers would be sent what they were promised not to see."
+PRODUCERS = "Events from old producers would be rejected or change their meaning."
+CONSUMERS = "Old consumers would receive what they were promised never to receive."
 WHAT_TO_DO = "Undo it, or add sitecrew.meal.served.v2 and keep v1 beside it."
 
 
@@ -113,7 +113,7 @@ def test_what_we_say_may_become_neither_wider_nor_narrower_because_we_read_it_to
 
 def test_a_type_that_is_gone_or_travels_elsewhere_is_told() -> None:
     [gone] = broken(ASKED)
-    assert gone.startswith("sitecrew.meal.served.v1: is not in the catalogue any more. ")
+    assert gone.startswith("sitecrew.meal.served.v1: is no longer in the catalogue. ")
     [moved] = broken(ASKED, replace(SERVED, exchange="commands"))
     assert moved.startswith("sitecrew.meal.served.v1: the exchange was 'events', is 'commands'. ")
 

@@ -31,7 +31,7 @@ def test_a_service_at_its_start_names_what_it_waits_for(tmp_path: Path, module: 
         try:
             until(lambda: "refused" in asked(port, "/readyz?verbose"), PATIENCE)
             said = asked(port, "/readyz?verbose").splitlines()
-            assert said[0] == "[-]service failed: it waits for its broker"
+            assert said[0] == "[-]service failed: waiting for its broker"
             assert said[1].startswith(f"[-]broker failed: RabbitMQ at 127.0.0.1:{nobody} can't be used: ")
             assert said[2] == "[+]store ok"
             ready = [line for line in asked(port, "/metrics").splitlines() if line.startswith("sitecrew_ready{")]
@@ -60,7 +60,7 @@ def test_it_asks_both_and_names_both(tmp_path: Path) -> None:
         try:
             until(lambda: "RabbitMQ at" in asked(port, "/readyz?verbose"), PATIENCE)
             said = asked(port, "/readyz?verbose").splitlines()
-            assert said[0] == "[-]service failed: it waits for its store and its broker"
+            assert said[0] == "[-]service failed: waiting for its store and its broker"
             assert said[2].startswith("[-]store failed: the database postgresql+psycopg://nobody@127.0.0.1")
         finally:
             service.kill()

@@ -100,5 +100,5 @@ def test_what_services_park_they_have_told_of_themselves(house: House, look: Dea
     assert heard(house, look) == []
     parked = {parking.read(delivery).code: parking.read(delivery) for delivery in house.broker.browse(PARKING, 10)}
     assert set(parked) == {"not_json", "too_large"}
-    assert parked["too_large"].reason == f"it has {MAX_BYTES + 1} bytes; at most {MAX_BYTES} are read"
+    assert parked["too_large"].reason == f"it has {MAX_BYTES + 1} bytes; the limit is {MAX_BYTES}"
     assert parked["too_large"].delivery.body == large

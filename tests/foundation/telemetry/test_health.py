@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from foundation.errors import BrokerUnreachable, ConfigurationError, SitecrewError, StoreUnreachable
-from foundation.service.awaited import Awaited
+from foundation.service.dependencies import Dependencies
 from foundation.telemetry import health
 from foundation.telemetry.health import HealthServer, Heartbeats, wellness
 from foundation.telemetry.metrics import Metrics
@@ -183,29 +183,29 @@ def test_who_sends_a_letter_now_and_then_is_not_waited_for(ask: Ask, monkeypatch
 
 
 def test_what_was_not_reached_yet_says_why_until_it_is() -> None:
-    awaited, stop = Awaited("store", "broker"), threading.Event()
-    troubles: list[SitecrewError] = [BrokerUnreachable("refused"), BrokerUnreachable("no such user")]
+    dependencies, stop = Dependencies("store", "broker"), threading.Event()
+    errors: list[SitecrewError] = [BrokerUnreachable("refused"), BrokerUnreachable("no such user")]
     seen: list[str] = []
 
     def declare() -> None:
-        awaited.require("store")
-        if troubles:
-            raise troubles.pop(0)
+        dependencies.require("store")
+        if errors:
+            raise errors.pop(0)
 
     def wait(_seconds: float) -> bool:
         with pytest.raises(SitecrewError) as found:
-            awaited.require("broker")
+            dependencies.require("broker")
         seen.append(str(found.value))
         return False
 
     stop.wait = wait  # type: ignore[method-assign, assignment]
-    with pytest.raises(SitecrewError, match="not been asked"):
-        awaited.require("store")
-    assert str(awaited) == "store and its broker"
-    assert awaited.reach({"store": lambda: None, "broker": declare}, stop)
+    with pytest.raises(SitecrewError, match="not tried yet"):
+        dependencies.require("store")
+    assert str(dependencies) == "store and its broker"
+    assert dependencies.reach({"store": lambda: None, "broker": declare}, stop)
     assert seen == ["refused", "no such user"]
-    assert not awaited
-    awaited.require("broker")
+    assert not dependencies
+    dependencies.require("broker")
 
 
 def test_any_other_path_says_which_there_are(ask: Ask) -> None:
@@ -215,7 +215,7 @@ def test_any_other_path_says_which_there_are(ask: Ask) -> None:
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "203.0.113.1:80", "no such host:80"])
 def test_an_address_that_can_not_be_listened_at_is_told_with_its_setting(address: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"^mailer\.listen = "):
+    with pytest.raises(ConfigurationError, match=r"^mailer\.listen: cannot listen on "):
         HealthServer(address, "mailer.listen", lambda: None, {}, Metrics().registry)
 
 
@@ -229,6 +229,6 @@ def test_an_ipv6_address_is_listened_at() -> None:
 
 def test_an_address_that_is_in_use_is_told_with_what_to_do() -> None:
     first = HealthServer("127.0.0.1:0", "mailer.listen", lambda: None, {}, Metrics().registry)
-    with pytest.raises(ConfigurationError, match=r"in use\. Each replica on this machine needs an address of its own"):
+    with pytest.raises(ConfigurationError, match=r"in use\. Each replica on this machine needs its own address"):
         HealthServer(f"127.0.0.1:{first.port}", "mailer.listen", lambda: None, {}, Metrics().registry)
     first.close()

@@ -122,8 +122,8 @@ def _broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 REASON = (
-    "sitecrew.order.placed.v1, data.coupon: is new and required. What old producers send would be refused, or lose "
-    "its meaning. Undo it, or add sitecrew.order.placed.v2 and keep v1 beside it."
+    "sitecrew.order.placed.v1, data.coupon: is new and required. Events from old producers would be rejected or "
+    "change their meaning. Undo it, or add sitecrew.order.placed.v2 and keep v1 beside it."
 )
 
 

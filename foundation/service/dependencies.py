@@ -1,4 +1,4 @@
-"""What a service waits for at its start: broker and database may start after it."""
+"""Wait for what a service needs at its start: the broker and the database may start after it."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -13,35 +13,35 @@ _PAUSE = 2.0
 _log = structlog.get_logger(__name__)
 
 
-class Awaited:
-    """What has not been reached yet, and why."""
+class Dependencies:
+    """The dependencies that have not been reached yet, each with the last error. True while there are any."""
 
     def __init__(self, *names: str) -> None:
-        self._troubles = {name: SitecrewError("it has not been asked yet") for name in names}
+        self._errors = {name: SitecrewError("not tried yet") for name in names}
 
     def __str__(self) -> str:
-        return " and its ".join(tuple(self._troubles))
+        return " and its ".join(tuple(self._errors))
 
     def __bool__(self) -> bool:
-        return bool(self._troubles)
+        return bool(self._errors)
 
     def require(self, name: str) -> None:
-        """Raises the last error of what has not been reached."""
-        if trouble := self._troubles.get(name):
-            raise trouble.with_traceback(None)  # else it would grow with each question
+        """Raise the last error of a dependency that has not been reached."""
+        if error := self._errors.get(name):
+            raise error.with_traceback(None)  # or the traceback would grow with each call
 
     def reach(self, attempts: Mapping[str, Callable[[], object]], stop: threading.Event) -> bool:
-        """Try each until it succeeds, saying so. False if told to stop."""
+        """Call each attempt until it succeeds, logging why the service waits. Returns False if `stop` is set first."""
         left = dict(attempts)
         while not stop.is_set():
             for name in tuple(left):
                 try:
                     left[name]()
                 except (BrokerUnreachable, StoreUnreachable) as error:
-                    self._troubles[name] = error
+                    self._errors[name] = error
                     _log.warning("service.waiting", reason=str(error))
                 else:
-                    del left[name], self._troubles[name]
+                    del left[name], self._errors[name]
             if not left:
                 return True
             stop.wait(_PAUSE)
