@@ -1,53 +1,39 @@
-"""What order intake does with orders: create the account at once, stage the install."""
+"""What order intake does with orders: whether they are taken, and what is heard of their installs."""
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import available_timezones
 
-import structlog
-
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
-from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
-from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
+from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
-from foundation.hosting import AccountRequest, Server
-from foundation.passwords import generated
+from foundation.hosting import Server
 from foundation.service.description import Description
 from foundation.store import lease
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
-from schemas.accounts import AccountFailed
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderCancelled, OrderKnown, OrderPlaced, OrderReinstallRequested
 from schemas.services import ServiceDescribe
-from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, install_id
+from schemas.values import install_id
 from services.order_intake.causes import INTAKE
 from services.order_intake.changes import Changes
+from services.order_intake.creating import MAX_ATTEMPTS, Creating
 from services.order_intake.names import Names
 from services.order_intake.orders import LEASE, PATIENCE, Order, digest, orders, path_of
 from services.order_intake.recovery import recover
 from services.order_intake.rejections import reject, reject_order_id
-from services.order_intake.releasing import Releasing, stopped
+from services.order_intake.releasing import Releasing
 from services.order_intake.rows import OrderRows
 from services.order_intake.staging import Staging
 from services.order_intake.states import OrderState
-from services.order_intake.upcoming import after_failure
 
-MAX_ATTEMPTS = 6
-MAX_WAITS = 150
-"""How often an order waits for room: for about a day."""
-BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
-RETRIES = Retries(MAX_ATTEMPTS, BACKOFF)
-_LONGEST_NAME = 253  # letters of a host name, dots included
 _LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
-
-_log = structlog.get_logger(__name__)
 
 
 class Intake:
@@ -56,10 +42,10 @@ class Intake:
     def __init__(self, settings: Settings, servers: Mapping[str, Server], sealer: Sealer) -> None:
         self._settings = settings
         self._servers = servers
-        self._sealer = sealer
         self._names = Names(settings)
         self._staging = Staging(settings, servers)
         self._terms = Terms(this_process(), LEASE, PATIENCE)
+        self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
         self.leases = Leases(settings.order_intake.timeout_seconds, key="order_id")
         self._description = Description(
             "order-intake", lambda: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
@@ -111,7 +97,7 @@ class Intake:
         order = uow.rows.enter(self._accepted(uow, event))
         if order.due_at > uow.now:
             return Retry(order.due_at, INTAKE.cause("in_progress", "its producer may place no more just now"))
-        return self._create(uow, order, event)
+        return self._creating.create(uow, order, event)
 
     def _accepted(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Order:
         """What is settled about an order when it is accepted, and stays so."""
@@ -161,95 +147,13 @@ class Intake:
             if self._names.is_anothers(uow.rows, event.data):
                 return _reject_domain(uow, event)
             order = uow.rows.enter(order.again(uow.now))
-        if hopeless := self._hopeless(order):
-            return self._give_up(uow, order, event, hopeless)
-        return self._create(uow, order, event)
-
-    def _hopeless(self, order: Order) -> Cause | None:
-        """Why the order's account is not to be tried again, if so."""
-        if order.attempt > MAX_ATTEMPTS:
-            return INTAKE.cause("worker_lost", f"{order.attempt} workers were lost while they created this account")
-        return self._staging.unknown(order)
+        return self._creating.create(uow, order, event)
 
     def tell_known(self, uow: UnitOfWork[OrderRows], event: Event[Any]) -> None:
         """The same event again: whoever waits for what comes of it hears how far the order is."""
         order = uow.rows.orders.get(event.data.order_id) if isinstance(event.data, OrderPlaced) else None
         if order and order.is_of(event.source, uow.sender):
             _known(uow, order, event)
-
-    # Its account is created
-
-    def _create(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Effect[Order]:
-        claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
-        return Effect(claimed, self._create_account, self._account_created, self._account_failed, self._not_begun)
-
-    def _create_account(self, order: Order) -> AccountRef:
-        server = self._servers[order.server]
-        password = generated()
-        aliases = (f"www.{order.domain}",) if self._has_www(order) else ()
-        request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password, aliases)
-        made = server.create_account(request)
-        panel = server.control_panel_url and ControlPanelLogin(
-            url=server.control_panel_url, username=order.username, sealed_password=self._sealer.seal(password)
-        )
-        return AccountRef(
-            server=order.server,
-            username=order.username,
-            domain=order.domain,
-            address=server.address,
-            aliases=made.aliases or None,
-            control_panel=panel or None,
-        )
-
-    def _has_www(self, order: Order) -> bool:
-        bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
-        return bare and self._settings.sites[order.site_type].www
-
-    def _account_created(
-        self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], account: AccountRef
-    ) -> Outcome:
-        order = uow.rows.orders.get(claim.order_id)
-        if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
-            self._staging.take_back(uow, uow.rows.orders.save(order.too_late(uow.now)))
-        elif (held := uow.rows.orders.held(claim)) and held.state == OrderState.ACCEPTED:
-            self._staging.created(uow, held, account, event)
-            _log.info("account.created", order_id=held.order_id, username=held.username, server=held.server)
-        return Done()
-
-    def _account_failed(
-        self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause
-    ) -> Outcome:
-        order = uow.rows.orders.held(claim)
-        if order is None or order.state != OrderState.ACCEPTED:
-            return Retry(uow.now, INTAKE.cause("in_progress", "it is another worker's by now, or was cancelled"))
-        if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
-            return self._without_room(uow, order, cause)
-        pause = RETRIES.pause(cause, order.attempt)
-        if cause.code == "username_taken" and order.attempt < MAX_ATTEMPTS:
-            order, pause = order.renamed(), timedelta(0)
-        if pause is None:
-            return self._give_up(uow, order, event, cause)
-        uow.rows.orders.save(order.postponed(uow.now + pause, cause, uow.now))
-        return Retry(uow.now + pause, cause)
-
-    def _without_room(self, uow: UnitOfWork[OrderRows], order: Order, cause: Cause) -> Outcome:
-        again_at = uow.now + BACKOFF.pause(order.waits + 1)
-        uow.rows.orders.save(order.without_room(again_at, cause, uow.now))
-        _log.warning("account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at)
-        return Retry(again_at, cause)
-
-    def _give_up(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
-        failed = uow.rows.orders.save(order.failed(cause, uow.now))
-        self._staging.take_back(uow, failed)
-        news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
-        uow.emit(news, order.order_id, event)
-        _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
-        return Park(cause)
-
-    def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
-        if order := uow.rows.orders.held(claim):
-            uow.rows.orders.save(order.let_go(uow.now).unclaimed())
-        return stopped(uow)
 
     # Its installs have ended
 

@@ -12,7 +12,7 @@ from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
 from services.installer.states import State
-from services.order_intake.intake import MAX_ATTEMPTS
+from services.order_intake.creating import MAX_ATTEMPTS
 from tests.support.house import TRACE, Gate, House, failure, kind
 
 

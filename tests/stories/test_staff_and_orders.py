@@ -25,7 +25,7 @@ from schemas.orders import (
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.states import State
-from services.order_intake.intake import MAX_ATTEMPTS
+from services.order_intake.creating import MAX_ATTEMPTS
 from services.order_intake.orders import Generations, orders
 from sitecrew.cli.client import parking, requeueing
 from tests.stories.test_what_a_producer_may_do import made, order_of

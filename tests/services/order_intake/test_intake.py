@@ -26,7 +26,8 @@ from schemas.orders import (
     OrderReinstallRequested,
 )
 from schemas.values import AccountRef, Cause, CauseKind, Customer, Model
-from services.order_intake.intake import MAX_ATTEMPTS, MAX_WAITS, Intake
+from services.order_intake.creating import MAX_ATTEMPTS, MAX_WAITS
+from services.order_intake.intake import Intake
 from services.order_intake.orders import LEASE, PATIENCE, TRANSITIONS, Order
 from services.order_intake.rows import OrderRows
 from services.order_intake.states import InstallState, OrderState

@@ -1,0 +1,128 @@
+"""Creating the account of an order: the claim, the effect, and what comes of it."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from foundation.config.keys import Sealer
+from foundation.config.settings import Settings
+from foundation.handling.backoff import Backoff, Retries
+from foundation.handling.outcomes import Done, Effect, Outcome, Park, Retry
+from foundation.handling.unit_of_work import UnitOfWork
+from foundation.hosting import AccountRequest, Server
+from foundation.passwords import generated
+from foundation.store.lease import Terms
+from schemas.accounts import AccountFailed
+from schemas.envelope import Event
+from schemas.orders import OrderPlaced
+from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin
+from services.order_intake.causes import INTAKE
+from services.order_intake.orders import Order
+from services.order_intake.releasing import stopped
+from services.order_intake.rows import OrderRows
+from services.order_intake.staging import Staging
+from services.order_intake.states import OrderState
+from services.order_intake.upcoming import after_failure
+
+MAX_ATTEMPTS = 6
+MAX_WAITS = 150
+"""How often an order waits for room: for about a day."""
+BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
+RETRIES = Retries(MAX_ATTEMPTS, BACKOFF)
+_LONGEST_NAME = 253  # letters of a host name, dots included
+
+_log = structlog.get_logger(__name__)
+
+
+class Creating:
+    """On the servers that the settings have. The order is claimed meanwhile."""
+
+    def __init__(
+        self, settings: Settings, servers: Mapping[str, Server], sealer: Sealer, staging: Staging, terms: Terms
+    ) -> None:
+        self._settings = settings
+        self._servers = servers
+        self._sealer = sealer
+        self._staging = staging
+        self._terms = terms
+
+    def create(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
+        """Claim the order for one more attempt at its account, unless that is hopeless."""
+        if hopeless := self._hopeless(order):
+            return self._give_up(uow, order, event, hopeless)
+        claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
+        return Effect(claimed, self._create, self._created, self._failed, self._not_begun)
+
+    def _hopeless(self, order: Order) -> Cause | None:
+        """Why the order's account is not to be tried again, if so."""
+        if order.attempt > MAX_ATTEMPTS:
+            return INTAKE.cause("worker_lost", f"{order.attempt} workers were lost while they created this account")
+        return self._staging.unknown(order)
+
+    def _create(self, order: Order) -> AccountRef:
+        server = self._servers[order.server]
+        password = generated()
+        aliases = (f"www.{order.domain}",) if self._has_www(order) else ()
+        request = AccountRequest(order.username, order.domain, order.customer.email, order.order_id, password, aliases)
+        made = server.create_account(request)
+        panel = server.control_panel_url and ControlPanelLogin(
+            url=server.control_panel_url, username=order.username, sealed_password=self._sealer.seal(password)
+        )
+        return AccountRef(
+            server=order.server,
+            username=order.username,
+            domain=order.domain,
+            address=server.address,
+            aliases=made.aliases or None,
+            control_panel=panel or None,
+        )
+
+    def _has_www(self, order: Order) -> bool:
+        bare = not order.domain.startswith("www.") and len(order.domain) + len("www.") <= _LONGEST_NAME
+        return bare and self._settings.sites[order.site_type].www
+
+    def _created(
+        self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], account: AccountRef
+    ) -> Outcome:
+        order = uow.rows.orders.get(claim.order_id)
+        if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
+            self._staging.take_back(uow, uow.rows.orders.save(order.too_late(uow.now)))
+        elif (held := uow.rows.orders.held(claim)) and held.state == OrderState.ACCEPTED:
+            self._staging.created(uow, held, account, event)
+            _log.info("account.created", order_id=held.order_id, username=held.username, server=held.server)
+        return Done()
+
+    def _failed(self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+        order = uow.rows.orders.held(claim)
+        if order is None or order.state != OrderState.ACCEPTED:
+            return Retry(uow.now, INTAKE.cause("in_progress", "it is another worker's by now, or was cancelled"))
+        if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
+            return self._without_room(uow, order, cause)
+        pause = RETRIES.pause(cause, order.attempt)
+        if cause.code == "username_taken" and order.attempt < MAX_ATTEMPTS:
+            order, pause = order.renamed(), timedelta(0)
+        if pause is None:
+            return self._give_up(uow, order, event, cause)
+        uow.rows.orders.save(order.postponed(uow.now + pause, cause, uow.now))
+        return Retry(uow.now + pause, cause)
+
+    def _without_room(self, uow: UnitOfWork[OrderRows], order: Order, cause: Cause) -> Outcome:
+        again_at = uow.now + BACKOFF.pause(order.waits + 1)
+        uow.rows.orders.save(order.without_room(again_at, cause, uow.now))
+        _log.warning("account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at)
+        return Retry(again_at, cause)
+
+    def _give_up(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+        failed = uow.rows.orders.save(order.failed(cause, uow.now))
+        self._staging.take_back(uow, failed)
+        news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
+        uow.emit(news, order.order_id, event)
+        _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
+        return Park(cause)
+
+    def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
+        if order := uow.rows.orders.held(claim):
+            uow.rows.orders.save(order.let_go(uow.now).unclaimed())
+        return stopped(uow)
