@@ -1,7 +1,5 @@
 """Carrying out an install: claim its row, install and verify, record what came of it."""
 
-import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -21,7 +19,7 @@ from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.store import lease
-from foundation.store.lease import Terms
+from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
 from schemas.installs import (
@@ -64,7 +62,7 @@ class Installing:
         self._installers = installers
         self._sealer = sealer
         own = settings.installer
-        self._terms = Terms(f"{socket.gethostname()}/{os.getpid()}", timedelta(seconds=own.lease_seconds))
+        self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
         first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
         self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY)
         self.longest = 60.0 + 2 * own.timeout_seconds

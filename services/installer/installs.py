@@ -1,7 +1,7 @@
 """Installs: the table, the record, and every transition it can make (docs/lifecycle.md)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, Integer, String, Table, func, select
 from foundation.errors import IllegalTransition
 from foundation.store import PydanticJson, Utc, lease
 from foundation.store.counts import by_state
+from foundation.store.frozen import replace
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Records
 from foundation.store.types import Word, metadata
