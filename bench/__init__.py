@@ -1,1 +1,1 @@
-"""Benchmarks. Figures of one run are compared with each other only: machines differ, ratios hold."""
+"""Benchmarks. Compare figures of the same run only: speeds depend on the machine, ratios much less."""

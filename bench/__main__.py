@@ -23,14 +23,14 @@ from foundation.errors import SitecrewError
 
 _EXAMPLES = """\
 examples:
-  script/bench                                     the pipeline: 3 rounds of all, some 10 minutes
+  script/bench                                     the pipeline: 3 rounds of everything, about 10 minutes
   script/bench pipeline --orders 5000 --rounds 5   steadier figures
-  script/bench pipeline --only ours_sqlite raw     two of them, for a quick look
+  script/bench pipeline --only ours_sqlite raw     two contestants, for a quick look
   script/bench intake                              how long an order waits for its account, idle and busy
   script/bench delay --million                     a million staged installs on the ladder, 25 minutes
   script/bench scale --installers 1 8              two of the four measurements
-  script/bench memory | ticks                      memory and start; very many installs at one tick
-  script/bench profile                             where the time of our services goes
+  script/bench memory | ticks                      memory and start-up time; very many installs at one tick
+  script/bench profile                             where our services spend their time
 """
 
 
@@ -39,9 +39,11 @@ def main(argv: list[str]) -> int:
         prog="script/bench", description=__doc__, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    _pipeline(commands.add_parser("pipeline", help="orders through raw pika, peers and ourselves (the default)"))
+    _pipeline(
+        commands.add_parser("pipeline", help="send orders through raw pika, other libraries and Sitecrew (the default)")
+    )
     _trials(commands)
-    _profile(commands.add_parser("profile", help="where the time of our services goes"))
+    _profile(commands.add_parser("profile", help="where our services spend their time"))
     options = parser.parse_args(argv)
     try:
         return int(options.run(options))
@@ -52,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 def _pipeline(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orders", type=int, default=2000, metavar="N", help="orders in each run (default 2000)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds, in turn (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="number of rounds (default 3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run only these")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     parser.set_defaults(run=_run_pipeline)
@@ -72,28 +74,46 @@ def _run_pipeline(options: argparse.Namespace) -> int:
 
 def _trials(commands: Any) -> None:
     one = commands.add_parser("intake", help="how long an order waits for its account, idle and busy")
-    one.add_argument("--installs", type=int, default=1000, metavar="N", help="that run meanwhile (default 1000)")
+    one.add_argument(
+        "--installs", type=int, default=1000, metavar="N", help="installs that run meanwhile (default 1000)"
+    )
     one.add_argument("--probes", type=int, default=300, metavar="N", help="orders that are timed (default 300)")
-    one.add_argument("--per-second", type=float, default=10, metavar="N", help="their pace (default 10)")
-    one.add_argument("--install-seconds", type=float, default=0.12, metavar="S", help="of an install (default 0.12)")
+    one.add_argument("--per-second", type=float, default=10, metavar="N", help="timed orders per second (default 10)")
+    one.add_argument(
+        "--install-seconds", type=float, default=0.12, metavar="S", help="duration of an install (default 0.12)"
+    )
     _trial(one, TARGETS_INTAKE, lambda o: intake(o.installs, o.probes, o.per_second, o.install_seconds))
     one = commands.add_parser("delay", help="staged installs through the ladder")
-    one.add_argument("--messages", type=int, default=100_000, metavar="N", help="how many (default 100 000)")
-    one.add_argument("--million", action="store_const", const=1_000_000, dest="messages", help="a million of them")
-    one.add_argument("--per-second", type=float, default=1000, metavar="N", help="that are due (default 1000)")
+    one.add_argument("--messages", type=int, default=100_000, metavar="N", help="number of installs (default 100 000)")
+    one.add_argument("--million", action="store_const", const=1_000_000, dest="messages", help="a million installs")
+    one.add_argument(
+        "--per-second", type=float, default=1000, metavar="N", help="installs due per second (default 1000)"
+    )
     _trial(one, {}, lambda o: delay(o.messages, o.per_second))
     one = commands.add_parser("scale", help="1, 2, 4 and 8 installers")
     one.add_argument("--installers", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N")
-    one.add_argument("--seconds", type=float, default=15, metavar="S", help="ideal length of each (default 15)")
-    one.add_argument("--concurrency", type=int, default=4, metavar="N", help="of each (default 4, as shipped)")
+    one.add_argument(
+        "--seconds", type=float, default=15, metavar="S", help="ideal duration of each measurement (default 15)"
+    )
+    one.add_argument(
+        "--concurrency",
+        type=int,
+        default=4,
+        metavar="N",
+        help="installs at a time per installer (default 4, as shipped)",
+    )
     _trial(one, TARGETS_SCALE, lambda o: scale(o.installers, o.seconds, o.concurrency))
-    one = commands.add_parser("memory", help="memory with a long queue, and time to be ready")
-    one.add_argument("--messages", type=int, default=100_000, metavar="N", help="in the queue (default 100 000)")
-    one.add_argument("--seconds", type=float, default=30, metavar="S", help="for each service (default 30)")
+    one = commands.add_parser("memory", help="memory with a long queue, and start-up time")
+    one.add_argument(
+        "--messages", type=int, default=100_000, metavar="N", help="messages in the queue (default 100 000)"
+    )
+    one.add_argument("--seconds", type=float, default=30, metavar="S", help="duration per service (default 30)")
     _trial(one, TARGETS_MEMORY, lambda o: memory(o.messages, o.seconds))
     one = commands.add_parser("ticks", help="very many installs due at one tick")
-    one.add_argument("--installs", type=int, default=100_000, metavar="N", help="how many (default 100 000)")
-    one.add_argument("--small", type=int, default=1000, metavar="N", help="to compare with (default 1000)")
+    one.add_argument("--installs", type=int, default=100_000, metavar="N", help="number of installs (default 100 000)")
+    one.add_argument(
+        "--small", type=int, default=1000, metavar="N", help="number of installs to compare with (default 1000)"
+    )
     _trial(one, TARGETS_TICKS, lambda o: ticks(o.installs, o.small))
 
 
@@ -128,7 +148,7 @@ def _run_profile(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
-    # Without a subcommand the pipeline is meant, whatever its options.
+    # Without a subcommand, run the pipeline with the given options.
     asked_for_help = arguments[:1] in (["-h"], ["--help"])
     named = bool(arguments) and not arguments[0].startswith("-")
     sys.exit(main(arguments if asked_for_help or named else ["pipeline", *arguments]))

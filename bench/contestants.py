@@ -1,4 +1,4 @@
-"""Who runs in `script/bench pipeline`: a message in, three stages, a message out."""
+"""The contestants of `script/bench pipeline`: a message in, three stages, a message out."""
 
 import json
 import subprocess
@@ -31,12 +31,12 @@ _DOMAIN, _NAME = "domain-of-the-order.example", "Name of the customer"
 
 @dataclass(frozen=True)
 class Place:
-    """Where one run happens."""
+    """The resources of one run."""
 
     directory: Path
     url: str
     database: Callable[[], str] | None = None
-    """Makes a new database on PostgreSQL, and tells its address."""
+    """Creates a new PostgreSQL database, and returns its URL."""
 
     def store(self, name: str) -> str:
         return self.database() if self.database else f"sqlite:///{self.directory / name}.db"
@@ -44,28 +44,28 @@ class Place:
 
 @dataclass(frozen=True)
 class Contestant:
-    """How to run one of them."""
+    """How to run one contestant."""
 
     name: str
     title: str
     commands: Callable[[Place, dict[str, int]], dict[str, Command]]
     message: Callable[[str], Message]
-    """The order with this number, as its first stage takes it."""
+    """Returns the order with this number, as the first stage takes it."""
     outcomes: str
-    """The queue that its last stage publishes to."""
+    """The queue that the last stage publishes to."""
     prepare: Callable[[Channel, str], None]
-    """Declares what is to be there before it starts; given the broker's address, too."""
+    """Declares what must exist before it starts; called with a channel and the broker's URL."""
     settings: str = ""
     """How it was tuned."""
     scale: int = 1
-    """So many times the orders of the others: it would be over too soon."""
+    """Multiple of the usual number of orders, for contestants that would finish too soon."""
     vhost: str = "/"
     ports: dict[str, int] = field(default_factory=dict)
     postgresql: bool = False
 
 
 def letter(path: Path) -> None:
-    """Puts our letter there as templates, so that the peers render the same one."""
+    """Write our email to a file as templates, so that the peers render the same one."""
     made = stages.letter(_DOMAIN, _NAME)
     for value, name in ((_DOMAIN, "domain"), (_NAME, "name")):
         made = {part: text.replace(value, "{{ " + name + " }}") for part, text in made.items()}
@@ -82,7 +82,7 @@ def _queues(*names: str) -> Callable[[Channel, str], None]:
 
 
 def _sitecrew(channel: Channel, url: str) -> None:
-    """Sitecrew's own topology, and a queue for the end of an order."""
+    """Declare Sitecrew's own topology, and a queue for the end of an order."""
     stages.declare(url)
     _outcomes(channel)
     for service in HOPS.values():
@@ -91,7 +91,7 @@ def _sitecrew(channel: Channel, url: str) -> None:
 
 
 def _sitecrew_then(channel: Channel, url: str) -> None:
-    """Likewise, as that commit declares it."""
+    """Declare the same as commit f70c233 declares it."""
     subprocess.run((_PYTHON_THEN, "-c", _DECLARE_THEN, url), cwd=F70C233, check=True)  # noqa: S603  # ours
     _outcomes(channel)
 
@@ -136,7 +136,7 @@ _THEN = (
 
 
 def _then(place: Place, ports: dict[str, int]) -> dict[str, Command]:
-    """The services of commit f70c233, wired by its own bench.stages."""
+    """Return commands for the services of commit f70c233, wired by its own bench.stages."""
     stores = {name: place.store(name) for name in stages.SERVICES}
     listen = {name: f"127.0.0.1:{ports[name]}" for name in stages.SERVICES}
     environment = stages.environment(place.url, stores, listen) | {"PYTHONPATH": str(F70C233)}
@@ -165,7 +165,7 @@ def _peer(argv: Argv, *, same_job: bool) -> Commands:
 
 
 def _data(number: str) -> dict[str, Any]:
-    """The order without its envelope."""
+    """Return the order without its envelope."""
     return stages.placed(number).model_dump(mode="json", exclude_none=True)
 
 
@@ -225,7 +225,7 @@ def _celery() -> Argv:
 
 
 def _faststream() -> Argv:
-    """As its own `--workers 2` does."""
+    """Return commands for what its own `--workers 2` does."""
     return {f"faststream-{number}": ("-m", "bench.peers.with_faststream", "1", "2", "3") for number in (1, 2)}
 
 
@@ -238,7 +238,7 @@ def _dramatiq_queues(channel: Channel, _url: str) -> None:
 
 
 def _peers() -> Iterator[Contestant]:
-    """Each as it was fastest on two cores, of what was tried: docs/performance.md has the others."""
+    """Return the peers, each with its fastest configuration on two cores; docs/performance.md lists those tried."""
     celery_queues = _queues("celery.1", "celery.2", "celery.3", "celery.done")
     faststream_queues = _queues("faststream.1", "faststream.2", "faststream.3", "faststream.done")
     for same_job, work in ((False, "bare"), (True, "same job")):
@@ -260,7 +260,7 @@ def _peers() -> Iterator[Contestant]:
 
 
 def contestants() -> list[Contestant]:
-    """All of them, in the order of a round."""
+    """Return all contestants, in the order of a round."""
     raw = Contestant(
         "raw",
         "raw pika, three queues",

@@ -1,4 +1,4 @@
-"""From what was measured to what is said: medians, ratios, the table and the plot."""
+"""Turn measurements into results: medians, ratios, the table and the plot."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ class Run:
     name: str
     per_second: float
     cpu_ms: Mapping[str, float]
-    """CPU milliseconds an order, for each of its processes."""
+    """CPU milliseconds per order, by process."""
     broker_cpu_ms: float
 
 
@@ -26,7 +26,7 @@ Result = dict[str, Any]
 
 
 def summary(rounds: Sequence[Sequence[Run]]) -> Result:
-    """Medians over the rounds, and the ratios that are asked for. None where one of the two did not run."""
+    """Return medians over the rounds, and ratios; a ratio is None if one of the two contestants did not run."""
     runs: dict[str, list[Run]] = {}
     for run in (run for part in rounds for run in part):
         runs.setdefault(run.name, []).append(run)
@@ -82,7 +82,7 @@ TARGETS = {
 
 
 def table(result: Result, titles: Mapping[str, str]) -> str:
-    """For people: who was how fast, and the ratios beside what is to be reached."""
+    """Format the result for people: how fast each contestant was, and the ratios beside their targets."""
     lines = [f"{'':34}{'orders/s':>10}{'CPU ms/order':>14}{'broker':>9}   by process"]
     for name, rate in sorted(result["orders_per_second"].items(), key=lambda entry: -entry[1]):
         parts = dict(result["cpu_ms"][name])
@@ -100,7 +100,7 @@ def table(result: Result, titles: Mapping[str, str]) -> str:
 
 
 def listed(result: Result, targets: Mapping[str, str]) -> str:
-    """For people: a figure a line, beside what is to be reached."""
+    """Format a result for people: one figure per line, beside its target."""
     lines = []
     for name, value in result.items():
         if name != "machine":
@@ -110,7 +110,7 @@ def listed(result: Result, targets: Mapping[str, str]) -> str:
 
 
 def plot(result: Result, titles: Mapping[str, str], path: Path) -> None:
-    """A bar for each contestant, every round as a dot; drawn in the peers' environment, which has matplotlib."""
+    """Plot a bar per contestant and a dot per round. Runs in the peers' environment, which has matplotlib."""
     rounds = [{run["name"]: run["per_second"] for run in part} for part in result["rounds"]]
     rates = sorted(result["orders_per_second"].items(), key=lambda entry: entry[1])
     bars = [(titles.get(name, name), rate, [part[name] for part in rounds if name in part]) for name, rate in rates]

@@ -1,4 +1,4 @@
-"""Our services on a private broker, and messages for them that were once real ones."""
+"""Run our services on a private broker, with messages for them that are copies of real ones."""
 
 import http.client
 import json
@@ -23,12 +23,12 @@ from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 
 _LAST = "sitecrew.mail.sent.v1"
 WATCHED = "bench.watched"
-"""A queue of our own for the events that a trial looks at."""
+"""Our own queue for the events that a trial watches."""
 
 
 @dataclass(frozen=True)
 class Lab:
-    """A broker with Sitecrew's topology, and a place for stores and logs."""
+    """A broker with Sitecrew's topology, and a directory for stores and logs."""
 
     rabbit: PrivateRabbit
     directory: Path
@@ -39,7 +39,7 @@ class Lab:
         return self.rabbit.amqp_url
 
     def services(self, *names: str, **settings: str) -> Processes:
-        """Some of the services: `installer/2` is a second replica. `settings` are environment variables."""
+        """Run some of the services; `installer/2` is a second replica. `settings` are environment variables."""
         ports = {name: free_port() for name in names}
         commands = {}
         for name, port in ports.items():
@@ -50,7 +50,7 @@ class Lab:
         return Processes(commands, ports)
 
     def watch(self, pattern: str) -> None:
-        """Has events collected in the queue `WATCHED`, from now on and no others."""
+        """Collect matching events, and no others, in the queue `WATCHED` from now on."""
 
         def declare(channel: Channel) -> None:
             channel.queue_delete(WATCHED)
@@ -60,19 +60,19 @@ class Lab:
         prepared(self.url, declare)
 
     def driver(self, healthy: Callable[[], None] = lambda: None, queue: str = WATCHED) -> Driver:
-        """Publishes, and receives what is watched."""
+        """Return a driver that publishes messages and receives the watched events."""
         return Driver(self.url, queue, healthy)
 
     def depth(self, queue: str) -> int:
-        """How many messages wait in a queue."""
+        """Return how many messages are waiting in a queue."""
         return self._look(queue)[0]
 
     def until_consumed(self, queue: str, consumers: int) -> None:
-        """Waits for so many consumers, at most a minute. Raises SitecrewError."""
+        """Wait for this many consumers, at most a minute. Raises SitecrewError."""
         ends = time.monotonic() + 60
         while self._look(queue)[1] < consumers:
             if time.monotonic() > ends:
-                raise SitecrewError(f"{queue} has not found its {consumers} consumers within a minute")
+                raise SitecrewError(f"{queue} did not get {consumers} consumers within a minute")
             time.sleep(0.1)
 
     def _look(self, queue: str) -> tuple[int, int]:
@@ -86,7 +86,7 @@ class Lab:
         return found[0], found[1]
 
     def captured(self, *types: str) -> list[dict[str, Any]]:
-        """What the services publish for one order, to its end: an event of each of these types."""
+        """Run one order to its end; return an event of each of these types."""
         self.watch("#")
         found: dict[str, dict[str, Any]] = {}
 
@@ -101,7 +101,7 @@ class Lab:
         return [found[type] for type in types]
 
     def purge(self) -> None:
-        """Empties the services' queues."""
+        """Empty the services' queues."""
         queues = [queue for service in HOPS.values() for queue in service]
         prepared(self.url, lambda channel: [channel.queue_purge(queue) for queue in queues])
 
@@ -119,7 +119,7 @@ def lab(*, postgresql: bool = False) -> Iterator[Lab]:
 
 
 def order(number: str) -> Message:
-    """As a producer publishes it to us."""
+    """Return an event as a message, as a producer publishes it to us."""
     event = stages.order(number)
     properties = pika.BasicProperties(
         content_type=event.content_type,
@@ -132,7 +132,7 @@ def order(number: str) -> Message:
 
 
 def clones(event: dict[str, Any], numbers: Iterable[int], exchange: str, key: str, **data: Any) -> Iterator[Message]:
-    """The same event about other orders, with other values of these fields of its data."""
+    """Yield copies of an event for other orders, with new values for these fields of its data."""
     before = event["data"]
     for number in numbers:
         order_id = f"c{number:07}"
@@ -151,7 +151,7 @@ def clones(event: dict[str, Any], numbers: Iterable[int], exchange: str, key: st
 
 
 def seconds_to_ready(port: int, began: float, patience: float = 60) -> float:
-    """From `began` (monotonic) until a service says that it is ready."""
+    """Return the seconds from `began` (monotonic) until a service reports that it is ready."""
     while time.monotonic() - began < patience:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
@@ -163,10 +163,10 @@ def seconds_to_ready(port: int, began: float, patience: float = 60) -> float:
         finally:
             connection.close()
         time.sleep(0.01)
-    raise SitecrewError(f"nothing was ready within {patience:g} s")
+    raise SitecrewError(f"no service was ready within {patience:g} s")
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value that this share of all is not above."""
+    """Return the value that this share of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

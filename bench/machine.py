@@ -1,4 +1,4 @@
-"""Processes under measurement: started, watched, and their CPU time read. And what machine it was."""
+"""Start and watch the processes under measurement, read their CPU time, and describe the machine."""
 
 import os
 import platform
@@ -25,16 +25,16 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def progress(text: str) -> None:
-    """A line on stderr: what is done now."""
+    """Write a line of progress to stderr."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
     sys.stderr.flush()
 
 
 class Processes:
-    """Programs by name, which run while it is entered. One that ends by itself is an error."""
+    """Runs programs, by name, within a `with` block. One that ends by itself is an error."""
 
     def __init__(self, commands: Mapping[str, Command], ports: Mapping[str, int]) -> None:
-        """`ports` are those of 127.0.0.1 that they are to listen on, and what each is for."""
+        """`ports` maps what each port is for to its number on 127.0.0.1."""
         self.children = {name: Child(command) for name, command in commands.items()}
         self._ports = ports
 
@@ -54,28 +54,28 @@ class Processes:
         self._opened.close()
 
     def port(self, what: str) -> int:
-        """The port that it was to listen on."""
+        """Return the port for this purpose."""
         return self._ports[what]
 
     def require_running(self) -> None:
-        """Raises SitecrewError with its last words if one has ended."""
+        """Raise SitecrewError, with its last output, if a program has ended."""
         for name, child in self.children.items():
             if not child.running:
                 raise SitecrewError(f"{name} has ended (exit code {child.poll()}):\n{child.last_words()}")
 
     def cpu(self) -> dict[str, float]:
-        """Seconds of CPU time that each has used so far, with all its children."""
+        """Return the CPU seconds that each program and its children have used so far."""
         return {name: cpu_seconds(child.pid) for name, child in self.children.items()}
 
     def rss(self) -> dict[str, float]:
-        """MiB of memory that each has now."""
+        """Return the resident memory of each program, in MiB."""
         return {name: rss_mib(child.pid) for name, child in self.children.items()}
 
 
 def command(
     name: str, argv: Iterable[str], place: Path, environment: Mapping[str, str], python: Path | str = ""
 ) -> Command:
-    """A Python program run from the repository, or from the one that its interpreter lies in."""
+    """Return the command for a Python program, run from the repository."""
     return Command(
         name=name,
         argv=(str(python or sys.executable), *argv),
@@ -87,7 +87,7 @@ def command(
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of its descendants, those that have ended and were waited for included."""
+    """Return the CPU seconds of a process and its descendants, including those that have ended and were waited for."""
     stats = {int(number): fields for number, fields in _stats()}
     wanted, grown = {pid}, True
     while grown:
@@ -102,7 +102,7 @@ def rss_mib(pid: int) -> float:
 
 
 def _stats() -> Iterator[tuple[str, list[str]]]:
-    """Fields of /proc/PID/stat from the state on (proc(5)): 1 is the parent, 11-14 the CPU times."""
+    """Yield pids with the fields of /proc/PID/stat from the state on (proc(5)): 1 is the parent, 11-14 CPU times."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             yield path.parent.name, path.read_text().rpartition(")")[2].split()
@@ -111,7 +111,7 @@ def _stats() -> Iterator[tuple[str, list[str]]]:
 
 
 def until_quiet(used: Callable[[], float], seconds: float = 30) -> None:
-    """Waits until hardly any CPU time is used: what was still to be done after the last outcome is done."""
+    """Wait until hardly any CPU time is used, so that work after the last outcome counts, too."""
     ends, before = time.monotonic() + seconds, used()
     while time.monotonic() < ends:
         time.sleep(0.5)
@@ -122,7 +122,7 @@ def until_quiet(used: Callable[[], float], seconds: float = 30) -> None:
 
 
 def facts() -> dict[str, str | float]:
-    """What the figures depend on; nothing that names the machine."""
+    """Return what the figures depend on, without anything that identifies the machine."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "")
     ours = {name: metadata.version(name) for name in ("pika", "pydantic", "sqlalchemy")}
     return {
@@ -138,7 +138,7 @@ def facts() -> dict[str, str | float]:
 
 
 def _rabbitmq() -> str:
-    """Of the server that `PrivateRabbit` starts."""
+    """Return the version of the server that `PrivateRabbit` starts."""
     found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
     return found[-1].name.partition("-")[2] if found else ""
 
@@ -155,7 +155,7 @@ def _peers() -> dict[str, str]:
 
 @contextmanager
 def lines_of(what: str) -> Iterator[None]:
-    """Says what begins, and how long it took."""
+    """Log what begins, and how long it took."""
     began = time.monotonic()
     progress(f"{what} ...")
     yield

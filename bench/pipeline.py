@@ -1,4 +1,4 @@
-"""How fast orders go through: raw pika, other people's libraries, ourselves, in turn on one broker."""
+"""Measure how fast orders go through raw pika, other libraries and Sitecrew, in turn on one broker."""
 
 import tempfile
 from contextlib import ExitStack
@@ -13,15 +13,15 @@ from foundation.errors import SitecrewError
 from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 
 _AWAKE = 40
-"""Orders before the clock runs: every process has started, and every thread has had one."""
+"""Number of orders for warming up: enough for every thread of every process to get one."""
 
 
 def pipeline(orders: int, rounds: int, only: list[str]) -> tuple[Result, dict[str, str]]:
-    """Runs all, or those that are named, in turn: the result and the titles. Raises SitecrewError."""
+    """Run all contestants, or those in `only`, in turn; return the result and the titles. Raises SitecrewError."""
     chosen = [one for one in contestants() if not only or one.name in only]
     if unknown := set(only) - {one.name for one in chosen}:
         names = ", ".join(one.name for one in contestants())
-        raise SitecrewError(f"no such contestant: {', '.join(unknown)}; there are {names}")
+        raise SitecrewError(f"unknown contestant: {', '.join(unknown)}; known: {names}")
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         progress("starting RabbitMQ ...")
@@ -54,8 +54,8 @@ def pipeline(orders: int, rounds: int, only: list[str]) -> tuple[Result, dict[st
 
 
 def measure(one: Contestant, place: Place, mark: str, orders: int, broker: int, extra: dict[str, int]) -> Run:
-    """One run of one contestant. CPU is counted from the first order until nothing is left to do. `extra` are
-    processes of its that run already."""
+    """Run one contestant once. CPU time is counted from the first order until nothing is left to do. `extra` are
+    further processes of its own that are already running."""
     prepared(place.url, lambda channel: one.prepare(channel, place.url))
     ports = {f"{one.title}'s {name}": port for name, port in one.ports.items()}
     with Processes(one.commands(place, one.ports), ports) as processes:
@@ -78,7 +78,7 @@ def _cpu(processes: Processes, extra: dict[str, int]) -> dict[str, float]:
 
 
 def _vhosts(rabbit: PrivateRabbit, names: set[str]) -> None:
-    """Those besides the default one, in which others may declare the same names differently."""
+    """Create virtual hosts besides the default one, so that others can declare the same names differently."""
     for name in names - {"/"}:
         rabbit.ctl("add_vhost", name)
         rabbit.ctl("set_permissions", "-p", name, "sitecrew", ".*", ".*", ".*")

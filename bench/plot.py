@@ -1,4 +1,4 @@
-"""Draws the pipeline's result, which it reads from stdin; needs matplotlib."""
+"""Plot the pipeline's result, read from stdin. Needs matplotlib."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A private PostgreSQL with its own defaults, so that every commit reaches the disk."""
+"""Run a private PostgreSQL with default settings, so that every commit is flushed to disk."""
 
 import os
 import pwd
@@ -19,13 +19,13 @@ from sitecrew.stack.processes import PATH, Child, Command
 
 @dataclass(frozen=True)
 class Postgres:
-    """One server, on a socket in a directory of its own."""
+    """One server, listening on a socket in its own directory."""
 
     directory: Path
     child: Child
 
     def database(self) -> str:
-        """The address of a new, empty database."""
+        """Create an empty database; return its URL."""
         name = f"db_{secrets.token_hex(4)}"
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
@@ -44,13 +44,13 @@ class Postgres:
 
 @contextmanager
 def running() -> Iterator[Postgres]:
-    """A server, gone afterwards. Raises ConfigurationError if there is none on this machine."""
+    """Run a server within the block. Raises ConfigurationError if PostgreSQL is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
-        raise ConfigurationError("PostgreSQL is not installed: script/bootstrap postgresql does it.")
+        raise ConfigurationError("PostgreSQL is not installed; run script/bootstrap postgresql.")
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
     user: tuple[str, ...] = ()
-    if os.geteuid() == 0:  # which it refuses to be
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         somebody = next(user.pw_name for user in pwd.getpwall() if user.pw_name in {"postgres", "nobody"})
         shutil.chown(directory, somebody)
         user = ("setpriv", f"--reuid={somebody}", "--clear-groups")
@@ -67,4 +67,4 @@ def running() -> Iterator[Postgres]:
         yield started
     finally:
         child.stop()
-        shutil.rmtree(directory, ignore_errors=True)  # a child of the server may still end
+        shutil.rmtree(directory, ignore_errors=True)  # children of the server may still be exiting

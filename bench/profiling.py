@@ -1,4 +1,4 @@
-"""Where the CPU time of our services goes: sampled by py-spy while orders go through."""
+"""Profile our services: sample them with py-spy while orders go through."""
 
 import re
 import subprocess
@@ -21,16 +21,16 @@ _SHOWN = 25
 
 @dataclass
 class Profile:
-    """Samples of one service, each a thread that held the interpreter's lock."""
+    """Samples of one service; each is a thread that held the interpreter's lock."""
 
     samples: int = 0
     inclusive: Counter[str] = field(default_factory=Counter)
-    """By our functions: samples with the function anywhere on the stack."""
+    """Samples by function of ours, anywhere on the stack."""
     libraries: Counter[str] = field(default_factory=Counter)
-    """By what our innermost function had called: a package, or `our own code`."""
+    """Samples by what our innermost function had called: a package, or `our own code`."""
 
     def add(self, stack: str, count: int) -> None:
-        """A stack as py-spy's raw format has it: frames from the outermost in, joined by semicolons."""
+        """Add a stack in py-spy's raw format: frames from the outermost inwards, joined by semicolons."""
         frames = [_FRAME.match(frame) for frame in stack.split(";")]
         named = [(found["function"], found["file"]) for found in frames if found]
         own = [number for number, (_, file) in enumerate(named) if file.startswith(_OURS)]
@@ -50,7 +50,7 @@ class Profile:
 
 
 def profile(orders: int) -> dict[str, Profile]:
-    """By service, on SQLite, with settings as shipped. Raises SitecrewError."""
+    """Profile each service on SQLite, with default settings. Raises SitecrewError."""
     one = next(one for one in contestants() if one.name == "ours_sqlite")
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))

@@ -1,4 +1,4 @@
-"""RabbitMQ with pika and nothing else: what everything is compared with, and what feeds every contestant.
+"""Plain pika: the baseline that everything is compared with, and the driver that feeds every contestant.
 
     python -m bench.raw stage FROM TO      one of three bare stages: consume, publish, acknowledge
     python -m bench.raw service NAME       what one of Sitecrew's services consumes and publishes for an order, bare
@@ -20,14 +20,14 @@ from foundation.errors import SitecrewError
 
 PREFETCH = 400
 _WINDOW = 1000
-"""Messages of the driver's that wait for their confirms at a time."""
+"""How many of the driver's messages may wait for their confirms at a time."""
 PERSISTENT = 2
 
 STAGES = ("raw.1", "raw.2", "raw.3", "raw.4")
 QUORUM = {"x-queue-type": "quorum"}
 
-# Consumed by which service, and what that publishes then: an order of a type that is installed at once. Followed
-# through foundation's topology, on which it runs, so each message reaches the queues that ours would.
+# For each service: the queues that it consumes, and what it publishes for each message, for an order that is installed
+# at once. It runs on Sitecrew's own topology, so each message reaches the same queues as in production.
 HOPS: dict[str, dict[str, dict[str, tuple[tuple[str, str], ...]]]] = {
     "order-intake": {
         "intake.orders": {
@@ -75,7 +75,7 @@ class Link:
         self._early: set[int] = set()
 
     def publish(self, message: Message) -> int:
-        """The number that its confirm will have."""
+        """Publish a message; return the number that its confirm will have."""
         self.channel.basic_publish(message.exchange, message.key, message.body, message.properties)
         self._published += 1
         return self._published
@@ -90,16 +90,16 @@ class Link:
         channel.confirm_delivery(self._answered, callback=lambda _frame: self.ready())
 
     def ready(self) -> None:
-        """The channel can be used."""
+        """Called once the channel can be used."""
         raise NotImplementedError
 
     def confirmed(self, up_to: int) -> None:
-        """All up to this number are safe."""
+        """Called when all messages up to this number are confirmed."""
         raise NotImplementedError
 
     def _answered(self, frame: Any) -> None:
         if not isinstance(frame.method, pika.spec.Basic.Ack):
-            raise SitecrewError("the broker refused a message")
+            raise SitecrewError("the broker rejected a message")
         number = frame.method.delivery_tag
         if frame.method.multiple:
             self._confirmed = max(self._confirmed, number)
@@ -116,14 +116,14 @@ class Link:
 
 
 class Stage(Link):
-    """Consumes queues, publishes what follows, acknowledges when that is confirmed: many deliveries at once."""
+    """Consumes queues, publishes what follows, and acknowledges once that is confirmed; many deliveries at a time."""
 
     def __init__(
         self, url: str, queues: Iterable[str], follow: Callable[[str, str], Sequence[tuple[str, str]]]
     ) -> None:
         super().__init__(url)
         self._queues, self._follow = queues, follow
-        self._waiting: deque[tuple[int, int]] = deque()  # a delivery's tag, and the last message that came of it
+        self._waiting: deque[tuple[int, int]] = deque()  # a delivery's tag, and the last message published for it
 
     def ready(self) -> None:
         self.channel.basic_qos(prefetch_count=PREFETCH, global_qos=False)
@@ -150,16 +150,16 @@ Seen = Callable[[pika.BasicProperties, bytes], None]
 
 
 class Driver(Link):
-    """Publishes, and receives what comes of it."""
+    """Publishes messages and receives their outcomes."""
 
     def __init__(self, url: str, outcomes: str, healthy: Callable[[], None]) -> None:
-        """`outcomes` is the queue of what is received; `healthy` raises when there is nothing to wait for any more."""
+        """`outcomes` is the queue of the outcomes; `healthy` raises once waiting is pointless."""
         self._closing = False
         super().__init__(url)
         self._queue, self._healthy = outcomes, healthy
         self._source: Iterator[Message] = iter(())
         self.exhausted = True
-        """Whether all messages have been published; `run` returns when they are confirmed, too."""
+        """Whether all messages have been published; `run` returns once they are also confirmed."""
         self._per_second = 0.0
         self._seen: Seen | None = None
         self._until: Callable[[], bool] | None = None
@@ -176,10 +176,12 @@ class Driver(Link):
         per_second: float = 0,
         seconds: float = 600,
     ) -> float:
-        """Seconds from the first message published to the last one received: as many as were published, or those
-        `until` it is enough. `seen` is told of each, and `per_second` is the pace, 0 as fast as confirms come.
+        """Publish messages and receive their outcomes; return the seconds from the first one published to the last one
+        received.
 
-        Raises what `healthy` raises, and SitecrewError after so many seconds.
+        Ends when as many outcomes as messages have come, or when `until` is true. Calls `seen` for each outcome.
+        `per_second` is the pace; 0 publishes as fast as confirms come. Raises what `healthy` raises, and SitecrewError
+        on timeout.
         """
         self._source, self.exhausted = iter(messages), False
         self._seen, self._until, self._per_second = seen, until, per_second
@@ -251,7 +253,7 @@ class Driver(Link):
 
 
 def prepared(url: str, prepare: Callable[[Channel], object]) -> None:
-    """Has what a run needs declared."""
+    """Declare what a run needs."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
     prepare(connection.channel())
     connection.close()

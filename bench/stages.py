@@ -1,8 +1,8 @@
-"""Our three services as they ship, with nothing to do in the outside world: what is left is what Sitecrew costs.
+"""Run our three services as shipped, but without effects in the outside world: what remains is Sitecrew's own cost.
 
     python -m bench.stages order-intake|installer|mailer
 
-All that benchmarks know of the services' modules is here.
+This is the only benchmark module that knows the services' modules.
 """
 
 import os
@@ -35,7 +35,7 @@ SERVICES = ("order-intake", "installer", "mailer")
 
 
 class NoServer:
-    """A hosting server on which everything exists already."""
+    """A hosting server where everything exists already."""
 
     name = "local"
     address = "127.0.0.1"
@@ -60,7 +60,7 @@ class NoServer:
 
 
 class NoSite:
-    """A site that is there at once, or after the seconds in BENCH_INSTALL_SECONDS."""
+    """A site installer that finishes at once, or after BENCH_INSTALL_SECONDS."""
 
     site_type = "static"
     _seconds = float(os.environ.get("BENCH_INSTALL_SECONDS", "0"))
@@ -74,7 +74,7 @@ class NoSite:
 
 
 class NoMailServer:
-    """Takes every letter."""
+    """A mail server that accepts every email."""
 
     def send(self, letter: Letter) -> None:
         return
@@ -84,12 +84,12 @@ class NoMailServer:
 
 
 def declare(url: str) -> None:
-    """Puts Sitecrew's topology on a broker."""
+    """Declare Sitecrew's topology on a broker."""
     RabbitBroker([url], sitecrew(Ladder())).declare()
 
 
 def delayed(due_at: datetime) -> tuple[str, str]:
-    """Exchange and routing key for an install that the timer's batch takes when it is due."""
+    """Return the exchange and routing key of an install that the timer's batch takes when it is due."""
     return Ladder().route(destination(INSTALLER_DUE), due_at, datetime.now(UTC))
 
 
@@ -99,14 +99,14 @@ def placed(number: str) -> OrderPlaced:
 
 
 def order(number: str) -> Message:
-    """An order as a producer publishes it."""
+    """Return an order as a producer publishes it."""
     data = placed(number)
     event = codec.envelope(data, id=new_id(), source="/bench", subject=data.order_id)
     return Message("orders", "order.placed.v1", codec.encode(event), event.id, event.type, data.order_id)
 
 
 def environment(url: str, stores: dict[str, str], listen: dict[str, str]) -> dict[str, str]:
-    """Settings of all three services: where the broker is, each service's store and address for health."""
+    """Return the settings of all three services: the broker, and each service's store and health address."""
     public, private = generate_keys()
     own = {f"SITECREW_{_key(name)}__STORE_URL": store for name, store in stores.items()}
     own |= {f"SITECREW_{_key(name)}__LISTEN": address for name, address in listen.items()}
@@ -120,7 +120,7 @@ def environment(url: str, stores: dict[str, str], listen: dict[str, str]) -> dic
 
 
 def letter(domain: str, customer_name: str) -> dict[str, str]:
-    """The subject, text and HTML of our letter about this domain to this customer."""
+    """Render our welcome email: its subject, text and HTML."""
     welcome = Welcome(
         domain=domain,
         site_url=f"http://{domain}/",
@@ -146,7 +146,7 @@ def _key(name: str) -> str:
 
 
 def _unplug() -> None:
-    """Put nothing in the place of servers, sites and mail."""
+    """Replace servers, sites and mail by implementations that do nothing."""
     instead: dict[str, Any] = {
         "servers_of": lambda _settings: {"local": NoServer()},
         "installers_of": lambda _settings: {"static": NoSite()},

@@ -1,1 +1,1 @@
-"""Three chained tasks in other people's libraries, run with bench/requirements.txt in an environment of their own."""
+"""Three chained tasks in other people's libraries, run with bench/requirements.txt in their own environment."""

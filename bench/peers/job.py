@@ -1,6 +1,7 @@
 """What the three tasks do when they do the same job as our services; nothing when they run bare.
 
-Said for the peers: one row an order, where ours has one in each service, and a letter whose styles are inlined already.
+It favours the peers: they write one row per order, where we write one in each service, and their email's styles are
+already inlined.
 """
 
 import json

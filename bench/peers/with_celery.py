@@ -1,4 +1,4 @@
-"""Celery: quorum queues, confirms, late acknowledgement, results nobody keeps."""
+"""Celery: quorum queues, confirms, late acknowledgement, results ignored."""
 
 from celery import Celery
 from kombu import Queue

@@ -1,4 +1,4 @@
-"""Dramatiq: confirms on, acknowledged after the task as always. Its queues are classic ones; it knows no other."""
+"""Dramatiq: confirms on, acknowledged after the task (as always). It only supports classic queues."""
 
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker

@@ -1,4 +1,4 @@
-"""FastStream: quorum queues, confirms, acknowledged after the handler as by default.
+"""FastStream: quorum queues, confirms, acknowledged after the handler (the default).
 
 python -m bench.peers.with_faststream 1 2 3      the stages that this process runs
 """

@@ -1,1 +1,1 @@
-"""What a rate does not tell: waiting times, replicas, memory, full queues. Each returns its figures by name."""
+"""Trials beyond throughput: waiting times, replicas, memory, full queues. Each returns its figures by name."""

@@ -1,4 +1,4 @@
-"""Staged installs on the ladder: how fast they are taken, what they cost the broker, how late they come out."""
+"""Staged installs on the delay ladder: publish rate, broker memory, and how late they come out."""
 
 import time
 from collections.abc import Iterable
@@ -14,17 +14,17 @@ from bench.raw import PERSISTENT, QUORUM, Message, prepared
 
 TARGETS: dict[str, str] = {}
 _BODY = b"x" * 900
-"""As long as a staged install."""
+"""A body as long as that of a staged install."""
 _FASTEST = 4000.0
-"""Messages a second that are published at least, on the slowest machine this is run on."""
+"""Messages per second that even the slowest machine publishes."""
 
 
 def delay(messages: int, per_second: float) -> dict[str, Any]:
-    """So many messages, due evenly over the time that `per_second` gives, all published before the first is due.
+    """Send messages through the ladder, `per_second` of them due each second, all published before the first is due.
     Raises SitecrewError."""
     with lab() as place:
         prepared(place.url, lambda channel: channel.queue_declare(WATCHED, durable=True, arguments=QUORUM))
-        # The queue that the ladder ends in is the driver's, by the name of one of ours.
+        # The driver consumes the queue at the end of the ladder, which has the name of one of ours.
         driver = place.driver(queue="installer.due")
         empty = rss_mib(place.rabbit.pid)
         first = datetime.now(UTC) + timedelta(seconds=20 + messages / _FASTEST)

@@ -1,4 +1,4 @@
-"""How long an order waits for its account: idle, and while a thousand installs run."""
+"""Measure how long an order waits for its account: idle, and while a thousand installs run."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -15,8 +15,8 @@ TARGETS = {"ratio_p99": "<= 2"}
 
 
 def intake(installs: int, probes: int, per_second: float, install_seconds: float) -> dict[str, Any]:
-    """Milliseconds from an order's publication to `account.created`, of so many probes at a pace. Raises
-    SitecrewError."""
+    """Measure the milliseconds from an order's publication to `account.created`, for `probes` orders at the given pace.
+    Raises SitecrewError."""
     with lab() as place:
         place.watch("account.created.*")
         with place.services(*stages.SERVICES, BENCH_INSTALL_SECONDS=str(install_seconds)) as running:
@@ -41,7 +41,7 @@ def intake(installs: int, probes: int, per_second: float, install_seconds: float
 
 
 def _waits(driver: Driver, mark: str, probes: int, per_second: float) -> list[float]:
-    """Seconds that each probe waited."""
+    """Return how many seconds each probe waited."""
     sent: dict[str, float] = {}
     waits: list[float] = []
 

@@ -1,4 +1,4 @@
-"""Each service's memory with a long queue behind it, and how soon it is ready."""
+"""Measure each service's memory with a long queue ahead of it, and its start-up time."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ _QUEUES = {
 
 
 def memory(messages: int, seconds: float) -> dict[str, Any]:
-    """Each service alone, with so many messages of its own in its queue, for so many seconds. Raises SitecrewError."""
+    """Run each service by itself for `seconds`, with `messages` in its queue at the start. Raises SitecrewError."""
     figures: dict[str, Any] = {}
     highest, growth, slowest = 0.0, 0.0, 0.0
     with lab() as place:

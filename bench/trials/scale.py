@@ -1,4 +1,4 @@
-"""Installers side by side: whether each one more adds what it could, and whether they share the work evenly."""
+"""Measure how throughput scales with the number of installers, and how evenly they share the work."""
 
 import json
 from collections import Counter
@@ -15,15 +15,15 @@ from bench.raw import Message
 
 TARGETS = {"efficiency_at_8": ">= 0.9", "shares_at_8": "<= 1.3"}
 Began = list[tuple[float, str]]
-"""When, and by which installer."""
+"""When an install ended, and by which installer."""
 
 _INSTALL_SECONDS = 0.25
 _FROM, _TO = 0.2, 0.9
-"""The part of all installs that is looked at: not the start of the processes, and not the end, when some have none."""
+"""The share of installs that is measured: without the start-up, and without the end, when some installers run out."""
 
 
 def scale(installers: Iterable[int], seconds: float, concurrency: int) -> dict[str, Any]:
-    """Installs that wait for a quarter of a second each, for so many seconds if all goes ideally. Raises
+    """Run installs that wait a quarter of a second each, as many as take `seconds` under ideal scaling. Raises
     SitecrewError."""
     figures: dict[str, Any] = {"install_seconds": _INSTALL_SECONDS, "concurrency": concurrency}
     with lab(postgresql=True) as place:
@@ -69,7 +69,7 @@ def _enough(began: Began, count: int) -> bool:
 
 
 def _both(template: dict[str, Any], numbers: range) -> Iterable[Message]:
-    """The news of each install, and the install itself."""
+    """Yield the events of each install, with the install."""
     for number in numbers:
         yield from clones(template, [number], "", "installer.staged")
         yield from clones(template, [number], "", "installer.now")

@@ -1,4 +1,4 @@
-"""A hundred thousand installs due at one tick, beside a small batch."""
+"""Measure a hundred thousand installs due at one tick, compared with a small batch."""
 
 import json
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ TARGETS = {"lost": "== 0", "ratio_to_small_batch": ">= 0.8", "furthest_out_of_or
 
 
 def ticks(installs: int, small: int) -> dict[str, Any]:
-    """All of them noted first, then drained at the next full minute. Raises SitecrewError."""
+    """Stage all installs first, then drain them at the next full minute. Raises SitecrewError."""
     with lab() as place:
         [template] = place.captured("sitecrew.install.staged.v1")
         place.watch("install.started.*")
@@ -37,7 +37,7 @@ def _batch(place: Lab, template: dict[str, Any], numbers: range) -> dict[str, An
     progress(f"{count} installs for one tick ...")
     due_at = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
     places: dict[str, int] = {}
-    """By order, as the how manieth it was begun."""
+    """Return the position at which each order's install began, by order."""
     moments: list[float] = []
 
     def seen(_properties: pika.BasicProperties, body: bytes) -> None:

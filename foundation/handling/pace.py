@@ -1,14 +1,14 @@
-"""How much a worker has in hand at a time."""
+"""Adapt how many deliveries a worker takes at a time to how long its effects take."""
 
 _SECONDS = 1.0
-"""Of work that may be in hand where effects are quick."""
+"""How many seconds' worth of work may be in flight while effects are quick."""
 _WEIGHT = 0.1
-"""Of the latest effect in the average."""
+"""Weight of the latest effect in the moving average."""
 
 
 class Pace:
-    """`few` deliveries as long as effects take long, so that replicas share what waits. `many` where that many are
-    done within a second: each costs less, the more a transaction is about.
+    """A capacity of `few` deliveries while effects are slow, so that replicas share the backlog; `many` while that many
+    are done within a second, because larger transactions cost less per delivery.
 
     >>> pace = Pace(few=4, many=100, threads=4)
     >>> pace.capacity
@@ -25,23 +25,23 @@ class Pace:
         self._few = few
         self._many = max(few, many)
         self._threads = threads
-        self._average = _SECONDS  # until more is known
+        self._average = _SECONDS  # until effects have been measured
         self.capacity = few
-        """How many deliveries may be in hand now."""
+        """How many deliveries may be in flight now."""
 
     @property
     def is_quick(self) -> bool:
-        """Whether that is more than a few."""
+        """Whether the capacity is above `few`."""
         return self.capacity > self._few
 
     def took(self, seconds: float) -> None:
-        """An effect has come to its end after so many seconds."""
+        """Record how long a finished effect took, in seconds."""
         self._average += (seconds - self._average) * _WEIGHT
         ahead = self._average * self._many / self._threads
-        # Not the same limit in both directions: what stands at it would go to and fro.
+        # A different threshold in each direction, or the capacity would flap around a single one.
         self.capacity = self._many if ahead <= _SECONDS * (1 + self.is_quick) else self._few
 
     def runs(self, seconds: float) -> None:
-        """An effect has been running for so long: one that is slow must not come to its end to be noticed."""
+        """Record how long a running effect has taken so far, so that a slow one counts before it ends."""
         if seconds > _SECONDS:
             self.took(seconds)

@@ -104,7 +104,7 @@ class WorkItem:
 
 
 class Worker:
-    """Handles the deliveries of one queue, as a rule at most `capacity` at a time, with `threads` for their effects."""
+    """Handles the deliveries of one queue, usually up to `capacity` at a time, with `threads` for their effects."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class Worker:
         return finished + [self._arrived(delivery) for delivery in self._ward.admit(arrived)]
 
     def _keep_pace(self, consumer: Consumer) -> None:
-        """Have as much in hand as is done soon. Where that changes, claims that wait for a thread are another's."""
+        """Adapt the capacity to the effects' speed. When they become slow, give back claims that wait for a thread."""
         if self._pace.is_quick:
             running = (item for item in self._in_flight.values() if item.phase == Phase.RUNNING)
             self._pace.runs(max((item.seconds_running() for item in running), default=0.0))
