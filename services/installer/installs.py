@@ -143,12 +143,6 @@ class Install(LeasedRow):
         """It is for a customer whose name or address was corrected."""
         return replace(self, staged=self.staged.model_copy(update={"customer": customer}))
 
-    def mailed(self, state: MailState, cause: Cause | None = None) -> Self:
-        """What became of its mail."""
-        return replace(
-            self, mail_state=state, mail_cause=cause, check_at=None if self.state == State.INSTALLED else self.check_at
-        )
-
     def watched(self, check_at: datetime | None) -> Self:
         """A recovery sweep looks at it at another time, or no more."""
         return replace(self, check_at=check_at)
@@ -163,6 +157,26 @@ class Install(LeasedRow):
 
 
 INSTALLS = Records(installs, Install, key="install_id", owner="order_id")
+
+
+@dataclass(frozen=True)
+class MailOfInstall:
+    """What is kept of an install's mail: these columns alone, because reading the documents beside them costs more."""
+
+    install_id: str
+    order_id: str
+    state: State
+    check_at: datetime | None
+    mail_state: MailState
+    mail_cause: Cause | None
+
+    def told(self, state: MailState, cause: Cause | None = None) -> Self:
+        """What became of it; nobody has to be asked any more."""
+        check_at = None if self.state == State.INSTALLED else self.check_at
+        return replace(self, mail_state=state, mail_cause=cause, check_at=check_at)
+
+
+MAILS = Records(installs, MailOfInstall, key="install_id", owner="order_id")
 
 
 def counts(connection: Connection) -> dict[State, int]:

@@ -58,13 +58,13 @@ class Recovery:
         return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
 
     def mail_sent(self, uow: UnitOfWork[InstallRows], event: Event[MailSent]) -> Outcome:
-        if install := uow.rows.installs.get(event.data.install_id):
-            uow.rows.installs.save(install.mailed(MailState.SENT))
+        if mail := uow.rows.mails.get(event.data.install_id):
+            uow.rows.mails.save(mail.told(MailState.SENT))
         return Done()
 
     def mail_failed(self, uow: UnitOfWork[InstallRows], event: Event[MailFailed]) -> Outcome:
-        if install := uow.rows.installs.get(event.data.install_id):
-            uow.rows.installs.save(install.mailed(MailState.FAILED, event.data.cause))
+        if mail := uow.rows.mails.get(event.data.install_id):
+            uow.rows.mails.save(mail.told(MailState.FAILED, event.data.cause))
         return Done()
 
 

@@ -1,4 +1,4 @@
-"""What the installer decides on: all installs of some orders, in memory for one transaction."""
+"""What the installer decides on: the installs of some orders, in memory for one transaction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,16 @@ from sqlalchemy import Connection
 
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
-from services.installer.installs import INSTALLS, Install
+from schemas.mails import MailFailed, MailSent
+from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
 
 
 @dataclass(frozen=True)
 class InstallRows:
-    """All generations of some orders."""
+    """All generations of some orders: whole, or what is kept of their mails."""
 
     installs: Loaded[Install]
+    mails: Loaded[MailOfInstall]
 
     def siblings(self, install: Install) -> Sequence[Install]:
         """The other generations of its order."""
@@ -24,9 +26,13 @@ class InstallRows:
     def flush(self, connection: Connection) -> None:
         """Write what was changed."""
         self.installs.flush(connection)
+        self.mails.flush(connection)
 
 
-def load(connection: Connection, orders: Sequence[str], _events: Sequence[Event[Any]]) -> InstallRows:
-    """The orders are locked as well: two generations that have no row yet must not be installed side by side."""
+def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[Any]]) -> InstallRows:
+    """For the mailer's answers, what is kept of mails. Else the installs, and their orders are locked as well: two
+    generations that have no row yet must not be installed side by side."""
+    if events and all(isinstance(event.data, MailSent | MailFailed) for event in events):
+        return InstallRows(Loaded(INSTALLS), MAILS.load(connection, orders))
     lock(connection, orders)
-    return InstallRows(INSTALLS.load(connection, orders))
+    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS))

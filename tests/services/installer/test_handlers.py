@@ -20,7 +20,7 @@ from schemas.orders import OrderAmended
 from schemas.values import AccountRef, CauseKind, Customer, Model
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.installs import INSTALLS, TRANSITIONS, Install
+from services.installer.installs import INSTALLS, MAILS, TRANSITIONS, Install, MailOfInstall
 from services.installer.recovery import Recovery
 from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite
@@ -65,11 +65,15 @@ def install(state: State = State.STAGED, generation: int = 1) -> Install:
             return new.cancelled("on purpose", START)
 
 
+def mail_of(known: Install) -> MailOfInstall:
+    return MailOfInstall(**{name: getattr(known, name) for name in MAILS.names})
+
+
 class Desk:
     """The installer's handlers over some installs in memory."""
 
     def __init__(self, *known: Install, **settings: Any) -> None:
-        self.rows = InstallRows(Loaded(INSTALLS, known))
+        self.rows = InstallRows(Loaded(INSTALLS, known), Loaded(MAILS, map(mail_of, known)))
         self.now = START
         own = Settings(keys={"public": PUBLIC}, **settings)
         servers, sites = {"local": FakeServer()}, {"wordpress": FakeInstaller()}
@@ -298,7 +302,8 @@ def test_the_news_of_a_mail_end_the_wait_for_them() -> None:
     told = {"install_id": "order-1-g1", "order_id": "order-1", "generation": 1, "recipient": "jo@customer.example"}
     desk = Desk(install(State.INSTALLED))
     desk.handle(MailFailed(**told, cause=DOWN), "/sitecrew/mailer")
-    assert (desk.install().mail_state, desk.install().mail_cause) == (MailState.FAILED, DOWN)
+    failed = desk.rows.mails.all()[0]
+    assert (failed.mail_state, failed.mail_cause) == (MailState.FAILED, DOWN)
     desk.handle(MailSent(**told, message_id="<1@x>"), "/sitecrew/mailer")
-    after = desk.install()
+    after = desk.rows.mails.all()[0]
     assert (after.mail_state, after.mail_cause, after.check_at) == (MailState.SENT, None, None)
