@@ -17,9 +17,9 @@ from sqlalchemy import (
     insert,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from foundation.store.among import among
-from foundation.store.insert import insert_missing
 from foundation.store.types import Utc, metadata
 
 inbox = Table(
@@ -83,7 +83,9 @@ def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fi
 def remember_late(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
     """Record events as handled after their effects. Another copy may have been recorded while an effect ran; that must
     not roll back the effect's result, which the fencing token guards."""
-    insert_missing(connection, inbox, _rows(consumer, events, now))
+    if rows := _rows(consumer, events, now):
+        kind = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(kind.insert(inbox).on_conflict_do_nothing(), rows)
 
 
 def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> list[dict[str, object]]:

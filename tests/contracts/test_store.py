@@ -335,6 +335,16 @@ def test_what_another_replica_has_noted_meanwhile_does_not_undo_the_record_of_an
         assert inbox.forget_before(connection, LATER) == 1
 
 
+def test_what_is_remembered_late_may_be_remembered_already(store: Store) -> None:
+    one, two = ("/shop", "1"), ("/shop", "2")
+    with store.transaction() as connection:
+        inbox.remember(connection, "intake", events([one]), NOON)
+        inbox.remember_late(connection, "intake", events([one, two]), LATER)
+        inbox.remember_late(connection, "intake", events([]), LATER)
+        assert inbox.forget_before(connection, LATER) == 1  # the first record stays
+        assert list(inbox.seen(connection, "intake", [one, two])) == [two]
+
+
 def test_of_two_replicas_that_remember_the_same_event_one_is_told(store: Store) -> None:
     start = Barrier(2)
 
