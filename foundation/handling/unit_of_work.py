@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol
 
 import uuid_utils
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection
 from typing_extensions import TypeVar
 
 from foundation.broker import Delivery, codec
@@ -47,18 +47,6 @@ class Rows(Protocol):
 RowsT = TypeVar("RowsT", bound=Rows, default=Any)
 
 
-class NoRows:
-    """The rows of a service that has none."""
-
-    def flush(self, connection: Connection) -> None:
-        return
-
-
-def no_rows(_connection: Connection, _orders: Sequence[str], _events: Sequence[Event[Any]]) -> NoRows:
-    """Load nothing."""
-    return NoRows()
-
-
 def new_id() -> str:
     """Return a new UUIDv7: unique, and sorted by time."""
     return str(uuid_utils.uuid7())
@@ -78,9 +66,6 @@ class UnitOfWork(Generic[RowsT]):
     sender: Sender = OURSELVES
     """Who sent the message that is being handled: a producer, staff, another service, or this one."""
     outbox: list[OutboxMessage] = field(default_factory=list)
-
-    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
-        return self.connection.execute(statement, parameters)
 
     def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
         """Publish an event or command to the exchange of its type. `subject` is the order's id; `cause` is the event
@@ -164,7 +149,7 @@ class Database(Generic[RowsT]):
     now: Now
     committed: Callable[[list[OutboxMessage]], None]
     """Called with the messages to publish once the transaction has committed."""
-    load: Load[Any] = no_rows
+    load: Load[Any]
 
     @contextmanager
     def begin(self, events: Iterable[Event[Any]] = (), find: Find | None = None) -> Iterator[UnitOfWork[RowsT]]:

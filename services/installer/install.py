@@ -16,9 +16,8 @@ from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
-from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
-from foundation.store import lease
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
@@ -33,7 +32,7 @@ from schemas.installs import (
 from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer.causes import RETRY, WAITING
-from services.installer.installs import OVERDUE, Install, installs
+from services.installer.installs import INSTALLS, OVERDUE, Install
 from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
@@ -67,7 +66,7 @@ class Installing:
         self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY)
         self.longest = 60.0 + 2 * own.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
-        self.leases = Leases(self.longest, key="install_id")
+        self.leases = Leases(INSTALLS, self._terms, self.longest)
 
     def staged(self) -> Handlers:
         """The news that something is staged: the row is there before its time comes."""
@@ -132,12 +131,6 @@ class Installing:
         tried = {"attempt": begun.attempt, "max_attempts": begun.max_attempts}
         uow.emit(InstallStarted(**begun.ref, **tried, worker=self._terms.owner), begun.order_id, event)
         return Effect(begun, self._run, self._record, self._fail, self._give_back)
-
-    def renew_leases(self, database: Database) -> None:
-        """Tell the table that we are still at work on what we hold."""
-        if held := self.leases.held():
-            with database.store.transaction() as connection:
-                lease.renew(connection, installs, "install_id", held, self._terms, database.now())
 
     def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""

@@ -57,7 +57,7 @@ class InstallerService:
     def periodic(self) -> Sequence[Periodic]:
         often, database = self._settings.lease_seconds / 3, self._parts.database
         return (
-            Periodic("renew_leases", often, lambda: self.installing.renew_leases(database)),
+            Periodic("renew_leases", often, lambda: self.installing.leases.renew(database)),
             Periodic("recover", often, lambda: self.recovery.recover(database)),
         )
 

@@ -13,9 +13,8 @@ from foundation.errors import ConfigurationError, Failed
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
-from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.unit_of_work import UnitOfWork
 from foundation.passwords import without
-from foundation.store import lease
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
@@ -29,7 +28,7 @@ from services.mailer.letter.content import Welcome
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.filling import welcome_of
 from services.mailer.letter.rendering import Letters
-from services.mailer.mails import LEASE, Mail, mails
+from services.mailer.mails import LEASE, MAILS, Mail
 from services.mailer.rows import MailRows
 from services.mailer.states import State
 
@@ -55,7 +54,7 @@ class Welcoming:
         self._retries = Retries(own.max_attempts, Backoff(first, longest))
         self.longest = 60.0 + own.smtp.deadline_seconds
         """Seconds that a mail may take once it has a thread; one that takes longer hangs, and is left to others."""
-        self.leases = Leases(self.longest, key="install_id")
+        self.leases = Leases(MAILS, self._terms, self.longest)
 
     def handlers(self) -> Handlers:
         return {InstallCompleted: self.welcome, OrderAmended: self.amend}
@@ -132,12 +131,6 @@ class Welcoming:
         except Failed:
             return False
         return True
-
-    def renew_leases(self, database: Database[MailRows]) -> None:
-        """Tell the table that we are still at work on what we have claimed, however slow the mail server."""
-        if held := self.leases.held():
-            with database.store.transaction() as connection:
-                lease.renew(connection, mails, "install_id", held, self._terms, database.now())
 
     def _send(self, mail: Mail) -> str:
         """Render and send; the letter's Message-ID."""

@@ -67,7 +67,7 @@ class MailerService:
             Periodic("reopen", 30, lambda: recovery.reopen(self._database, self.welcoming.opens)),
             Periodic("close_idle", 10, lambda: self._server.close_idle(_IDLE)),
             Periodic("forget_recipients", 600, lambda: recipients.forget_old(self._database)),
-            Periodic("renew_leases", 10, lambda: self.welcoming.renew_leases(self._database)),
+            Periodic("renew_leases", 10, lambda: self.welcoming.leases.renew(self._database)),
         )
 
     def gauges(self) -> Sequence[Gauge]:

@@ -13,7 +13,6 @@ from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.service.description import Description
-from foundation.store import lease
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
@@ -25,7 +24,7 @@ from services.order_intake.causes import INTAKE
 from services.order_intake.changes import Changes
 from services.order_intake.creating import MAX_ATTEMPTS, Creating
 from services.order_intake.names import Names
-from services.order_intake.orders import LEASE, PATIENCE, Order, digest, orders, path_of
+from services.order_intake.orders import LEASE, ORDERS, PATIENCE, Order, digest, path_of
 from services.order_intake.recovery import recover
 from services.order_intake.rejections import reject, reject_order_id
 from services.order_intake.releasing import Releasing
@@ -46,7 +45,7 @@ class Intake:
         self._staging = Staging(settings, servers)
         self._terms = Terms(this_process(), LEASE, PATIENCE)
         self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
-        self.leases = Leases(settings.order_intake.timeout_seconds, key="order_id")
+        self.leases = Leases(ORDERS, self._terms, settings.order_intake.timeout_seconds)
         self._description = Description(
             "order-intake", lambda: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
         )
@@ -73,12 +72,6 @@ class Intake:
     def recover(self, database: Database[OrderRows]) -> None:
         """Do again what should have had a consequence by now."""
         recover(database, self._staging)
-
-    def renew_leases(self, database: Database[OrderRows]) -> None:
-        """Tell the table that we are still at work on what we have claimed, however slow the servers."""
-        if held := self.leases.held():
-            with database.store.transaction() as connection:
-                lease.renew(connection, orders, "order_id", held, self._terms, database.now())
 
     # An order arrives
 

@@ -52,7 +52,7 @@ class IntakeService:
         database = self._parts.database
         return (
             Periodic("recover", 60, lambda: self.intake.recover(database)),
-            Periodic("renew_leases", 10, lambda: self.intake.renew_leases(database)),
+            Periodic("renew_leases", 10, lambda: self.intake.leases.renew(database)),
         )
 
     def gauges(self) -> Sequence[Gauge]:

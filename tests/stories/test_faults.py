@@ -689,7 +689,7 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
     house.turn_until(gate.reached.is_set)
     other, _ = second_mailer(house)
     for _ in range(12):
-        house.welcoming.renew_leases(house.mailer.database)
+        house.welcoming.leases.renew(house.mailer.database)
         house.pass_time(10)
         recovery.wake_stale(other.database)
         other.turn()
@@ -763,7 +763,7 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
     lane = Lane(INSTALLER_NOW, house.steps.due(), capacity=2, threads=2, leases=house.steps.leases)
 
     def renew() -> None:
-        house.steps.renew_leases(own.database)
+        house.steps.leases.renew(own.database)
         renewed.release()
 
     service = MagicMock(lanes=lambda: [lane], loops=list, periodic=lambda: [Periodic("renew_leases", 0.01, renew)])

@@ -23,7 +23,7 @@ from foundation.config.settings import Limits, Settings
 from foundation.errors import StoreUnreachable
 from foundation.handling.outcomes import Effect
 from foundation.handling.relay import Relay
-from foundation.handling.unit_of_work import Database, Load, UnitOfWork, no_rows
+from foundation.handling.unit_of_work import Database, Load, UnitOfWork
 from foundation.handling.worker import Worker
 from foundation.hosting.causes import failed
 from foundation.store import Store
@@ -51,7 +51,7 @@ from services.order_intake.service import MIGRATIONS as INTAKE
 from services.order_intake.states import OrderState
 from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
 from tests.support.postgres import Postgres, until_blocked
-from tests.support.rows import install_of
+from tests.support.rows import install_of, no_rows
 
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
 ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
@@ -554,7 +554,7 @@ def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_cl
     with house.installing.database.begin([due]) as uow:
         acts[0].failed(uow, acts[0].claim, due, failure("timeout").cause)
     house.steps.leases.let_go(acts[0].claim)
-    house.steps.renew_leases(house.installing.database)
+    house.steps.leases.renew(house.installing.database)
     house.reconciler.recover(house.installing.database)
     assert house.install().state == State.INSTALLING
 

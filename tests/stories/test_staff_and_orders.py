@@ -14,6 +14,7 @@ from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling import leases
 from foundation.handling import worker as loop
 from foundation.hosting.causes import failed
+from foundation.store.lease import Terms
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry
 from schemas.orders import (
     OrderAmend,
@@ -26,7 +27,7 @@ from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.states import State
 from services.order_intake.creating import MAX_ATTEMPTS
-from services.order_intake.orders import Generations, orders
+from services.order_intake.orders import LEASE, ORDERS, Generations, orders
 from sitecrew.cli.client import parking, requeueing
 from tests.stories.test_what_a_producer_may_do import made, order_of
 from tests.support.house import PATIENCE, Gate, House, failure, kind
@@ -531,7 +532,7 @@ def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(ho
     house.turn_until(gate.reached.is_set)
     for copy in range(12):
         house.pass_time(10)
-        house.orders.renew_leases(house.intake.database)
+        house.orders.leases.renew(house.intake.database)
         house.order(id=f"copy-{copy}")
         for _ in range(5):
             house.intake.turn()
@@ -562,9 +563,9 @@ def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monk
 
 
 def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = leases.Leases(300, key="key")
-    held.hold(SimpleNamespace(key="waits", fence=1), waiting=True)
-    held.hold(SimpleNamespace(key="works", fence=1))
+    held = leases.Leases(ORDERS, Terms("test", LEASE), 300)
+    held.hold(SimpleNamespace(order_id="waits", fence=1), waiting=True)
+    held.hold(SimpleNamespace(order_id="works", fence=1))
     later = monotonic() + 1000
     monkeypatch.setattr(leases, "monotonic", lambda: later)
     assert held.held() == {"waits": 1}

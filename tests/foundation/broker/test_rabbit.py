@@ -27,6 +27,7 @@ from schemas.values import Cause, CauseKind
 from sitecrew.cli.client import parking
 from tests.support.brokers import BOOT, Brokers, Node, add_vhosts, eventually, gather, until
 from tests.support.house import Clock
+from tests.support.rows import no_rows
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -187,7 +188,7 @@ def test_what_is_parked_waits_for_its_deleted_queue_to_come_back(broker: RabbitB
         channel.queue_delete(PARKING)
     delivery = Delivery(INTAKE_ORDERS, b"no order", "", "m1", "", {}, redeliveries=0, tag=1, epoch=1)
     cause = Cause(code="not_json", kind=CauseKind.PERMANENT, detail="is not JSON", remedy="send JSON")
-    with Database(store, "test", clock.now, relay.hand_over).begin() as uow:
+    with Database(store, "test", clock.now, relay.hand_over, no_rows).begin() as uow:
         uow.park(delivery, cause)
     relay.run_once(timeout=0)
     assert broker.depth(PARKING) == 0, "it is there again, for the next try"

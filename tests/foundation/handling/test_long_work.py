@@ -27,6 +27,7 @@ from schemas.orders import OrderCancelled
 from tests.foundation.handling.test_worker import CAUSE
 from tests.support.brokers import Brokers, Node, add_vhosts, eventually, until
 from tests.support.house import PATIENCE, new_database
+from tests.support.rows import no_rows
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -67,7 +68,7 @@ def working(directory: Path, broker: RabbitBroker, handler: Handler) -> Iterator
     worker = Worker(
         INTAKE_ORDERS,
         {OrderCancelled: handler},
-        Database(store, "test", utc_now, relay.hand_over),
+        Database(store, "test", utc_now, relay.hand_over, no_rows),
         capacity=10,
         threads=4,
     )

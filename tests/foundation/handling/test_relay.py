@@ -24,6 +24,7 @@ from foundation.testing.memory import MemoryBroker
 from schemas.accounts import AccountFailed
 from schemas.values import Cause, CauseKind
 from tests.support.house import PATIENCE, Clock, new_database
+from tests.support.rows import no_rows
 
 LADDER = Ladder(levels=6)
 """It reaches 63 seconds."""
@@ -68,7 +69,7 @@ class Office:
     def transaction(self, relay: Relay | None = None) -> AbstractContextManager[UnitOfWork]:
         """Without a relay it is a process that ends before it has handed over what it said."""
         hand_over = relay.hand_over if relay else lambda _rows: None
-        return Database(self.store, "test", self.clock.now, hand_over).begin()
+        return Database(self.store, "test", self.clock.now, hand_over, no_rows).begin()
 
     def say(self, *order_ids: str, relay: Relay | None = None) -> None:
         with self.transaction(relay) as uow:

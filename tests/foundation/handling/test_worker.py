@@ -34,6 +34,7 @@ from schemas.installs import CommandRefused
 from schemas.orders import OrderCancelled
 from schemas.values import Cause, CauseKind
 from tests.support.house import PATIENCE, Clock, Killed, failure, new_database
+from tests.support.rows import no_rows
 
 CAUSE = Cause(code="on_purpose", kind=CauseKind.TRANSIENT, detail="on purpose", remedy="none")
 
@@ -115,7 +116,7 @@ class Lane:
         self.worker, self.consumer = self.replica()
 
     def replica(self, handler: Handler | None = None, threads: int = 0) -> tuple[Worker, Consumer]:
-        database = Database(self.store, "test", self.clock.now, self.relay.hand_over)
+        database = Database(self.store, "test", self.clock.now, self.relay.hand_over, no_rows)
         handlers: Handlers = {OrderCancelled: handler or self._handle}
         threads = threads or self.capacity
         worker = Worker(INTAKE_ORDERS, handlers, database, capacity=self.capacity, most=self.most, threads=threads)

@@ -26,6 +26,7 @@ from schemas.orders import OrderCancelled
 from services.installer import batch as batch_module
 from services.installer.batch import Batches
 from tests.support.house import PATIENCE, Clock, new_database
+from tests.support.rows import no_rows
 
 CONCURRENCY = 2
 
@@ -37,7 +38,9 @@ class Station:
         self.clock = Clock()
         self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
         (directory / "store.db").write_bytes(new_database())
-        database = Database(Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None)
+        database = Database(
+            Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None, no_rows
+        )
         self.done: list[str] = []
         self.handler: Callable[[UnitOfWork, Event[OrderCancelled]], Outcome | Effect] = self.note
         handlers: Handlers = {OrderCancelled: self.handle}
