@@ -1,4 +1,4 @@
-"""What is asked of an order that is there already: by the producer that placed it, or by staff."""
+"""Handlers of re-installs, cancels and corrections of an existing order, from its producer or from staff."""
 
 from datetime import timedelta
 from typing import Any
@@ -36,12 +36,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Changes:
-    """Re-installs, cancels and corrections. A producer's are only for orders of its own, and not without limit."""
+    """The handlers. A producer may only change its own orders, within limits; staff may change any."""
 
     def __init__(self, staging: Staging, releasing: Releasing, reinstalls_per_hour: int) -> None:
         self._staging = staging
         self._releasing = releasing
         self._per_hour = reinstalls_per_hour
+
+    def by_producers(self) -> Handlers:
+        return {OrderReinstallRequested: self.reinstall, OrderCancelled: self.cancel}
 
     def by_staff(self) -> Handlers:
         return {OrderCancel: self.cancel_order, OrderReinstall: self.reinstall_order, OrderAmend: self.amend}
@@ -49,7 +52,7 @@ class Changes:
     # Producers'
 
     def reinstall(self, uow: UnitOfWork[OrderRows], event: Event[OrderReinstallRequested]) -> Outcome:
-        """The order's site anew, as its next generation, through the same queue as the first."""
+        """Stage the order's next generation."""
         order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _wait_for_order(uow, event)
@@ -68,7 +71,7 @@ class Changes:
         return Done()
 
     def cancel(self, uow: UnitOfWork[OrderRows], event: Event[OrderCancelled]) -> Outcome | Effect:
-        """Take back what is not yet installed. What we say ourselves means: the domain, too."""
+        """Cancel an order that has no site yet. Sent by order intake to itself, it means: release the domain."""
         order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _wait_for_order(uow, event)
@@ -85,7 +88,7 @@ class Changes:
     # Staff's
 
     def reinstall_order(self, uow: UnitOfWork[OrderRows], event: Event[OrderReinstall]) -> Outcome:
-        """As a producer's, of anybody's order, and as often as it takes."""
+        """Stage any order's next generation, without a limit."""
         order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
@@ -97,7 +100,7 @@ class Changes:
         return Done()
 
     def cancel_order(self, uow: UnitOfWork[OrderRows], event: Event[OrderCancel]) -> Outcome:
-        """As a producer's, of anybody's order. One that is cancelled already is said to be so."""
+        """Cancel any order that has no site yet. If it is cancelled already, say so again."""
         order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
@@ -111,7 +114,7 @@ class Changes:
         return Done()
 
     def amend(self, uow: UnitOfWork[OrderRows], event: Event[OrderAmend]) -> Outcome:
-        """Correct who the customer is; what is installed and written from now on uses it."""
+        """Correct the customer's name or address, for everything that is installed or sent from now on."""
         order = uow.rows.orders.get(event.data.order_id)
         if order is None:
             return _refuse_unknown(uow, event)
@@ -125,7 +128,7 @@ class Changes:
         return Done()
 
     def _obstacle(self, order: Order) -> Cause | None:
-        """Why the order can't be installed anew, if so."""
+        """Return why the order cannot be re-installed; None if it can."""
         if order.state != OrderState.CREATED:
             return INTAKE.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
         return self._staging.unknown(order)
@@ -154,7 +157,7 @@ def _refuse(uow: UnitOfWork[OrderRows], event: Event[Any], detail: str, remedy: 
 
 
 def _wait_for_order(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
-    """Events may come out of order: what speaks of an unknown order may only be early."""
+    """Try a fresh event again later, since it may have overtaken its order; park an old one."""
     early = INTAKE.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
     fresh = event.time is not None and abs(uow.now - event.time) < _FRESH
     return Retry(uow.now + _PAUSE, early) if fresh else Park(early)

@@ -1,4 +1,4 @@
-"""What order intake does with orders: whether they are taken, and what is heard of their installs."""
+"""Order intake's handlers: whether an order is accepted, and what follows when its installs end (docs/lifecycle.md)."""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _LIKE_AN_INSTALL = re.compile(r"-g[0-9]{1,6}$")
 
 
 class Intake:
-    """Order intake's handlers, on the servers that it may use."""
+    """The handlers of order intake's three queues. What is asked of an existing order is in `changes`."""
 
     def __init__(self, settings: Settings, servers: Mapping[str, Server], sealer: Sealer) -> None:
         self._settings = settings
@@ -50,36 +50,35 @@ class Intake:
             "order-intake", lambda: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
         )
         releasing = Releasing(servers, self._terms)
-        self._changes = Changes(self._staging, releasing, settings.limits.reinstalls_per_hour)
-        self.reinstall, self.cancel = self._changes.reinstall, self._changes.cancel
+        self.changes = Changes(self._staging, releasing, settings.limits.reinstalls_per_hour)
 
     def orders(self) -> Handlers:
-        """What producers send."""
-        return {OrderPlaced: self.place, OrderReinstallRequested: self.reinstall, OrderCancelled: self.cancel}
+        """Handlers of what producers send."""
+        return {OrderPlaced: self.place, **self.changes.by_producers()}
 
     def commands(self) -> Handlers:
-        """What staff ask of any order."""
-        return {**self._changes.by_staff(), ServiceDescribe: self._description.answer}
+        """Handlers of what staff ask for any order."""
+        return {**self.changes.by_staff(), ServiceDescribe: self._description.answer}
 
-    def news(self) -> Handlers:
-        """What the installer says of the installs that we staged, when they have ended."""
+    def installs(self) -> Handlers:
+        """Handlers of what the installer reports when an install has ended."""
         return {
-            InstallCompleted: self.hear_completed,
-            InstallFailed: self.hear_failed,
-            InstallCancelled: self.hear_cancelled,
+            InstallCompleted: self.install_completed,
+            InstallFailed: self.install_failed,
+            InstallCancelled: self.install_cancelled,
         }
 
     def recover(self, database: Database[OrderRows]) -> None:
-        """Do again what should have had a consequence by now."""
+        """Run the recovery sweep once."""
         recover(database, self._staging)
 
     # An order arrives
 
     def place(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
-        """A new order: claim it and create its account. The same order again changes nothing; another
-        one under its id is rejected."""
+        """Accept a new order, claim it and create its account. The same order again changes nothing; a different one
+        under its id is rejected."""
         order = uow.rows.orders.get(event.data.order_id)
-        # What is sold now decides about new orders, not about those that we have.
+        # Only new orders are checked against the settings: an accepted one stays valid when they change.
         return self._place_again(uow, event, order) if order else self._place_new(uow, event)
 
     def _place_new(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
@@ -89,11 +88,30 @@ class Intake:
             return _reject_domain(uow, event)
         order = uow.rows.enter(self._accepted(uow, event))
         if order.due_at > uow.now:
-            return Retry(order.due_at, INTAKE.cause("in_progress", "its producer may place no more just now"))
+            return Retry(order.due_at, INTAKE.cause("in_progress", "its producer's limit holds it back"))
         return self._creating.create(uow, order, event)
 
+    def _errors(self, placed: OrderPlaced) -> list[FieldError]:
+        """Return what is wrong with a new order, beyond what its schema checks."""
+        sold = [name for name, site in self._settings.sites.items() if site.sold]
+        zones = _time_zones()
+        found = {
+            "data.order_id": "ends like the name of an install (-g and a number); give it another ending"
+            if _LIKE_AN_INSTALL.search(placed.order_id)
+            else "",
+            "data.site_type": "" if placed.site_type in sold else f"is none of {', '.join(sold)}",
+            "data.server": f"is none of {', '.join(self._servers)}"
+            if placed.server and placed.server not in self._servers
+            else "",
+            "data.domain": self._names.objection(placed.domain),
+            "data.timezone": "is no time zone of the IANA database; send it like 'Europe/Berlin'"
+            if placed.timezone and zones and placed.timezone not in zones
+            else "",
+        }
+        return [FieldError(field=field, message=message) for field, message in found.items() if message]
+
     def _accepted(self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Order:
-        """What is settled about an order when it is accepted, and stays so."""
+        """Return the order's row, with everything that is decided once and for all on acceptance."""
         placed = event.data
         turn_at = uow.rows.turns.take(uow.sender.user_id, self._settings.limits.orders_per_minute, uow.now)
         return Order(
@@ -123,84 +141,68 @@ class Intake:
     def _place_again(
         self, uow: UnitOfWork[OrderRows], event: Event[OrderPlaced], order: Order
     ) -> Outcome | Effect[Order]:
-        # From its row, where server, title and customer are settled. Nobody else's word for it counts.
+        # An order that we have redelivered to ourselves is made from its row, whose defaults are filled in, so its
+        # digest differs. Nobody else's may differ.
         woken = uow.sender.is_ourselves and event.source == uow.source
         if not order.is_of(event.source, uow.sender) or not (woken or order.digest == digest(event.data)):
             return reject_order_id(
                 uow, event, "order_conflict", "is taken by an order with other content, or another's"
             )
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
-            return Done() if woken else _known(uow, order, event)
+            return Done() if woken else _answer_known(uow, order, event)
         if order.free_at > uow.now:
             moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
             waits = INTAKE.cause("in_progress", "another worker has it, or it waits its turn")
-            return Retry(order.free_at, waits) if moves_it else _known(uow, order, event)
+            return Retry(order.free_at, waits) if moves_it else _answer_known(uow, order, event)
         if order.state == OrderState.FAILED:
-            # It has given its domain back, and may find that it is another's by now.
+            # It released its domain when it failed, and another customer may have it by now.
             if self._names.is_anothers(uow.rows, event.data):
                 return _reject_domain(uow, event)
             order = uow.rows.enter(order.again(uow.now))
         return self._creating.create(uow, order, event)
 
-    def tell_known(self, uow: UnitOfWork[OrderRows], event: Event[Any]) -> None:
-        """The same event again: whoever waits for what comes of it hears how far the order is."""
+    def answer_duplicate(self, uow: UnitOfWork[OrderRows], event: Event[Any]) -> None:
+        """Tell the sender of a duplicate order how far the order is."""
         order = uow.rows.orders.get(event.data.order_id) if isinstance(event.data, OrderPlaced) else None
         if order and order.is_of(event.source, uow.sender):
-            _known(uow, order, event)
+            _answer_known(uow, order, event)
 
     # Its installs have ended
 
-    def hear_completed(self, uow: UnitOfWork[OrderRows], event: Event[InstallCompleted]) -> Outcome:
-        """The site is there: nothing more to announce."""
+    def install_completed(self, uow: UnitOfWork[OrderRows], event: Event[InstallCompleted]) -> Outcome:
+        """Note that the order has its site; its install is announced no more."""
         if order := uow.rows.orders.get(event.data.order_id):
             uow.rows.orders.save(order.installed(event.data.generation, uow.now))
         return Done()
 
-    def hear_failed(self, uow: UnitOfWork[OrderRows], event: Event[InstallFailed]) -> Outcome:
-        """Nothing more to announce, either. A cancel is: a failed install may yet be staged again."""
+    def install_failed(self, uow: UnitOfWork[OrderRows], event: Event[InstallFailed]) -> Outcome:
+        """Note that the install failed; it is announced no more. A cancel still is, because staff may retry a failed
+        install."""
         if order := uow.rows.orders.get(event.data.order_id):
             uow.rows.orders.save(order.install_failed(event.data.generation, uow.now))
         return Done()
 
-    def hear_cancelled(self, uow: UnitOfWork[OrderRows], event: Event[InstallCancelled]) -> Outcome:
-        """The install will not run, whoever took it back. If its order was, too, the domain is free."""
+    def install_cancelled(self, uow: UnitOfWork[OrderRows], event: Event[InstallCancelled]) -> Outcome:
+        """Note that the install will not run, whoever cancelled it. If its order was cancelled too, release the domain
+        once none of its installs can run."""
         about = event.data
         order = uow.rows.orders.get(about.order_id)
-        if order is None or order.gives_domain_back:  # it has been told so already, and may be at it
+        if order is None or order.gives_domain_back:  # being released already
             return Done()
         order = uow.rows.orders.save(order.install_cancelled(about.generation, about.reason, uow.now))
         if order.gives_domain_back:
             self._staging.take_back(uow, order)
         return Done()
 
-    def _errors(self, placed: OrderPlaced) -> list[FieldError]:
-        """What is wrong with a new order, beyond what its schema says."""
-        sold = [name for name, site in self._settings.sites.items() if site.sold]
-        zones = _time_zones()
-        found = {
-            "data.order_id": "ends like the name of an install (-g and a number); give it another ending"
-            if _LIKE_AN_INSTALL.search(placed.order_id)
-            else "",
-            "data.site_type": "" if placed.site_type in sold else f"is none of {', '.join(sold)}",
-            "data.server": f"is none of {', '.join(self._servers)}"
-            if placed.server and placed.server not in self._servers
-            else "",
-            "data.domain": self._names.objection(placed.domain),
-            "data.timezone": "is no time zone of the IANA database; send it like 'Europe/Berlin'"
-            if placed.timezone and zones and placed.timezone not in zones
-            else "",
-        }
-        return [FieldError(field=field, message=message) for field, message in found.items() if message]
-
 
 @lru_cache(maxsize=1)
 def _time_zones() -> frozenset[str]:
-    """Those that this machine knows; none if it has no database of them."""
+    """Return the time zones that this machine knows; empty if it has no time zone database."""
     return frozenset(available_timezones()) - {"localtime", "Factory"}  # whatever a machine is set to, and nothing
 
 
-def _known(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome:
-    """Nothing is to be done; whoever sent the order again hears how far it is."""
+def _answer_known(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome:
+    """Do nothing but tell the sender how far the order is."""
     install = install_id(order.order_id, order.generation) if order.generation else None
     known = OrderKnown(
         order_id=order.order_id,

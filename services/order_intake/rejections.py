@@ -1,4 +1,4 @@
-"""Saying no to an order: what is wrong with it, in which field, and what to do."""
+"""Reject what producers send: emit `order.rejected` with the field and the remedy, and park the message."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 def reject(uow: UnitOfWork, event: FromProducers, code: str, *errors: FieldError) -> Park:
-    """Refuse what can be read and not be carried out: tell whoever watches, and park it."""
+    """Reject an event that can be read but not carried out; `errors` name the fields at fault."""
     rejected = OrderRejected(
         order_id=event.data.order_id,
         event_id=event.id,
@@ -30,12 +30,12 @@ def reject(uow: UnitOfWork, event: FromProducers, code: str, *errors: FieldError
 
 
 def reject_order_id(uow: UnitOfWork, event: FromProducers, code: str, message: str) -> Park:
-    """Likewise, for the order that it names."""
+    """Reject an event for the order that it names."""
     return reject(uow, event, code, FieldError(field="data.order_id", message=message))
 
 
-def refuse(uow: UnitOfWork, problem: Malformed) -> None:
-    """Tell whoever watches that an order could not be read."""
+def reject_unreadable(uow: UnitOfWork, problem: Malformed) -> None:
+    """Emit `order.rejected` for a message that cannot be read; whoever calls this parks the message."""
     data: Any = problem.document.get("data")
     order_id = data.get("order_id") if isinstance(data, dict) else None
     legible = "".join(letter for letter in str(order_id or "") if letter.isprintable())

@@ -1,4 +1,4 @@
-"""Order intake: its lanes, and what it does now and then."""
+"""Order intake wired up: which handlers serve which queue, its periodic tasks and its gauges."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,17 +9,18 @@ from foundation.config.settings import Settings
 from foundation.handling.dead_letters import DeadLetters
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
-from services.order_intake import rows
 from services.order_intake.intake import Intake
 from services.order_intake.orders import counts
-from services.order_intake.rejections import refuse
+from services.order_intake.rejections import reject_unreadable
+from services.order_intake.rows import load
+
+__all__ = ["MIGRATIONS", "IntakeService", "load"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-load = rows.load
 
 
 class IntakeService:
-    """Order intake on what it stands on, with the servers that it creates accounts on."""
+    """Order intake. It creates accounts on `servers`."""
 
     def __init__(self, settings: Settings, parts: Parts, servers: Mapping[str, Server]) -> None:
         self._settings = settings.order_intake
@@ -36,17 +37,17 @@ class IntakeService:
                 own.threads,
                 deadline=own.timeout_seconds,
                 leases=intake.leases,
-                on_malformed=refuse,
-                on_duplicate=intake.tell_known,
+                on_malformed=reject_unreadable,
+                on_duplicate=intake.answer_duplicate,
             ),
-            Lane(INTAKE_INSTALLS, intake.news(), own.capacity),
+            Lane(INTAKE_INSTALLS, intake.installs(), own.capacity),
             Lane(INTAKE_COMMANDS, intake.commands(), own.capacity),
         )
 
     def loops(self) -> Sequence[Loop]:
         parts = self._parts
-        buried = DeadLetters(parts.database, INTAKE_ORDERS, refuse, parts.metrics, parts.heartbeats)
-        return (lambda stop: buried.run(parts.broker.consumer, stop),)
+        dead_letters = DeadLetters(parts.database, INTAKE_ORDERS, reject_unreadable, parts.metrics, parts.heartbeats)
+        return (lambda stop: dead_letters.run(parts.broker.consumer, stop),)
 
     def periodic(self) -> Sequence[Periodic]:
         database = self._parts.database

@@ -326,7 +326,9 @@ def test_a_cancel_is_not_lost_however_it_meets_the_end_of_the_account(replicas: 
             acts[number].succeeded(uow, acts[number].claim, placing_event(number), ACCOUNT)
 
     results = races(
-        100, record, lambda number: replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
+        100,
+        record,
+        lambda number: replicas.handle(theirs, intake.changes.cancel, OrderCancelled(order_id=f"order-{number}")),
     )
     assert len(results) == 100
     assert {order.state for order in found_by(replicas, range(100))} == {OrderState.CANCELLED}
@@ -350,7 +352,7 @@ def test_a_domain_is_given_back_however_the_cancel_meets_the_end_of_the_account(
             acts[number].succeeded(uow, acts[number].claim, placing_event(number), ACCOUNT)
 
     def cancel(number: int) -> Any:
-        return replicas.handle(theirs, intake.cancel, OrderCancelled(order_id=f"order-{number}"))
+        return replicas.handle(theirs, intake.changes.cancel, OrderCancelled(order_id=f"order-{number}"))
 
     races(60, record, cancel)
     waiting = [order for order in found_by(replicas, range(60)) if order.generation == 0]
@@ -371,7 +373,7 @@ def test_of_those_who_give_a_domain_back_and_try_its_order_again_one_has_the_cla
         back = OrderCancelled(order_id=f"order-{number}")
         event = codec.envelope(back, id="woken", source="/sitecrew/test", subject="order", time=replicas.now)
         with theirs.begin([event]) as uow:
-            return intake.cancel(uow, event)
+            return intake.changes.cancel(uow, event)
 
     again = placing(replicas)
     for results in races(40, again, give_back):
@@ -425,7 +427,7 @@ def test_of_two_reinstalls_at_once_each_counts(replicas: Replicas) -> None:
         60,
         *[
             lambda number, database=database: replicas.handle(
-                database, intake.reinstall, OrderReinstallRequested(order_id=f"order-{number}")
+                database, intake.changes.reinstall, OrderReinstallRequested(order_id=f"order-{number}")
             )
             for database in (ours, theirs)
         ],

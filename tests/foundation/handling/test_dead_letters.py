@@ -14,7 +14,7 @@ from foundation.handling.dead_letters import DeadLetters
 from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 from schemas.values import Cause
-from services.order_intake.rejections import refuse
+from services.order_intake.rejections import reject_unreadable
 from sitecrew.cli.client import parking
 from tests.support.house import House, kind
 
@@ -31,7 +31,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def look(house: House, metrics: Metrics) -> DeadLetters:
-    return DeadLetters(house.intake.database, INTAKE_ORDERS, refuse, metrics, Heartbeats())
+    return DeadLetters(house.intake.database, INTAKE_ORDERS, reject_unreadable, metrics, Heartbeats())
 
 
 def killed(house: House, queue: str) -> None:
