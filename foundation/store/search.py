@@ -1,12 +1,52 @@
 """Conditions for searching and paging through rows."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Text, and_, or_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Table, Text, and_, or_, select, type_coerce
 
 from foundation.errors import NotFound
 from schemas.values import Customer
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows a listing shows; what is empty or None does not narrow them."""
+
+    states: Collection[StrEnum] = ()
+    order_id: str = ""
+    causes: Collection[str] = ()
+    server: str = ""
+    site_type: str = ""
+    domain: str = ""
+    """A part of it is enough."""
+    customer: str = ""
+    """Part of a name or an email address."""
+    since: datetime | None = None
+
+    def conditions(self, table: Table, customer: str) -> Iterator[ColumnElement[bool]]:
+        """Yield those conditions that are the same for orders and installs. `customer` names the column that holds the
+        customer, perhaps among other things: pass what is found through `of_customer`."""
+        for name in ("order_id", "server", "site_type"):
+            if value := getattr(self, name):
+                yield table.c[name] == value
+        if self.domain:
+            yield table.c.domain.icontains(self.domain, autoescape=True)
+        if self.customer:
+            yield mentions(table.c[customer], self.customer)
+
+    def of_customer(self, rows: Iterable[R], customer_of: Callable[[R], Customer]) -> Iterator[R]:
+        """Yield the rows whose customer's name or email address contains `customer`."""
+        word = self.customer.lower()
+        for row in rows:
+            customer = customer_of(row)
+            if word in f"{customer.name}\n{customer.email}".lower():
+                yield row
 
 
 def has_code(column: Any, codes: Collection[str]) -> ColumnElement[bool]:
@@ -18,12 +58,6 @@ def has_code(column: Any, codes: Collection[str]) -> ColumnElement[bool]:
 def mentions(column: Any, word: str) -> ColumnElement[bool]:
     """Return the condition that a column contains this word anywhere, in any case."""
     return type_coerce(column, Text).icontains(word, autoescape=True)
-
-
-def is_about(customer: Customer, word: str) -> bool:
-    """Whether a customer's name or email address contains the word. Narrows down what `mentions` found in a column that
-    holds more than these."""
-    return word.lower() in f"{customer.name}\n{customer.email}".lower()
 
 
 def seen(connection: Connection, place: tuple[Any, Any], id: str, what: str) -> Row[Any]:

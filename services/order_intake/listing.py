@@ -1,42 +1,28 @@
-"""Orders as people look at them: found by what they know of them, with all that their rows tell."""
+"""Find orders for people, by what they know about them."""
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
 
-from foundation.store.search import beyond, has_code, is_about, mentions, seen
+from foundation.store import search
+from foundation.store.search import beyond, has_code, seen
 from services.order_intake.orders import ORDERS, Order, orders
-from services.order_intake.states import OrderState
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which orders; what is empty or None does not narrow them."""
-
-    states: Collection[OrderState] = ()
-    order_id: str = ""
-    causes: Collection[str] = ()
-    server: str = ""
-    site_type: str = ""
-    domain: str = ""
-    """Part of it is enough."""
-    customer: str = ""
-    """Part of a name or an e-mail address."""
-    since: datetime | None = None
-    """Those that changed since then."""
+class Wanted(search.Wanted):
+    """Which orders; `since` is about when they last changed."""
 
 
 def listing(connection: Connection, wanted: Wanted, limit: int, after: str = "") -> list[Order]:
-    """The newest first; those after the order of the id `after`, if given."""
+    """Return up to `limit` orders, newest first; those that follow the order `after`, if given. Raises NotFound."""
     place = (orders.c.created_at, orders.c.order_id)
     query = ORDERS.select().order_by(*(column.desc() for column in place)).where(*_conditions(wanted))
     if after:
         query = query.where(beyond(place, seen(connection, place, after, "order"), backwards=True))
-    return list(islice(_of_customer(ORDERS.read(connection.execute(query)), wanted.customer), limit))
+    found = ORDERS.read(connection.execute(query))
+    return list(islice(wanted.of_customer(found, lambda order: order.customer), limit))
 
 
 def find(connection: Connection, order_id: str) -> Order | None:
@@ -44,24 +30,10 @@ def find(connection: Connection, order_id: str) -> Order | None:
 
 
 def _conditions(wanted: Wanted) -> Iterator[Any]:
+    yield from wanted.conditions(orders, "customer")
     if wanted.states:
         yield orders.c.state.in_(wanted.states)
-    if wanted.order_id:
-        yield orders.c.order_id == wanted.order_id
     if wanted.causes:
         yield has_code(orders.c.cause, wanted.causes)
-    if wanted.server:
-        yield orders.c.server == wanted.server
-    if wanted.site_type:
-        yield orders.c.site_type == wanted.site_type
-    if wanted.domain:
-        yield orders.c.domain.icontains(wanted.domain, autoescape=True)
-    if wanted.customer:
-        yield mentions(orders.c.customer, wanted.customer)
     if wanted.since:
         yield orders.c.updated_at >= wanted.since
-
-
-def _of_customer(found: Iterable[Order], word: str) -> Iterator[Order]:
-    """Those whose name or address has the word; the query looked at all that the column holds."""
-    return (one for one in found if is_about(one.customer, word))

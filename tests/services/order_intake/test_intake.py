@@ -118,7 +118,9 @@ class Desk:
     def take_back(self, seconds: float = 0) -> Outcome | Effect:
         """Handle what it has sent to itself."""
         withdrawn = OrderCancelled(order_id="order-1")
-        return self.does(self.intake.cancel, withdrawn, seconds, source="/sitecrew/order-intake", sender=OURSELVES)
+        return self.does(
+            self.intake.changes.cancel, withdrawn, seconds, source="/sitecrew/order-intake", sender=OURSELVES
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +231,7 @@ def test_an_order_that_is_created_or_cancelled_is_known() -> None:
     desk.create()
     assert desk.place() == Done()
     assert [event.data.install_state for event in desk.events] == ["staged"]
-    desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
+    desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert desk.place() == Done()
     assert [event.data.state for event in desk.events] == ["cancelled"]
     assert desk.place(source="/sitecrew/order-intake", sender=OURSELVES) == Done()
@@ -274,7 +276,7 @@ def test_what_was_corrected_meanwhile_is_staged() -> None:
 def test_an_account_for_a_cancelled_order_has_its_domain_taken_back() -> None:
     desk = Desk()
     effect = desk.claimed()
-    desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
+    desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert isinstance(desk.take_back(), Retry), "its account is just being created"
     desk.succeeds(effect)
     assert (desk.said, desk.redelivered, desk.order.holds_domain) == ([], [INTAKE_ORDERS], True)
@@ -374,9 +376,9 @@ def test_a_release_that_has_lost_its_order_changes_nothing() -> None:
 def test_a_completed_install_ends_the_announcements() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.hear_completed, of_install(InstallCompleted))
+    desk.does(desk.intake.install_completed, of_install(InstallCompleted))
     assert (desk.order.has_site, desk.order.check_at, desk.order.is_installed) == (True, None, True)
-    refused = desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
+    refused = desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert isinstance(refused, Park)
     assert refused.cause.code == "already_installed"
 
@@ -384,50 +386,50 @@ def test_a_completed_install_ends_the_announcements() -> None:
 def test_a_cancel_that_came_too_late_is_undone() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
+    desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert desk.said == ["install.cancel", "order.withdrawn"]
-    desk.does(desk.intake.hear_completed, of_install(InstallCompleted))
+    desk.does(desk.intake.install_completed, of_install(InstallCompleted))
     assert (desk.order.state, desk.order.gives_domain_back) == (OrderState.CREATED, False)
 
 
 def test_a_failed_install_is_announced_no_more_but_its_cancel_is() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.hear_failed, of_install(InstallFailed, cause=cause()))
+    desk.does(desk.intake.install_failed, of_install(InstallFailed, cause=cause()))
     assert (desk.order.install_state, desk.order.check_at) == (InstallState.FAILED, None)
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
-    desk.does(desk.intake.hear_failed, of_install(InstallFailed, cause=cause()))
+    desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
+    desk.does(desk.intake.install_failed, of_install(InstallFailed, cause=cause()))
     assert desk.order.check_at == at(0) + PATIENCE
 
 
 def test_news_of_an_end_stay_whatever_comes_after_them() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.hear_completed, of_install(InstallCompleted))
+    desk.does(desk.intake.install_completed, of_install(InstallCompleted))
     before = desk.order
-    desk.does(desk.intake.hear_failed, of_install(InstallFailed, cause=cause()), 1)
+    desk.does(desk.intake.install_failed, of_install(InstallFailed, cause=cause()), 1)
     assert desk.order == before
 
 
 def test_a_withdrawn_order_gives_its_domain_back_when_all_its_installs_are_over() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.reinstall, OrderReinstallRequested(order_id="order-1"))
-    desk.does(desk.intake.cancel, OrderCancelled(order_id="order-1"))
+    desk.does(desk.intake.changes.reinstall, OrderReinstallRequested(order_id="order-1"))
+    desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert desk.said == ["install.cancel", "install.cancel", "order.withdrawn"]
-    desk.does(desk.intake.hear_cancelled, of_install(InstallCancelled, generation=2))
+    desk.does(desk.intake.install_cancelled, of_install(InstallCancelled, generation=2))
     assert (desk.redelivered, desk.order.check_at) == ([], at(0) + PATIENCE)
     for told in ([INTAKE_ORDERS], []):
-        desk.does(desk.intake.hear_cancelled, of_install(InstallCancelled))
+        desk.does(desk.intake.install_cancelled, of_install(InstallCancelled))
         assert desk.redelivered == told, "it is told once"
 
 
 def test_an_install_that_staff_cancelled_leaves_its_order() -> None:
     desk = Desk()
     desk.create()
-    desk.does(desk.intake.hear_cancelled, of_install(InstallCancelled))
+    desk.does(desk.intake.install_cancelled, of_install(InstallCancelled))
     assert (desk.order.state, desk.order.check_at, desk.redelivered) == (OrderState.CREATED, None, [])
     assert desk.order.cancel_reason == "staff did"
 
@@ -435,7 +437,7 @@ def test_an_install_that_staff_cancelled_leaves_its_order() -> None:
 @pytest.mark.parametrize("kind", [InstallCompleted, InstallFailed, InstallCancelled])
 def test_news_of_unknown_orders_change_nothing(kind: type[Model]) -> None:
     desk = Desk()
-    assert desk.does(desk.intake.news()[kind], of_install(kind, cause=cause())) == Done()
+    assert desk.does(desk.intake.installs()[kind], of_install(kind, cause=cause())) == Done()
     assert desk.rows.orders.all() == []
 
 
@@ -447,7 +449,7 @@ def test_reinstalls_are_counted_within_the_hour() -> None:
     desk.create()
     again = OrderReinstallRequested(order_id="order-1", blog_name="Anew")
     for seconds, rejected in ((0, False), (10, False), (20, True), (3601, False), (3605, True), (3611, False)):
-        assert isinstance(desk.does(desk.intake.reinstall, again, seconds), Park) == rejected
+        assert isinstance(desk.does(desk.intake.changes.reinstall, again, seconds), Park) == rejected
     assert (desk.order.generation, desk.order.title) == (5, "Anew")
     desk.does(desk.intake.commands()[OrderReinstall], OrderReinstall(order_id="order-1"), 3612)
     assert desk.order.generation == 6, "staff may"
@@ -457,11 +459,11 @@ def test_a_reinstall_waits_for_the_account() -> None:
     desk = Desk()
     effect = desk.claimed()
     again = OrderReinstallRequested(order_id="order-1")
-    waits = desk.does(desk.intake.reinstall, again)
+    waits = desk.does(desk.intake.changes.reinstall, again)
     assert isinstance(waits, Retry)
     assert waits.at == at(0) + LEASE
     desk.fails(effect, cause(kind=CauseKind.CONFIGURATION))
-    failed = desk.does(desk.intake.reinstall, again)
+    failed = desk.does(desk.intake.changes.reinstall, again)
     assert isinstance(failed, Park)
     assert failed.cause.code == "order_failed"
 

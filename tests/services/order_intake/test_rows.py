@@ -72,7 +72,7 @@ def installed(database: Database[OrderRows], numbers: Sequence[int]) -> int:
                 effect.succeeded(uow, effect.claim, event, ACCOUNT)
         with database.begin(news) as uow:
             for event in news:
-                one.hear_completed(uow, event)
+                one.install_completed(uow, event)
     return len(executed)
 
 
