@@ -1,4 +1,4 @@
-"""Creating the account of an order: the claim, the effect, and what comes of it."""
+"""Create an order's account: claim the order, create the account on its server, record what came of it."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,7 +28,7 @@ from services.order_intake.upcoming import after_failure
 
 MAX_ATTEMPTS = 6
 MAX_WAITS = 150
-"""How often an order waits for room: for about a day."""
+"""How often an order may wait for room on its server: about a day in all."""
 BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
 RETRIES = Retries(MAX_ATTEMPTS, BACKOFF)
 _LONGEST_NAME = 253  # letters of a host name, dots included
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Creating:
-    """On the servers that the settings have. The order is claimed meanwhile."""
+    """The steps of one attempt; `create` begins it."""
 
     def __init__(
         self, settings: Settings, servers: Mapping[str, Server], sealer: Sealer, staging: Staging, terms: Terms
@@ -49,14 +49,14 @@ class Creating:
         self._terms = terms
 
     def create(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
-        """Claim the order for one more attempt at its account, unless that is hopeless."""
-        if hopeless := self._hopeless(order):
-            return self._give_up(uow, order, event, hopeless)
+        """Claim the order for one more attempt at its account, or give it up."""
+        if obstacle := self._obstacle(order):
+            return self._give_up(uow, order, event, obstacle)
         claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
         return Effect(claimed, self._create, self._created, self._failed, self._not_begun)
 
-    def _hopeless(self, order: Order) -> Cause | None:
-        """Why the order's account is not to be tried again, if so."""
+    def _obstacle(self, order: Order) -> Cause | None:
+        """Return why there is no point in another attempt; None if there is."""
         if order.attempt > MAX_ATTEMPTS:
             return INTAKE.cause("worker_lost", f"{order.attempt} workers were lost while they created this account")
         return self._staging.unknown(order)

@@ -17,7 +17,7 @@ from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
-from schemas.orders import FieldError, OrderCancelled, OrderKnown, OrderPlaced, OrderReinstallRequested
+from schemas.orders import FieldError, OrderKnown, OrderPlaced
 from schemas.services import ServiceDescribe
 from schemas.values import install_id
 from services.order_intake.causes import INTAKE
