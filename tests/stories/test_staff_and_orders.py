@@ -395,7 +395,7 @@ def test_a_domain_that_the_server_does_not_take_back_now_is_given_back_later(hou
     assert house.parked() == []
 
 
-@pytest.mark.parametrize("lost", [{"order-1-g1"}, {"order-1-g2"}, {"order-1-g1", "order-1-g2"}], ids=str)
+@pytest.mark.parametrize("lost", [{"order-1-g1"}, {"order-1-g2"}, {"order-1-g1", "order-1-g2"}], ids=["1", "2", "both"])
 def test_a_domain_is_given_back_though_the_news_of_a_cancelled_install_was_lost(house: House, lost: set[str]) -> None:
     house.order(site_type="static")
     house.settle()
