@@ -1,4 +1,4 @@
-"""Every command line that documents, remedies and help show can be typed."""
+"""Every command line in documents, remedies and help is valid."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ _CODE = [path for floor in ("foundation", "services", "sitecrew") for path in so
 
 
 def shown() -> Iterator[tuple[str, str]]:
-    """Command lines, and where they stand: in backquotes everywhere, and in blocks of documents."""
+    """Find command lines and where they are: in backquotes everywhere, and in code blocks of documents."""
     for path in (*_PLACES, *_CODE):
         text = path.read_text()
         lines = re.findall(r"`(sitecrew [a-z][^`\n{}]*)`", text)

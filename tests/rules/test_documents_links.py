@@ -1,4 +1,4 @@
-"""What the documents point to exists: linked files and headings, and files and modules that they name."""
+"""Everything that documents refer to exists: linked files and headings, and named files and modules."""
 
 import importlib
 import re
@@ -22,13 +22,13 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub makes them from headings."""
+    """Return a page's anchors, as GitHub makes them from headings."""
     headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def found(pattern: str) -> list[Any]:
-    """What of this pattern the pages hold, each with its page."""
+    """Find a pattern in all pages; return each match with its page."""
     return [
         pytest.param(page, target, id=f"{page.relative_to(ROOT)}: {target}")
         for page in PAGES

@@ -1,4 +1,4 @@
-"""The rules that keep the house as it was drawn: who may import whom, and what only one room may know."""
+"""The rules that keep the architecture: which package may import which, and what only one package may use."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ from foundation.config import settings
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("schemas", "foundation", "services", "sitecrew")
-"""From the ground up; imports only ever point down."""
+"""From the bottom up; imports only ever point down."""
 
 SERVICES = ("order_intake", "installer", "mailer")
 
@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "handling": {"broker", "config", "store", "telemetry"},
     "service": {"broker", "config", "handling", "store", "telemetry"},
 }
-"""The rooms of the foundation, and which others each may import. All may import the modules beside them."""
+"""The packages of the foundation, and which others each may import. All may import the modules next to them."""
 
 
 def modules() -> list[Path]:
@@ -92,7 +92,7 @@ def names_a_service(text: str) -> bool:
 
 
 def test_only_the_configuration_names_a_service() -> None:
-    """In the foundation: names and strings, not what is said to readers."""
+    """In the foundation's code: names and strings, but not docstrings."""
     found = []
     for path in (ROOT / "foundation").rglob("*.py"):
         if within(name_of(path), "foundation.config"):
@@ -132,13 +132,13 @@ def test_structlog_is_configured_in_one_place() -> None:
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    # Child processes of a stack get a whole environment of their own making.
+    # The child processes of a stack get an environment that is built from scratch.
     readers = [name_of(path) for path in modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()]
     assert readers == ["foundation.config.sources"]
 
 
 def test_importing_any_module_opens_nothing() -> None:
-    """No connection, thread or file is made at import: calls at module level are few and harmless."""
+    """Importing creates no connection, thread or file: calls at module level are few and harmless."""
     harmful = {"connect", "open", "Thread", "Popen", "create_engine", "start"}
     found = []
     for path in modules():
@@ -154,8 +154,10 @@ def test_importing_any_module_opens_nothing() -> None:
 def test_every_setting_is_documented_and_nothing_else() -> None:
     documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "settings.md").read_text(), re.MULTILINE))
     lacking, stale = settings.known().keys() - documented, documented - settings.known().keys()
-    assert not lacking, f"undocumented: give each a row in the table of docs/settings.md: {', '.join(sorted(lacking))}"
-    assert not stale, f"no settings any more: take these rows out of docs/settings.md: {', '.join(sorted(stale))}"
+    assert not lacking, (
+        f"undocumented settings, add each to the table in docs/settings.md: {', '.join(sorted(lacking))}"
+    )
+    assert not stale, f"not settings any more, remove these rows from docs/settings.md: {', '.join(sorted(stale))}"
 
 
 def test_every_setting_is_described_as_it_is_documented() -> None:

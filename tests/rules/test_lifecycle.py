@@ -14,7 +14,7 @@ LIFECYCLE = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
 
 
 def shown(heading: str) -> set[tuple[str, str]]:
-    """The arrows between states in the diagram below a heading."""
+    """Return the arrows between states in the diagram below a heading."""
     (diagram,) = re.findall(rf"^## {heading}\n+```mermaid\n(.*?)```", LIFECYCLE, re.MULTILINE | re.DOTALL)
     return set(re.findall(r"^ *(\w+) --> (\w+)\b", diagram, re.MULTILINE))
 

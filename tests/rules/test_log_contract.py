@@ -1,4 +1,4 @@
-"""What is written into logs has names that are agreed, so that those who collect logs can rely on them."""
+"""All names in log lines are part of the contract, so that log collectors can rely on them."""
 
 import ast
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 @pytest.mark.parametrize(("place", "call"), [pytest.param(*found, id=found[0]) for found in calls()])
 def test_a_line_has_a_stable_name_and_known_fields(place: str, call: ast.Call) -> None:
     (event,) = call.args
-    assert isinstance(event, ast.Constant), f"{place}: the name of a line never changes, what changes is a field"
+    assert isinstance(event, ast.Constant), f"{place}: use a constant event name, and put what varies into a field"
     line = {"timestamp": "2026-01-01T00:00:00Z", "level": "info", "service": "x", "version": "1"}
     LogLine.model_validate({**line, "event": event.value})
     unknown = {keyword.arg for keyword in call.keywords if keyword.arg} - set(LogLine.model_fields)

@@ -1,4 +1,4 @@
-"""What is shipped: the licence, a lean production, and locks that anybody can install from."""
+"""What is shipped: the licence, no development packages in production, and locks that anybody can install from."""
 
 import re
 import subprocess
@@ -68,7 +68,7 @@ runpy.run_module(module, run_name="__main__")
 
 
 def test_the_services_do_not_need_the_extras() -> None:
-    """Nothing that production runs imports what is not in its lock."""
+    """Nothing that runs in production imports a package that is not in its lock."""
     program = """
 import sys
 for name in ("aiosmtpd", "pydantic_settings", "opentelemetry"):

@@ -1,4 +1,4 @@
-"""docs/producers.md, held against what Sitecrew reads."""
+"""docs/producers.md agrees with what Sitecrew reads."""
 
 import re
 from pathlib import Path

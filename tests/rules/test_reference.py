@@ -1,4 +1,4 @@
-"""The pages that are made from the code are what the code says."""
+"""The generated pages are up to date."""
 
 import ast
 

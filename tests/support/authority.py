@@ -24,11 +24,11 @@ class Authority:
 
     @property
     def ca_file(self) -> Path:
-        """What whoever is to trust us needs."""
+        """The CA's certificate file, for those who should trust it."""
         return self.own.certificate
 
     def issue(self, name: str, *alternatives: str) -> Issued:
-        """A certificate for `DNS:...` and `IP:...`."""
+        """Issue a certificate for names like `DNS:...` and `IP:...`."""
         issued = Issued(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         names = f"subjectAltName={','.join(alternatives or (f'DNS:{name}',))}"
         by = ("-CA", str(self.own.certificate), "-CAkey", str(self.own.key))

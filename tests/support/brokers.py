@@ -1,18 +1,18 @@
-"""A RabbitMQ for the tests, from the first of these that there is:
+"""Provide a RabbitMQ for the tests: the first of these that is available.
 
-1. `TEST_AMQP_URL`: a broker that somebody else runs. It is used as it is: what is called like our
-   exchanges and queues on it is deleted before each use. It has one virtual host, so tests take turns
-   on it: one worker, as `script/test` does it.
-2. `TEST_RABBITMQ_IMAGE`: a container of this image. Who names one wants that RabbitMQ and no other, so
-   without it the tests fail.
+1. `TEST_AMQP_URL`: an external broker. It is used as it is: anything on it that is named like our
+   exchanges and queues is deleted before each use. It has one virtual host, so tests run one at a time:
+   with one worker, as `script/test` does it.
+2. `TEST_RABBITMQ_IMAGE`: a container of this image. Naming an image requires that RabbitMQ and no other, so
+   tests fail if it is not available.
 3. A container of rabbitmq:4-management, if a Docker engine answers and has it or can pull it.
 4. A private node from this machine's rabbitmq-server.
 
-One node serves a whole run. The worker that needs it first starts it, and stops it when the others are
-done with it. A test that breaks its node asks for `breakable_node`, which is one of its own.
+One node serves a whole run. The first worker that needs it starts it, and stops it when the others are
+done with it. A test that breaks its node asks for `breakable_node`, which is its own.
 
-On a node of ours every broker gets a virtual host that was never used. Deleting queues to declare them
-again would be the smaller way, but RabbitMQ 3.10.8 does not bear it: the process that dead-letters at
+On our own nodes, every broker gets a virtual host that was never used. Deleting and declaring queues
+again would be simpler, but RabbitMQ 3.10.8 can't cope with it: the process that dead-letters at
 least once crashes if its queue is deleted while it starts, and after two such crashes within five
 seconds no such queue of the node works again until it is restarted.
 """
@@ -44,42 +44,42 @@ _USUAL = "rabbitmq:4-management"
 MANAGEMENT = "rabbitmq_management"
 """The plugin with RabbitMQ's HTTP API."""
 BOOT = 150.0
-"""Seconds that a node may take that starts with all the queues of the tests before."""
+"""Seconds that a node may take to start with all the queues of earlier tests."""
 _VHOSTS = 60
-"""Virtual hosts for each worker; a hundred are made in less than two seconds."""
+"""Virtual hosts per worker; creating a hundred takes less than two seconds."""
 
 
 class NoBroker(Exception):
-    """There is no RabbitMQ to be had here, and why."""
+    """No RabbitMQ is available here; says why."""
 
 
 class Node(Protocol):
-    """A RabbitMQ node that is ours to break."""
+    """A RabbitMQ node that a test may break."""
 
     @property
     def amqp_url(self) -> str:
-        """With user and password, and the default virtual host `%2F` at its end."""
+        """The AMQP URL, with user and password; ends with the default virtual host `%2F`."""
 
     @property
     def plugin_ports(self) -> dict[str, int]:
-        """At which ports of loopback the plugins listen that it was made with."""
+        """The loopback ports of its plugins, by plugin."""
 
     def ctl(self, *arguments: str) -> str:
-        """Run rabbitmqctl on it; what it prints."""
+        """Run rabbitmqctl on the node; return its output."""
 
     def kill(self) -> None:
-        """As a power failure would."""
+        """Kill the node, like a power failure."""
 
     def start(self) -> None:
-        """Anew, with the data, the address and the password that it had."""
+        """Start it again, with the same data, address and password."""
 
     def stop(self) -> None:
-        """As an operator would."""
+        """Stop the node, like an operator."""
 
 
 @contextmanager
 def node(directory: Path, *plugins: str) -> Iterator[Node]:
-    """A node of one's own, with plugins. Raises `NoBroker`."""
+    """Run a node of one's own, with plugins. Raises `NoBroker`."""
     made = _made(directory, plugins)
     try:
         made.start()
@@ -98,11 +98,11 @@ def _made(directory: Path, plugins: tuple[str, ...]) -> RabbitContainer | Privat
 
 @dataclass
 class SharedNode:
-    """The one node of a run, and this worker's part in it.
+    """The one node that all workers of a test run share.
 
-    Two file locks say who needs the node. `turn` is held while it is started or stopped. `used` is
-    shared by all who use it, so that whoever started it can wait for the others; a worker that dies
-    lets go of it.
+    Two file locks coordinate the workers. `turn` is held while the node is started or stopped. `used` is
+    shared by all users of the node, so that the worker that started it can wait for the others; a worker
+    that dies releases it.
     """
 
     directory: Path
@@ -111,7 +111,7 @@ class SharedNode:
     _held: list[Any] = field(default_factory=list)
 
     def acquire(self, worker: str) -> Iterator[str]:
-        """The worker's own virtual hosts; starts the node if nobody has. Raises `NoBroker`."""
+        """Return the worker's own virtual hosts; starts the node if it is not running. Raises `NoBroker`."""
         self.directory.mkdir(exist_ok=True)
         places = self.directory / "vhosts"
         with self._locked("turn", fcntl.LOCK_EX):
@@ -123,7 +123,7 @@ class SharedNode:
         return (url for url in json.loads(places.read_text()) if f"/{worker}-" in url)
 
     def release(self) -> None:
-        """Let go of the node. Who started it waits for the others, and stops it."""
+        """Release the node. The worker that started it waits for the others, and stops it."""
         while self._held:
             self._held.pop().close()
         if self._open is None:
@@ -154,7 +154,7 @@ end, [{names}]).
 
 
 def add_vhosts(to: Node, names: Sequence[str]) -> list[str]:
-    """New, empty virtual hosts on a node; their addresses. Together: each rabbitmqctl takes a second."""
+    """Create virtual hosts on a node; return their URLs. All at once, because each rabbitmqctl takes a second."""
     user = to.amqp_url.removeprefix("amqp://").partition(":")[0]
     quoted = ",".join(f'<<"{name}">>' for name in names)
     to.ctl("eval", _ADD_VHOSTS.format(user=f'<<"{user}">>', names=quoted))
@@ -162,7 +162,7 @@ def add_vhosts(to: Node, names: Sequence[str]) -> list[str]:
 
 
 def emptied(url: str) -> Iterator[str]:
-    """The one virtual host that is given, each time without what an earlier use left there."""
+    """Yield the one virtual host of an external broker, each time cleared of what an earlier use left there."""
     while True:
         ours = sitecrew(Ladder())
         with RabbitBroker([url], ours)._channel() as channel:
@@ -174,20 +174,20 @@ def emptied(url: str) -> Iterator[str]:
 
 
 class Brokers:
-    """Brokers on virtual hosts with nothing in them, until they are closed together."""
+    """Creates brokers on empty virtual hosts, and closes them all together."""
 
     def __init__(self, vhosts: Iterator[str]) -> None:
         self._vhosts = vhosts
         self._made: list[RabbitBroker] = []
 
     def url(self) -> str:
-        """The address of an empty virtual host."""
+        """Return the URL of an empty virtual host."""
         url = next(self._vhosts, None)
         assert url, "more brokers than virtual hosts: raise _VHOSTS"
         return url
 
     def broker(self, topology: Topology, url: str | None = None) -> RabbitBroker:
-        """A broker at an empty virtual host, or at a known one."""
+        """Create a broker on an empty virtual host, or on a given one."""
         self._made.append(RabbitBroker([url or self.url()], topology, "tests"))
         return self._made[-1]
 
@@ -197,7 +197,7 @@ class Brokers:
 
 
 class Clock:
-    """A clock that stands until it is turned."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self) -> None:
         self._time = datetime(2026, 1, 1, tzinfo=UTC)
@@ -210,7 +210,7 @@ class Clock:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait for what can only be asked for; fails after so many seconds."""
+    """Poll until a condition is true; fail after a number of seconds."""
     ends = monotonic() + seconds
     while not condition():
         assert monotonic() < ends, f"did not come true within {seconds} s"
@@ -218,7 +218,7 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def eventually(answer: Callable[[], object], wanted: object, seconds: float) -> None:
-    """Ask until the answer is as wanted; fails with the last answer after so many seconds."""
+    """Poll until the answer is as expected; fail with the last answer after a number of seconds."""
     ends = monotonic() + seconds
     while (given := answer()) != wanted:
         assert monotonic() < ends, f"still {given!r} after {seconds} s; wanted {wanted!r}"
@@ -226,7 +226,7 @@ def eventually(answer: Callable[[], object], wanted: object, seconds: float) -> 
 
 
 def gather(consumer: Consumer, count: int, seconds: float) -> list[Delivery]:
-    """Take exactly so many deliveries; fails if they do not come in time."""
+    """Take exactly this many deliveries; fail if they do not arrive in time."""
     ends = monotonic() + seconds
     taken: list[Delivery] = []
     while len(taken) < count:

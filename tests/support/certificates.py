@@ -1,4 +1,4 @@
-"""Certificates for servers of our own, made by the tests' own authority."""
+"""Create certificates for our own servers, issued by the tests' own CA."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.daemons import require
 
 @dataclass(frozen=True)
 class Certificate:
-    """One server's, and the authority that vouches for it."""
+    """A server's certificate, and the CA that issued it."""
 
     ca: Path
     chain: Path
@@ -17,7 +17,7 @@ class Certificate:
 
 
 def certificate(directory: Path, *names: str) -> Certificate:
-    """For these names and addresses, the first of which is its subject."""
+    """Issue a certificate for these names and addresses; the first is its subject."""
     require("openssl")
     authority = Authority(directory)
     alternatives = (f"IP:{name}" if name[0].isdigit() or ":" in name else f"DNS:{name}" for name in names)

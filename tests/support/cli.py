@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from sitecrew.cli.root import app
 
 NOWHERE = "amqp://guest:guest@127.0.0.1:1/"
-"""Where no broker listens."""
+"""A URL at which no broker listens."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of one command line."""
+    """The result of one command line."""
 
     exit_code: int
     stdout: str
@@ -33,11 +33,11 @@ class Ran:
 
 
 def sitecrew(*arguments: str, given: str | bytes | None = None) -> Ran:
-    """Run a command line, with `given` on stdin. An error that is no expected one is raised."""
+    """Run a command line, with `given` on stdin. Unexpected exceptions are raised."""
     try:
         result = CliRunner().invoke(app, arguments, input=given, prog_name="sitecrew")
     finally:
-        structlog.reset_defaults()  # what was configured writes to a stream that is closed now
+        structlog.reset_defaults()  # the configured logger writes to a stream that is closed now
         logging.root.handlers.clear()
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -45,7 +45,7 @@ def sitecrew(*arguments: str, given: str | bytes | None = None) -> Ran:
 
 
 def settings_file(directory: Path, **settings: object) -> str:
-    """A settings file; `__` in a name nests. Unless it says otherwise, no broker is to be reached."""
+    """Write a settings file; `__` in a name nests. By default, its broker is unreachable."""
     lines = {"amqp_url": NOWHERE, **{name.replace("__", "."): value for name, value in settings.items()}}
     path = directory / "sitecrew.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))

@@ -1,4 +1,4 @@
-"""A RabbitMQ in a container, through testcontainers and at a port of loopback only."""
+"""Run RabbitMQ in a container, through testcontainers, on a loopback port only."""
 
 import gc
 import os
@@ -15,12 +15,12 @@ _TESTCONTAINERS = {
     "TC_HOST": "127.0.0.1",
     "TC_MAX_TRIES": "90",
 }
-"""No container that looks after ours, which would need an image of its own. The published port is spoken to, even
-from a machine that looks like a container itself. A node has so many seconds to start."""
+"""No reaper container, which would need another image; published ports are used even on a machine that looks like a
+container itself; and the number of seconds that a node has to start."""
 
 
 def available(image: str) -> bool:
-    """Whether a Docker engine answers that has the image, or can pull it."""
+    """Whether a Docker engine answers, and has the image or can pull it."""
     if _without_docker():
         return False
     with _warnings_of_docker():
@@ -69,7 +69,7 @@ class RabbitContainer:
             else:
                 self._container.start()
         self._started = True
-        self.ctl("await_startup")  # it takes clients a moment before rabbitmqctl finds everything in place
+        self.ctl("await_startup")  # it accepts clients slightly before rabbitmqctl finds everything started
 
     def ctl(self, *arguments: str) -> str:
         code, output = self._container.exec(["rabbitmqctl", *arguments])
@@ -89,14 +89,14 @@ class RabbitContainer:
 
 @contextmanager
 def _warnings_of_docker() -> Iterator[None]:
-    """Its libraries warn of themselves; that is not for us to mend."""
+    """Ignore warnings that its libraries raise about themselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _without_docker() -> str | None:
-    """Why there is no Docker engine; None if one answers."""
+    """Return why no Docker engine is available; None if one answers."""
     with _warnings_of_docker():
         import docker  # noqa: PLC0415
 
@@ -108,5 +108,5 @@ def _without_docker() -> str | None:
             reason = str(error)
         else:
             return None
-        gc.collect()  # it has left its socket open
+        gc.collect()  # the client leaves its socket open
         return reason

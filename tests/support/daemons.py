@@ -1,4 +1,4 @@
-"""Servers of our own for tests: a private MariaDB and PHP's web server, which end with the test."""
+"""Private servers for tests: MariaDB and PHP's web server. They stop with the test."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ from sitecrew.stack.ports import free_port
 from sitecrew.stack.servers.mariadb import greeting
 
 DOKUWIKI = Path(__file__).parents[2] / "var/recipes/dokuwiki/dokuwiki.toml"
-"""Where script/bootstrap has it made."""
+"""Where script/bootstrap creates it."""
 
 _ROUTER = Path(sitecrew.stack.web.__file__).with_name("router.php")
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # Debian keeps daemons out of users' PATH
@@ -29,7 +29,7 @@ _ROOM = 4 * 1024**3  # bytes
 
 
 def require(*programs: str) -> None:
-    """Skip the test if a program is missing; in CI that is a failure."""
+    """Skip the test if a program is missing; fail in CI."""
     missing = [name for name in programs if shutil.which(name, path=_PATH) is None]
     if missing and os.environ.get("CI"):
         pytest.fail(f"not installed: {', '.join(missing)}")
@@ -38,7 +38,7 @@ def require(*programs: str) -> None:
 
 
 def require_recipe() -> Path:
-    """DokuWiki's recipe, beside its archive. Skip the test if there is none; in CI that is a failure."""
+    """Return DokuWiki's recipe, next to its archive. Skip the test if there is none; fail in CI."""
     if not DOKUWIKI.is_file():
         missing = "no archive of DokuWiki; script/bootstrap dokuwiki makes one"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
@@ -55,9 +55,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory in memory if the machine has room there: ext4 grows slow for minutes when big trees are deleted.
+    """Create a directory, in memory if there is room: ext4 becomes slow for minutes when big trees are deleted.
 
-    Its path is short, too: a socket's may have 107 letters, which pytest's own directories often exceed.
+    Its path is also short: a socket's path is limited to 107 bytes, which pytest's own directories often exceed.
     """
     memory = Path("/dev/shm")  # noqa: S108 - the directory made in it has a random name and mode 0700
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
@@ -70,16 +70,16 @@ def scratch() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Daemon:
-    """A server of ours in a session of its own."""
+    """A server process in its own session."""
 
     process: subprocess.Popen[bytes]
 
     def freeze(self) -> None:
-        """Let it take connections and answer none."""
+        """Suspend it, so that it accepts connections but never answers."""
         os.killpg(self.process.pid, signal.SIGSTOP)
 
     def stop(self) -> None:
-        """End it and its children; no error if it has ended."""
+        """Kill it and its children; do nothing if it has already ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
@@ -87,10 +87,10 @@ class Daemon:
 
 @contextlib.contextmanager
 def mariadb(*extra: str, port: int | None = None, anonymous: bool = False) -> Iterator[tuple[MariaDatabases, Daemon]]:
-    """A private database server, and the way to stop it early.
+    """Run a private database server; yields it with its process, to stop it early.
 
-    With a `port` it can be reached by TCP at every loopback address, too. `anonymous`: as a server is from
-    `mariadb-install-db` with its defaults, which make anonymous users.
+    With a `port`, it also listens on TCP, on every loopback address. `anonymous` keeps the anonymous users that
+    `mariadb-install-db` creates by default.
     """
     require("mariadb-install-db", "mariadbd")
     network = ["--skip-networking"] if port is None else [f"--port={port}", "--bind-address=*"]
@@ -104,7 +104,7 @@ def mariadb(*extra: str, port: int | None = None, anonymous: bool = False) -> It
 
 
 def _mariadb_daemon(directory: Path, extra: list[str], first: list[str]) -> Daemon:
-    # A MariaDB that starts deletes the temporary tables of every other one that shares its directory for them.
+    # When MariaDB starts, it deletes the temporary tables of all other servers that share its tmpdir.
     (directory / "tables").mkdir()
     places = [f"--datadir={directory}/data", f"--tmpdir={directory}/tables"]
     options = ["--no-defaults", *places, "--innodb-log-file-size=8M"]
@@ -120,7 +120,7 @@ def _mariadb_daemon(directory: Path, extra: list[str], first: list[str]) -> Daem
 
 @contextlib.contextmanager
 def php_web(root: Path) -> Iterator[str]:
-    """PHP's web server for a hosting root; yields its `host:port`."""
+    """Run PHP's web server for a hosting root; yields its `host:port`."""
     require("php")
     daemon, address = _php_daemon(root)
     try:
@@ -140,7 +140,7 @@ def _php_daemon(root: Path) -> tuple[Daemon, str]:
             start_new_session=True,
         )
         daemon = Daemon(process)
-        # Somebody may have taken the port in the meantime; then PHP ends, and another port is tried.
+        # Another program may have taken the port in the meantime; then PHP exits, and another port is tried.
         eventually(lambda process=process, address=address: process.poll() is not None or _accepts(address))  # type: ignore[misc]
         if process.poll() is None:
             return daemon, address

@@ -1,4 +1,4 @@
-"""Web servers as hosts have them in front of their sites: with TLS, redirects, passwords, filters and faults."""
+"""Web servers like those in front of real sites: with TLS, redirects, passwords, filters and faults."""
 
 import socket
 import ssl
@@ -18,7 +18,7 @@ from tests.support.certificates import Certificate
 
 @dataclass(frozen=True)
 class Reply:
-    """What a front says itself instead of the site."""
+    """An answer that a front gives instead of the site."""
 
     status: int
     body: str = ""
@@ -26,7 +26,7 @@ class Reply:
 
 
 Behaviour = Callable[[Mapping[str, str], str], Reply | None]
-"""From a request's headers and path: None lets it pass to the site."""
+"""Called with a request's headers and path; None passes the request on to the site."""
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def front(
     tls: Certificate | None = None,
     host: str = "127.0.0.1",
 ) -> Iterator[str]:
-    """A front of the sites below `root`; yields its `host:port`."""
+    """Run a front for the sites below `root`; yields its `host:port`."""
     server = serve(root, host, 0)
     handler = server.RequestHandlerClass
     assert isinstance(handler, partial)
@@ -70,7 +70,7 @@ def _send(handler: SimpleHTTPRequestHandler, reply: Reply) -> None:
 
 @contextmanager
 def tls_in_front_of(address: str, tls: Certificate) -> Iterator[str]:
-    """A proxy that ends TLS before a web server, as hosts have them; yields its `host:port`."""
+    """Run a proxy that terminates TLS in front of a web server; yields its `host:port`."""
 
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -95,7 +95,7 @@ def tls_in_front_of(address: str, tls: Certificate) -> Iterator[str]:
             connection.close()
 
         def log_message(self, *_: object) -> None:
-            """Nothing to say."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
     server.socket = _secured(server.socket, tls)

@@ -1,6 +1,6 @@
-"""All three services in one process: memory broker, real SQLite stores, a clock that is turned by hand.
+"""Run all three services in one process: memory broker, real SQLite stores, a clock that the test moves.
 
-Faked are only what cannot be run here: the hosting server, the site installer and the SMTP server.
+Only what cannot be run here is faked: the hosting server, the site installer and the SMTP server.
 """
 
 import threading
@@ -49,21 +49,21 @@ if TYPE_CHECKING:
     from foundation.handling.worker import Worker
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-"""A trace that a producer began."""
+"""A trace that a producer started."""
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 PATIENCE = 60.0
-"""Seconds to wait for what must come, on a machine that may be busy."""
+"""Seconds to wait for what must happen, on a machine that may be busy."""
 
 
 class Killed(BaseException):
-    """The process ends here. Raised in an act, it leaves the act without any outcome, as a kill does."""
+    """The process dies here. Raised in an effect, it leaves the effect without any outcome, like a kill."""
 
 
 @cache
 def new_database(*migrations: Path) -> bytes:
-    """The file of an empty SQLite database: migrating one takes longer than most tests."""
+    """Return a migrated, empty SQLite database to copy: migrating one takes longer than most tests."""
     with TemporaryDirectory() as directory:
         file = Path(directory) / "new.db"
         store = Store(f"sqlite:///{file}")
@@ -76,7 +76,7 @@ _opened: list[Store] = []
 
 
 def close_stores() -> None:
-    """Close what houses have opened: the files of hundreds of tests would be more than a process may have."""
+    """Close what houses have opened: hundreds of tests would exceed a process's limit of open files."""
     while _opened:
         _opened.pop().close()
 
@@ -85,7 +85,7 @@ _letters = cache(Letters)
 
 
 def kind(type: str) -> str:
-    """An event's type as the tests call it: `install.completed`."""
+    """Return an event's type as the tests write it: `install.completed`."""
     return type.removeprefix("sitecrew.").removesuffix(".v1")
 
 
@@ -95,7 +95,7 @@ def failure(code: str, kind: CauseKind = CauseKind.TRANSIENT) -> Failed:
 
 @dataclass
 class FakeServer:
-    """A hosting server that remembers its accounts, and fails as told."""
+    """A hosting server that records its accounts, and fails on request."""
 
     name: str = "local"
     address: str = "203.0.113.7"
@@ -104,9 +104,9 @@ class FakeServer:
     databases: Databases | None = None
     accounts: dict[str, AccountRequest] = field(default_factory=dict)
     domains: dict[str, str] = field(default_factory=dict)
-    """Which account each leads to."""
+    """The account that each domain belongs to."""
     keeps_domains: bool = False
-    """Whether a second account can't have a domain."""
+    """Whether a domain can belong to one account only."""
     failures: list[BaseException] = field(default_factory=list)
     calls: int = 0
 
@@ -142,12 +142,12 @@ class FakeServer:
 
 @dataclass
 class FakeInstaller:
-    """A site installer that notes what it installed, and fails or waits as told."""
+    """A site installer that records what it installed, and fails or waits on request."""
 
     installed: list[Job] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
     meanwhile: Callable[[Job], object] = lambda _job: None
-    password: str = "canary-password-1"  # looked for where it must not be
+    password: str = "canary-password-1"  # tests look for it where it must not be
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         with step("install"):
@@ -184,7 +184,7 @@ class Clock:
 
 
 class Service:
-    """One service's store, relay and workers, driven turn by turn."""
+    """One service's store, relay and workers, driven step by step."""
 
     def __init__(self, house: "House", name: str, wiring: ModuleType, make: Callable[[Parts], made.Service]) -> None:
         self.house = house
@@ -199,7 +199,7 @@ class Service:
             self.lanes.append((worker, house.broker.consumer(lane.queue, 10)))
 
     def sweep(self) -> None:
-        """What its own clock makes it do now and then, but for the renewal of leases."""
+        """Run its periodic tasks, except the renewal of leases."""
         for task in self.made.periodic():
             if task.name != "renew_leases":
                 task.do()
@@ -213,19 +213,19 @@ class Service:
         return all(worker.idle for worker, _ in self.lanes)
 
     def crash(self) -> None:
-        """What is unsettled goes back to its queue; what is not in the store is gone."""
+        """Kill it: unsettled deliveries return to their queues, and what is not in the store is lost."""
         for worker, consumer in self.lanes:
             worker.close()
             consumer.close()
 
     def reconnect(self) -> None:
-        """To the house's broker of now; what an earlier one handed out can't be settled any more."""
+        """Connect to the house's current broker; deliveries from an earlier one can't be settled any more."""
         self.relay._publisher = self.house.broker.publisher()
         self.lanes = [(worker, self.house.broker.consumer(worker.queue, 10)) for worker, _ in self.lanes]
 
 
 class House:
-    """Everything, wired as the services' own `__main__` wires it."""
+    """All services, wired as in production."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
         public, private = generate_keys()
@@ -285,13 +285,13 @@ class House:
 
     @property
     def is_called_to_tick(self) -> bool:
-        """Whether staff have asked for a batch now."""
+        """Whether staff have requested a batch."""
         return self.timer._called.is_set()
 
     # What can happen to it
 
     def restart(self, service: Service) -> None:
-        """Its process was killed, and its supervisor starts it anew."""
+        """Kill a service's process; its supervisor starts it again."""
         service.crash()
         service.store.close()
         names = {self.intake: "intake", self.installing: "installing", self.mailer: "mailer"}
@@ -300,7 +300,7 @@ class House:
         self.services = [self.intake, self.installing, self.mailer]
 
     def wipe(self) -> None:
-        """The broker is lost with all that was in it, and an empty one stands in its place."""
+        """Replace the broker, and everything in it, by an empty one."""
         self.heard += self.watcher.take(10_000, 0)
         self.broker, self.watcher = self._new_broker()
         for service in self.services:
@@ -311,7 +311,7 @@ class House:
     def publish(
         self, data: Model, id: str = "", *, source: str = "/test", user: str = "guest", **attributes: Any
     ) -> Event[Any]:
-        """As a producer or staff would; without a user, the broker vouches for nobody."""
+        """Publish an event, like a producer or staff; without a user, the broker vouches for nobody."""
         entry = catalogue.by_model(type(data))
         subject = getattr(data, "order_id", None)
         attributes.setdefault("time", self.clock.now())
@@ -340,7 +340,7 @@ class House:
         return self.publish(placed, id or f"placed-{number}", source=source, user=user, traceparent=traceparent)
 
     def settle(self) -> None:
-        """Until nothing moves any more at this moment."""
+        """Run until nothing is left to do at the current time."""
         deadline = monotonic() + PATIENCE
         while True:
             moved = sum(service.turn() for service in self.services)
@@ -349,7 +349,7 @@ class House:
             assert monotonic() < deadline, "it does not come to rest"
 
     def turn_until(self, reached: Callable[[], Any]) -> None:
-        """Let everything move until something is so, which may be in the middle of an act."""
+        """Run until a condition is true, which may be in the middle of an effect."""
         deadline = monotonic() + PATIENCE
         while not reached():
             assert monotonic() < deadline, "it does not come to that"
@@ -357,7 +357,7 @@ class House:
                 service.turn()
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock, and let everything happen that this brings."""
+        """Move the clock, and run everything that becomes due."""
         self.pass_time(seconds)
         self.settle()
 
@@ -368,7 +368,7 @@ class House:
             service.relay.sweep()
 
     def tick(self) -> None:
-        """One batch of the timer, and all that follows from it."""
+        """Run one batch of the timer, and everything that follows from it."""
         consumer = self.broker.consumer(INSTALLER_DUE, 4)
         deadline = monotonic() + PATIENCE
         while self.batch.run_once(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
@@ -377,7 +377,7 @@ class House:
         self.settle()
 
     def lie_still(self, steps: int, seconds: float) -> None:
-        """Let the time go by in steps, with the reconcilers, and without a batch."""
+        """Move the clock in steps, with recovery sweeps but without batches."""
         for _ in range(steps):
             self.advance(seconds)
             self.reconcile()
@@ -387,12 +387,12 @@ class House:
         self.settle()
 
     def look_around(self) -> None:
-        """What the services' own clocks make them do now and then."""
+        """Run the services' periodic tasks."""
         for service in self.services:
             service.sweep()
 
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
-        """Let the time go by, with its ticks and its reconcilers, until something is so."""
+        """Move the clock, with ticks and recovery sweeps, until a condition is true."""
         ends = self.clock.moment + timedelta(minutes=minutes)
         while not reached():
             assert self.clock.moment < ends, "it does not come to that"
@@ -402,10 +402,10 @@ class House:
 
     @contextmanager
     def behind_commands(self, monkeypatch: pytest.MonkeyPatch, session: ModuleType) -> Iterator[Self]:
-        """The command speaks to our broker, until the house is left."""
+        """Connect the command to our broker until the house is closed."""
         close = self.broker.close
         monkeypatch.setattr(session, "broker_of", lambda _settings, _name: self.broker)
-        monkeypatch.setattr(self.broker, "close", lambda: None)  # it is the services' broker as well
+        monkeypatch.setattr(self.broker, "close", lambda: None)  # the services use it as well
         yield self
         for service in self.services:
             service.crash()
@@ -429,12 +429,12 @@ class House:
         return found is not None and found.state == state
 
     def mailed(self, *numbers: int) -> bool:
-        """Whether these orders' first installs are at their happy end, as far as the installer has heard."""
+        """Whether these orders' first installs are completed and mailed, as far as the installer knows."""
         found = [self.find(f"order-{number}-g1") for number in numbers or (1,)]
         return all(install is not None and install.mail_state == "sent" for install in found)
 
     def events(self) -> list[Event[Any]]:
-        """What was said since the last look."""
+        """Return the types of the events published since the last call."""
         heard, self.heard = [*self.heard, *self.watcher.take(10_000, 0)], []
         return [codec.decode(delivery.body) for delivery in heard]
 
@@ -447,7 +447,7 @@ class House:
 
 @contextmanager
 def at_work(house: House) -> Iterator[None]:
-    """The services work while a command waits for them."""
+    """Run the services while a command waits for them."""
     stop, pause = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -465,7 +465,7 @@ def at_work(house: House) -> Iterator[None]:
 
 
 class Gate:
-    """Lets a test hold an act in the middle, and go on when it wants."""
+    """Lets a test stop an effect in the middle, and continue it later."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()

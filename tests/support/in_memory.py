@@ -1,4 +1,4 @@
-"""Handlers without a database: units of work on rows that are in memory only."""
+"""Run handlers without a database: units of work on rows in memory."""
 
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -13,23 +13,23 @@ RowsT = TypeVar("RowsT", bound=Rows)
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds after the start."""
+    """Return the time this many seconds after the start."""
     return START + timedelta(seconds=seconds)
 
 
 def unit_of_work(rows: RowsT, service: str, seconds: float = 0) -> UnitOfWork[RowsT]:
-    """So many seconds after the start."""
+    """Return the time this many seconds after the start."""
     no_connection: Any = None
     return UnitOfWork(rows, f"/sitecrew/{service}", at(seconds), no_connection)
 
 
 def event_of(data: Model, source: str = "/test", seconds: float = 0) -> Event[Any]:
-    """As it is delivered; sent so many seconds after the start."""
+    """Return an event as it is delivered, sent this many seconds after the start."""
     return codec.envelope(data, id="id", source=source, subject=getattr(data, "order_id", None), time=at(seconds))
 
 
 def emitted(uow: UnitOfWork[Any]) -> list[Event[Any]]:
-    """What would be published to the exchange of its type."""
+    """Return what would be published to the exchange of its type."""
     return [codec.decode(message.body) for message in uow.outbox if message.exchange != DELAYED]
 
 
@@ -38,5 +38,5 @@ def said(uow: UnitOfWork[Any]) -> list[str]:
 
 
 def redelivered(uow: UnitOfWork[Any]) -> list[str]:
-    """The queues that something would be put into."""
+    """Return the queues that something would be delivered to."""
     return [message.routing_key for message in uow.outbox if message.exchange == DELAYED]

@@ -1,4 +1,4 @@
-"""What tests of installers do: order, install, die in the middle, look at the site and log in to it."""
+"""Steps for tests of installers: order, install, die in the middle, look at the site and log in to it."""
 
 import contextlib
 import multiprocessing
@@ -25,11 +25,11 @@ from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
 from services.installer.sites.docroot import trash
 
 KEY = PrivateKey.generate()
-"""The mailer's."""
+"""The mailer's key pair."""
 
 
 def local_server(root: Path, web_address: str, databases: MariaDatabases | None) -> LocalServer:
-    """The hosting server whose accounts are under `root`."""
+    """Return the hosting server with its accounts under `root`."""
     host, port = HostPort.parse(web_address)
     return LocalServer(
         name="one", root=root, address=host, web_address=web_address, public_port=port, databases=databases
@@ -37,7 +37,7 @@ def local_server(root: Path, web_address: str, databases: MariaDatabases | None)
 
 
 def new_job(server: LocalServer, *, own_domain: bool = False, title: str = 'A & B\'s "first" site') -> Job:
-    """An account that did not exist, and the first install for it."""
+    """Create an account, and the job of its first install."""
     username = f"u{secrets.token_hex(4)}"
     domain = f"{username}.example"
     server.create_account(AccountRequest(username, domain, "ann@example.org", marker=username, password="x" * 20))
@@ -57,36 +57,36 @@ def new_job(server: LocalServer, *, own_domain: bool = False, title: str = 'A & 
 
 
 def claimed_again(job: Job) -> Job:
-    """The same install, after its first worker was given up."""
+    """Return the job of the same install after its first worker was lost."""
     return replace(job, fence=job.fence + 1)
 
 
 def reinstall(job: Job, **changes: str) -> Job:
-    """The order's next generation, whose fence begins again."""
+    """Return the job of the order's next generation, with a new fence."""
     generation = job.generation + 1
     named = replace(job, generation=generation, fence=1, install_id=install_id(job.order_id, generation))
     return replace(named, **changes)  # type: ignore[arg-type]
 
 
 def seal(public_key: bytes, secret: str) -> str:
-    """As the runtime seals; top-level, so that a job can be sent to another process."""
+    """Seal like the service; at module level, so that a job can be sent to another process."""
     return SealedBox(PublicKey(public_key)).encrypt(secret.encode(), Base64Encoder).decode()
 
 
 def unseal(sealed: str | None) -> str:
-    """What only the mailer can."""
+    """Open a secret, as only the mailer can."""
     assert sealed is not None
     return SealedBox(KEY).decrypt(sealed.encode(), Base64Encoder).decode()
 
 
 @contextlib.contextmanager
 def quietly(_: str) -> Iterator[None]:
-    """A step that nobody watches."""
+    """A step that does nothing."""
     yield
 
 
 def at_step(name: str, action: Callable[[], object]) -> Step:
-    """Steps that nobody watches, but for an action where one of them begins."""
+    """Steps that do nothing, except for an action when one of them begins."""
 
     @contextlib.contextmanager
     def step(current: str) -> Iterator[None]:
@@ -98,7 +98,7 @@ def at_step(name: str, action: Callable[[], object]) -> Step:
 
 
 def killed_at(name: str, installer: SiteInstaller, job: Job, server: LocalServer) -> None:
-    """Install in a process of its own, which dies by SIGKILL where the step begins."""
+    """Install in a separate process, which is killed by SIGKILL when the step begins."""
     process = multiprocessing.get_context("spawn").Process(target=_doomed, args=(name, installer, job, server))
     process.start()
     process.join(200)
@@ -110,13 +110,13 @@ def _doomed(name: str, installer: SiteInstaller, job: Job, server: LocalServer) 
 
 
 def leftovers(server: LocalServer, username: str) -> list[str]:
-    """What is in the account's home beside what belongs there, once what was thrown away is gone."""
+    """Return what is left over in the account's home once deleted files are gone."""
     trash.wait()
     return sorted(path.name for path in server.home(username).iterdir() if path.name not in {"www", "private"})
 
 
 def browser(web_address: str) -> httpx2.Client:
-    """A browser for which every name leads to `web_address`, as if DNS were ready."""
+    """A browser that resolves every name to `web_address`, as if DNS were set up."""
     wire = httpx2.HTTPTransport()
 
     def send(request: httpx2.Request) -> httpx2.Response:
@@ -128,7 +128,7 @@ def browser(web_address: str) -> httpx2.Client:
 
 
 def logs_in(web_address: str, login_url: str | None, username: str | None, password: str) -> bool:
-    """Whether the credentials lead to WordPress's dashboard. A wrong login answers 200 too: only the end tells."""
+    """Whether the credentials lead to WordPress's dashboard. A failed login also answers 200, so look at the page."""
     assert login_url is not None
     with browser(web_address) as visitor:
         visitor.get(login_url)
@@ -138,7 +138,7 @@ def logs_in(web_address: str, login_url: str | None, username: str | None, passw
 
 
 def logs_in_to_dokuwiki(web_address: str, login_url: str | None, username: str | None, password: str) -> bool:
-    """Whether DokuWiki knows the user from then on, and lets him administer. A wrong login answers 200 too."""
+    """Whether DokuWiki logs the user in as an administrator. A failed login also answers 200."""
     assert login_url is not None
     with browser(web_address) as visitor:
         visitor.get(login_url)
@@ -158,7 +158,7 @@ def home_page(server: LocalServer, job: Job) -> str:
 
 @contextlib.contextmanager
 def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
-    """The statuses with which a site's home page answers meanwhile."""
+    """Collect the status codes of a site's home page within the block."""
     statuses: list[int] = []
     done = threading.Event()
 
@@ -177,7 +177,7 @@ def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
 
 
 def age(server: LocalServer, job: Job) -> None:
-    """Let an install have taken long: PHP remembers no script that is younger than two seconds."""
+    """Backdate an install's files: PHP does not cache scripts that are younger than two seconds."""
     for tree in server.home(job.username).glob(".stage-*"):
         for script in tree.rglob("*.php"):
             os.utime(script, (1_000_000_000, 1_000_000_000))
@@ -189,18 +189,18 @@ def databases_of(server: LocalServer, job: Job) -> list[str]:
 
 
 def assert_untouched(server: LocalServer, job: Job) -> None:
-    """A first install that failed has left nothing."""
+    """Assert that a failed first install has left nothing behind."""
     assert list((server.home(job.username) / "www").iterdir()) == []
     assert leftovers(server, job.username) == []
 
 
 def only_at(script: str, action: str) -> str:
-    """A shell script that is PHP, but for one PHP script."""
+    """Write a shell script that acts as PHP, except for one PHP script."""
     return f'case "$*" in *{script}*) {action};; esac; exec php "$@"'
 
 
 def shim(directory: Path, script: str) -> str:
-    """A program in PHP's place."""
+    """Write a program to use instead of PHP."""
     program = directory / "php-shim"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -208,13 +208,13 @@ def shim(directory: Path, script: str) -> str:
 
 
 def telling_php(directory: Path) -> tuple[str, Path]:
-    """PHP, which first writes its arguments and its environment into a file; and that file."""
+    """Write a PHP that first saves its arguments and environment to a file; return both."""
     seen = directory / "seen"
     return shim(directory, f'printf "%s\\n" "$@" >> {seen}; env >> {seen}; exec php "$@"'), seen
 
 
 def reinstalled_under_watch(server: LocalServer, installer: SiteInstaller) -> tuple[Job, InstalledSite, InstalledSite]:
-    """An install and a re-install, during which the home page always answers: the job, the old site, the new."""
+    """Install and re-install while the home page keeps answering; return the job, the old site and the new one."""
     job = new_job(server)
     old = installer.install(job, server, quietly)
     with polled(server, job) as statuses:
@@ -225,7 +225,7 @@ def reinstalled_under_watch(server: LocalServer, installer: SiteInstaller) -> tu
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone, or a zombie whom nobody has fetched yet."""
+    """Whether a process is gone, or a zombie that has not been reaped yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A line on which an answer is lost: the worst that a network does to whoever publishes."""
+"""A connection on which an answer is lost: the worst that a network can do to a publisher."""
 
 import select
 import socket
@@ -9,8 +9,8 @@ from threading import Thread
 
 
 class LostAnswer(ThreadingTCPServer):
-    """Between clients and a port of loopback. After `word` was sent, the next answer does not arrive and its
-    connection ends: the other side has done what the client does not know of. All that follows passes."""
+    """A proxy between clients and a loopback port. After `word` has been sent, the next answer is dropped and its
+    connection closed: the server has done something that the client never learns. Everything after that passes."""
 
     def __init__(self, port: int, word: bytes) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
@@ -18,14 +18,14 @@ class LostAnswer(ThreadingTCPServer):
         self.word = word
         self.said = False
         self.lost = b""
-        """The answer that did not arrive."""
+        """The answer that was dropped."""
 
     @property
     def port(self) -> int:
         return int(self.server_address[1])
 
     def passes(self, data: bytes, *, is_answer: bool) -> bool:
-        """Whether this goes on to the other end."""
+        """Whether to pass this on to the other end."""
         if is_answer and self.said and not self.lost:
             self.lost = data
             return False
@@ -49,7 +49,7 @@ class _Connection(BaseRequestHandler):
 
 @contextmanager
 def lost_answer(port: int, word: bytes) -> Iterator[LostAnswer]:
-    """Such a line to a port, until it is left."""
+    """Run such a proxy to a port."""
     with LostAnswer(port, word) as line:
         serving = Thread(target=line.serve_forever, kwargs={"poll_interval": 0.05})
         serving.start()

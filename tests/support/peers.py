@@ -1,4 +1,4 @@
-"""Peers that are no RabbitMQ, or treat us as one should not be treated, on ports of loopback."""
+"""Peers on loopback ports that are not RabbitMQ, or that misbehave."""
 
 import contextlib
 import selectors
@@ -12,7 +12,7 @@ Behaviour = Callable[[socket.socket], object]
 
 @contextlib.contextmanager
 def listening(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A port at which every connection is treated so, in a thread of its own, and then closed."""
+    """Open a port where `treat` handles each connection, in its own thread, before it is closed."""
     ends = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_accept, args=(server, behaviour, tls, ends), daemon=True).start()
@@ -39,22 +39,22 @@ def _treat(connection: socket.socket, behaviour: Behaviour, tls: ssl.SSLContext 
 
 
 def silent(connection: socket.socket) -> None:
-    """Takes everything and says nothing, until the other side is gone."""
+    """Read everything and answer nothing until the other side is gone."""
     while connection.recv(4096):
         pass
 
 
 def closes(_connection: socket.socket) -> None:
-    """Hangs up at once."""
+    """Hang up at once."""
 
 
 def resets(connection: socket.socket) -> None:
-    """Hangs up at once, rudely."""
+    """Hang up at once, with a reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
 def says(*words: bytes, first: bool = False) -> Behaviour:
-    """Answers with these words, or speaks first, and then is silent."""
+    """Answer with these bytes, or send them first, and then stay silent."""
 
     def talk(connection: socket.socket) -> None:
         for word in words:
@@ -67,8 +67,8 @@ def says(*words: bytes, first: bool = False) -> Behaviour:
 
 
 class Line:
-    """A TCP proxy. While it is `cut`, packets of open connections vanish in both directions, and nobody is told:
-    a firewall that has forgotten a connection, a machine that lost its power."""
+    """A TCP proxy. While it is `cut`, packets of open connections vanish in both directions without any notice, as with
+    a firewall that has forgotten a connection, or a machine that has lost power."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -83,7 +83,7 @@ class Line:
         self._flows.clear()
 
     def mend(self) -> None:
-        """What comes now flows again; what was swallowed stays lost, and so are the connections of that time."""
+        """Let traffic flow again; dropped data stays lost, and so do the connections of that time."""
         self._flows.set()
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Line:
     def _pass(self, source: socket.socket, target: socket.socket) -> bool:
         try:
             taken = source.recv(65536)
-        except ConnectionError:  # hung up rudely, which is not told to the other side either
+        except ConnectionError:  # a reset, which is not passed on to the other side either
             taken = b""
         if not self._flows.is_set():
             return self._swallow(taken)
@@ -123,7 +123,7 @@ class Line:
         return bool(taken)
 
     def _swallow(self, taken: bytes) -> bool:
-        """An end that hangs up now is not told to the other either: this connection is never of use again."""
+        """If one end hangs up now, the other does not learn of it: this connection will never be usable again."""
         if not taken:
             self._flows.wait()
         return bool(taken)

@@ -1,7 +1,7 @@
-"""A PostgreSQL server for the tests, from this machine's package, if it has one.
+"""Run a PostgreSQL server for the tests, if this machine has it installed.
 
-It runs below the test process in a directory of its own, as another user if we are root (it refuses
-to be root), and listens on a socket in that directory only.
+It is a child of the test process with its own directory, runs as another user if we are root (it refuses
+to run as root), and listens only on a socket in that directory.
 """
 
 import os
@@ -25,13 +25,13 @@ from tests.support.house import PATIENCE
 
 
 def installed() -> Path | None:
-    """Where the newest server's programs are; None if there is none."""
+    """Return the directory of the newest server's programs; None if there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
 
 
 class Postgres:
-    """One server, which forgets everything when it ends."""
+    """One server, whose data is deleted when it ends."""
 
     def __init__(self, programs: Path, directory: Path) -> None:
         self.directory = directory
@@ -50,11 +50,11 @@ class Postgres:
         self._child.ready(self._answers, 90, "read its log")
 
     def kill(self) -> None:
-        """As a power failure would."""
+        """Kill the server, like a power failure."""
         self._child.kill()
 
     def database(self, language: str = "") -> str:
-        """The address of a new, empty database, which sorts text as in that language, or else byte by byte."""
+        """Create an empty database that sorts text by a language's rules, or byte by byte; return its URL."""
         name = f"db_{secrets.token_hex(4)}"
         sorting = f"TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{language}'" if language else ""
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
@@ -73,7 +73,7 @@ class Postgres:
 
 
 def until_blocked(store: Store) -> None:
-    """Wait until a transaction on the store's database waits for another."""
+    """Wait until a transaction on the store's database is waiting for another one."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
@@ -87,8 +87,8 @@ def until_blocked(store: Store) -> None:
 
 @contextmanager
 def pooled(server: Postgres, programs: Path = Path("/usr/sbin")) -> Iterator[str]:
-    """The socket directory and port, as a URL's query, of a pgbouncer in transaction mode before the server. Few
-    sessions serve all clients: whoever leaves something in a session leaves it to others."""
+    """Run a pgbouncer in transaction mode in front of the server; yields its socket directory and port as a URL query.
+    A few sessions serve all clients, so anything that a client leaves in a session is left to others."""
     directory = Path(tempfile.mkdtemp(prefix="pool-", dir="/tmp"))
     configuration = directory / "pgbouncer.ini"
     configuration.write_text(
@@ -116,8 +116,8 @@ def pooled(server: Postgres, programs: Path = Path("/usr/sbin")) -> Iterator[str
 
 @contextmanager
 def running(programs: Path) -> Iterator[Postgres]:
-    """A server of one's own, gone afterwards."""
-    # Not below pytest's own directories: they are closed to other users, and too long for a socket's path.
+    """Run a server within the block."""
+    # Not in pytest's own directories: other users can't enter them, and they are too long for a socket's path.
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     if os.geteuid() == 0:
         shutil.chown(directory, _somebody())
@@ -129,17 +129,17 @@ def running(programs: Path) -> Iterator[Postgres]:
         yield server
     finally:
         server.kill()
-        shutil.rmtree(directory, ignore_errors=True)  # a child of the server may still end
+        shutil.rmtree(directory, ignore_errors=True)  # children of the server may still be exiting
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the services of a system test keep their rows: on a server, or in files beside all else."""
+    """The stores of a system test's services: on a server, or SQLite files with everything else."""
 
     server: Postgres | None
 
     def settings(self) -> dict[str, str]:
-        """Those that name new databases on the server; none if the files are meant."""
+        """Return settings that name new databases on the server; empty for SQLite files."""
         services = ("order_intake", "installer", "mailer") if self.server else ()
         return {f"{name}.store_url": self.server.database() for name in services if self.server}
 

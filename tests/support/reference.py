@@ -1,4 +1,4 @@
-"""The pages of docs/ that are made from the code: every cause code, and every line of the log."""
+"""Generate the pages of docs/ that are made from the code: all cause codes and all log events."""
 
 import ast
 import importlib
@@ -52,7 +52,7 @@ the JSON Schema of a line, with the fields that all lines have.
 
 
 def pages() -> dict[Path, str]:
-    """What each page must say."""
+    """Return what each page must contain."""
     return {ROOT / "docs/causes.md": causes(), ROOT / "docs/log-events.md": log_events()}
 
 
@@ -66,7 +66,7 @@ def causes() -> str:
 
 
 def tables() -> list[tuple[ModuleType, Causes]]:
-    """Every table of causes, with the module that has it."""
+    """Return every table of causes, with the module that defines it."""
     found = {}
     for module in modules():
         for value in vars(module).values():
@@ -106,7 +106,7 @@ def log_calls() -> Iterator[ast.Call]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or with `--check` name those that differ."""
+    """Write the pages; with `--check`, name those that differ."""
     differing = [path for path, text in pages().items() if not path.is_file() or path.read_text() != text]
     for path in differing:
         if "--check" not in arguments:

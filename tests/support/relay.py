@@ -1,4 +1,4 @@
-"""A mail server that says what it is told to, to as many connections as come, and notes what it heard."""
+"""A mail server that gives scripted answers on any number of connections, and records what it received."""
 
 import socket
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 Answer = str | None | Callable[[str], str | None]
-"""What it says to a command; None hangs up. A function is asked with the whole line."""
+"""The answer to a command; None hangs up. A function is called with the whole line."""
 
 POLITE: dict[str, Answer] = {
     "EHLO": "250 relay.example",
@@ -23,7 +23,7 @@ POLITE: dict[str, Answer] = {
 
 @dataclass
 class Relay:
-    """`heard` has the commands of each connection, `letters` what was taken, byte for byte."""
+    """`heard` holds the commands of each connection, `letters` the accepted messages, byte for byte."""
 
     port: int
     answers: dict[str, Answer]
@@ -32,7 +32,7 @@ class Relay:
     letters: list[bytes] = field(default_factory=list)
 
     def commands(self) -> list[str]:
-        """The first words of all that was said, over all connections."""
+        """The first words of all commands, over all connections."""
         return [line.partition(" ")[0].upper() for lines in self.heard for line in lines]
 
     def converse(self, connection: socket.socket) -> None:
@@ -69,7 +69,7 @@ class Relay:
 def relay(
     greeting: str = "220 relay.example", answers: Mapping[str, Answer] | None = None, **more: Answer
 ) -> Iterator[Relay]:
-    """Answers by the first word in capitals; `END` stands for the one to a whole letter."""
+    """Run a server with answers by a command's first word in capitals; `END` is the answer to a whole message."""
     told = {**POLITE, **(answers or {}), **more}
     threads: list[threading.Thread] = []
     connections: list[socket.socket] = []
@@ -98,6 +98,6 @@ def relay(
 
 
 def once(first: str | None, then: str) -> Callable[[str], str | None]:
-    """One answer to the first who asks, another to everybody after."""
+    """Return one answer the first time, and another one every time after."""
     answers = iter([first])
     return lambda _line: next(answers, then)

@@ -1,4 +1,4 @@
-"""Rows as services keep them, for tests of handlers in memory and of tables."""
+"""Rows for tests of handlers in memory and of tables."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ def no_rows(_connection: Connection, _orders: Sequence[str], _events: Sequence[E
 
 
 def install_of(staged: InstallStaged, at: datetime) -> Install:
-    """An install as it is noted when it is staged."""
+    """Return an install as it is stored when it is staged."""
     return Install(
         install_id=staged.install_id,
         order_id=staged.order_id,

@@ -1,4 +1,4 @@
-"""A shop that places its orders with the examples for producers, as their readers would run them."""
+"""A shop that places orders with the examples for producers, run as their readers would."""
 
 import itertools
 import os
@@ -22,16 +22,16 @@ PRODUCERS = {
 BINARY = {"python-binary": (*PRODUCERS["python"], "--binary")}
 
 PASSWORD = "canary+/@:%1"
-"""Of the producer's user: what has to be encoded in an address is in it."""
+"""The producer's password, with characters that must be encoded in a URL."""
 CUSTOMER = 'Zoë "Zo" O\'Hara & $HOME \\'
-"""What has to be escaped in JSON and for a shell is in it."""
+"""A text with characters that must be escaped in JSON and for a shell."""
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an example looks for the broker, and as whom."""
+    """The broker that an example connects to, and its credentials."""
 
     amqp_port: int
     management_port: int
@@ -40,7 +40,7 @@ class Place:
     tls: bool = False
 
     def amqp_url(self, user: str = "shop") -> str:
-        """The broker's address, with all in it encoded."""
+        """The broker's URL, with everything in it encoded."""
         secret, vhost = quote(self.password, safe=""), quote(self.vhost, safe="")
         return f"amqp{'s' * self.tls}://{user}:{secret}@127.0.0.1:{self.amqp_port}/{vhost}"
 
@@ -57,7 +57,7 @@ class Ran:
 
 
 class Shop:
-    """Who runs the examples: each as a file of its own, beside the packages that it says it needs."""
+    """Runs the examples: each as a file of its own, with the packages that it declares."""
 
     def __init__(self, directory: Path, place: Place) -> None:
         self.directory = directory
@@ -66,7 +66,7 @@ class Shop:
         (directory / "node_modules").symlink_to(PACKAGES)
 
     def order(self, producer: str, order: tuple[str, ...], place: Place | None = None) -> Ran:
-        """Run a producer's example, which tells nobody its password."""
+        """Run a producer's example, and check that it reveals no password."""
         place = place or self.place
         netrc = self.directory / "netrc"
         netrc.write_text(f"machine 127.0.0.1 login shop password {place.password}\n")
@@ -91,7 +91,7 @@ class Shop:
 
 
 def an_order(**changes: str) -> tuple[str, ...]:
-    """An example's arguments, for an order like no other."""
+    """Return an example's arguments, for a unique order."""
     number = next(_numbers)
     fields = {
         "order_id": f"shop-{number}",

@@ -1,4 +1,4 @@
-"""The statements that a database is asked to execute."""
+"""Record the statements that a database executes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from foundation.handling.unit_of_work import Database
 
 @contextmanager
 def statements(database: Database[Any]) -> Iterator[list[str]]:
-    """Those that are executed meanwhile."""
+    """Record the statements executed within the block."""
     executed: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""A running stack, with what a test needs to place orders on it and to see what becomes of them."""
+"""A running stack on which a test places orders and watches what becomes of them."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -33,10 +33,10 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Watched:
-    """A stack under watch. `until` looks at all events since the beginning.
+    """A stack whose events are recorded. `until` looks at all events since the beginning.
 
-    `events` holds each event once, by its id, as a consumer takes them: a service that is killed after the broker
-    got a message and before the outbox forgot it sends the same message again. `bodies` holds all that came."""
+    `events` holds each event once, by id, like a consumer's inbox: a service that is killed after the broker
+    got a message and before the outbox row is deleted sends the message again. `bodies` holds every message."""
 
     running: Running
     broker: RabbitBroker
@@ -57,7 +57,7 @@ class Watched:
         assert outcomes == ["confirmed"]
 
     def order(self, site_type: str = "wordpress", **changes: Any) -> str:
-        """Place an order like no other; its id."""
+        """Place a unique order; return its id."""
         number = next(_numbers)
         fields: dict[str, Any] = {
             "order_id": f"{site_type}-{number}",
@@ -71,7 +71,7 @@ class Watched:
         return placed.order_id
 
     def until(self, what: str, order_id: str, count: int = 1, seconds: float = 60) -> Event[Any]:
-        """The `count`th event `what` (like `mail.sent`) of an order, as soon as it is there."""
+        """Wait for the `count`th event `what` (such as `mail.sent`) of an order."""
         name = f"sitecrew.{what}.v1"
 
         def found() -> Event[Any] | None:
@@ -81,7 +81,7 @@ class Watched:
         return self.eventually(found, seconds, f"{what} of {order_id}")
 
     def eventually(self, found: Callable[[], Found | None], seconds: float = 60, what: str = "it") -> Found:
-        """What `found` returns, as soon as it returns something; new events are taken meanwhile."""
+        """Wait until `found` returns something, taking in new events; return it."""
         deadline = monotonic() + seconds
         while not (result := found()):
             assert monotonic() < deadline, f"{what} did not come; seen: {[(e.type, e.subject) for e in self.events]}"
@@ -97,7 +97,7 @@ class Watched:
         self.bodies.append(body)
 
     def install(self, install_id: str) -> Install:
-        """The install's row, as soon as there is one."""
+        """Wait for the install's row."""
 
         def found() -> Install | None:
             with self.store.reading() as connection:
@@ -122,8 +122,8 @@ class Watched:
 
 @contextmanager
 def watched(plan: Plan) -> Iterator[Watched]:
-    """Bring a stack up, supervised as `sitecrew up` does it, and watch it. Every line that its services have
-    written is held against the contract of log lines."""
+    """Bring up a stack, supervised as by `sitecrew up`, and watch it. All log lines of its services are checked against
+    the contract."""
     stop = Flag()
     lines: list[str] = []
     with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
@@ -143,10 +143,10 @@ def watched(plan: Plan) -> Iterator[Watched]:
 
 
 def require_contract(lines: Iterable[str]) -> None:
-    """Each line is a log line as `schemas.logs` says. Raises ValidationError."""
+    """Check each line against `schemas.logs`. Raises ValidationError."""
     checked = [LogLine.model_validate_json(line) for line in lines]
     assert {line.service for line in checked} == set(SERVICES)
 
 
 def ignore_news(_news: str) -> None:
-    """What a stack says to people."""
+    """Return what a stack prints for people."""

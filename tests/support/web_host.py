@@ -15,34 +15,34 @@ from tests.support.installing import local_server
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[MariaDatabases]:
-    """One database server for all tests of a process that do not stop it."""
+    """One database server, shared by all tests of a process that don't stop it."""
     with mariadb() as (databases, _):
         yield databases
 
 
 @pytest.fixture(scope="session")
 def web_host(database_server: MariaDatabases) -> Iterator[LocalServer]:
-    """One hosting server for all tests of a process; each takes an account of its own."""
+    """One hosting server, shared by all tests of a process; each creates its own account."""
     with scratch() as root, php_web(root) as address:
         yield local_server(root, address, database_server)
 
 
 @pytest.fixture(scope="session")
 def dokuwiki() -> Path:
-    """Its recipe, with the archive. Without them the test is skipped; in CI it fails."""
+    """DokuWiki's recipe, with the archive. Without them the test is skipped; in CI it fails."""
     require("php")
     return require_recipe()
 
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where archives are unpacked, for all tests of a process."""
+    """The directory in which archives are unpacked, shared by all tests of a process."""
     return tmp_path_factory.mktemp("archives")
 
 
 @pytest.fixture(scope="session")
 def wordpress() -> WordPress:
-    """The installer, for machines without a way out. Without WordPress the test is skipped; in CI it fails."""
+    """The installer, for machines without internet access. Without WordPress the test is skipped; in CI it fails."""
     require("php")
     installer = WordPress(isolated=True)
     if not installer.core.is_dir():
