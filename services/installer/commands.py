@@ -1,4 +1,4 @@
-"""What staff can tell the installer to do."""
+"""The handlers of commands: cancel or retry an install, run the timer now."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,11 +28,11 @@ _log = structlog.get_logger(__name__)
 
 
 def _unknown() -> None:
-    """No timer runs in this process."""
+    """Return no time: there is no timer in this process."""
 
 
 class Commands:
-    """The control lane: carried out at once, whatever the batches are doing."""
+    """The handlers. Commands are carried out at once, even while a batch runs."""
 
     def __init__(
         self, installing: Installing, run_now: Callable[[], None], next_tick: Callable[[], datetime | None] = _unknown
@@ -50,7 +50,8 @@ class Commands:
         }
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
-        """Race-free: either the cancel or the worker's claim has the row first, and the other sees it."""
+        """Cancel an install that is staged or has failed; refuse otherwise. Cancel and claim lock the same
+        row, so exactly one of them happens."""
         install = uow.rows.installs.get(event.data.install_id)
         if install is None and _may_be_early(uow, event):
             return Retry(
@@ -68,7 +69,7 @@ class Commands:
         return Done()
 
     def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
-        """Again, from the first attempt."""
+        """Stage the install again, due now, from its first attempt."""
         install = uow.rows.installs.get(event.data.install_id)
         if install is None or install.state in _REMEDIES:
             return _refuse(uow, event, install)

@@ -1,4 +1,4 @@
-"""Carrying out an install: claim its row, install and verify, record what came of it."""
+"""The installer's handlers for installs: note what is staged; claim what is due, install and verify it, record that."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Installing:
-    """The installer's handlers for what is staged and what is due."""
+    """The handlers of staged and of due installs, and of corrected customers."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Installing:
         self.leases = Leases(INSTALLS, self._terms, self.longest)
 
     def staged(self) -> Handlers:
-        """The news that something is staged: the row is there before its time comes."""
+        """Handlers of `installer.staged`: the row exists before the install is due."""
         return {InstallStaged: self.note, OrderAmended: self.amend}
 
     def due(self) -> Handlers:
-        """What the delayed exchange brings when its time has come."""
+        """Handlers of `installer.due` and `installer.now`, into which the delayed exchange delivers."""
         return {InstallStaged: self.start}
 
     def note(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome:
@@ -83,8 +83,7 @@ class Installing:
         return Done()
 
     def amend(self, uow: UnitOfWork[InstallRows], event: Event[OrderAmended]) -> Outcome:
-        """The customer of what is not yet installed has another name or address; also of what is being installed just
-        now, if it has to be tried again."""
+        """Correct the customer of installs that have not ended well. A running one uses it if it is tried again."""
         for install in uow.rows.installs.of(event.data.order_id):
             if install.state in (State.STAGED, State.INSTALLING, State.FAILED):
                 uow.rows.installs.save(install.amended(event.data.customer))
@@ -144,10 +143,10 @@ class Installing:
         )
         event = uow.emit(staged, install.order_id, cause)
         suspect = install.cause is not None and install.cause.code == "worker_lost"
-        uow.deliver(event, self.lane(install.site_type), install.due_at, suspect=suspect)
+        uow.deliver(event, self.queue_of(install.site_type), install.due_at, suspect=suspect)
 
     def facts(self, next_tick: datetime | None) -> Mapping[str, Any]:
-        """By which settings this installer works, for `service.described`."""
+        """Return the settings that `service.described` reports."""
         own = self._settings
         return {
             "max_attempts": own.installer.max_attempts,
@@ -158,19 +157,19 @@ class Installing:
         }
 
     def after_next_batch(self, now: datetime) -> datetime:
-        """When a batch should have taken what is due now."""
+        """Return when a batch should at the latest have taken what is due now."""
         return self._settings.timer.first_tick(now) + OVERDUE
 
     def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
-        """When an install that is due then should have been taken, if no batch is late."""
+        """Return when an install that is due then should at the latest have been taken."""
         return self._settings.begins_at(site_type, due_at) + OVERDUE
 
-    def lane(self, site_type: str) -> str:
-        """The queue in which installs of this type come due: the timer's, or the immediate one."""
+    def queue_of(self, site_type: str) -> str:
+        """Return the queue in which installs of this type come due: the timer's, or the immediate one."""
         return INSTALLER_DUE if self._settings.stages(site_type) else INSTALLER_NOW
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
-        """Another attempt after a pause if the cause passes by itself; else failed for good."""
+        """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good."""
         pause = self._retries.pause(cause, install.attempt)
         if pause is None:
             over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))

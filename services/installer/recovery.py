@@ -1,4 +1,4 @@
-"""What brings back work that a crash or a lost broker has left lying."""
+"""The recovery sweep, and what the mailer reports: installs that have stalled are moved on or announced again."""
 
 from datetime import datetime, timedelta
 
@@ -24,13 +24,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Recovery:
-    """Looks for installs whose row and whose messages have come apart."""
+    """Moves on the installs that no message has moved in time."""
 
     def __init__(self, installing: Installing) -> None:
         self._installing = installing
 
     def recover(self, database: Database[InstallRows]) -> None:
-        """One round; how often is up to the caller. Any number of replicas may do this."""
+        """Run the sweep once. Any number of replicas may do so at a time."""
         with database.begin(find=_overdue) as uow:
             for install in uow.rows.installs.all():
                 if install.check_at and install.check_at < uow.now:
@@ -54,7 +54,7 @@ class Recovery:
                 uow.rows.installs.save(install.watched(None))
 
     def mails(self) -> Handlers:
-        """The mailer's answers, kept in the install's row: its mail's outcome is part of its story."""
+        """Handlers of the mailer's events: an install's row also says what became of its mail."""
         return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
 
     def mail_sent(self, uow: UnitOfWork[InstallRows], event: Event[MailSent]) -> Outcome:

@@ -1,4 +1,4 @@
-"""The installer: its timer and lanes, and what it does now and then."""
+"""The installer wired up: its timer, which handlers serve which queue, its periodic tasks and its gauges."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _AT_A_TIME = 100
 
 
 class InstallerService:
-    """The installer on what it stands on, with the servers and the site types that it installs on them."""
+    """The installer. It installs `sites` (by site type) on `servers`."""
 
     def __init__(
         self, settings: Settings, parts: Parts, servers: Mapping[str, Server], sites: Mapping[str, SiteInstaller]
@@ -32,7 +32,7 @@ class InstallerService:
         self._parts = parts
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
         self.recovery = Recovery(self.installing)
-        self.batch = parts.worker(self._at_work(INSTALLER_DUE))
+        self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
         self.timer = Batches(
             settings.timer,
             self.batch,
@@ -48,7 +48,7 @@ class InstallerService:
             Lane(INSTALLER_STAGED, self.installing.staged(), _AT_A_TIME),
             Lane(INSTALLER_COMMANDS, self.commands.handlers(), _AT_A_TIME),
             Lane(INSTALLER_MAILS, self.recovery.mails(), _AT_A_TIME),
-            self._at_work(INSTALLER_NOW),
+            self._install_lane(INSTALLER_NOW),
         )
 
     def loops(self) -> Sequence[Loop]:
@@ -71,7 +71,7 @@ class InstallerService:
             ),
         )
 
-    def _at_work(self, queue: str) -> Lane:
+    def _install_lane(self, queue: str) -> Lane:
         own, installing = self._settings, self.installing
         return Lane(
             queue,

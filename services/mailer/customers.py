@@ -1,6 +1,6 @@
-"""Customers whose name or address was corrected after they had ordered: the mailer's table of them.
+"""Customers whose name or address was corrected after they had ordered: table and record.
 
-What an install was staged with is older than the correction, whenever it completes.
+An install carries the customer as of its staging, so its events do not know of a later correction.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ customers = Table(
 
 @dataclass(frozen=True, kw_only=True)
 class Corrected:
-    """The customer of an order as he is now."""
+    """The customer of an order, as last corrected."""
 
     order_id: str
     customer: Customer

@@ -1,4 +1,4 @@
-"""The welcome letter: claimed, sent and recorded, once for each install."""
+"""The mailer's handlers for events: claim, send and record one welcome email per install."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Welcoming:
-    """The mailer's handler for completed installs."""
+    """The handlers of completed installs and corrected customers."""
 
     def __init__(self, settings: Settings, letters: Letters, send: Send, opener: Opener, now: Now) -> None:
         self._settings = settings
@@ -60,8 +60,8 @@ class Welcoming:
         return {InstallCompleted: self.welcome, OrderAmended: self.amend}
 
     def welcome(self, uow: UnitOfWork[MailRows], event: Event[InstallCompleted]) -> Outcome | Effect:
-        """Claim the install's mail and send it. After a crash between the SMTP server's yes and our
-        record it is sent again: a customer without credentials is the worse outcome."""
+        """Claim the install's mail and send it. After a crash between the SMTP server's reply and our record it is sent
+        again: a customer without credentials is the worse outcome."""
         mail = uow.rows.mails.get(event.data.install_id) or self._new(uow, event)
         if mail.rests(uow.now):
             return Done()  # what sends it, or will, is told by its row: see `recovery`
@@ -81,8 +81,8 @@ class Welcoming:
         return Effect(claimed, self._send, self._record, self._fail, self._release)
 
     def amend(self, uow: UnitOfWork[MailRows], event: Event[OrderAmended]) -> Outcome:
-        """Whatever is sent of this order from now on goes to the customer as he is now; what is being sent just now
-        goes where it goes."""
+        """Address the order's mails to the corrected customer. One that is being sent just now still goes to the old
+        address."""
         order_id, customer, at = event.data.order_id, event.data.customer, event.time or uow.now
         known = uow.rows.customers.get(order_id)
         if known is None or known.amended_at <= at:
@@ -100,22 +100,22 @@ class Welcoming:
         return uow.rows.mails.save(Mail.of(completed, trace_of(event), uow.now, wanted=wanted))
 
     def _is_counted(self, mail: Mail) -> bool:
-        """What staff send again is not."""
+        """Whether it counts towards the recipient's hourly limit; what staff resend does not."""
         return self._per_hour > 0 and not mail.resends
 
     def _full_until(self, uow: UnitOfWork[MailRows], mail: Mail) -> datetime | None:
-        """When the recipient may have this mail, if not now."""
+        """Return when the recipient's limit lets the mail go; None for now."""
         return uow.rows.free_at(mail, uow.now, self._per_hour) if self._is_counted(mail) else None
 
     def _hold(self, uow: UnitOfWork[MailRows], mail: Mail, until: datetime) -> Outcome:
-        """Let a mail wait for what is neither its own fault nor the mail server's."""
+        """Hold the mail back until its recipient's limit lets it go; that costs no attempt."""
         cause = CAUSES.cause("letters_limit", f"{mail.recipient} has had {self._per_hour} letters within an hour")
         uow.rows.mails.save(mail.put_off(until, cause))
         _log.warning("mail.held", **mail.names, cause=cause.code, reason=cause.detail, due_at=until)
         return Retry(until, cause)
 
     def _answer(self, uow: UnitOfWork[MailRows], mail: Mail, event: Event[InstallCompleted]) -> Outcome:
-        """Say once more what became of the mail to an installer that has not heard it, and asks."""
+        """Emit the mail's outcome again for an installer that asks because it has not heard of it."""
         if event.source == uow.source or event.time is None or event.time <= mail.created_at:
             return Done()  # a late copy of what the mail was sent for
         if mail.state == State.SENT:
@@ -125,7 +125,7 @@ class Welcoming:
         return Done()
 
     def opens(self, mail: Mail) -> bool:
-        """Whether the key for what is sealed in a mail is here."""
+        """Whether this mailer has the key to what is sealed in the mail."""
         try:
             self._letter(mail)
         except Failed:
@@ -133,7 +133,7 @@ class Welcoming:
         return True
 
     def _send(self, mail: Mail) -> str:
-        """Render and send; the letter's Message-ID."""
+        """Render and send the letter; return its Message-ID."""
         letter = self._letters.render(self._letter(mail), self._now())
         try:
             self._deliver(letter)

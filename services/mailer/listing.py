@@ -1,4 +1,4 @@
-"""Mails as people look for them."""
+"""Find mails for people."""
 
 from collections.abc import Sequence
 from datetime import datetime

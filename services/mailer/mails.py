@@ -93,22 +93,22 @@ class Mail(LeasedRow):
 
     @property
     def claim(self) -> str:
-        """The name of its last attempt, which no other has."""
+        """A unique name of its last attempt."""
         return f"{self.install_id}/{self.fence}"
 
     @property
     def names(self) -> dict[str, object]:
-        """What a line of the log calls it."""
+        """The fields that name it in a log line."""
         return {"order_id": self.order_id, "install_id": self.install_id, "attempt": self.attempt}
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether there is nothing that staff could do for it."""
+        """Whether it will be sent, or fail, without staff; one that a limit holds back can be resent."""
         held = self.cause is not None and self.cause.code in HELD
         return self.state == State.SENDING or (self.state == State.WAITING and not held)
 
     def rests(self, now: datetime) -> bool:
-        """Whether nothing is to be done about it yet: it is being sent, or not due, or was never wanted."""
+        """Whether a message about it has nothing to do: it is being sent, not due yet, or not wanted."""
         if self.state == State.SENDING:
             return self.is_leased(now)
         return self.state == State.SUPPRESSED or (self.state == State.WAITING and self.due_at > now + _EARLY)
@@ -118,41 +118,41 @@ class Mail(LeasedRow):
         return any(other.generation > self.generation for other in siblings)
 
     def sending(self, terms: Terms, now: datetime) -> Self:
-        """Claimed for one more attempt."""
+        """Return it claimed for one more attempt."""
         return self._to(State.SENDING).claimed(terms, now)
 
     def sent(self, message_id: str, now: datetime) -> Self:
         return replace(self._to(State.SENT).ended(), message_id=message_id, sent_at=now)
 
     def failed(self, cause: Cause) -> Self:
-        """For good."""
+        """Return it failed for good."""
         return self._to(State.FAILED).ended(cause)
 
     def put_off(self, due_at: datetime, cause: Cause | None) -> Self:
-        """Until another attempt."""
+        """Return it waiting for another attempt at `due_at`."""
         return self._to(State.WAITING).released(due_at, due_at + PATIENCE, cause)
 
     def suppressed(self) -> Self:
         return self._to(State.SUPPRESSED).ended(self.cause)
 
     def reopened(self, now: datetime) -> Self:
-        """Due now, with all its attempts before it."""
+        """Return it due now, with all its attempts ahead of it."""
         return self.put_off(now, None).restarted()
 
     def resent(self, recipient: str | None, now: datetime) -> Self:
-        """Once more, because staff want it; to another address if one is given."""
+        """Return it reopened by staff; to another address if one is given."""
         customer = self.completed.customer
         if recipient:
             customer = customer.model_copy(update={"email": recipient})
         return replace(self.reopened(now).amended(customer), resends=self.resends + 1)
 
     def amended(self, customer: Customer) -> Self:
-        """To the customer as he is now, whenever it is sent next."""
+        """Return it addressed to the corrected customer, from the next attempt on."""
         completed = self.completed.model_copy(update={"customer": customer})
         return replace(self, completed=completed, recipient=customer.email)
 
     def looked_at(self, now: datetime) -> Self:
-        """By a recovery sweep, which need not look again for a while."""
+        """Return it with its next recovery check put off."""
         return replace(self, check_at=now + PATIENCE)
 
     def _to(self, state: State) -> Self:

@@ -1,6 +1,6 @@
-"""How many mails an address has had within an hour: the mailer's table of addresses.
+"""How many mails an address has had within an hour: table and record.
 
-An address is locked while it is looked at, so that all replicas count together.
+An address is locked while it is counted, so the limit holds for all replicas together.
 """
 
 from dataclasses import dataclass
@@ -37,24 +37,24 @@ recipients = Table(
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """One address, in small letters."""
+    """One address, in lower case."""
 
     address: str
     sent: Sent
     last_at: datetime
 
     def free_at(self, now: datetime, per_hour: int) -> datetime | None:
-        """When it may have the next mail, if not now."""
+        """Return when the address may have its next mail; None for now."""
         recent = sorted(moment for moment in self.sent.at.values() if moment > now - _HOUR)
         return recent[-per_hour] + _HOUR if len(recent) >= per_hour else None
 
     def counted(self, claim: str, now: datetime) -> Self:
-        """With one more mail, sent by this attempt."""
+        """Return the row with one more mail, sent by this attempt."""
         recent = {name: moment for name, moment in self.sent.at.items() if moment > now - _HOUR}
         return replace(self, sent=Sent.model_construct(at={**recent, claim: now}), last_at=now)
 
     def uncounted(self, claim: str) -> Self:
-        """Without that of this attempt, which was not sent after all."""
+        """Return the row without this attempt's mail, which was not sent after all."""
         rest = {name: moment for name, moment in self.sent.at.items() if name != claim}
         return replace(self, sent=Sent.model_construct(at=rest))
 
@@ -63,7 +63,7 @@ RECIPIENTS = Records(recipients, Recipient, key="address")
 
 
 def forget_old(database: Database) -> None:
-    """Delete the addresses to which nothing went within the hour."""
+    """Delete the addresses that have had no mail for an hour."""
     old = select(recipients.c.address).where(recipients.c.last_at < database.now() - _HOUR)
     with database.store.transaction() as connection:
         connection.execute(delete(recipients).where(recipients.c.address.in_(old.with_for_update(skip_locked=True))))

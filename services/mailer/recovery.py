@@ -1,4 +1,4 @@
-"""Recovery sweeps: mails that no message has moved in time, and those whose key has come back."""
+"""Recovery sweeps: mails that no message has moved in time, and mails whose key has become available."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 
 def wake_stale(database: Database[MailRows]) -> None:
-    """Deliver mails again that should have moved by now."""
+    """Redeliver the mails that should have moved by now."""
     with database.begin(find=_stale) as uow:
         for mail in uow.rows.mails.all():
             if mail.check_at and mail.check_at < uow.now:
@@ -30,7 +30,7 @@ def wake_stale(database: Database[MailRows]) -> None:
 
 
 def reopen(database: Database[MailRows], opens: Callable[[Mail], bool]) -> None:
-    """Send what could not be opened, now that its key is here: a mailer with other keys has failed it."""
+    """Send the mails that a mailer with other keys could not decrypt, if this one can."""
     with database.begin(find=_unopened) as uow:
         for mail in uow.rows.mails.all():
             if not _is_unopened(mail) or mail.is_outdated(uow.rows.mails.of(mail.order_id)) or not opens(mail):

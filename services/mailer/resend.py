@@ -1,4 +1,4 @@
-"""What staff can tell the mailer to do: send a letter again."""
+"""The handlers of staff's commands: send a letter again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +19,12 @@ _log = structlog.get_logger(__name__)
 
 
 def commands(facts: Mapping[str, Any] | None = None) -> Handlers:
-    """The control lane. `facts` are what the mailer tells of its settings when it is asked."""
+    """Return the handlers. `facts` are the settings that `service.described` reports."""
     return {MailResend: resend, ServiceDescribe: Description("mailer", lambda: facts or {}).answer}
 
 
 def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:
-    """Send the install's mail once more, with all its attempts before it; the row keeps count."""
+    """Have the install's mail sent once more, with all its attempts ahead of it."""
     mail = uow.rows.mails.get(event.data.install_id)
     if mail is None:
         remedy = "see `sitecrew install show` for what it waits for"

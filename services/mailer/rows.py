@@ -1,4 +1,4 @@
-"""What the mailer decides on: all that it keeps of some orders, in memory for one transaction."""
+"""The rows that the mailer's handlers decide on, in memory for one transaction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ from services.mailer.recipients import RECIPIENTS, Recipient, Sent
 
 @dataclass(frozen=True)
 class MailRows:
-    """The mails and the corrected customers of some orders, and the addresses that they may be sent to."""
+    """The mails and corrected customers of some orders, and the addresses that the mails may go to."""
 
     mails: Loaded[Mail]
     customers: Loaded[Corrected]
     recipients: Loaded[Recipient]
 
     def free_at(self, mail: Mail, now: datetime, per_hour: int) -> datetime | None:
-        """When the mail's recipient may have it, if not now."""
+        """Return when the recipient's hourly limit lets the mail go; None for now."""
         known = self.recipients.get(mail.recipient.lower())
         return known.free_at(now, per_hour) if known else None
 
     def count(self, mail: Mail, now: datetime) -> None:
-        """The recipient will have this mail."""
+        """Count this mail towards the recipient's hourly limit."""
         address = mail.recipient.lower()
         known = self.recipients.get(address) or Recipient(address=address, sent=Sent(at={}), last_at=now)
         self.recipients.save(known.counted(mail.claim, now))
 
     def uncount(self, mail: Mail) -> None:
-        """He has not had it after all."""
+        """Count it no more: it was not sent after all."""
         if known := self.recipients.get(mail.recipient.lower()):
             self.recipients.save(known.uncounted(mail.claim))
 
@@ -48,7 +48,7 @@ class MailRows:
 
 
 def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[Any]]) -> MailRows:
-    """The rows of these orders; and the addresses, if a mail may be sent."""
+    """Load and lock the rows of these orders; and the addresses, if one of the events may send a mail."""
     lock(connection, orders)
     mails, customers = MAILS.load(connection, orders), CUSTOMERS.load(connection, orders)
     sending = any(isinstance(event.data, InstallCompleted) for event in events)
@@ -58,7 +58,7 @@ def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[A
 
 
 def _addresses(events: Sequence[Event[Any]], mails: Loaded[Mail], customers: Loaded[Corrected]) -> Iterator[str]:
-    """All that a mail can go to after these events."""
+    """Yield every address that a mail can go to after these events."""
     yield from (mail.recipient.lower() for mail in mails.all())
     yield from (known.customer.email.lower() for known in customers.all())
     yield from (

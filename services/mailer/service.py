@@ -1,4 +1,4 @@
-"""The mailer: its lanes, and what it does now and then."""
+"""The mailer wired up: which handlers serve which queue, its periodic tasks and its gauges."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,17 +25,17 @@ _IDLE = 20.0
 
 
 class MailServer(Protocol):
-    """Takes letters, over connections that it keeps for a while."""
+    """Sends letters over connections that it keeps for a while."""
 
     def send(self, letter: Letter) -> None:
-        """Raises Failed."""
+        """Hand over one letter. Raises Failed."""
 
     def close_idle(self, seconds: float) -> None:
-        """Close what was not used for so long."""
+        """Close the connections that have been idle for so long."""
 
 
 class MailerService:
-    """The mailer on what it stands on, with the mail server that it sends through."""
+    """The mailer. It sends through `server`."""
 
     def __init__(self, settings: Settings, parts: Parts, letters: Letters, server: MailServer, opener: Opener) -> None:
         self._settings = settings.mailer
@@ -45,7 +45,6 @@ class MailerService:
 
     def lanes(self) -> Sequence[Lane]:
         own, welcoming = self._settings, self.welcoming
-        steering = commands({"max_attempts": own.max_attempts})
         return (
             Lane(
                 MAILER_INSTALLS,
@@ -55,7 +54,7 @@ class MailerService:
                 deadline=welcoming.longest,
                 leases=welcoming.leases,
             ),
-            Lane(MAILER_COMMANDS, steering, own.capacity),
+            Lane(MAILER_COMMANDS, commands({"max_attempts": own.max_attempts}), own.capacity),
         )
 
     def loops(self) -> Sequence[Loop]:
@@ -91,6 +90,6 @@ def smtp_of(mailer: Mailer) -> Smtp:
 
 
 def opener_of(keys: Keys) -> Opener:
-    """Raises ConfigurationError if the keys don't fit together."""
+    """Raises ConfigurationError if the keys do not belong together."""
     previous = [key.get_secret_value() for key in keys.previous]
     return Opener(keys.private.get_secret_value(), keys.public, previous)
