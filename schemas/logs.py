@@ -128,6 +128,7 @@ EVENTS: dict[str, str] = {
     " reconnect. Logged at once for each new reason, then at most every 30 s; `number` is how often it has happened"
     " since the last line.",
     "periodic.failed": "A periodic task failed; it runs again at its next time.",
+    "sweep.failed": "A recovery sweep failed on an order. It has looked at the others, and tries again.",
     "command.refused": "Staff asked for something that is not possible in the current state; they were told why.",
     "clock.skewed": "This machine's clock differs from the database's, which leases go by. Synchronize this machine's"
     " clock.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol
 
+import structlog
 import uuid_utils
 from sqlalchemy import Connection
 from typing_extensions import TypeVar
@@ -15,6 +16,7 @@ from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
 from foundation.broker.setbacks import is_setback, setbacks
 from foundation.broker.topology import PARKING
 from foundation.clock import Now
+from foundation.errors import StoreUnreachable
 from foundation.store import Store, outbox
 from foundation.store.outbox import OutboxMessage
 from foundation.telemetry import tracing
@@ -22,6 +24,8 @@ from foundation.telemetry.tracing import Origin
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Cause, Model
+
+_log = structlog.get_logger(__name__)
 
 DELAYED = "delay"
 """Stands for the delay ladder in an outbox row's exchange."""
@@ -168,6 +172,29 @@ class Database(Generic[RowsT]):
             rows.flush(connection)
             outbox.add(connection, uow.outbox, now + BORN_CLAIMED)
         self.committed(uow.outbox)
+
+    def sweep(self, find: Find, look: Callable[[UnitOfWork[RowsT]], None]) -> None:
+        """Have `look` act on the orders that `find` finds, together. If that fails, each is looked at alone, so that
+        one that can't be looked at keeps no other waiting. Raises StoreUnreachable."""
+        try:
+            with self.begin(find=find) as uow:
+                look(uow)
+        except StoreUnreachable:
+            raise
+        except Exception:  # noqa: BLE001  # one of them is at fault
+            with self.store.reading() as connection:
+                found = sorted(set(find(connection, self.now())))
+            for order in found:
+                self._look_alone(order, look)
+
+    def _look_alone(self, order: str, look: Callable[[UnitOfWork[RowsT]], None]) -> None:
+        try:
+            with self.begin(find=lambda _connection, _now: [order]) as uow:
+                look(uow)
+        except StoreUnreachable:
+            raise
+        except Exception:  # noqa: BLE001  # a fault of ours, or a row that nobody can read
+            _log.exception("sweep.failed", order_id=order)
 
 
 def _order_of(data: Model) -> str:

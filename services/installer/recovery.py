@@ -31,10 +31,12 @@ class Recovery:
 
     def recover(self, database: Database[InstallRows]) -> None:
         """Run the sweep once. Any number of replicas may do so at a time."""
-        with database.begin(find=_overdue) as uow:
-            for install in uow.rows.installs.all():
-                if install.check_at and install.check_at < uow.now:
-                    self._look_after(uow, install)
+        database.sweep(_overdue, self._look_around)
+
+    def _look_around(self, uow: UnitOfWork[InstallRows]) -> None:
+        for install in uow.rows.installs.all():
+            if install.check_at and install.check_at < uow.now:
+                self._look_after(uow, install)
 
     def _look_after(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
         match install.state:

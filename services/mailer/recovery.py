@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import Connection, select
 
 from foundation.config.queues import MAILER_INSTALLS
-from foundation.handling.unit_of_work import Database
+from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import lease
 from foundation.store.search import has_code
 from services.mailer.mails import Mail, mails
@@ -21,23 +21,29 @@ _log = structlog.get_logger(__name__)
 
 def wake_stale(database: Database[MailRows]) -> None:
     """Redeliver the mails that should have moved by now."""
-    with database.begin(find=_stale) as uow:
-        for mail in uow.rows.mails.all():
-            if mail.check_at and mail.check_at < uow.now:
-                uow.rows.mails.save(mail.looked_at(uow.now))
-                lost = mail.state == State.SENDING
-                uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace, suspect=lost)
+    database.sweep(_stale, _wake)
+
+
+def _wake(uow: UnitOfWork[MailRows]) -> None:
+    for mail in uow.rows.mails.all():
+        if mail.check_at and mail.check_at < uow.now:
+            uow.rows.mails.save(mail.looked_at(uow.now))
+            lost = mail.state == State.SENDING
+            uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace, suspect=lost)
 
 
 def reopen(database: Database[MailRows], opens: Callable[[Mail], bool]) -> None:
     """Send the mails that a mailer with other keys could not decrypt, if this one can."""
-    with database.begin(find=_unopened) as uow:
+
+    def look(uow: UnitOfWork[MailRows]) -> None:
         for mail in uow.rows.mails.all():
             if not _is_unopened(mail) or mail.is_outdated(uow.rows.mails.of(mail.order_id)) or not opens(mail):
                 continue
             uow.rows.mails.save(mail.reopened(uow.now))
             uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace)
             _log.info("mail.reopened", **mail.names)
+
+    database.sweep(_unopened, look)
 
 
 def _stale(connection: Connection, now: datetime) -> list[str]:

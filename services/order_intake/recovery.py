@@ -22,10 +22,13 @@ _log = structlog.get_logger(__name__)
 def recover(database: Database[OrderRows], staging: Staging) -> None:
     """Do again what should have had a consequence by now. One time too many changes nothing: the installer knows its
     installs, and an order's row decides what its message may do."""
-    with database.begin(find=_overdue) as uow:
+
+    def look(uow: UnitOfWork[OrderRows]) -> None:
         for order in uow.rows.orders.all():
             if order.check_at and order.check_at < uow.now:
                 _recover(uow, order, staging)
+
+    database.sweep(_overdue, look)
 
 
 def _recover(uow: UnitOfWork[OrderRows], order: Order, staging: Staging) -> None:

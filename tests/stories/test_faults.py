@@ -14,7 +14,7 @@ from unittest.mock import MagicMock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
 from foundation.broker import Confirmation, Message, codec
@@ -828,3 +828,33 @@ def test_a_periodic_task_that_fails_is_tried_again_and_ends_nothing() -> None:
     running.start()
     running.join(PATIENCE)
     assert enough.is_set()
+
+
+@pytest.mark.parametrize(("name", "table"), [("intake", "orders"), ("installing", "installs"), ("mailer", "mails")])
+def test_a_row_that_nobody_can_read_keeps_no_other_from_being_looked_after(
+    tmp_path: Path, name: str, table: str
+) -> None:
+    house = House(tmp_path)
+    house.smtp.failures += [failure("smtp_unreachable"), failure("smtp_unreachable")]
+    house.order(1)
+    house.order(2)
+    house.settle()
+    if name == "mailer":
+        house.tick()
+    service = getattr(house, name)
+
+    def looks() -> list[int]:
+        with service.store.reading() as connection:
+            rows = connection.execute(text(f"SELECT check_at FROM {table} ORDER BY order_id"))
+            return list(rows.scalars())
+
+    with service.store.transaction() as connection:
+        connection.execute(text(f"UPDATE {table} SET trace = '?' WHERE order_id = 'order-1'"))
+    unreadable, before = looks()
+    house.clock.moment += timedelta(hours=2)
+    with capture_logs() as logs:
+        service.sweep()
+    unlooked, after = looks()
+    assert unlooked == unreadable
+    assert after > before
+    assert {line["order_id"] for line in logs if line["event"] == "sweep.failed"} == {"order-1"}
