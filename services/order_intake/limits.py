@@ -1,4 +1,4 @@
-"""What one producer may cause: orders a minute, re-installs of one order an hour."""
+"""Limits on producers: orders per minute, re-installs of one order per hour."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -16,13 +16,13 @@ _log = structlog.get_logger(__name__)
 
 
 def latest(connection: Connection, producer: str, number: int) -> list[datetime]:
-    """When the producer's last orders have, or had, their turns; the latest first."""
+    """Return the turns of the producer's last orders, latest first."""
     turns = select(orders.c.turn_at).where(orders.c.user_id == producer).order_by(orders.c.turn_at.desc())
     return list(connection.execute(turns.limit(number)).scalars())
 
 
 class Turns:
-    """The turns that producers have taken, whose latest ones are looked up once for each that places orders."""
+    """The turns that producers have taken. A producer's latest ones are looked up once per transaction."""
 
     def __init__(self, latest: Callable[[str, int], Sequence[datetime]] = lambda _producer, _number: ()) -> None:
         self._latest = latest
@@ -46,7 +46,7 @@ class Turns:
 
 
 def reinstall(order: Order, per_hour: int, now: datetime) -> Order | None:
-    """The order with one more re-install by its producer; None if it has had those of this hour. 0 sets no limit."""
+    """Count one more re-install by the producer; None if the order has had its hourly share. 0 means no limit."""
     if not per_hour:
         return order
     had = tuple(at for at in order.reinstalls.times if at > now - _HOUR)

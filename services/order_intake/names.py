@@ -1,4 +1,4 @@
-"""Domains that are not sold: names that mean something else, the host's own, and those around another customer's."""
+"""Domains that cannot be ordered: reserved names, the host's own, and those around another customer's."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _LOCALHOST = re.compile(r"localhost[0-9]*(-[0-9a-z]+)?")
 
 
 class Names:
-    """What the settings reserve."""
+    """The rules, with the names that the settings reserve."""
 
     def __init__(self, settings: Settings) -> None:
         self._reserved = {_reserved(name) for name in settings.domains.reserved}
@@ -25,7 +25,7 @@ class Names:
         self._nested = settings.domains.allow_nested
 
     def objection(self, domain: str) -> str:
-        """Why nobody can have the domain; empty if somebody can."""
+        """Return why nobody can order the domain; empty if somebody can."""
         labels = domain.split(".")
         if labels[-1] in _NOT_PUBLIC or _LOCALHOST.fullmatch(labels[0]) or _LOCALHOST.fullmatch(labels[-1]):
             return "is a name that does not exist in the public DNS"
@@ -36,7 +36,7 @@ class Names:
         return ""
 
     def is_anothers(self, rows: OrderRows, placed: OrderPlaced) -> bool:
-        """Whether it is below or above a domain that another customer has."""
+        """Whether the order's domain is below or above one that another customer holds."""
         if self._nested:
             return False
         email = placed.customer.email.casefold()

@@ -1,4 +1,4 @@
-"""Orders with their accounts: order intake's table, its record, and every transition that it can make."""
+"""Orders with their accounts: the table, the record, and every transition it can make (docs/lifecycle.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -152,12 +152,13 @@ class Order(LeasedRow):
 
     @property
     def gives_domain_back(self) -> bool:
-        """Whether the order will certainly have no site, and its account still holds the domain."""
+        """Whether the domain is to be released now: the order has no site, and all its installs are known to be
+        over."""
         return len(self.cancelled_installs.numbers) >= self.generation and self.is_to_give_domain_back
 
     @property
     def is_to_give_domain_back(self) -> bool:
-        """Whether it will as soon as all its installs are known to be over."""
+        """Whether the domain is to be released once all installs are known to be over."""
         return self.state in (S.FAILED, S.CANCELLED) and self.holds_domain and not self.has_site
 
     @property
@@ -166,12 +167,12 @@ class Order(LeasedRow):
         return self.has_site and self.install_state in (InstallState.INSTALLED, InstallState.CANCELLED)
 
     def is_of(self, source: str, sender: Sender) -> bool:
-        """Whether it belongs to whoever says so: to the same source and, if the broker vouched for a user when it was
-        placed, to him alone. What we wake from our own rows speaks for itself."""
+        """Whether it is this sender's: the same source and, if the broker vouched for a user when it was placed, the
+        same user. Order intake itself may redeliver any order."""
         return sender.is_ourselves or (source == self.source and self.user_id in ("", sender.user_id))
 
     def placed(self) -> OrderPlaced:
-        """The order as it can be delivered once more."""
+        """Return the order as an event's data, to redeliver it."""
         return OrderPlaced(
             order_id=self.order_id,
             site_type=self.site_type,
@@ -187,61 +188,61 @@ class Order(LeasedRow):
     # The account
 
     def started(self, event_id: str, terms: Terms, now: datetime) -> "Order":
-        """Claimed for that event, so that its account is created."""
+        """Return it claimed for an attempt at its account, which this event moves."""
         return self._to(S.ACCEPTED, now, event_id=event_id, holds_domain=True, cause=None).claimed(terms, now)
 
     def again(self, now: datetime) -> "Order":
-        """Having failed, with all its attempts once more."""
+        """Return a failed order accepted once more, with all its attempts ahead of it."""
         return self._to(S.ACCEPTED, now, waits=0).restarted()
 
     def postponed(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
-        """The attempt failed, and the next may begin then."""
+        """Return it after a failed attempt; the next may begin at `due_at`."""
         return self._to(S.ACCEPTED, now).released(due_at, due_at + PATIENCE, cause)
 
     def without_room(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
-        """Put off until then, when there may be room; the claim was no attempt."""
+        """Return it waiting until `due_at` for room on its server, which costs no attempt."""
         return self._to(S.ACCEPTED, now, waits=self.waits + 1).released(due_at, due_at + PATIENCE, cause).unclaimed()
 
     def renamed(self) -> "Order":
-        """With another username to try."""
+        """Return it with another username to try."""
         names = (candidate(self.domain, self.order_id, number) for number in count(self.fence))
         return replace(self, username=next(name for name in names if name != self.username))
 
     def woken(self, now: datetime) -> "Order":
-        """Its message is delivered once more."""
+        """Return it after its event was redelivered."""
         return replace(self, check_at=now + PATIENCE, updated_at=now)
 
     def created(self, account: AccountRef, begins_at: datetime, now: datetime) -> "Order":
-        """The account exists, and its first install is staged, to begin then."""
+        """Return it with its account, and its first install staged, to begin at `begins_at`."""
         staged = self._to(S.CREATED, now, account=account, generation=1, install_state=InstallState.STAGED)
         return staged.ended().announced(begins_at, 0)
 
     def failed(self, cause: Cause, now: datetime) -> "Order":
-        """For good, until it is sent again; its domain is given back."""
+        """Return it failed, until it is sent again; its domain is to be released."""
         return self._to(S.FAILED, now).released(now, now + PATIENCE, cause)
 
     # The domain
 
     def releasing(self, terms: Terms, now: datetime) -> "Order":
-        """Claimed so that its domain is given back, which is no attempt."""
+        """Return it claimed for the release of its domain, which is no attempt."""
         return replace(self.claimed(terms, now).unclaimed(), updated_at=now)
 
     def let_go(self, now: datetime) -> "Order":
-        """No worker has it any more; what was to be done with it still is."""
+        """Return it without a lease; what the worker was to do is still to be done."""
         return replace(self, updated_at=now).released(now, now + PATIENCE, self.cause)
 
     def without_domain(self, now: datetime) -> "Order":
-        """The domain was given back: nothing more is to be done."""
+        """Return it after its domain was released: nothing more is to be done."""
         return replace(self, holds_domain=False, updated_at=now).ended(self.cause)
 
     def too_late(self, now: datetime) -> "Order":
-        """The account was created though the order has come to nothing meanwhile, and has the domain."""
+        """Return a cancelled or failed order whose account was created all the same: it holds the domain again."""
         return replace(self.let_go(now), holds_domain=True)
 
     # What is asked of it
 
     def cancelled(self, reason: str, now: datetime) -> "Order":
-        """The newest install is not wanted; nor is the order, unless it has a site already. The cancel is repeated
+        """Return it cancelled or, if it has a site, with its newest install cancelled. The cancel is announced again
         until the install is over."""
         withdrawn = self._to(S.CREATED if self.has_site else S.CANCELLED, now, cancel_reason=reason)
         if self.state == S.CREATED:
@@ -254,19 +255,20 @@ class Order(LeasedRow):
         return replace(self, customer=customer, updated_at=now)
 
     def reinstalling(self, title: str, trace: Trace, begins_at: datetime, now: datetime) -> "Order":
-        """Its next install is staged, to begin then."""
+        """Return it with its next install staged, to begin at `begins_at`."""
         fresh = {"generation": self.generation + 1, "install_state": InstallState.STAGED, "cancel_reason": None}
         return self._to(S.CREATED, now, title=title, trace=trace, **fresh).announced(begins_at, 0)
 
     # What is heard of its installs
 
     def announced(self, begins_at: datetime, number: int) -> "Order":
-        """The install, to begin then, or its cancel was published, after `number` times before."""
+        """Return it after its install, which begins at `begins_at`, or its cancel was announced, `number` times
+        before."""
         again_at = begins_at + PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
         return replace(self, announcements=number + 1, check_at=again_at)
 
     def installed(self, generation: int, now: datetime) -> "Order":
-        """The site is there, even if it was cancelled."""
+        """Return it with its site, even if it was cancelled."""
         order = self._to(S.CREATED, now) if self.state == S.CANCELLED else self
         order = replace(order, has_site=True, updated_at=now)
         if generation != self.generation:
@@ -274,14 +276,16 @@ class Order(LeasedRow):
         return replace(order, install_state=InstallState.INSTALLED, check_at=None)
 
     def install_failed(self, generation: int, now: datetime) -> "Order":
-        """Nothing more to announce, but its cancel: staff may have it tried again. Late news change nothing."""
+        """Return it after its newest install failed. Only a cancel is still announced, since staff may retry the
+        install."""
         if generation != self.generation or self.install_state != InstallState.STAGED:
             return self
         look_again = self.check_at if self.cancel_reason else None
         return replace(self, install_state=InstallState.FAILED, check_at=look_again, updated_at=now)
 
     def install_cancelled(self, generation: int, reason: str, now: datetime) -> "Order":
-        """It will not run, whoever took it back. Once that is so of all of a withdrawn order, its domain is free."""
+        """Return it after an install was cancelled. Once all installs of a cancelled order are, its domain is to be
+        released."""
         order = replace(self, cancelled_installs=self.cancelled_installs.also(generation), updated_at=now)
         if generation == self.generation:
             reason = self.cancel_reason or reason

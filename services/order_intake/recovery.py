@@ -1,5 +1,5 @@
 """The recovery sweep: orders that no message moves any more are woken, their domains given back, and installs of
-which nothing was heard announced again, because they were lost with a broker."""
+which nothing was heard are announced again, in case a broker lost them."""
 
 from datetime import datetime
 

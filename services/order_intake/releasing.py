@@ -1,4 +1,4 @@
-"""Giving back the domain of an order that has come to nothing."""
+"""Release the domain of an order that will have no site (decision 17)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,15 @@ _log = structlog.get_logger(__name__)
 
 
 class Releasing:
-    """On the servers that the settings have. The order is claimed meanwhile, so that nobody tries it again."""
+    """The steps of one release; `give_back` begins it. The order is claimed meanwhile, so that nothing else happens to
+    it."""
 
     def __init__(self, servers: Mapping[str, Server], terms: Terms) -> None:
         self._servers = servers
         self._terms = terms
 
     def give_back(self, uow: UnitOfWork[OrderRows], order: Order) -> Outcome | Effect[Order]:
-        """Nothing, if the order has a site, or may have one yet, or has given its domain back."""
+        """Release the order's domain, unless it has a site, may yet have one, or has released its domain already."""
         if not order.gives_domain_back:
             return Done()
         if order.lease_until and order.is_leased(uow.now):
@@ -48,7 +49,7 @@ class Releasing:
         return Done()
 
     def _kept(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any], cause: Cause) -> Outcome:
-        """The domain is still to be given back: another look in a while."""
+        """Leave the domain to the next recovery sweep."""
         if order := uow.rows.orders.held(claim):
             uow.rows.orders.save(order.let_go(uow.now))
         _log.warning("domain.kept", order_id=claim.order_id, server=claim.server, cause=cause.code, reason=cause.detail)
@@ -61,5 +62,5 @@ class Releasing:
 
 
 def stopped(uow: UnitOfWork[OrderRows]) -> Retry:
-    """What was claimed has not had its turn, because the service stops."""
+    """Return the outcome of an effect that was not begun because the service stops."""
     return Retry(uow.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))

@@ -1,4 +1,4 @@
-"""What order intake decides on: orders, and what decides about new ones, in memory for one transaction."""
+"""The rows that order intake's handlers decide on, in memory for one transaction."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,8 @@ _CANDIDATES = 100  # with 32^4 endings each
 
 @dataclass
 class OrderRows:
-    """Some orders; who holds the domains around new ones, usernames that these can have, and their producers' turns."""
+    """Some orders; and for new ones: who holds the domains around theirs, free usernames, and their producers'
+    turns."""
 
     orders: Loaded[Order] = field(default_factory=lambda: Loaded(ORDERS))
     neighbours: Neighbours = field(default_factory=Neighbours)
@@ -35,17 +36,17 @@ class OrderRows:
     turns: Turns = field(default_factory=Turns)
 
     def enter(self, order: Order) -> Order:
-        """Save an order that is new, or tried again, and has its domain from now on."""
+        """Save an order that is new or tried again; it holds its domain from now on."""
         self.neighbours.add(order.order_id, order.domain, order.customer)
         return self.orders.save(order)
 
     def username(self, placed: OrderPlaced) -> str:
-        """One that no account of ours has."""
+        """Return a username that no other order has."""
         wish = placed.order_id, placed.domain
         return self.usernames.get(wish) or candidate(placed.domain, placed.order_id, 0)
 
     def customers_around(self, domain: str) -> Iterator[Customer]:
-        """Whose orders hold a domain that is below or above this one."""
+        """Yield the customers whose orders hold a domain below or above this one."""
         for order_id, customer in self.neighbours.of(domain).items():
             order = self.orders.get(order_id)
             if order is None:
@@ -54,13 +55,13 @@ class OrderRows:
                 yield order.customer
 
     def flush(self, connection: Connection) -> None:
-        """Write what was changed."""
+        """Write what has changed."""
         self.orders.flush(connection)
 
 
 def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Event[Any]]) -> OrderRows:
-    """These orders, locked, even if they have no row yet. If some of the events may bring new orders, or failed ones
-    again, then all that decides about those, too, and no other transaction accepts orders meanwhile."""
+    """Load and lock these orders, even if they have no row yet. If the events may bring new orders, or failed ones
+    again, load what decides about those too; then no other transaction accepts orders meanwhile."""
     lock(connection, order_ids)
     rows = OrderRows(ORDERS.load(connection, order_ids), turns=Turns(partial(latest, connection)))
     placed = [event.data for event in events if isinstance(event.data, OrderPlaced)]
@@ -74,7 +75,7 @@ def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Even
 
 
 def _usernames(connection: Connection, wishes: Iterable[Wish]) -> dict[Wish, str]:
-    """The first candidate of each order that no other has, on whatever server."""
+    """Return for each order the first candidate that no other order has, on whatever server."""
     query, left, free = _TAKEN[connection.dialect.name], set(wishes), dict[Wish, str]()
     for number in range(_CANDIDATES):
         if not left:

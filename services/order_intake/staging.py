@@ -1,4 +1,4 @@
-"""Staging an order's installs: saying what is to be installed, and what is not any more."""
+"""Stage an order's installs, cancel them, and announce them again."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,14 +25,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Staging:
-    """What is said of orders' installs, on the servers that the settings have."""
+    """Emits what the installer needs to know of orders' installs."""
 
     def __init__(self, settings: Settings, servers: Mapping[str, Server]) -> None:
         self._settings = settings
         self._servers = servers
 
     def created(self, uow: UnitOfWork[OrderRows], order: Order, account: AccountRef, cause: Origin) -> Order:
-        """The account exists: stage its first install."""
+        """Record the order's account, and stage its first install."""
         due_at = self._due_at(order, uow.now)
         begins_at = self._settings.begins_at(order.site_type, due_at)
         created = uow.rows.orders.save(order.created(account, begins_at, uow.now))
@@ -49,7 +49,7 @@ class Staging:
         self._stage(uow, uow.rows.orders.save(renewed), due_at, cause)
 
     def cancel(self, uow: UnitOfWork[OrderRows], order: Order, cause: Origin) -> None:
-        """Tell the installer that the order's newest install is not wanted; none of them, if there is no site yet."""
+        """Tell the installer to cancel the order's newest install; all of them, if there is no site yet."""
         for generation in range(order.generation if order.has_site else 1, order.generation + 1):
             if generation < order.generation and generation in order.cancelled_installs.numbers:
                 continue
@@ -57,11 +57,11 @@ class Staging:
             uow.emit(unwanted, order.order_id, cause)
 
     def take_back(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
-        """Have the order give its domain back, now or as soon as nobody is at work on it."""
+        """Have order intake release the order's domain, as soon as no worker holds the order."""
         uow.redeliver(OrderCancelled(order_id=order.order_id), INTAKE_ORDERS, order.order_id, order.trace)
 
     def announce_again(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
-        """Publish the order's install, or its cancel, once more."""
+        """Announce the order's newest install, or its cancel, once more."""
         number = order.announcements
         begins_at = self._settings.begins_at(order.site_type, uow.now)
         uow.rows.orders.save(order.announced(begins_at, number))
@@ -70,8 +70,8 @@ class Staging:
             _log.warning("install.announced_again", order_id=order.order_id, number=number)
 
     def unknown(self, order: Order) -> Cause | None:
-        """Why nothing can be done for the order: its server or site type is gone from the settings. One of these must
-        not keep the others from being announced."""
+        """Return why nothing can be done for the order: its server or site type is gone from the settings. Not raised,
+        so that one such order does not keep others from being announced."""
         if order.server in self._servers and order.site_type in self._settings.sites:
             return None
         _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
@@ -89,7 +89,7 @@ class Staging:
         return now + timedelta(seconds=self._settings.sites[order.site_type].settle_seconds)
 
     def _stage(self, uow: UnitOfWork[OrderRows], order: Order, due_at: datetime, cause: Origin) -> None:
-        """Tell those who watch at once, and wake the installer when it is time."""
+        """Announce the install at once, and deliver it to the installer when it is due."""
         staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
         uow.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
 

@@ -156,11 +156,6 @@ class Child:
         if self._reader is not None:
             self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # longer only when a strayed descendant keeps our pipe
 
-    def restart(self) -> None:
-        """Stops and starts it again."""
-        self.stop()
-        self.start()
-
     def last_words(self) -> str:
         """The last lines that it wrote since it was last started, or those around its verdict."""
         if not self.command.log.exists():
