@@ -40,11 +40,11 @@ class DeadLetters:
         consumer = open_queue(PARKED, _AT_A_TIME)
         while not stop.is_set():
             self._heartbeats.beat(PARKED)
-            self.turn(consumer, stop, timeout=1.0)
+            self.run_once(consumer, stop, timeout=1.0)
         self._heartbeats.end(PARKED)
         consumer.close()
 
-    def turn(self, consumer: Consumer, stop: threading.Event, timeout: float) -> int:
+    def run_once(self, consumer: Consumer, stop: threading.Event, timeout: float) -> int:
         """Handle what has arrived, waiting up to `timeout` seconds for it; return the number of messages."""
         taken = consumer.take(_AT_A_TIME, timeout)
         while taken and not stop.is_set():

@@ -30,10 +30,10 @@ class PoisonWard:
         self._waiting += [delivery for delivery in arrived if is_suspect(delivery)]
         return [delivery for delivery in arrived if not is_suspect(delivery)]
 
-    def next(self, *, alone: bool) -> Delivery | None:
-        """Return a suspect to handle now; None if there is none, or anything else is in flight (`alone` is false)."""
-        self._trying = self._trying and not alone
-        if not alone or not self._waiting:
+    def next(self, *, idle: bool) -> Delivery | None:
+        """Return a suspect to handle now; None if there is none, or the worker is not `idle`."""
+        self._trying = self._trying and not idle
+        if not idle or not self._waiting:
             return None
         self._trying = True
         # Picked at random: if the poison message were always first, the others would be redelivered along with it

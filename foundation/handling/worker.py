@@ -231,7 +231,7 @@ class Worker:
 
     def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[WorkItem]:
         finished = self._take_finished(0)
-        if taking and (suspect := self._ward.next(alone=not (finished or self._busy))):
+        if taking and (suspect := self._ward.next(idle=not (finished or self._busy))):
             return [self._arrived(suspect)]
         self._keep_pace(consumer)
         room = self._pace.capacity - len(self._in_flight)

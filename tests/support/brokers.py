@@ -111,7 +111,7 @@ class SharedNode:
     _held: list[Any] = field(default_factory=list)
 
     def acquire(self, worker: str) -> Iterator[str]:
-        """Return the worker's own virtual hosts; starts the node if it is not running. Raises `NoBroker`."""
+        """Yield the worker's own virtual hosts; start the node if it is not running. Raises `NoBroker`."""
         self.directory.mkdir(exist_ok=True)
         places = self.directory / "vhosts"
         with self._locked("turn", fcntl.LOCK_EX):

@@ -434,7 +434,7 @@ class House:
         return all(install is not None and install.mail_state == "sent" for install in found)
 
     def events(self) -> list[Event[Any]]:
-        """Return the types of the events published since the last call."""
+        """Return the events published since the last call."""
         heard, self.heard = [*self.heard, *self.watcher.take(10_000, 0)], []
         return [codec.decode(delivery.body) for delivery in heard]
 

@@ -18,7 +18,7 @@ def at(seconds: float) -> datetime:
 
 
 def unit_of_work(rows: RowsT, service: str, seconds: float = 0) -> UnitOfWork[RowsT]:
-    """Return the time this many seconds after the start."""
+    """Return a unit of work at this many seconds after the start."""
     no_connection: Any = None
     return UnitOfWork(rows, f"/sitecrew/{service}", at(seconds), no_connection)
 

@@ -29,7 +29,7 @@ KEY = PrivateKey.generate()
 
 
 def local_server(root: Path, web_address: str, databases: MariaDatabases | None) -> LocalServer:
-    """Return the hosting server with its accounts under `root`."""
+    """Create the hosting server whose accounts are under `root`."""
     host, port = HostPort.parse(web_address)
     return LocalServer(
         name="one", root=root, address=host, web_address=web_address, public_port=port, databases=databases
@@ -86,7 +86,7 @@ def quietly(_: str) -> Iterator[None]:
 
 
 def at_step(name: str, action: Callable[[], object]) -> Step:
-    """Steps that do nothing, except for an action when one of them begins."""
+    """Return steps that do nothing, except for an action when one of them begins."""
 
     @contextlib.contextmanager
     def step(current: str) -> Iterator[None]:
@@ -116,7 +116,7 @@ def leftovers(server: LocalServer, username: str) -> list[str]:
 
 
 def browser(web_address: str) -> httpx2.Client:
-    """A browser that resolves every name to `web_address`, as if DNS were set up."""
+    """Return a browser that resolves every name to `web_address`, as if DNS were set up."""
     wire = httpx2.HTTPTransport()
 
     def send(request: httpx2.Request) -> httpx2.Response:
@@ -195,12 +195,12 @@ def assert_untouched(server: LocalServer, job: Job) -> None:
 
 
 def only_at(script: str, action: str) -> str:
-    """Write a shell script that acts as PHP, except for one PHP script."""
+    """Return a shell script that runs PHP, but does `action` for one PHP script."""
     return f'case "$*" in *{script}*) {action};; esac; exec php "$@"'
 
 
 def shim(directory: Path, script: str) -> str:
-    """Write a program to use instead of PHP."""
+    """Write a program to run instead of PHP; return its path."""
     program = directory / "php-shim"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

@@ -12,7 +12,7 @@ Behaviour = Callable[[socket.socket], object]
 
 @contextlib.contextmanager
 def listening(behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Open a port where `treat` handles each connection, in its own thread, before it is closed."""
+    """Open a port where `behaviour` handles each connection, in its own thread, before it is closed."""
     ends = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=_accept, args=(server, behaviour, tls, ends), daemon=True).start()

@@ -70,11 +70,11 @@ def relay(
     greeting: str = "220 relay.example", answers: Mapping[str, Answer] | None = None, **more: Answer
 ) -> Iterator[Relay]:
     """Run a server with answers by a command's first word in capitals; `END` is the answer to a whole message."""
-    told = {**POLITE, **(answers or {}), **more}
+    scripted = {**POLITE, **(answers or {}), **more}
     threads: list[threading.Thread] = []
     connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        opened = Relay(listener.getsockname()[1], told, greeting)
+        opened = Relay(listener.getsockname()[1], scripted, greeting)
 
         def accept() -> None:
             with suppress(OSError):

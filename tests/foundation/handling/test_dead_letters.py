@@ -44,7 +44,7 @@ def killed(house: House, queue: str) -> None:
 
 def heard(house: House, look: DeadLetters) -> list[tuple[str, Cause]]:
     consumer = house.broker.consumer(PARKED, 10)
-    while look.turn(consumer, threading.Event(), 0):
+    while look.run_once(consumer, threading.Event(), 0):
         pass
     consumer.close()
     house.intake.relay.run_once(timeout=0)
