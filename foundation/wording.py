@@ -56,4 +56,4 @@ def in_words(fault: Mapping[str, Any]) -> str:
     if found:
         return found.format(**{**context, "expected": str(context.get("expected", "")).replace("'", "")})
     message = re.sub("^Value error, ", "", fault["msg"]).replace("Input should be", "must be")
-    return message.replace("value is not a valid email address", "is not a valid e-mail address")
+    return message.replace("value is not a valid email address", "is not a valid email address")

@@ -1,8 +1,7 @@
-"""The broker port: what services need of a message broker, and nothing of how it is spoken to.
+"""The broker port: what services need from a message broker, independent of any protocol.
 
-`rabbit` is the real one and the only module that knows pika; `memory` keeps everything in one
-process with a clock of its own, for tests and for trying things out. Both pass the same contract
-suite (`tests/contracts/`).
+`rabbit` implements it and is the only package that imports pika; `foundation/testing/memory` keeps everything in one
+process with a clock of its own, for tests. Both pass the same contract suite (`tests/contracts/`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ Header = str | int
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is published. Always persistent."""
+    """A message to publish; always persistent."""
 
     exchange: str
     routing_key: str
@@ -27,12 +26,12 @@ class Message:
     content_type: str = "application/cloudevents+json"
     headers: Mapping[str, Header] = field(default_factory=dict)
     mandatory: bool = True
-    """True: the broker must say so if no queue takes it."""
+    """Whether the broker must report it if no queue takes the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What arrived. It stays the broker's until it is settled."""
+    """A message that was delivered. It belongs to the broker until it is settled."""
 
     queue: str
     body: bytes
@@ -41,63 +40,63 @@ class Delivery:
     type: str
     headers: Mapping[str, object]
     redeliveries: int
-    """How often it was handed out before and not settled: 0 for a first delivery."""
+    """How often it was delivered before without being settled: 0 for a first delivery."""
     tag: int
     epoch: int
-    """Which life of the channel it came on; a settlement on a later one is dropped."""
+    """Which incarnation of the channel it came on; settling it on a later one is ignored."""
     exchange: str = ""
-    """To which it was published, or dead-lettered last. See `sender`."""
+    """The exchange it was published to, or last dead-lettered to. See `sender`."""
     routing_key: str = ""
     user_id: str = ""
-    """The broker's user who published it, if he said so: the broker vouches for it."""
+    """The broker user that published it, if it was given: the broker validates it."""
     size: int = 0
-    """Bytes of its body on the broker, if more than are read: then `body` is only its beginning. See `limits`."""
+    """The size of its body in bytes, if that is more than is read: `body` is then only its beginning. See `limits`."""
 
     @property
     def name(self) -> str:
-        """What people call it by; see `name_of`."""
+        """The id that people use for it; see `name_of`."""
         return name_of(self.message_id, self.body)
 
 
 def name_of(message_id: str, body: bytes) -> str:
-    """What people call a message by: its id, or a digest of its body if its sender gave it no id that
+    """The id that people use for a message: its own, or a digest of its body if its sender gave it none that
     can be typed. Two messages may have the same name."""
     typed = message_id and not any(letter.isspace() or not letter.isprintable() for letter in message_id)
     return message_id if typed else f"body-{sha256(body).hexdigest()[:16]}"
 
 
 class Confirmation(StrEnum):
-    """What became of a published message."""
+    """The outcome of publishing a message."""
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"
-    """The broker said no (a queue is full, or its leader is gone)."""
+    """The broker rejected it (a queue is full, or its leader is gone)."""
     UNROUTABLE = "unroutable"
-    """It was mandatory, and no queue is bound for it."""
+    """It was mandatory, but no queue is bound for it."""
     UNKNOWN = "unknown"
-    """No answer in time. It may have arrived: publish it again, receivers ignore duplicates."""
+    """No answer in time. It may have arrived: publish it again; receivers ignore duplicates."""
 
 
 class Publisher(Protocol):
     """Publishes with confirms, many in flight at once. Safe to use from several threads."""
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:
-        """One outcome a message, in their order; blocks until all are known or `timeout` seconds
+        """One outcome per message, in order. Blocks until all are known or `timeout` seconds
         have passed. A lost connection is re-made and what was unconfirmed is sent again."""
 
     def close(self) -> None:
-        """Give up what is unconfirmed and disconnect."""
+        """Abandon what is unconfirmed and disconnect."""
 
 
 class Consumer(Protocol):
     """Deliveries of one queue, at most `prefetch` unsettled.
 
-    It begins with one at a time, and goes on so as long as what comes was handed out before and not settled: that may
-    be what ended the last consumer, and when it does, the broker counts that against all that were handed out with it.
+    It starts with one at a time, and continues so as long as deliveries are redeliveries: one of those may have killed
+    the last consumer, and the broker counts that against everything delivered together with it.
     """
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
-        """Up to `limit` deliveries: waits up to `timeout` seconds for the first, never for more.
+        """Up to `limit` deliveries. Waits up to `timeout` seconds for the first, never for more.
         Returns early and perhaps empty when woken."""
 
     def interrupt(self) -> None:
@@ -108,59 +107,59 @@ class Consumer(Protocol):
         has been handed out stays so."""
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge. A delivery of an earlier life of the channel is passed over: the broker has
-        taken it back already and delivers it again."""
+        """Acknowledge. Deliveries of an earlier incarnation of the channel are skipped: the broker has
+        requeued them already."""
 
     def reject(self, deliveries: Sequence[Delivery]) -> None:
-        """Have the broker dead-letter them as they are. Passed over like settlements."""
+        """Have the broker dead-letter them. Skips deliveries as `settle` does."""
 
     def close(self) -> None:
-        """Stop consuming; what is unsettled goes back to its queue."""
+        """Stop consuming; unsettled deliveries return to their queue."""
 
 
 class Broker(Protocol):
     """A connection to one broker (or a cluster), with Sitecrew's topology declared on it."""
 
     reconnections: int
-    """How often what was opened through this broker has lost its connection and got another. Who watches has
-    missed what passed in between, however short that was."""
+    """How often anything opened through this broker has reconnected. A watching consumer missed what was published in
+    between."""
 
     @property
     def user(self) -> str:
-        """As whom we come to it; empty if no name is needed."""
+        """The user we log in as; empty if the broker needs none."""
 
     def declare(self) -> None:
-        """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if what is there
-        differs from what is wanted."""
+        """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if something of the
+        same name exists with other properties."""
 
     def differences(self) -> list[str]:
-        """What is missing on the broker or differs from the topology, a sentence each. Changes
+        """What is missing on the broker or differs from the topology, one sentence each. Changes
         nothing."""
 
     def publisher(self) -> Publisher:
-        """A publisher on a connection of its own. What it publishes bears the `user_id` of the connection."""
+        """A publisher on a connection of its own. Its messages carry the connection's `user_id`."""
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
-        """A consumer on a connection of its own: a memory alarm that blocks publishers leaves it be."""
+        """A consumer on a connection of its own, which a memory alarm does not block."""
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
-        """A consumer of a private, temporary queue bound to `patterns`: sees, takes nothing away.
-        What it takes needs no settling, and is gone if the connection is lost."""
+        """A consumer of a private, temporary queue bound to `patterns`, which takes nothing from others.
+        Its deliveries need no settling, and are lost if the connection is."""
 
     def disconnected(self) -> list[str]:
-        """What was opened through this broker, is not closed, and has no connection just now: consumers
-        by their queues, and `publisher`."""
+        """What is open through this broker but has no connection at the moment: consumers by their
+        queues, and `publisher`."""
 
     def depth(self, queue: str) -> int | None:
-        """How many messages wait in `queue`, those handed out not counted; None if there is no such
+        """The number of messages ready in `queue`, without unsettled ones; None if there is no such
         queue."""
 
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         """Look at up to `limit` messages from the head of a queue and leave them there."""
 
     def remove(self, queue: str, names: Sequence[str]) -> list[str]:
-        """Take messages out of a queue for good, by their names, from its head; which of them were
-        there. A name that is given twice takes two."""
+        """Permanently remove messages from a queue, by their names, starting at its head; return the
+        names of those removed. A name that is given twice removes two."""
 
     def close(self) -> None:
         """Close everything that was opened through this broker."""

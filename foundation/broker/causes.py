@@ -1,4 +1,4 @@
-"""Why a message can't be handled, whichever service it was for."""
+"""Causes of messages that no service can handle."""
 
 from foundation.causes import Causes, Meaning
 from schemas.values import CauseKind
@@ -7,7 +7,7 @@ _CORRECT = Meaning(CauseKind.PERMANENT, "Correct the field named in the detail a
 _RENAME = Meaning(CauseKind.PERMANENT, "Give each event an id of its own at the sender, and publish it again.")
 _REQUEUE = Meaning(
     CauseKind.PERMANENT,
-    "Nothing at the sender. Look in the service's log for what ended it or its connection, mend that, then"
+    "Nothing at the sender. Look in the service's log for what ended it or its connection, fix that, then"
     " `sitecrew parked requeue`.",
 )
 _POLICY = Meaning(

@@ -1,4 +1,4 @@
-"""Events to bytes and back, with limits. What can't be read says why, and in which field."""
+"""Encoding and decoding events, with limits. Errors say what is wrong, and in which field."""
 
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
@@ -23,14 +23,14 @@ CONTENT_TYPE = "application/cloudevents+json"
 MAX_DEPTH = 32
 """Nesting of objects and arrays; ours have 5."""
 _PATH = 200
-"""Letters of a path in the reason; some of its names are the sender's."""
+"""Characters of a field's path that are shown: parts of it come from the sender."""
 
 BINARY_PREFIXES = ("ce-", "cloudEvents_", "cloudEvents:")
-"""How CloudEvents attributes are named as AMQP headers: by HTTP gateways and by the AMQP binding."""
+"""The prefixes of CloudEvents attributes in AMQP headers: the AMQP binding's, and that of HTTP gateways."""
 
 
 class Malformed(SitecrewError):
-    """Bytes that are no event. `field` is the path of what is wrong, `code` a stable word."""
+    """A message that is not a valid event. `field` is the path of the fault, `code` a stable identifier."""
 
     def __init__(self, code: str, field: str, detail: str, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{field}: {detail}")
@@ -42,18 +42,18 @@ class Malformed(SitecrewError):
 
     @property
     def cause(self) -> Cause:
-        """As it is told to people and to the sender."""
+        """The message for people, including the sender."""
         return MESSAGES.cause(self.code, str(self))
 
 
 def encode(event: Event[Any]) -> bytes:
-    """An event as CloudEvents structured JSON; what is not set is left out."""
+    """An event as CloudEvents structured JSON, without unset attributes."""
     return event.model_dump_json(exclude_none=True).encode()
 
 
 def read(delivery: Delivery) -> Event[Any]:
-    """The event that was delivered. Raises `Malformed`, also if it came by an exchange or with a routing key that is
-    not its type's: the broker's permissions are about those, and would otherwise mean nothing."""
+    """Decode a delivery. Raises `Malformed`, also if it came through an exchange or with a routing key that is not its
+    type's: the broker's permissions apply to those, and would otherwise mean nothing."""
     _refuse_size(delivery.size or len(delivery.body))
     event = decode(delivery.body, delivery.content_type, delivery.headers)
     entry = catalogue.by_model(type(event.data))
@@ -70,7 +70,7 @@ def read(delivery: Delivery) -> Event[Any]:
 
 
 def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:
-    """Read an event in structured or binary mode. Raises `Malformed`."""
+    """Decode an event in structured or binary mode. Raises `Malformed`."""
     _refuse_size(len(body))
     document = _document(body, _utf8(content_type, "content_type"), headers or {})
     if isinstance(written := document.get("datacontenttype"), str):
@@ -84,11 +84,11 @@ def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, 
 
 def _refuse_size(size: int) -> None:
     if size > MAX_BYTES:
-        raise Malformed("too_large", "body", f"has {size} bytes; at most {MAX_BYTES} are read")
+        raise Malformed("too_large", "body", f"has {size} bytes; the limit is {MAX_BYTES}")
 
 
 def digest(event: Event[Any]) -> str:
-    """Of what the event says: the same whenever it is sent, however it is written, and no other's."""
+    """A digest of the event's content: equal for equal content, however and whenever it is sent."""
     said = event.data.model_dump_json(exclude_none=True)
     return blake2b(f"{event.type}\n{event.subject or ''}\n{said}".encode(), digest_size=16).hexdigest()
 
@@ -99,7 +99,7 @@ def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> 
     try:
         content = orjson.loads(body.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
-        raise Malformed("not_json", "body", f"is not JSON: {error}") from None
+        raise Malformed("not_json", "body", f"is not valid JSON: {error}") from None
     attributes = {} if content_type == CONTENT_TYPE else _attributes(headers)
     document = {**attributes, "data": content} if attributes else content
     # Counting brackets is cheap and tells nearly every event from what needs the careful look.
@@ -111,10 +111,10 @@ def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> 
 
 
 def _utf8(written: str, field: str, document: Mapping[str, Any] | None = None) -> str:
-    """A media type without its parameters, of which only the charset says something."""
+    """A media type without its parameters, of which only the charset matters."""
     found = media_type(written)
     if not found.is_utf8:
-        detail = f"says charset '{found.charset[:40]}'; send UTF-8, as JSON has to be"
+        detail = f"says charset '{found.charset[:40]}'; send UTF-8, as JSON requires"
         raise Malformed("charset", field, detail, document)
     return found.name
 
@@ -131,15 +131,17 @@ def _attributes(headers: Mapping[str, object]) -> dict[str, Any]:
 def _entry(document: dict[str, Any]) -> catalogue.EventType:
     name = document.get("type")
     if not isinstance(name, str):
-        raise Malformed("no_type", "type", "is missing; it names the event, like 'sitecrew.order.placed.v1'", document)
+        raise Malformed(
+            "no_type", "type", "is missing; it names the event, such as 'sitecrew.order.placed.v1'", document
+        )
     entry = catalogue.by_type(name)
     if entry:
         return entry
     if versions := catalogue.versions_of(name):
         known = ", ".join(versions)
-        raise Malformed("unknown_version", "type", f"'{name[:80]}' is a version unknown here; send {known}", document)
+        raise Malformed("unknown_version", "type", f"'{name[:80]}' is an unknown version; send {known}", document)
     raise Malformed(
-        "unknown_type", "type", f"'{name[:80]}' is unknown here; schemas/export/ has what is known", document
+        "unknown_type", "type", f"'{name[:80]}' is an unknown type; schemas/export/ lists the known ones", document
     )
 
 
@@ -163,7 +165,7 @@ def _refuse_depth(content: object, document: object) -> None:
 
 
 def _flat(document: object, levels: int) -> dict[str, Any]:
-    """What a document says on its uppermost levels: who sent it, about what."""
+    """The top levels of a document, which say who sent it, and about what."""
     found: dict[str, Any] = {}
     for name, value in document.items() if isinstance(document, dict) else ():
         if isinstance(value, dict):
@@ -182,6 +184,6 @@ def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def envelope(data: Model, *, id: str, source: str, subject: str | None, **attributes: Any) -> Event[Any]:
-    """The event of our own catalogue that carries `data`."""
+    """An event of our own that carries `data`."""
     entry = catalogue.by_model(type(data))
     return entry.envelope(id=id, source=source, type=entry.name, subject=subject, data=data, **attributes)

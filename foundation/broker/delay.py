@@ -1,12 +1,12 @@
 """The delayed exchange: a ladder of plain replicated queues.
 
-Level n keeps a message for `unit * 2^n` and hands it down to level n-1; a message that needs no
-stay on a level is handed straight down by a binding. A delay of k units is written in binary in
-front of the destination, highest level first: with five levels, five units to `installer-due` is
-`0.0.1.0.1.installer-due`. Below level 0 stands `delay.deliver`, which routes on the destination.
+Level n holds a message for `unit * 2^n` and passes it down to level n-1; a binding passes it straight
+down where it need not wait. A delay of k units is written in binary in front of the destination,
+highest level first: with five levels, five units to `installer-due` is `0.0.1.0.1.installer-due`.
+Below level 0 is `delay.deliver`, which routes by destination.
 
-Every queue has one fixed lifetime, so no message waits behind one with a longer delay. This is the
-design of NServiceBus's RabbitMQ transport (its documentation, "Delayed delivery"), chosen over the
+Each queue has one fixed TTL, so no message waits behind one with a longer delay. This is the design
+of NServiceBus's RabbitMQ transport (its documentation, "Delayed delivery"), chosen over the
 delayed-message plugin for the reasons in docs/decisions/0001-delay-ladder.md.
 """
 
@@ -19,7 +19,7 @@ DELIVER = "delay.deliver"
 
 @dataclass(frozen=True)
 class Ladder:
-    """`levels` queues, the lowest of which keeps a message for `unit_ms` milliseconds."""
+    """`levels` queues, the lowest of which holds a message for `unit_ms` milliseconds."""
 
     unit_ms: int = 1000
     levels: int = 20
@@ -35,7 +35,7 @@ class Ladder:
 
     def route(self, destination: str, due_at: datetime, now: datetime) -> tuple[str, str]:
         """Exchange and routing key for a message that is due at `due_at`, rounded up to whole
-        units. What is due now, or was, goes straight to delivery. Raises ValueError beyond reach."""
+        units. What is already due goes straight to delivery. Raises ValueError beyond reach."""
         # Whole numbers throughout: in floating point 2.007 s are a little more than 2007 ms.
         units = max(0, -((now - due_at) // timedelta(milliseconds=self.unit_ms)))
         if units == 0:
@@ -47,20 +47,20 @@ class Ladder:
         return self.level(units.bit_length() - 1), ".".join((*bits, destination))
 
     def stays(self, number: int) -> str:
-        """Binding pattern of the messages that stay on this level."""
+        """Binding pattern of the messages that wait on this level."""
         return "*." * (self.levels - 1 - number) + "1.#"
 
     def passes(self, number: int) -> str:
-        """Binding pattern of the messages that are handed straight down from this level."""
+        """Binding pattern of the messages that skip this level."""
         return "*." * (self.levels - 1 - number) + "0.#"
 
 
 def is_detour(exchange: str) -> bool:
-    """Whether what comes by it was put there by Sitecrew: the ladder, or the nameless exchange straight to a queue.
-    Nobody else has the right to write to them."""
+    """Whether only Sitecrew can publish to this exchange: the ladder, or the default exchange straight to a queue.
+    Nobody else has permission to write to them."""
     return exchange in ("", DELIVER) or exchange.startswith("delay.")
 
 
 def destination(queue: str) -> str:
-    """A queue's name as the last word of a routing key, which must carry no dots."""
+    """A queue's name as the last word of a routing key, which must not contain dots."""
     return queue.replace(".", "-")

@@ -1,5 +1,5 @@
 """What can be sent at all. One message beyond these limits makes RabbitMQ close the channel or the
-connection, and so holds up every other message on it, again each time it is tried.
+connection, which holds up every other message on it, again with each attempt.
 
 AMQP 0-9-1, sections 2.3.5.2 (a content header is one frame; RabbitMQ's are 128 KiB) and 4.2.5.3
 (short strings).
@@ -9,7 +9,7 @@ from foundation.broker import Message
 from foundation.broker.topology import Topology
 
 MAX_BYTES = 262_144
-"""Of a body that is read. An order is some 500 bytes; what is larger than this is no event of ours."""
+"""The largest body that is read. An order has some 500 bytes; no event of ours is larger than this."""
 
 _NAME_BYTES = 255
 _HEADERS_BYTES = 65_536

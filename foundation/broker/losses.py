@@ -1,14 +1,14 @@
-"""Which of the many times that a connection is lost, or can't be made, are told in the log."""
+"""Which of many lost connections and failed attempts are logged."""
 
 from time import monotonic
 
 _RARELY = 30.0
-"""Seconds between two lines that say nothing new."""
+"""Seconds between two lines about the same outage."""
 
 
 class Losses:
-    """Those of one connection. What is new about an outage (another node, another reason) is told at once, and what is
-    known by now rarely, with how often it was."""
+    """The losses of one connection. News about an outage (another node, another reason) is logged at once, repetitions
+    rarely, with their number."""
 
     def __init__(self) -> None:
         self._known: set[tuple[str, str]] = set()
@@ -16,7 +16,7 @@ class Losses:
         self._told_at = 0.0
 
     def to_tell(self, node: str, reason: str) -> int:
-        """Count one more; how many a line tells of now: all since the last line, or 0 for no line."""
+        """Count one more. Returns how many to log now: all since the last line, or 0 for no line."""
         self._untold += 1
         now = monotonic()
         if (node, reason) in self._known and now - self._told_at < _RARELY:
@@ -26,6 +26,6 @@ class Losses:
         return number
 
     def forget(self) -> None:
-        """The outage is over: the next one is news."""
+        """The outage is over; the next one is logged at once."""
         self._known.clear()
         self._untold = 0

@@ -1,8 +1,8 @@
-"""Who sent a message: the broker's word for it, kept on every detour that we make it take.
+"""Who sent a message, as validated by the broker, kept when we publish it again.
 
-The broker lets nobody set another user's `user_id` on what he publishes (RabbitMQ documentation, "Validated
-User-ID"). What we deliver again is published by us, and would bear our own; so who first sent it travels in headers.
-Those are believed on our own ways only: a producer may write any header, but not to those exchanges.
+The broker lets nobody publish with another user's `user_id` (RabbitMQ documentation, "Validated User-ID"). What we
+redeliver is published by us, and would carry our own; so the first sender travels in headers. Those are trusted only
+on our own exchanges: a producer can write any header, but not publish there.
 """
 
 from dataclasses import dataclass, field
@@ -20,24 +20,24 @@ class Sender:
     """Who first published a message."""
 
     exchange: str = ""
-    """To which exchange: `orders` is the producers', `commands` staff's, `events` the services'. Empty: this service
-    woke itself."""
+    """The exchange it was published to: `orders` by producers, `commands` by staff, `events` by services. Empty: this
+    service published it for itself."""
     user_id: str = field(default="", kw_only=True)
-    """As which user of the broker, which vouches for it. Empty: he did not say."""
+    """The broker user, validated by the broker. Empty: not given."""
 
     @property
     def is_ourselves(self) -> bool:
-        """Whether this service put it into its own queue, from a row of its own."""
+        """Whether this service published it to its own queue, from a row of its own."""
         return self.exchange == ""
 
     @property
     def is_producer(self) -> bool:
-        """Whether it came from outside: by `orders`, or by an exchange of the host's that leads there."""
+        """Whether it came from outside: through `orders`, or through an exchange of the host's that is bound to it."""
         return self.exchange not in ("", COMMANDS, EVENTS)
 
     @property
     def headers(self) -> dict[str, str | int]:
-        """What tells `sender_of` so, on a message that goes on our own ways."""
+        """The headers that tell `sender_of`, for a message on our own exchanges."""
         named = {_EXCHANGE: self.exchange, _USER: self.user_id}
         return {name: value for name, value in named.items() if value}
 
@@ -46,14 +46,14 @@ OURSELVES = Sender()
 
 
 def sender_of(delivery: Delivery) -> Sender:
-    """Who first sent what was delivered."""
+    """Who first sent a delivery."""
     if is_detour(delivery.exchange):
         return noted(delivery)
     return Sender(delivery.exchange, user_id=delivery.user_id)
 
 
 def noted(delivery: Delivery) -> Sender:
-    """Who first sent it, by its headers alone: for what nobody but us can have published."""
+    """Who first sent it, by its headers alone: only for what nobody but us can have published."""
     exchange, user_id = delivery.headers.get(_EXCHANGE), delivery.headers.get(_USER)
     return Sender(str(exchange or ""), user_id=str(user_id or ""))
 

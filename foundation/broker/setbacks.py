@@ -1,4 +1,4 @@
-"""How often a message was set aside, and since when: kept in its headers through requeueing and further attempts."""
+"""How often a message was parked, and since when: kept in its headers through requeues and further attempts."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ _HEADERS = (FIRST_PARKED_AT, TIMES_PARKED)
 
 
 def setbacks(delivery: Delivery) -> Mapping[str, str | int]:
-    """The headers that tell of it, for what goes on. They are believed on our own ways only, as `sender` says."""
+    """These headers, to be copied. They are trusted only on our own exchanges, as `sender` explains."""
     known = delivery.headers if is_detour(delivery.exchange) else {}
     return {name: value for name in _HEADERS if isinstance(value := known.get(name), str | int)}
 

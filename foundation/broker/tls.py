@@ -1,4 +1,4 @@
-"""TLS towards RabbitMQ: which CA to trust, and which certificate to show."""
+"""TLS to RabbitMQ: which CA to trust, and which certificate to present."""
 
 import ssl
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from foundation.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM. Without any, the system's CAs are trusted and no certificate is shown."""
+    """Files in PEM. Without any, the system's CAs are trusted and no certificate is presented."""
 
     ca_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    """Of the certificate; it may also stand in the certificate's own file."""
+    """The certificate's private key; it may also be in the certificate's file."""
     server_name: str = ""
-    """Which name the broker's certificate must have; without it, the host in the address."""
+    """The name that the broker's certificate must have; default: the host in the address."""
 
     @property
     def is_wanted(self) -> bool:
@@ -25,8 +25,8 @@ class Tls:
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
-    """What a connection is secured with; certificate and name of the broker are always verified. Raises
-    ConfigurationError that names the setting whose file is of no use."""
+    """The TLS context of a connection; the broker's certificate and name are always verified. Raises
+    ConfigurationError, which names the setting whose file is unusable."""
     context = _trusting(tls.ca_file)
     if tls.key and not tls.certificate:
         raise ConfigurationError("amqp_tls.key is set, but amqp_tls.certificate is not")
@@ -50,8 +50,8 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
         context.load_cert_chain(certificate, key, password=_no_passphrase)
     except ConfigurationError:
         raise ConfigurationError(
-            f"amqp_tls.key: {key or certificate} is protected by a passphrase, which nobody could type at start: "
-            "store the key without one, readable for the services' user only"
+            f"amqp_tls.key: {key or certificate} is protected by a passphrase, which nobody can type at start: "
+            "store the key without one, readable only by the services' user"
         ) from None
     except (ssl.SSLError, ValueError) as error:
         raise ConfigurationError(_complaint(error, certificate, key)) from None
@@ -59,7 +59,7 @@ def _show(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
 
 def _complaint(error: Exception, certificate: Path, key: Path | None) -> str:
     if "KEY_VALUES_MISMATCH" in str(error):
-        return f"amqp_tls.key: {key or certificate} is the key of another certificate than {certificate}"
+        return f"amqp_tls.key: {key or certificate} does not belong to {certificate}"
     holds_one = "-----BEGIN CERTIFICATE-----" in certificate.read_text(errors="replace")
     if not holds_one:
         return f"amqp_tls.certificate: {certificate} holds no certificate in PEM"
@@ -72,7 +72,7 @@ def _require_readable(setting: str, path: Path | None) -> None:
     try:
         path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"amqp_tls.{setting}: {path} can't be read: {error.strerror}") from None
+        raise ConfigurationError(f"amqp_tls.{setting}: cannot read {path}: {error.strerror}") from None
 
 
 def _no_passphrase() -> str:

@@ -10,8 +10,8 @@ from foundation.broker.delay import Ladder
 ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
 PARKING, UNROUTED = "parking", "unrouted"
 DEAD_LETTERS = "dead-letters"
-"""Where the broker sends what it takes out of a work queue: into parking, and to order intake, which tells of it. What
-services park goes to the exchange `parking`, which has one queue: if that was deleted, they learn of it and wait."""
+"""Where the broker dead-letters messages from work queues: into parking, and to a service that reports them. What
+services park goes to the exchange `parking`, which has one queue: if that was deleted, they notice and wait."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Topology:
         return {}
 
     def has_exchange(self, name: str) -> bool:
-        """Whether a message can be published to it: one of the table's, or the nameless one."""
+        """Whether a message can be published to it: one of the table's, or the default exchange."""
         return not name or name in self._names
 
     def expects(self, exchange: str, routing_key: str) -> bool:

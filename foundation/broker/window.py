@@ -1,4 +1,4 @@
-"""The window of unconfirmed messages: what waits, what is in flight, and what became of it."""
+"""The window of unconfirmed messages: waiting, in flight, and with an outcome."""
 
 import threading
 from collections import deque
@@ -14,7 +14,7 @@ WIDTH = 1000
 
 @dataclass(eq=False)
 class Batch:
-    """The messages of one `publish` call and what became of them so far."""
+    """The messages of one `publish` call, and their outcomes so far."""
 
     outcomes: list[Confirmation]
     remaining: int
@@ -46,11 +46,11 @@ class Window:
         self._sequence = 0
         self._given_up = False
         self._lock = threading.Lock()
-        """Held by whoever changes or looks through what waits."""
+        """Held while the waiting messages are read or changed."""
 
     def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
-        """Queue messages that are worth sending for `timeout` seconds: then their caller gives up, and
-        will come again."""
+        """Queue messages that are sent within `timeout` seconds or not at all: their caller gives up then,
+        and publishes again."""
         batch = Batch([Confirmation.UNKNOWN] * len(messages), len(messages))
         expires = monotonic() + timeout
         with self._lock:
@@ -61,7 +61,7 @@ class Window:
         return batch
 
     def reopen(self) -> None:
-        """A new channel: what an earlier one left unconfirmed may or may not have arrived, and goes
+        """Start over on a new channel: what is unconfirmed may or may not have arrived, and is sent again
         first."""
         with self._lock:
             self._waiting.extendleft(reversed(self._unconfirmed.values()))
@@ -69,7 +69,7 @@ class Window:
         self._sequence = 0
 
     def give_up(self) -> None:
-        """Let everyone go who waits, and who comes later: nothing will be answered any more."""
+        """Release all callers, now and later: there will be no more answers."""
         with self._lock:
             self._given_up = True
             for item in (*self._waiting, *self._unconfirmed.values()):
@@ -83,7 +83,7 @@ class Window:
             yield item.message
 
     def answer(self, number: int, outcome: Confirmation, *, multiple: bool) -> None:
-        """The broker's word for one message, or for all up to it."""
+        """The broker's confirm for one message, or for all up to it."""
         for answered in self._up_to(number) if multiple else [number] * (number in self._unconfirmed):
             item = self._unconfirmed.pop(answered)
             item.batch.resolve(item.index, Confirmation.UNROUTABLE if item.returned else outcome)

@@ -1,7 +1,7 @@
-"""Hosting servers: what Sitecrew asks of any of them, whatever panel or machine stands behind.
+"""Hosting servers: what Sitecrew needs from any of them, whatever panel or machine is behind it.
 
 A driver is anything that satisfies `Server`. `local` (this package) keeps accounts as directories
-of this machine; drivers for panels follow the same few methods.
+on this machine; drivers for panels implement the same few methods.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from foundation.hosting.web import WebFront
 
 @dataclass(frozen=True)
 class AccountRequest:
-    """What an account is made from.
+    """What an account is created from.
 
     `marker` is the order's id: a server that already has this username adopts the account if it
     bears the same marker, and calls it a conflict if not. `password` never leaves the process in
@@ -26,7 +26,7 @@ class AccountRequest:
     marker: str
     password: str = field(repr=False)
     aliases: tuple[str, ...] = ()
-    """Further names that are to lead to the account's site, as far as they are free."""
+    """Further names for the account's site, as far as they are free."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Account:
     username: str
     domain: str
     adopted: bool
-    """True if an earlier, interrupted run had made it."""
+    """Whether an earlier, interrupted run had created it."""
     aliases: tuple[str, ...] = ()
-    """Those of the wanted ones that do lead to the account's site."""
+    """The requested aliases that do lead to the account's site."""
 
 
 @dataclass(frozen=True)
 class Database:
-    """One database with a user of its own for one site."""
+    """The database of one site, with a user of its own."""
 
     host: str
     """`localhost:/path/to.sock`, or a name or address and a port (`192.0.2.7:3306`, `[2001:db8::7]:3306`), as
@@ -52,18 +52,18 @@ class Database:
     username: str
     password: str = field(repr=False)
     tls: str = "none"
-    """How the site must connect: `none`; `require`: encrypted; `verify`: and with the certificate checked."""
+    """How the site must connect: `none`; `require`: encrypted; `verify`: encrypted, with the certificate verified."""
 
 
 class Databases(Protocol):
-    """Where a server's sites keep their data."""
+    """The database server of a hosting server."""
 
     def create(self, name: str) -> Database:
-        """A new, empty database with a user and password of its own; one of that name, left by an
+        """Create an empty database with a user and password of its own. One of that name, left by an
         interrupted run, is dropped first. Raises `Failed` (db_down, db_auth, db_denied, db_full)."""
 
     def drop(self, name: str) -> None:
-        """Remove the database and its user; no error if they are gone already."""
+        """Drop the database and its user; no error if they do not exist."""
 
     def names(self, prefix: str) -> list[str]:
         """The databases whose names begin with `prefix`, sorted."""
@@ -71,7 +71,7 @@ class Databases(Protocol):
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What the settings say of a server, whatever its driver; a driver that a package brings is made from it."""
+    """A server's settings, whatever its driver; a plug-in's driver is created from them."""
 
     name: str
     address: str
@@ -80,7 +80,7 @@ class ServerFacts:
     control_panel_url: str | None
     databases: Databases | None
     web: WebFront
-    """How its web server is asked, for a driver to hand on as its `web`; and the sites' URLs (`web.url`)."""
+    """How its web server is reached, which a driver provides as its `web`; and the sites' URLs (`web.url`)."""
 
 
 class Server(Protocol):
@@ -90,7 +90,7 @@ class Server(Protocol):
     address: str
     """External IP address, for the customer's DNS records and temporary URLs."""
     web_address: str
-    """`host:port` at which the server's own web server answers; verification asks here, with the
+    """`host:port` at which the server's own web server answers; verification connects here, with the
     site's name in the Host header, so DNS need not be ready."""
     control_panel_url: str | None
     databases: Databases | None
@@ -98,21 +98,21 @@ class Server(Protocol):
 
     def create_account(self, request: AccountRequest) -> Account:
         """Create the account, or adopt it if it bears the request's marker (its password is then
-        set anew). Raises `Failed` with `username_taken` (conflict) if it is somebody else's."""
+        set again). Raises `Failed` with `username_taken` (conflict) if it belongs to someone else."""
 
     def release_domain(self, username: str, domain: str) -> None:
-        """The account gives the domain back, because its order never became a site: another account can have it. The
-        account itself stays. No error if the domain leads to another account, or there is no such account. A driver
-        of a plug-in may lack this method; then the domain stays taken."""
+        """Release the account's domain for other accounts, because its order never became a site. The account itself
+        stays. No error if the domain leads to another account, or the account does not exist. A plug-in's driver may
+        lack this method; the domain then stays taken."""
 
     def home(self, username: str) -> Path:
         """The account's home directory. The document root is `www` in it."""
 
     def temporary_url(self, username: str) -> str:
-        """Where the site answers before its domain points here; ends with a slash."""
+        """The URL at which the site answers before its domain points here; ends with a slash."""
 
     def domain_url(self, domain: str) -> str:
-        """Where the site answers under its own domain; ends with a slash."""
+        """The site's URL under its own domain; ends with a slash."""
 
     def check(self) -> None:
-        """Raise `Failed` if this server can take no account now (root missing, disk full, ...)."""
+        """Raise `Failed` if this server cannot accept accounts now (root missing, disk full, ...)."""

@@ -1,4 +1,4 @@
-"""Connections to MariaDB and MySQL: the one place that knows the driver and how its failures look."""
+"""Connections to MariaDB and MySQL: the only module that knows the driver and its failures."""
 
 import socket
 import ssl
@@ -16,7 +16,7 @@ _LOCK_SECONDS = 10  # a user's open transaction would hold up DROP DATABASE for 
 
 
 class Refused(Exception):
-    """What the server, or the way to it, said: an error number of MariaDB's, and a message."""
+    """An error from the server or the connection: MariaDB's error number, and a message."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(number, message)
@@ -26,17 +26,17 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Who connects to where, and how. By the socket if there is one."""
+    """Who connects where, and how. Uses the socket if there is one."""
 
     user: str
     password: str = field(repr=False)
     socket: Path | None
     place: HostPort
     encryption: ssl.SSLContext | bool
-    """True: if the server offers it, whatever its certificate; False: never; a context: always, as that says."""
+    """True: if the server offers it, whatever its certificate; False: never; a context: always, with that context."""
     connect_seconds: float
     read_seconds: float
-    """For one statement, or for the greeting."""
+    """Seconds for one statement, or for the greeting."""
     database: str | None = None
 
 
@@ -53,10 +53,10 @@ class Connection:
                 self._socket.close()
                 raise
         self.peer: str = peer[0] if login.socket is None else str(login.socket)
-        """The address of the server."""
+        """The server's address."""
 
     def run(self, statement: str, values: tuple[str, ...] = ()) -> tuple[tuple[object, ...], ...]:
-        """Execute one statement; its rows."""
+        """Execute one statement and return its rows."""
         with _driving(), self._connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return tuple(cursor.fetchall())
@@ -87,8 +87,8 @@ def _opened(login: Login, dialled: socket.socket) -> "pymysql.Connection[Any]":
 
 @contextmanager
 def _driving() -> Iterator[None]:
-    """Around every use of the driver: whatever comes out of it then is the server's doing, and must not end a service.
-    At a server that answers nonsense pymysql raises IndexError, struct.error, RuntimeError and others."""
+    """Wraps every use of the driver: any exception is the server's fault, and must not end a service. With a server
+    that is not MariaDB, pymysql raises IndexError, struct.error, RuntimeError and others."""
     try:
         yield
     except Exception as error:
@@ -96,8 +96,8 @@ def _driving() -> Iterator[None]:
 
 
 def _number_and_message(error: Exception) -> tuple[int, str]:
-    """pymysql says `(0, "")` when it finds its own connection gone: that is MariaDB's 2013. What is none of its errors
-    is a server that can't be used: 2003."""
+    """pymysql reports `(0, "")` when its own connection is gone, which is MariaDB's 2013. Anything that is not one of
+    its errors is an unusable server: 2003."""
     match error:
         case pymysql.err.MySQLError(args=(int(number), message)) if number:
             return number, str(message)
@@ -110,7 +110,7 @@ def _number_and_message(error: Exception) -> tuple[int, str]:
 
 
 def _dial(login: Login) -> socket.socket:
-    """pymysql could do this itself, but leaves its socket open when nobody answers."""
+    """pymysql could do this itself, but leaks its socket when nobody answers."""
     if login.socket is None:
         return socket.create_connection(login.place, login.connect_seconds)
     dialled = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""What the error numbers of MariaDB and MySQL mean, and who is at fault: the administrator's login or the site's."""
+"""What MariaDB's and MySQL's error numbers mean, and whose login is at fault: Sitecrew's or the site's."""
 
 from foundation.errors import Failed
 from foundation.hosting.causes import failed
@@ -19,18 +19,18 @@ _BY_NUMBER = {number: code for code, numbers in _CODES.items() for number in num
 
 _FULL = ("errno: 28", "Errcode: 28", "No space left", "errno: 135", "Errcode: 135", "errno: 122", "Disk quota exceeded")
 _TLS = ("CERTIFICATE_VERIFY_FAILED", "[SSL", "using SSL", "insecure transport", "'cryptography' package")
-"""In messages of connections that failed for want of TLS, whatever their number."""
+"""In messages of connections that failed for lack of TLS, whatever their number."""
 
 REFUSED = frozenset((*_CODES["db_auth"], 1044, 1130))
-"""Numbers of a login that was refused."""
+"""Numbers for a rejected login."""
 
 
 SECRET = frozenset((1044, 1142, 1143, 1146))
-"""Numbers of a table that is not for us, or not there."""
+"""Numbers for a table that we cannot read, or that does not exist."""
 
 
 def failure(number: int, message: str, what: str) -> Failed:
-    """The error for a number that met Sitecrew's own user; `what` begins the detail.
+    """The error for a number that Sitecrew's own user received; `what` starts the detail.
 
     The server's words are repeated only for numbers known to quote no statement: a syntax error
     quotes a piece of it, which could be a password. MariaDB says 1005 with errno 135 when its disk is full.
@@ -40,7 +40,7 @@ def failure(number: int, message: str, what: str) -> Failed:
 
 
 def site_failure(number: int, message: str, what: str) -> Failed:
-    """The error for a number that met a site's own user: a login that is refused is not the administrator's."""
+    """The error for a number that a site's own user received: a rejected login is then not Sitecrew's."""
     if number in REFUSED and _code(number, message) != "db_tls":
         return failed("db_site_refused", f"{what}: {number}: {message}")
     return failure(number, message, what)

@@ -1,4 +1,4 @@
-"""A database and a user of its own for each site, on MariaDB or MySQL."""
+"""A database with its own user for each site, on MariaDB or MySQL."""
 
 import ipaddress
 import ssl
@@ -18,12 +18,12 @@ from foundation.passwords import generated
 
 Tls = Literal["auto", "require", "verify"]
 
-_LONGEST = 64  # letters in the name of a database
+_LONGEST = 64  # characters in the name of a database
 
 
 @dataclass(frozen=True, kw_only=True)
 class MariaDatabases:
-    """Satisfies `Databases` as an administrator of one database server, by a socket or by host and port."""
+    """Satisfies `Databases` as an administrator of one database server, through a socket or host and port."""
 
     user: str = "root"
     password: str = field(default="", repr=False)
@@ -37,19 +37,19 @@ class MariaDatabases:
     """`auto`: sites' connections are encrypted if the server demands it, ours if it can. `require`: both are. `verify`:
     and the server's certificate is checked. A socket is never encrypted."""
     ca_file: Path | None = None
-    """Whose certificates we trust with `verify`; None: those whom the machine trusts."""
+    """The CA file to trust with `verify`; None: the machine's CAs."""
     setting: str = "servers.*.databases"
-    """Where the settings name this server, for messages."""
+    """The settings' section for this server, for messages."""
     connect_seconds: int = 5
     read_seconds: int = 20
-    """How long the server may take for one statement, or for its greeting."""
+    """Seconds that the server may take for one statement, or for its greeting."""
 
     def create(self, name: str) -> Database:
-        """See `Databases`. The user has been let in when this returns. Raises `Failed`: db_site_refused if it was not,
+        """See `Databases`. The user has logged in when this returns. Raises `Failed`: db_site_refused if it could not,
         and any other db_*."""
         what = self._could_not(f"create {name}")
         if len(name) > _LONGEST:
-            raise failed("db_name", f"{what}: the name has more than {_LONGEST} letters")
+            raise failed("db_name", f"{what}: the name has more than {_LONGEST} characters")
         with self._administering(what) as admin:
             plain = self.socket is not None or self.tls == "auto"
             database = Database(admin.site_host, name, name, generated(), "none" if plain else self.tls)
@@ -74,17 +74,17 @@ class MariaDatabases:
             return [str(name) for (name,) in found if str(name).startswith(prefix)]
 
     def describe(self) -> str:
-        """The server and how it is spoken to, for people. Raises `Failed` as `create` does."""
-        with self._administering(self._could_not("tell its version")) as admin:
+        """The server and its connection, for people. Raises `Failed` as `create` does."""
+        with self._administering(self._could_not("report its version")) as admin:
             ((version,),) = admin.run("SELECT VERSION()")
             cipher = admin.run("SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1]
         readable = self.socket is None and not cipher and not self.on_this_machine
-        advice = f", NOT encrypted: passwords can be read on the way; see {self.setting}.tls" if readable else ""
+        advice = f", NOT encrypted: passwords can be intercepted; see {self.setting}.tls" if readable else ""
         return f"{version} at {self.place}{' (encrypted)' if cipher else ''}{advice}"
 
     @property
     def place(self) -> str:
-        """Where the server is asked."""
+        """The server's address."""
         return str(self.socket) if self.socket else str(HostPort(bare(self.host), self.port))
 
     @property
@@ -93,7 +93,7 @@ class MariaDatabases:
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether the server is asked at an address that only this machine has."""
+        """Whether the server's address is a loopback or socket address of this machine."""
         with suppress(ValueError):
             return self.socket is not None or ipaddress.ip_address(bare(self.host)).is_loopback
         return self.named_localhost
@@ -138,19 +138,19 @@ class MariaDatabases:
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise failed("db_tls", f"{self.setting}.ca_file: {self.ca_file} can't be used: {reason}") from None
+            raise failed("db_tls", f"{self.setting}.ca_file: cannot use {self.ca_file}: {reason}") from None
         if tls == "require":
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
 
     def _could_not(self, do: str) -> str:
-        """How a failure begins: with what a person knows, the server, before what was asked of it."""
+        """The start of a failure's detail: the server, then what it was asked for."""
         return f"the database server at {self.place} ({self.setting}) could not {do}"
 
     @contextmanager
     def _administering(self, what: str) -> Iterator["_Administrator"]:
-        """One short connection for one piece of work; the server's refusals become `Failed`."""
+        """One short connection for one piece of work; the server's errors become `Failed`."""
         try:
             with closing(self._connection(self.user, self.password, self.tls)) as connection:
                 yield _Administrator(connection, self)
@@ -159,7 +159,7 @@ class MariaDatabases:
 
 
 class _Administrator:
-    """The administrator's connection, and what the server takes us for."""
+    """The administrator's connection, and how the server sees us."""
 
     def __init__(self, connection: Connection, server: MariaDatabases) -> None:
         self.run = connection.run
@@ -167,12 +167,12 @@ class _Administrator:
         self._server = server
         ((user,),) = self.run("SELECT USER()")
         self.seen_as = str(user).rpartition("@")[2]
-        """The host that a connection from this machine comes from, as the server sees it: a name or an address."""
+        """The host that the server sees for connections from this machine: a name or an address."""
         self._hosts: dict[str, set[str]] = {}
 
     @property
     def clients(self) -> str:
-        """Where sites come from by default: if the server is on this machine, they are on it, too."""
+        """The default host of sites: if the server is on this machine, so are they."""
         return self.seen_as if self._server.on_this_machine else "%"
 
     @property
@@ -183,7 +183,7 @@ class _Administrator:
         return str(HostPort(self._peer, self._server.port)) if self._server.named_localhost else self._server.place
 
     def let_in(self, database: Database, host: str) -> bool:
-        """Let the database's user come from a host; False if it may already."""
+        """Create the database's user for a host; False if it exists already."""
         hosts = self._hosts.setdefault(database.name, set())
         if host in hosts:
             return False
@@ -195,17 +195,17 @@ class _Administrator:
         return True
 
     def drop(self, name: str) -> None:
-        """The user goes first, so nobody comes in by it while the database is going."""
+        """Drops the user first, so that nobody uses it while the database is being dropped."""
         for host in sorted(self._known_hosts(name) | {self.clients, self.seen_as, self._server.user_host or "%"}):
             self.run("DROP USER IF EXISTS %s@%s", (name, host))
         self.run(f"DROP DATABASE IF EXISTS `{name}`")
 
     def anonymous(self) -> str:
-        """The anonymous users, whom the server takes for anybody who comes from their host; empty if it has none."""
+        """The anonymous users, which match anybody from their host; empty if there are none."""
         return " and ".join(f"the anonymous user ''@'{host}'" for host in sorted(self._known_hosts("")))
 
     def _known_hosts(self, user: str) -> set[str]:
-        """From where a user may come; nothing if we may not know that."""
+        """The hosts a user may connect from; empty if we may not read them."""
         try:
             return {str(host) for (host,) in self.run("SELECT Host FROM mysql.user WHERE User = %s", (user,))}
         except Refused as refused:

@@ -1,4 +1,4 @@
-"""Disks as hosting sees them: room on them, small marker files that survive a crash, and their errors."""
+"""Disks: free space, small marker files that survive a crash, and errors."""
 
 import errno
 import json
@@ -21,9 +21,9 @@ _CODES = {
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """Turn a full or forbidden disk into `Failed` (disk_full, disk_denied); `what` begins the detail.
+    """Turn errors of a full or read-only disk into `Failed` (disk_full, disk_denied); `what` starts the detail.
 
-    Any other `OSError` passes unchanged: it has no cause that we know.
+    Any other `OSError` passes unchanged: we know no cause for it.
     """
     try:
         yield
@@ -35,18 +35,18 @@ def disk_errors(what: str) -> Iterator[None]:
 
 
 def require_room(path: Path, space: int, inodes: int) -> None:
-    """Raise `Failed` (disk_full) unless `path`'s disk has `space` bytes and `inodes` files free for us."""
+    """Raise `Failed` (disk_full) unless `path`'s disk has `space` bytes and `inodes` inodes free for us."""
     disk = os.statvfs(path)
     free = disk.f_bavail * disk.f_frsize
     if free < space:
-        raise failed("disk_full", f"{path}: {free} bytes are free, {space} are needed")
+        raise failed("disk_full", f"{path}: {free} bytes free, {space} needed")
     # Btrfs and others make inodes as needed and report none at all.
     if disk.f_files and disk.f_favail < inodes:
-        raise failed("disk_full", f"{path}: {disk.f_favail} inodes are free, {inodes} are needed")
+        raise failed("disk_full", f"{path}: {disk.f_favail} inodes free, {inodes} needed")
 
 
 def read_marker(path: Path) -> dict[str, object] | None:
-    """A marker's content; None if there is none or it is not ours (no JSON object)."""
+    """A marker's content; None if it does not exist or is not ours (not a JSON object)."""
     try:
         content = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -55,7 +55,7 @@ def read_marker(path: Path) -> dict[str, object] | None:
 
 
 def write_marker(path: Path, content: Mapping[str, object]) -> None:
-    """Put `content` at `path`, whole or not at all, also across a power cut; readable by the owner only."""
+    """Write `content` to `path` atomically and durably; readable only by the owner."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         write_new(draft, json.dumps(content), 0o600)
@@ -70,7 +70,7 @@ def write_marker(path: Path, content: Mapping[str, object]) -> None:
 def write_new(path: Path, text: str, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Write a file that must not exist yet, durably and with exactly this mode, whatever our umask is.
 
-    `owner` (user and group id) is given the open file: by its name, another one could be in its place by then.
+    `owner` (user and group id) is set on the open file: under its name, there could be another one by then.
     """
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
@@ -82,7 +82,7 @@ def write_new(path: Path, text: str, mode: int, owner: tuple[int, int] | None = 
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
+    """Make the names in a directory durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

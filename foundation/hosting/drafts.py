@@ -1,4 +1,4 @@
-"""Homes under construction: complete ones under a passing name, beside the place that they are for."""
+"""Homes under construction: completed under a temporary name, beside their final place."""
 
 import fcntl
 import os
@@ -17,8 +17,8 @@ _YOUNG = 60.0  # seconds for which a draft is left alone, whether it is locked o
 
 @contextmanager
 def drafted(home: Path, marker: Mapping[str, str]) -> Iterator[Path]:
-    """A whole home with its marker, to be renamed to its place. What is not renamed is removed at the end, or found
-    by `discard_abandoned` if the process is killed: the draft is locked for as long as its builder lives."""
+    """A complete home with its marker, to be renamed into place. Otherwise it is removed at the end, or by
+    `discard_abandoned` if the process is killed: the draft is locked as long as its builder lives."""
     draft = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
     draft.mkdir()
     handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -37,7 +37,7 @@ def drafted(home: Path, marker: Mapping[str, str]) -> Iterator[Path]:
 
 
 def discard_abandoned(accounts: Path) -> None:
-    """Remove the drafts whose builders were killed, whatever account they were for."""
+    """Remove the drafts whose builders were killed, for any account."""
     for draft in accounts.glob(".*.*"):
         # One that vanishes while we look has a builder, who has just finished.
         with suppress(FileNotFoundError, NotADirectoryError):

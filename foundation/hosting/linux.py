@@ -1,4 +1,4 @@
-"""A Linux user for each account, for hosts whose customers log in by SFTP or run PHP as themselves."""
+"""A Linux user per account, for hosts whose customers use SFTP or run PHP as themselves."""
 
 import grp
 import os
@@ -14,12 +14,12 @@ _ALREADY_THERE = 9  # useradd(8), exit values
 
 
 def check_tools(web_group: str) -> None:
-    """Raise `Failed` (server_denied) if this process cannot make Linux users or `web_group` does not exist."""
+    """Raise `Failed` (server_denied) if this process cannot create Linux users or `web_group` does not exist."""
     if os.geteuid() != 0:
-        raise failed("server_denied", "making Linux users takes root; this process is not")
+        raise failed("server_denied", "creating Linux users requires root, but this process is not root")
     for program in ("useradd", "chpasswd"):
         if shutil.which(program) is None:
-            raise failed("server_denied", f"the program {program} is not to be found")
+            raise failed("server_denied", f"the program {program} was not found")
     try:
         grp.getgrnam(web_group)
     except KeyError:
@@ -27,17 +27,17 @@ def check_tools(web_group: str) -> None:
 
 
 def refuse_taken(username: str, home: Path) -> None:
-    """Raise `Failed` (username_taken) if the machine has a user of that name who lives elsewhere, like `mysql`."""
+    """Raise `Failed` (username_taken) if the machine has a user of that name with another home, such as `mysql`."""
     try:
         lives_at = pwd.getpwnam(username).pw_dir
     except KeyError:
         return
     if lives_at != str(home):
-        raise failed("username_taken", f"{username} is a user of this machine with the home {lives_at}")
+        raise failed("username_taken", f"{username} is already a system user, with the home {lives_at}")
 
 
 def ensure_user(username: str, home: Path, password: str) -> None:
-    """Create the user if need be and set the password, which goes through stdin and never into argv."""
+    """Create the user if needed and set the password, which goes through stdin, never argv."""
     options = ["--no-create-home", "--home-dir", str(home), "--shell", "/usr/sbin/nologin", "--user-group"]
     _run(["useradd", *options, username], allowed=(0, _ALREADY_THERE))
     refuse_taken(username, home)
@@ -45,9 +45,9 @@ def ensure_user(username: str, home: Path, password: str) -> None:
 
 
 def hand_over(www: Path, username: str, web_group: str) -> None:
-    """Give the document root to the user, readable by the web server's group and by nobody else.
+    """Give the document root to the user, readable by the web server's group and nobody else.
 
-    The home stays root's: whoever could rename `www` or `private` could lead us, who work as root, astray.
+    The home still belongs to root: anyone able to rename `www` or `private` could redirect what we do as root.
     """
     handle = os.open(www, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -4,10 +4,10 @@
     <root>/accounts/<username>/www/       2750   the document root
     <root>/accounts/<username>/private/   0700   ours: markers, never the customer's
     <root>/vhosts/<domain>                -> ../accounts/<username>/www
-    <root>/.names.lock                    held while a name is given or taken back
+    <root>/.names.lock                    held while a name is assigned or released
 
-The links are relative, so a web server that sees the root elsewhere (a container) can follow them.
-Usernames and domains have been checked by `schemas.values` before they come here.
+The links are relative, so that they work in a container that mounts the root elsewhere. Usernames and domains were
+validated by `schemas.values` before they get here.
 """
 
 import errno
@@ -37,19 +37,19 @@ class LocalServer:
     address: str
     web_address: str
     public_port: int | None = None
-    """The port in generated URLs; None: the scheme's own, which is left out of them."""
+    """The port in generated URLs; None: the scheme's default, which is left out."""
     front: WebFront | None = None
-    """What else there is to know of its web server."""
+    """Further facts about its web server."""
     control_panel_url: str | None = None
     databases: Databases | None = None
     linux_users: bool = False
-    """Give each account a Linux user, who owns its document root; takes root."""
+    """Create a Linux user per account, who owns its document root; requires root."""
     web_group: str = "www-data"
-    """With `linux_users`: the group as which the web server reads document roots."""
+    """With `linux_users`: the group that the web server reads document roots as."""
 
     def create_account(self, request: AccountRequest) -> Account:
         """See `Server`. Raises `Failed`: username_taken, domain_taken, disk_full, disk_denied,
-        server_root_missing, server_denied. A conflict is found before anything is created."""
+        server_root_missing, server_denied. Conflicts are detected before anything is created."""
         self.check()
         with disk_errors(f"account {request.username}"):
             self._refuse_taken(request)
@@ -81,7 +81,7 @@ class LocalServer:
 
     @property
     def web(self) -> WebFront:
-        """How its web server is asked, and its sites' URLs."""
+        """How its web server is reached, and its sites' URLs."""
         return self.front or WebFront(address=self.web_address, public_port=self.public_port)
 
     def check(self) -> None:
@@ -92,7 +92,7 @@ class LocalServer:
             for part in ("accounts", "vhosts"):
                 _ensure_directory(self.root / part)
         if not os.access(self.root / "accounts", os.W_OK | os.X_OK):
-            raise failed("disk_denied", f"{self.root / 'accounts'} is not writable for this process")
+            raise failed("disk_denied", f"{self.root / 'accounts'} is not writable by this process")
         require_room(self.root, _SPACE, _INODES)
         if self.linux_users:
             linux.check_tools(self.web_group)
@@ -111,7 +111,7 @@ class LocalServer:
             raise failed("domain_taken", f"{request.domain} leads to {target}")
 
     def _target(self, domain: str) -> str | None:
-        """Where the domain leads. None if it is free: a link to an account that is gone leads nowhere."""
+        """The document root that the domain leads to. None if it is free; so is a link to an account that is gone."""
         link = self.root / "vhosts" / domain
         try:
             target = str(link.readlink())
@@ -120,13 +120,13 @@ class LocalServer:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return "something that is no link"
+            return "something other than a link"
         home = Path(os.path.normpath(link.parent / target)).parent
         gone = home.parent == self.root / "accounts" and not os.path.lexists(home)
         return None if gone else target
 
     def _link(self, name: str, username: str) -> bool:
-        """Lead a name to the account's document root; False if it leads to another's."""
+        """Link a name to the account's document root; False if it leads to another account."""
         link = self.root / "vhosts" / name
         if self._target(name) is None:
             link.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class LocalServer:
 
     @contextmanager
     def _names_locked(self) -> Iterator[None]:
-        """Alone with the names of this server, whoever else makes accounts on it. The lock ends with the process."""
+        """Hold the lock on this server's names, against any other process. It ends with ours."""
         handle = os.open(self.root / ".names.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -144,11 +144,11 @@ class LocalServer:
             os.close(handle)
 
     def _take_home(self, request: AccountRequest) -> tuple[bool, tuple[str, ...]]:
-        """Make the home, or find that an earlier run of this order did (True), and lead the domain there, and those of
-        the aliases that are free.
+        """Create the home, or find that an earlier run of this order did (True), and link the domain and the free
+        aliases to it.
 
-        The home gets its name, whole and with the marker in it, by one rename. So a crash at any point leaves no
-        home without a marker; and a link without a home is one whose account was removed.
+        A single rename puts the complete home, with its marker, in place. So a crash never leaves a home without a
+        marker, and a link without a home means that its account was removed.
         """
         home = self.home(request.username)
         discard_abandoned(home.parent)
@@ -164,7 +164,7 @@ class LocalServer:
 
 
 def _ensure_directory(path: Path) -> None:
-    """A directory that web servers may walk through but not list, whatever our umask is."""
+    """Create a directory that web servers can traverse but not list, whatever our umask is."""
     with suppress(FileExistsError):
         path.mkdir(mode=0o711)
         path.chmod(0o711)

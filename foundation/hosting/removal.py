@@ -1,4 +1,4 @@
-"""Removing a tree that may be a customer's: of any depth, and without being led out of it by links."""
+"""Removing a tree that may belong to a customer: of any depth, and without following links out of it."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def remove_tree(path: Path | str, *, dir_fd: int | None = None, seconds: float = _PATIENCE) -> None:
-    """Remove a file, a link or a whole folder; no error if it is not there. Gives up after `seconds`: something may be
-    adding to the tree as fast as it is removed.
+    """Remove a file, a link or a whole folder; no error if it does not exist. Gives up after `seconds`: something may
+    be adding to the tree as fast as it is removed.
 
-    Folders within are lifted to the top before they are emptied, so that neither our stack nor our descriptors grow
-    with the depth. Raises the `OSError` of something that resists, once everything else is gone.
+    Inner folders are moved to the top before they are emptied, so that neither our stack nor our descriptors grow
+    with the depth. Raises the `OSError` of what could not be removed, once everything else is gone.
     """
     try:
         top = os.open(path, _FOLDER, dir_fd=dir_fd)
@@ -32,7 +32,7 @@ def remove_tree(path: Path | str, *, dir_fd: int | None = None, seconds: float =
 
 
 def _empty_out(top: int, deadline: float) -> None:
-    """Pass by pass, as long as a pass gets anything done."""
+    """Repeat passes as long as one makes progress."""
     while True:
         done, resisting = False, None
         for name in os.listdir(top):
@@ -49,7 +49,7 @@ def _empty_out(top: int, deadline: float) -> None:
 
 
 def _take_away(top: int, name: str) -> bool:
-    """Remove what a name in the top folder stands for; of a folder, as much as goes. Whether anything went."""
+    """Remove an entry of the top folder; of a folder, as much as possible. Returns whether anything was removed."""
     try:
         folder = _opened(name, top)
     except NotADirectoryError:
@@ -99,7 +99,7 @@ def _opened(name: str, top: int) -> int:
 
 
 def _permit(name: str, folder: int) -> None:
-    """Without root's rights, one's own folder has to be made writable first. (Root needs it not, and could be led to
-    a link's target.)"""
+    """Make our own folder writable first, unless we are root. (Root need not, and could be misled to a link's
+    target.)"""
     if os.geteuid() != 0:
         os.chmod(name, 0o700, dir_fd=folder)

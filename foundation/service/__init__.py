@@ -1,1 +1,1 @@
-"""A service as a process. The only room that all others meet in."""
+"""A service as a process. The only package that imports all others."""

@@ -1,1 +1,1 @@
-"""How a service tells of itself: logs, metrics, traces, health."""
+"""Logs, metrics, traces and health of a service."""

@@ -1,1 +1,1 @@
-"""For the tests of Sitecrew, and of plug-ins."""
+"""Support for the tests of Sitecrew and of plug-ins."""

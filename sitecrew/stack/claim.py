@@ -1,4 +1,4 @@
-"""One run at a time on the same data."""
+"""Locks: one run at a time on the same data."""
 
 import fcntl
 import os
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from foundation.errors import Refused
 
-_PATIENCE = 5.0  # seconds; an earlier run may be ending just now
+_PATIENCE = 5.0  # seconds; an earlier run may just be ending
 _PAUSE = 0.05
 
 
 @contextmanager
 def claimed(path: Path, patience: float | None = None) -> Iterator[int]:
-    """A descriptor that holds a lock on the file, to be inherited: the lock lasts as long as anybody has it open.
+    """Lock the file and yield the descriptor, to be inherited: the lock lasts as long as any process has it open.
 
-    Raises `Refused` if somebody else holds it and does not let go within so many seconds (None: 5).
+    Raises `Refused` if another process holds it for longer than `patience` seconds (None: 5).
     """
     with path.open("a") as file:
         claim = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 10)  # shells use the numbers below 10 as they like
@@ -29,7 +29,7 @@ def claimed(path: Path, patience: float | None = None) -> Iterator[int]:
 
 
 def is_claimed(path: Path) -> bool:
-    """Whether somebody holds the lock just now. Makes no file."""
+    """Whether a process holds the lock now. Does not create the file."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -47,7 +47,7 @@ def _lock(claim: int, path: Path, patience: float) -> None:
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                message = f"Another run still uses {path.parent}: stop that one, or choose another directory."
+                message = f"Another run still uses {path.parent}: stop it, or choose another directory."
                 raise Refused(message) from None
             time.sleep(_PAUSE)  # flock itself knows no deadline
         else:

@@ -1,4 +1,4 @@
-"""Being told to end, while much is being started or runs."""
+"""Stopping on signals, while much is starting or running."""
 
 import os
 import signal
@@ -7,8 +7,8 @@ from types import FrameType
 
 
 def interrupt_on_signals() -> None:
-    """The first SIGTERM or Ctrl-C raises KeyboardInterrupt in the main thread, so that everything is stopped in order.
-    The second ends us at once, and all children with us: that is what their leash is for."""
+    """Make the first SIGTERM or Ctrl-C raise KeyboardInterrupt in the main thread, so that everything is stopped in
+    order. The second one ends us at once, and all children with us, through their leash."""
     told: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""How a child is kept from outliving us."""
+"""Keeping children from outliving us."""
 
 # The shell leaves a watcher in the child's process group and becomes the child. The watcher reads a pipe whose
 # other end only we hold and never write to: when we end, however we end, it reads the end of file and kills its
@@ -13,9 +13,9 @@ _LEASH = (
 
 
 def leashed(name: str, argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The arguments that run the program on a leash: in a session of its own, with its stdin a pipe of ours.
+    """The arguments that run the program on a leash: in a session of its own, with a pipe of ours as its stdin.
 
-    The process that is started becomes the program, so its number is the program's. Its stdin is empty. It dies, and
-    its process group with it, when the pipe is closed.
+    The process that is started becomes the program, so its pid is the program's. The program's own stdin is empty. Its
+    whole process group is killed when the pipe is closed.
     """
     return ("/bin/sh", "-c", _LEASH, name, *argv)

@@ -1,4 +1,4 @@
-"""Does what the customer will do with the letter: takes the login from it, and logs in."""
+"""Does what the customer does with the email: takes the login from it, and logs in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Credentials:
-    """An application's login as it stands in the letter."""
+    """An application's login, from the email."""
 
     username: str
     password: str = field(repr=False)
 
 
 def read_credentials(eml: Path) -> Credentials:
-    """The first `Username: ` and `Password: ` lines of the letter's text part.
+    """The first `Username: ` and `Password: ` lines of the email's text part.
 
     Raises NotFound if there are none (sites without a login have none), OSError if the file cannot be read.
     """
@@ -31,16 +31,16 @@ def read_credentials(eml: Path) -> Credentials:
     lines = text.get_content().split("\n") if text is not None else []
     username, password = _first(lines, "Username: "), _first(lines, "Password: ")
     if username is None or password is None:
-        raise NotFound(f"no login stands in {eml.name}; is this the welcome letter of a site that has one?")
+        raise NotFound(f"there is no login in {eml.name}; is this the welcome email of a site that has one?")
     return Credentials(username, password)
 
 
 def wordpress_login(login_url: str, site_url: str, credentials: Credentials, *, connect_to: str | None = None) -> bool:
-    """Whether WordPress lets these credentials in, all the way to the dashboard.
+    """Whether WordPress accepts these credentials, all the way to the dashboard.
 
-    A wrong password answers 200 like a right one: only the final address and the page itself tell. `connect_to`
-    is a `host:port` to connect to in place of the URL's own, which stays in the Host header (and, with https, in
-    the certificate's check). Raises httpx2.HTTPError if the site cannot be talked to.
+    A wrong password is answered with 200 as well: only the final URL and the page itself tell. `connect_to` is a
+    `host:port` to connect to instead of the URL's own, which is kept in the Host header (and, with https, verified
+    in the certificate). Raises httpx2.HTTPError if the site cannot be reached.
     """
     dashboard = httpx2.URL(urljoin(f"{site_url.rstrip('/')}/", "wp-admin/"))
     form = {
@@ -54,7 +54,7 @@ def wordpress_login(login_url: str, site_url: str, credentials: Credentials, *, 
         httpx2.HTTPTransport() as direct,
         httpx2.Client(transport=_by_way_of(connect_to, direct), follow_redirects=True, timeout=_SECONDS) as browser,
     ):
-        browser.get(login_url)  # brings the cookie without which WordPress takes no login
+        browser.get(login_url)  # sets the cookie that WordPress requires for a login
         page = browser.post(login_url, data=form)
     arrived = (page.url.host, page.url.port, page.url.path) == (dashboard.host, dashboard.port, dashboard.path)
     return page.is_success and arrived and all(mark in page.text for mark in _DASHBOARD)

@@ -1,8 +1,8 @@
 """Everything on one machine: a private broker, database, web server and mail catcher, and the services.
 
-All of it lives below one directory and on loopback ports, and ends with this process. The settings
-that the services run with are written to `sitecrew.toml` there, so that every other command can be
-pointed at the running system with `--config`.
+Everything is below one directory and on loopback ports, and ends with this process. The services'
+settings are written to `sitecrew.toml` there, so that other commands can use the running system with
+`--config`.
 """
 
 import sys
@@ -33,14 +33,14 @@ from sitecrew.stack.web.process import StaticWeb
 SERVICES = {"order-intake": "services.order_intake", "installer": "services.installer", "mailer": "services.mailer"}
 _ROOT = Path(__file__).parents[2]
 _GRACE = 30.0
-"""Seconds that a service has for finishing what it has begun."""
+"""Seconds that a service may take to finish what it has begun."""
 _GONE_SECONDS = 3.0
-"""For how long the broker may take to see that an earlier run is gone."""
+"""Seconds that the broker may take to notice that an earlier run is gone."""
 
 Say = Callable[[str], None]
 
 _BROKER = {"max_message_size": "1048576"}
-"""As docs/operate.md advises."""
+"""As docs/operate.md recommends."""
 
 
 class Server(Protocol):
@@ -63,11 +63,11 @@ class Plan:
     directory: Path
     site_types: tuple[str, ...] = ("wordpress", "static")
     amqp_url: str | None = field(default=None, repr=False)
-    """A broker that is there already; None: a private one."""
+    """An existing broker to use; None: a private one."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by dotted name that differ from those of a stack on one machine."""
+    """Settings, by dotted name, that override those of a stack on one machine."""
     patience: float = 90.0
-    """Seconds within which the services must work."""
+    """Seconds within which the services must be up."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Running:
     database: PrivateMariaDB | None
 
     def supervise(self, stop: threading.Event, say: Say) -> None:
-        """Start again what ends by itself, until `stop`."""
+        """Restart whatever ends by itself, until `stop`."""
         starts: dict[Child, tuple[str, Callable[[], None]]]
         starts = {child: (child.command.name, child.start) for child in self.crew.children}
         starts |= {server.child: (name, server.start) for name, server in self.servers.items()}
@@ -93,15 +93,15 @@ class Running:
             first_ended([child for child in starts if child.running], seconds=0.5)
             for child, (name, start) in starts.items():
                 if child.fell and not stop.is_set():
-                    say(f"{name} ended with exit code {child.poll()}: starting it again")
+                    say(f"{name} exited with {child.poll()}: restarting it")
                     _try(start, say)
                     stop.wait(1)
 
 
 @contextmanager
 def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
-    """Bring everything up, and down again at the end. `on_line` gets each log line of the services.
-    Raises SitecrewError that says what is missing or would not start."""
+    """Start everything, and stop it at the end. `on_line` gets each log line of the services. Raises
+    SitecrewError, which says what is missing or does not start."""
     directory = plan.directory.resolve()
     hosting = directory / "hosting"
     hosting.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         ready = _Ready(on_line)
         services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
         ready.wait(crew, plan.patience)
-        say(f"the services {', '.join(SERVICES)} run")
+        say(f"the services {', '.join(SERVICES)} are running")
         try:
             yield Running(plan, config, broker_url, ports, mailbox, crew, services, servers, database)
         finally:
@@ -137,8 +137,8 @@ def _try(start: Callable[[], None], say: Say) -> None:
 
 
 def _declare(settings: Settings, *, alone: bool) -> None:
-    """Services wait for a broker that is not there; a person at a terminal wants to be told. Raises Refused if we are
-    to be `alone` and are not."""
+    """Declare the topology. Services would wait for a missing broker, but a person wants to know at once. Raises
+    Refused if we must be `alone` on the broker and are not."""
     broker = broker_of(settings, "sitecrew up")
     try:
         broker.declare()
@@ -149,20 +149,19 @@ def _declare(settings: Settings, *, alone: bool) -> None:
 
 
 def _require_alone(broker: RabbitBroker) -> None:
-    """Others who take orders from the same queues would share them with us: some of their customers would get nothing,
-    and theirs would be among ours."""
+    """Another Sitecrew on the same queues would take some of our orders, and we some of its customers' orders."""
     deadline = monotonic() + _GONE_SECONDS
     while taken := [queue.name for queue in broker.topology.queues if broker.consumers(queue.name)]:
         if monotonic() > deadline:
             raise Refused(
-                f"another Sitecrew works with this broker ({', '.join(taken)}), and would share its orders with this "
-                "one: give SITECREW_AMQP_URL a virtual host of its own, or unset it to have a private broker"
+                f"another Sitecrew works with this broker ({', '.join(taken)}), and they would share orders: "
+                "point SITECREW_AMQP_URL to a virtual host of its own, or unset it to use a private broker"
             )
-        sleep(0.1)  # nothing tells when a run that has just ended is gone
+        sleep(0.1)  # there is no event to wait for
 
 
 class _Ready:
-    """Listens to the services' log lines until each has said that it works."""
+    """Watches the services' log lines until each has started."""
 
     def __init__(self, on_line: OnLine) -> None:
         self._on_line = on_line
@@ -177,18 +176,18 @@ class _Ready:
         self._on_line(service, line)
 
     def wait(self, crew: Crew, patience: float) -> None:
-        """Raises SitecrewError if a service ends, or takes longer than so many seconds."""
+        """Raises SitecrewError if a service ends, or takes longer than `patience` seconds."""
         ends = monotonic() + patience
         while not self._all.wait(0.1):
             ended = crew.first_ended(seconds=0)
             if ended or monotonic() > ends:
                 name = ended.command.name if ended else ", ".join(sorted(self._missing))
                 tail = ended.last_words() if ended else ""
-                raise SitecrewError(f"{name} does not start; see its log. {tail}")
+                raise SitecrewError(f"{name} did not start; see its log. {tail}")
 
 
 def _servers(plan: Plan, directory: Path, hosting: Path, ports: Ports) -> dict[str, Server]:
-    """The broker, the database, and the web server of the hosting accounts. Nothing is started yet."""
+    """The broker, the database, and the hosting accounts' web server; not started yet."""
     servers: dict[str, Server] = {}
     if plan.amqp_url is None:
         servers["RabbitMQ"] = PrivateRabbit(directory / "rabbitmq", port=ports.broker, settings=_BROKER)
@@ -202,8 +201,7 @@ def _servers(plan: Plan, directory: Path, hosting: Path, ports: Ports) -> dict[s
 
 
 def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
-    """All at once, and at the end all at once stopped. Who is interrupted meanwhile waits for nothing: each of them
-    keeps its data when it is killed."""
+    """Start all servers at the same time, and have them stopped likewise. An interrupt kills them: none loses data."""
 
     def start(name: str, server: Server) -> None:
         began = perf_counter()
@@ -219,7 +217,7 @@ def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
 
 
 def _service(name: str, directory: Path, config: Path) -> Command:
-    # Nothing of our own environment: what of it counts stands in the settings file.
+    # Our own environment is not inherited: what matters of it is in the settings file.
     environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
     if name == "mailer":
         environment["SITECREW_KEYS__PRIVATE_FILE"] = str(directory / "mailer.key")

@@ -1,6 +1,6 @@
-"""The settings of a stack on one machine: everything is its own, below its directory and on loopback ports.
+"""The settings of a stack on one machine: everything is private, below its directory and on loopback ports.
 
-They are written to `sitecrew.toml` there. Its ports are kept from run to run: sites and letters name them.
+They are written to `sitecrew.toml` there. Its ports are kept from run to run, because sites and emails contain them.
 """
 
 import json
@@ -26,16 +26,16 @@ HONOURED = (
     *("installer.concurrency", "installer.max_attempts", "installer.timeout_seconds", "installer.lease_seconds"),
     *("installer.retry_first_seconds", "installer.retry_longest_seconds"),
 )
-"""The settings that a stack takes from the environment. All others are its own, whatever is exported: whoever tries
-Sitecrew must not write into other stores or roots, nor send mail through other servers."""
+"""The settings that a stack takes from the environment. All others are private, whatever is exported: trying Sitecrew
+must not write to other databases or roots, nor send mail through other servers."""
 
 _FREED_SECONDS = 3.0
-"""For how long the ports of a run that has just ended may still be in use."""
+"""Seconds that the ports of a run that has just ended may still be in use."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Of loopback, one for each thing that listens."""
+    """Loopback ports, one for each thing that listens."""
 
     web: int
     mail: int
@@ -46,13 +46,13 @@ class Ports:
 
 
 def exported() -> tuple[dict[str, Any], list[str]]:
-    """Those settings of the environment that a stack honours, by dotted name, and the variables that it ignores."""
+    """The environment's settings that a stack honours, by dotted name, and the variables that it ignores."""
     names_broker = bool(chosen(["amqp_url"])[0])
     return chosen([name for name in HONOURED if names_broker or name != "amqp_tls.*"])  # a private one speaks no TLS
 
 
 def ports_of(directory: Path, own_broker: bool = True) -> Ports:
-    """The ports of the directory's earlier runs, and free ones for the rest. Raises Refused if one of them is taken."""
+    """The ports of earlier runs in this directory, and free ones for the rest. Raises Refused if one is taken."""
     config = directory / "sitecrew.toml"
     before = _numbers(config)
     if own_broker:
@@ -63,7 +63,7 @@ def ports_of(directory: Path, own_broker: bool = True) -> Ports:
 
 
 def local_settings(directory: Path, hosting: Path, ports: Ports, database: PrivateMariaDB | None) -> dict[str, Any]:
-    """What a stack sets, by dotted name."""
+    """The settings of a stack, by dotted name."""
     settings: dict[str, Any] = {
         "servers.local.root": str(hosting),
         "servers.local.address": HOST,
@@ -89,7 +89,7 @@ def local_settings(directory: Path, hosting: Path, ports: Ports, database: Priva
 
 
 def write(directory: Path, settings: Mapping[str, Any]) -> Path:
-    """The settings file, and a key pair if there is none; the private key in a file of its own."""
+    """Write the settings file, and a key pair if there is none; the private key goes in a file of its own."""
     private_file, config = directory / "mailer.key", directory / "sitecrew.toml"
     public_file = directory / "mailer.pub"
     if not private_file.exists():
@@ -97,7 +97,7 @@ def write(directory: Path, settings: Mapping[str, Any]) -> Path:
         _write_private(private_file, private)
         public_file.write_text(public)
     merged = {"keys.public": public_file.read_text(), **settings}
-    # A JSON string, number, boolean or list is one of TOML as well.
+    # JSON strings, numbers, booleans and lists are valid TOML.
     _write_private(config, "".join(f"{name} = {json.dumps(value)}\n" for name, value in merged.items()))
     return config
 
@@ -122,10 +122,10 @@ def _require_free(port: int, name: str, config: Path) -> None:
         if time.monotonic() > deadline:
             what = {"web": "web server", "mail": "mailbox"}.get(name, name.replace("_", " "))
             raise Refused(
-                f"port {port} of {HOST}, which the {what} of {config.parent} had before, is in use by another program: "
-                f"stop that one, or delete {config} to get other ports (sites and letters keep the old ones)"
+                f"port {port} on {HOST}, that the {what} of {config.parent}, used before, is taken by another program: "
+                f"stop that, or delete {config} to get other ports (existing sites and emails keep the old ones)"
             )
-        time.sleep(0.05)  # nothing tells when a port is free again
+        time.sleep(0.05)  # there is no event for a port becoming free
 
 
 def _write_private(path: Path, text: str) -> None:

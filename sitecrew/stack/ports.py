@@ -10,10 +10,10 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on at 127.0.0.1 just now, and none that was given before.
+    """A port on 127.0.0.1 that nobody listens on now, and that was not returned before.
 
-    Taken from below the range that outgoing connections are given (32768 and up): from that range a client that
-    keeps trying to reach a stopped server can be given the server's own port, and then the server cannot come back.
+    It is below the range of outgoing connections (32768 and up): from that range, a client that keeps trying to reach
+    a stopped server can get the server's own port, and then the server cannot come back.
     """
     while True:
         port = random.randint(20000, 32000)
@@ -23,9 +23,9 @@ def free_port() -> int:
 
 
 def port_taken(host: str, port: int) -> bool:
-    """Whether somebody listens there already."""
+    """Whether a program listens there already."""
     with socket.socket(HostPort(host, port).family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, listeners not
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignores closed connections that linger
         try:
             probe.bind((host, port))
         except OSError:
@@ -34,10 +34,10 @@ def port_taken(host: str, port: int) -> bool:
 
 
 def require_free(host: str, port: int, what: str) -> None:
-    """Raises `Refused` if the port is taken: an answer from there would be mistaken for that of our own server."""
+    """Raise `Refused` if the port is taken: the other program's answers would be mistaken for our server's."""
     if port_taken(host, port):
         place = HostPort(host, port)
-        raise Refused(f"{what} cannot listen on {place}, another program does: stop that one or choose another port.")
+        raise Refused(f"{what} cannot listen on {place}, because another program does: stop it or choose another port.")
 
 
 def accepts(host: str, port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Children that belong together."""
+"""Children that are started and stopped together."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,20 +8,20 @@ from sitecrew.stack.processes import Child, Command, OnLine, first_ended, ignore
 
 
 class Crew:
-    """Children started one after the other and stopped side by side, also when an exception passes."""
+    """Children that are started one by one and stopped at the same time, also after an exception."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
 
     def start(self, command: Command, on_line: OnLine = ignore) -> Child:
-        """Starts one more child."""
+        """Start one more child."""
         child = Child(command, on_line)
         self.children.append(child)
         child.start()
         return child
 
     def first_ended(self, seconds: float | None = None) -> Child | None:
-        """Waits until a child has ended by itself, at most so long (None: for ever)."""
+        """Wait until a child has ended by itself, for at most `seconds` (None: forever)."""
         return first_ended(self.children, seconds)
 
     def __enter__(self) -> Self:
@@ -32,7 +32,7 @@ class Crew:
 
 
 def side_by_side(jobs: Sequence[Callable[[], object]]) -> None:
-    """Does all of it at once, and raises the first error when everything has ended. An interrupt does not wait."""
+    """Run all jobs at the same time, and raise the first error once all have ended. An interrupt does not wait."""
     errors: list[Exception] = []
 
     def guarded(job: Callable[[], object]) -> None:
@@ -46,6 +46,6 @@ def side_by_side(jobs: Sequence[Callable[[], object]]) -> None:
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(0.2)  # a signal is seen only when the main thread comes round
+            thread.join(0.2)  # the main thread must run now and then to handle signals
     if errors:
         raise errors[0]

@@ -1,4 +1,4 @@
-"""Programs run below this one: captured line by line, stopped as a group, never left behind."""
+"""Child programs: captured line by line, stopped as a group, never left behind."""
 
 import os
 import select
@@ -18,14 +18,14 @@ from sitecrew.stack.claim import claimed
 from sitecrew.stack.leash import leashed
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where programs are looked for. Fixed, so that a run depends on nobody's shell; /usr/sbin is not on every user's."""
+"""Where programs are looked for. Fixed, to be independent of the user's shell, which may lack /usr/sbin."""
 
 OnLine = Callable[[str, str], None]
-"""Called with the child's name and one line of its output; from a thread of the child's own."""
+"""Called with the child's name and one line of its output, on a thread of its own."""
 
 _Answer = TypeVar("_Answer")
 
-_LONGEST_LINE = 1 << 20  # bytes; what is longer is handed over in pieces
+_LONGEST_LINE = 1 << 20  # bytes; longer lines are split
 _TAIL_BYTES = 1 << 18
 _TAIL_LINES = 20
 _PROBE_SECONDS = 0.05
@@ -33,31 +33,31 @@ _LAST_OUTPUT_SECONDS = 5.0
 
 
 def ignore(_name: str, _line: str) -> None:
-    """Listens to nothing."""
+    """Ignores the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """What to run. `environment` is the whole of it: nothing is inherited. Secrets go there, never into `argv`."""
+    """What to run. `environment` is complete: nothing is inherited. Secrets go there, never into `argv`."""
 
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     log: Path
-    """Output is appended here, stdout and stderr in the order they were written."""
+    """Output is appended here, stdout and stderr interleaved."""
     directory: Path | None = None
     claim: Path | None = None
-    """A file kept locked for as long as any process of the group lives: one child at a time on the same data."""
+    """A file that is locked as long as any process of the group lives: one child at a time on the same data."""
     grace: float = 10.0
-    """Seconds that it has for ending by itself when it is told to."""
+    """Seconds that it may take to end by itself after SIGTERM."""
     verdict: str = ""
-    """The words in its output around which it says why it gives up, if noise follows them."""
+    """A text near which its output says why it fails, if noise follows it."""
 
 
 class Child:
-    """One program in a session of its own, which ends when we stop it and at the latest when we end ourselves.
+    """One program in a session of its own, which ends when we stop it, and at the latest when we end.
 
-    That holds for kill -9 too. A descendant that opens a session of its own leaves the group and must see to itself.
+    That includes kill -9. A descendant that starts a session of its own leaves the group and is not covered.
     """
 
     def __init__(self, command: Command, on_line: OnLine = ignore) -> None:
@@ -71,18 +71,18 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the program itself, and of its process group. Raises `Refused` before the first start."""
+        """The pid of the program and of its process group. Raises `Refused` before the first start."""
         return self._started().pid
 
     def start(self, prepare: Callable[[], None] | None = None) -> None:
-        """Starts the program, after `prepare` if given, which finds the claim held already.
+        """Start the program, after calling `prepare`, if given, with the claim held.
 
-        Raises `Refused` while the program runs, or when another one holds its claim.
+        Raises `Refused` if the program is running, or another one holds its claim.
         """
         if self.running:
-            message = f"{self.command.name} is running already: stop it first."
+            message = f"{self.command.name} is already running: stop it first."
             raise Refused(message)
-        self.kill()  # what an earlier run that ended by itself may have left in its group
+        self.kill()  # whatever an earlier run that ended by itself left in its group
         self.command.log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self.command.log.stat().st_size if self.command.log.exists() else 0
         with ExitStack() as held:
@@ -102,7 +102,7 @@ class Child:
 
     @property
     def fell(self) -> bool:
-        """Whether it has ended by itself, not because we stopped or killed it."""
+        """Whether it ended by itself, without being stopped or killed by us."""
         return not (self._told or self._let_go() or self.running)
 
     def poll(self) -> int | None:
@@ -110,20 +110,19 @@ class Child:
         return self._started().poll()
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Waits for its end, at most so long (None: for ever); what `poll` then says."""
+        """Wait for its end, for at most `seconds` (None: forever), and return what `poll` does."""
         first_ended([self], seconds)
         return self.poll()
 
     def ready(self, probe: Callable[[], _Answer | None], seconds: float, remedy: str) -> _Answer:
-        """Waits until `probe` answers and returns the answer.
+        """Wait until `probe` answers, and return the answer.
 
-        Raises `SitecrewError` with the end of the log and the remedy, the child killed, when it ends first
-        or `seconds` pass.
+        If the child ends first or `seconds` pass, kills it and raises `SitecrewError` with the end of its log and the
+        remedy.
         """
         deadline = time.monotonic() + seconds
         while (answer := probe()) is None:
-            # A port or a socket cannot be waited for from outside, so it is asked again shortly; that the
-            # child ends is noticed at once.
+            # A port or a socket has to be polled from outside; the child's end is noticed at once.
             if (code := self.wait(_PROBE_SECONDS)) is not None:
                 self._give_up(f"ended with exit code {code} before it was ready", remedy)
             if time.monotonic() > deadline:
@@ -131,9 +130,9 @@ class Child:
         return answer
 
     def stop(self) -> int | None:
-        """Asks the program to end (SIGTERM), waits for its grace, then kills what is left of its group.
+        """Send SIGTERM, wait for the grace period, then kill what is left of the group.
 
-        Returns the exit code, None if it was never started. Stopping twice does no harm.
+        Returns the exit code, None if it was never started. Stopping twice is harmless.
         """
         if self._process is None:
             return None
@@ -146,7 +145,7 @@ class Child:
         return self._process.returncode
 
     def kill(self) -> None:
-        """Kills the whole group at once and waits until it is gone."""
+        """Kill the whole group and wait until it is gone."""
         if self._process is None or self._let_go():
             return
         with suppress(ProcessLookupError):
@@ -154,10 +153,10 @@ class Child:
         self._process.wait()
         self._leash(self._process).close()
         if self._reader is not None:
-            self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # longer only when a strayed descendant keeps our pipe
+            self._reader.join(timeout=_LAST_OUTPUT_SECONDS)  # a descendant in another session may keep our pipe open
 
     def last_words(self) -> str:
-        """The last lines that it wrote since it was last started, or those around its verdict."""
+        """The last lines of its output since it was started, or those around its verdict."""
         if not self.command.log.exists():
             return ""
         with self.command.log.open("rb") as log:
@@ -182,7 +181,7 @@ class Child:
     @staticmethod
     def _leash(process: subprocess.Popen[bytes]) -> IO[bytes]:
         if process.stdin is None:
-            raise ValueError("it has been started without a leash")
+            raise ValueError("it was started without a leash")
         return process.stdin
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -211,8 +210,8 @@ class Child:
     def _read(self, output: IO[bytes]) -> None:
         with output, self.command.log.open("ab", buffering=0) as log:
             for line in iter(partial(output.readline, _LONGEST_LINE), b""):
-                # Whatever goes wrong here (full disk, faulty listener), the pipe must be emptied: a child whose
-                # pipe is full stands still at its next line.
+                # Whatever goes wrong here (full disk, faulty listener), the pipe must be drained: a child blocks
+                # when its pipe is full.
                 with suppress(OSError):
                     log.write(line)
                 self._tell(line, log)
@@ -220,14 +219,14 @@ class Child:
     def _tell(self, line: bytes, log: IO[bytes]) -> None:
         try:
             self._on_line(self.command.name, line.decode(errors="replace").rstrip("\r\n"))
-        except Exception as error:  # noqa: BLE001 - said in the log, and the listener is not asked again
+        except Exception as error:  # noqa: BLE001 - logged, and the listener is not called again
             self._on_line = ignore
             with suppress(OSError):
-                log.write(f"(nobody listens to these lines any more: {error!r})\n".encode())
+                log.write(f"(no longer passed on, because the listener failed: {error!r})\n".encode())
 
 
 def first_ended(children: Sequence[Child], seconds: float | None = None) -> Child | None:
-    """The first child that has ended, waited for at most so long (None: for ever); None if all still run."""
+    """Wait for a child to end, for at most `seconds` (None: forever), and return it; None if all still run."""
     with ExitStack() as opened:
         poll = select.poll()
         for child in children:

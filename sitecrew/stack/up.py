@@ -1,4 +1,4 @@
-"""`sitecrew up`: everything on one machine until it is told to stop."""
+"""`sitecrew up`: everything on one machine, until it is stopped."""
 
 import os
 import shlex
@@ -20,8 +20,8 @@ _BUILT_IN = ("wordpress", "static")
 
 
 def up(*, directory: Path, sites: tuple[str, ...], settle: float | None, every: str | None) -> int:
-    """Run a stack until Ctrl-C or SIGTERM, with the services' log lines on stdout: JSON, or readable on
-    a terminal. Returns the exit code: 130 if it was told to stop before it was up. Raises SitecrewError."""
+    """Run a stack until Ctrl-C or SIGTERM, with the services' log lines on stdout: JSON, or readable text on a
+    terminal. Returns the exit code: 130 if it was stopped before it was up. Raises SitecrewError."""
     interrupt_on_signals()
     honoured, ignored = exported()
     for line in told_of_variables(honoured, ignored):
@@ -43,19 +43,19 @@ def up(*, directory: Path, sites: tuple[str, ...], settle: float | None, every: 
 
 
 def told_of_variables(honoured: dict[str, Any], ignored: Sequence[str]) -> Iterator[str]:
-    """Which of the exported settings count here, and which do not."""
+    """Which exported settings are used here, and which are ignored."""
     if honoured:
         yield f"taken from the environment: {', '.join(sorted(honoured))}"
     if ignored:
-        yield f"ignored in the environment, because everything here is its own: {', '.join(ignored)}"
+        yield f"ignored in the environment, because everything here is private: {', '.join(ignored)}"
 
 
 def what_next(running: Running) -> Iterator[str]:
-    """Where everything is, and what to type in another terminal."""
+    """Where everything is, and which commands to try in another terminal."""
     ports, site = running.ports, running.plan.site_types[0]
     health = (f"{name} http://{HOST}:{getattr(ports, name.replace('-', '_'))}" for name in running.services)
     yield f"  sites     http://{HOST}:{ports.web}/~<account>/"
-    yield f"  letters   {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
+    yield f"  emails    {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
     yield f"  health    {', '.join(health)} (/readyz?verbose, /metrics)"
     yield "In another terminal:"
     command = "sitecrew"

@@ -575,7 +575,7 @@ def test_what_is_missing_is_named_until_it_is_declared(open_ground: Callable[[To
     broker = open_ground(TOPOLOGY).broker
     missing = broker.differences()
     assert len(missing) == len(TOPOLOGY.exchanges) + len(TOPOLOGY.queues)
-    assert "queue installer.due is missing; `sitecrew topology declare` makes it" in missing
+    assert "queue installer.due is missing; create it with `sitecrew topology declare`" in missing
     assert broker.differences() == missing
     broker.declare()
     assert broker.differences() == []

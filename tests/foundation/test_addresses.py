@@ -84,7 +84,7 @@ def test_messages_name_ipv6_places_as_settings_write_them(tmp_path: Path) -> Non
         Smtp(host="::1", port=1).check("staff@hosting.example")
     with pytest.raises(Failed, match=r"db_down: .* at \[::1\]:1 \(servers\.x\.databases\)"):
         MariaDatabases(host="::1", port=1, setting="servers.x.databases").names("x")
-    with pytest.raises(BrokerUnreachable, match=r"RabbitMQ at \[::1\]:1 can't be used"):
+    with pytest.raises(BrokerUnreachable, match=r"cannot use RabbitMQ at \[::1\]:1"):
         RabbitBroker(["amqp://guest:guest@[::1]:1/"], sitecrew(Ladder(1000, 20))).version()
     assert str(tmp_path) in MariaDatabases(socket=tmp_path / "sock").place
 

@@ -359,7 +359,7 @@ def test_the_topology_is_checked_and_mended(company: Company) -> None:
     with company.broker._channel() as channel:
         channel.queue_delete(UNROUTED)
     ran = company.sitecrew("topology", "check")
-    assert (ran.exit_code, ran.stdout) == (1, "queue unrouted is missing; `sitecrew topology declare` makes it\n")
+    assert (ran.exit_code, ran.stdout) == (1, "queue unrouted is missing; create it with `sitecrew topology declare`\n")
     assert company.sitecrew("topology", "check", "--json").json == {"differences": ran.stdout.splitlines()}
     assert company.sitecrew("topology", "declare").exit_code == 0
     assert company.sitecrew("topology", "check").exit_code == 0

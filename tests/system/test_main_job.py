@@ -191,7 +191,7 @@ class TestTicking:
         assert any("unknown here; send sitecrew.order.placed.v1" in reason for reason in reasons)
         crew.until("account.created", crew.order("static"))
         rejected = [event.data.cause for event in crew.events if event.type == "sitecrew.order.rejected.v1"]
-        assert any("bytes; at most" in cause.detail for cause in rejected)
+        assert any("bytes; the limit is" in cause.detail for cause in rejected)
 
     @pytest.mark.parametrize("service", ["order-intake", "installer", "mailer"])
     @pytest.mark.parametrize("moment", ["account.created", "install.started", "install.completed"])

@@ -258,7 +258,7 @@ def test_a_port_that_another_program_has_taken_is_told(tmp_path: Path, monkeypat
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         write(tmp_path, {"servers.local.public_port": port})
-        with pytest.raises(Refused, match=f"port {port} of 127.0.0.1, which the web server of .* is in use by another"):
+        with pytest.raises(Refused, match=f"port {port} on 127.0.0.1, used before by the web server of"):
             ports_of(tmp_path)
     assert ports_of(tmp_path).web == port
 

@@ -1,4 +1,4 @@
-"""RabbitMQ, spoken to through pika. The only package that knows pika.
+"""RabbitMQ, through pika. The only package that imports pika.
 
 Each publisher and each consumer has a connection of its own, run by one I/O thread; every pika call
 happens on that thread. Other threads hand work in through `call` and never touch a channel.

@@ -1,4 +1,4 @@
-"""From an address to what pika connects by."""
+"""Turns an address into pika's connection parameters."""
 
 import pika
 
@@ -7,21 +7,21 @@ from foundation.broker.tls import Tls, context_of
 from foundation.errors import ConfigurationError
 
 _HEARTBEAT, _BLOCKED = 30, 300
-"""Seconds. After so long without a sign of life, or blocked by an alarm, a connection is given up."""
+"""Seconds without a heartbeat, or blocked by an alarm, after which a connection is dropped."""
 
 
 def parameters(url: str, name: str, patience: float, tls: Tls) -> pika.URLParameters:
-    """What the address says after its `?` wins over what we would choose."""
+    """Query parameters of the address take precedence over our defaults."""
     said = options_of(url)
     if unknown := [option for option in said if not hasattr(pika.URLParameters, f"_set_url_{option}")]:
         raise ConfigurationError(
-            f"amqp_url: {unknown[0]!r} after the ? is unknown; heartbeat and blocked_connection_timeout, in seconds, "
-            "are known. For TLS there are the settings amqp_tls.*"
+            f"amqp_url: unknown parameter {unknown[0]!r} after the ?; expected heartbeat or "
+            "blocked_connection_timeout, in seconds. TLS is configured with the settings amqp_tls.*"
         )
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError, AttributeError, LookupError, SyntaxError):
-        raise ConfigurationError("amqp_url: what it says after the ? can't be read") from None
+        raise ConfigurationError("amqp_url: its parameters after the ? are not valid") from None
     chosen = {
         "heartbeat": _HEARTBEAT,
         "blocked_connection_timeout": _BLOCKED,

@@ -1,4 +1,4 @@
-"""RabbitMQ as a broker: what is asked once, and where publishers and consumers come from."""
+"""RabbitMQ as a broker: one-off requests, and opening publishers and consumers."""
 
 import random
 from collections import Counter
@@ -34,13 +34,13 @@ _TOO_LARGE = 406
 _NOWHERE = "doctor.looked"
 """A key that no queue is bound for."""
 _ALARMED = 0.5
-"""Seconds within which the broker tells who publishes of an alarm; it does so at once."""
+"""Seconds to wait for the broker to report an alarm, which it does at once."""
 _PATIENCE = 15.0
 
 
 class RabbitBroker:
-    """RabbitMQ by its URLs: `amqp://` or `amqps://`, several for the nodes of a cluster (in one text, commas
-    separate them). A node that does not answer within `patience` seconds is passed over."""
+    """RabbitMQ at its URLs: `amqp://` or `amqps://`, one per cluster node (commas separate them in one text). A node
+    that does not answer within `patience` seconds is skipped."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class RabbitBroker:
         self._patience = patience
         self._nodes = [parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
         self.links = set[Link]()
-        """Those of what was opened through this broker and is not closed."""
+        """The links of everything that is open through this broker."""
 
     @property
     def user(self) -> str:
@@ -72,13 +72,13 @@ class RabbitBroker:
             return [found for item in wanted if (found := difference(connection, item))]
 
     def version(self) -> str:
-        """The broker's own word for its version."""
+        """The version that the broker reports."""
         with self._connection() as connection:
             return str(connection._impl.server_properties.get("version", "?"))  # noqa: SLF001  # pika keeps it there
 
     def alarm(self) -> str:
-        """The alarm that keeps publishers waiting, such as `low on disk`; empty if there is none. Only who publishes is
-        told, so a message is published that goes nowhere. Raises Refused if we may not."""
+        """The alarm that blocks publishers, such as `low on disk`; empty if there is none. The broker tells only
+        publishers, so this publishes a message that is routed nowhere. Raises Refused without permission to publish."""
         said: list[str] = []
         with self._connection() as connection:
             connection.add_on_connection_blocked_callback(lambda _, blocked: said.append(str(blocked.method.reason)))
@@ -94,8 +94,8 @@ class RabbitBroker:
         return said[0] if said else ""
 
     def takes(self, size: int) -> bool:
-        """Whether a message of so many bytes is taken; it goes nowhere. Not to be asked during an alarm, when there is
-        no answer. Raises Refused if we may not publish."""
+        """Whether the broker accepts a message of so many bytes, which is routed nowhere. Gets no answer during an
+        alarm. Raises Refused without permission to publish."""
         with self._connection() as connection:
             channel = connection.channel()
             channel.basic_publish(EVENTS, _NOWHERE, b" " * size)
@@ -127,7 +127,7 @@ class RabbitBroker:
                 raise
 
     def consumers(self, queue: str) -> int:
-        """How many there are of a queue that exists."""
+        """The number of consumers of an existing queue."""
         with self._channel() as channel:
             return int(channel.queue_declare(queue, passive=True).method.consumer_count)
 
@@ -163,9 +163,8 @@ class RabbitBroker:
 
     @contextmanager
     def _connection(self) -> Iterator[pika.BlockingConnection]:
-        """Whatever comes out of pika while it is used means that RabbitMQ is away: its exceptions have no
-        common family (those of its connector are neither AMQPError nor OSError), and a peer that speaks
-        nonsense brings out others still."""
+        """Treat every exception out of pika as RabbitMQ being unreachable: they have no common base (those of
+        its connector are neither AMQPError nor OSError), and a peer that is not RabbitMQ causes others still."""
         connection = self._connected()
         try:
             yield connection
@@ -179,7 +178,7 @@ class RabbitBroker:
             _hang_up(connection)
 
     def _connected(self) -> pika.BlockingConnection:
-        """A connection to the first node that takes us."""
+        """A connection to the first node that accepts us."""
         reasons: list[str] = []
         for node in self.shuffled():
             try:
@@ -201,11 +200,11 @@ class RabbitBroker:
 
     def _unreachable(self, reason: str) -> BrokerUnreachable:
         nodes = ", ".join(str(HostPort(node.host, node.port)) for node in self._nodes)
-        return BrokerUnreachable(f"RabbitMQ at {nodes} can't be used: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
+        return BrokerUnreachable(f"cannot use RabbitMQ at {nodes}: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
 
 
 def _was_taken(channel: BlockingChannel) -> bool:
-    """Whether what was just published was taken; False if it was too large."""
+    """Whether the message just published was accepted; False if it was too large."""
     try:
         channel.queue_declare(PARKING, passive=True)  # any answer will do: a refusal comes before it
     except ChannelClosedByBroker as closed:
@@ -218,8 +217,7 @@ def _was_taken(channel: BlockingChannel) -> bool:
 
 
 def _abandon(connection: pika.BlockingConnection) -> None:
-    """While an alarm blocks us, the broker reads nothing that we send, not even a goodbye: `close` would wait for its
-    end."""
+    """Drop the connection. During an alarm the broker reads nothing from us, so `close` would wait for its end."""
     with suppress(Exception):
         connection._impl._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
         connection.process_data_events(1)

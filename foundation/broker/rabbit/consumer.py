@@ -118,7 +118,7 @@ class RabbitConsumer:
         self._arrived.put(replace(delivery, size=len(body)) if len(body) > MAX_BYTES else delivery)
 
     def _widen(self, channel: Any, redelivered: bool) -> None:
-        """Take as many as we may once something new has come."""
+        """Raise the prefetch to its maximum once a first delivery has come."""
         if redelivered or not self._careful:
             return
         self._careful = False
@@ -159,7 +159,7 @@ class RabbitConsumer:
                 self._channel.basic_reject(delivery.tag, requeue=False)
 
     def _leading(self, tags: set[int]) -> int:
-        """Take the oldest unsettled deliveries that are all in `tags`: one frame settles them."""
+        """The oldest unsettled deliveries, as far as all are in `tags`: one frame settles them."""
         last = 0
         while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
             del self._unsettled[oldest]

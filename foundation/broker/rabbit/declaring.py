@@ -1,4 +1,4 @@
-"""Declaring a topology, and comparing one with what the broker has."""
+"""Declaring a topology, and comparing the broker with it."""
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -35,16 +35,16 @@ def difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> s
         channel.close()
     except ChannelClosedByBroker as closed:
         if closed.reply_code == NOT_FOUND:
-            return f"{kind} {item.name} is missing; `sitecrew topology declare` makes it"
+            return f"{kind} {item.name} is missing; create it with `sitecrew topology declare`"
         return f"{kind} {item.name} differs: {refusal(closed)}"
     return None
 
 
 def refusal(closed: ChannelClosedByBroker) -> str:
-    """The broker's words. Where something of the same name is there and different, it may be another application's."""
+    """The broker's message. Something of the same name that differs may belong to another application."""
     if closed.reply_code == IN_USE_ALREADY and "inequivalent" in closed.reply_text:
         return (
-            f"{closed.reply_text}. If that is another application's, give Sitecrew a virtual host of its own: "
+            f"{closed.reply_text}. If that belongs to another application, give Sitecrew its own virtual host: "
             "rabbitmqctl add_vhost sitecrew, set_permissions, and /sitecrew at the end of amqp_url"
         )
     return str(closed.reply_text)

@@ -1,4 +1,4 @@
-"""What pika hands out, as a delivery."""
+"""Converts pika's deliveries to ours."""
 
 from typing import Any
 
@@ -28,6 +28,6 @@ def delivery_of(queue: str, method: Any, properties: pika.BasicProperties, body:
 
 
 def _text(name: str | bytes | None) -> str:
-    """A name that a sender gave; pika leaves what is not UTF-8 as bytes. It must not grow, or it could
-    not be sent on when the message is parked."""
+    """A name from the sender; pika leaves what is not UTF-8 as bytes. The result must not be longer, or the
+    message could not be parked."""
     return name.decode("ascii", "replace").replace("\ufffd", "?") if isinstance(name, bytes) else name or ""

@@ -18,15 +18,15 @@ from foundation.broker.topology import Topology
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
 _USEFUL = 5.0
-"""Seconds that a connection must have lived for the pauses to begin anew."""
+"""Seconds that a connection must have lasted for the pauses to start over."""
 _OPENING = 5.0
-"""Seconds in which a first connection is not missed yet: a batch opens one at every tick."""
+"""Seconds that a first connection may take before it counts as missing: a batch opens one at every tick."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Nodes(Protocol):
-    """What a link needs of its broker."""
+    """What a link needs from its broker."""
 
     topology: Topology
     reconnections: int
@@ -42,10 +42,9 @@ class Nodes(Protocol):
 class Link:
     """One connection, kept up by one I/O thread until it is closed.
 
-    `opened(channel)` runs on the I/O thread whenever a new channel is there, `closed()` when the link
-    has been closed from our side. Whatever closes the channel (a queue deleted, a missing exchange)
-    closes the connection too, and the next one declares the topology anew: one way back from every
-    trouble.
+    `opened(channel)` runs on the I/O thread for each new channel, `closed()` when the link has been
+    closed from our side. Whatever closes the channel (a deleted queue, a missing exchange) closes the
+    connection too, and the next one declares the topology again: one recovery for every failure.
     """
 
     def __init__(self, broker: Nodes, name: str, opened: Callable[[Any], None], closed: Callable[[], None]) -> None:
@@ -65,7 +64,7 @@ class Link:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is to have a channel, and has lost it, or got none for longer than that takes."""
+        """Whether it should have a channel, but lost it, or did not get one in time."""
         if self._closing.is_set() or (self._channel is not None and self._channel.is_open):
             return False
         return self._channel is not None or monotonic() - self._began > _OPENING
@@ -94,8 +93,8 @@ class Link:
             self._closing.wait(pause * random.uniform(0.5, 1.5))
 
     def _serve(self, node: pika.ConnectionParameters, declare: bool) -> bool:
-        """Live on one connection until it ends; whether it was of use. One that opens and is closed
-        again at once is not, and must not be tried again without a growing pause."""
+        """Run one connection until it ends; return whether it was of use. One that is closed right
+        after it opens is not, and must be retried with growing pauses."""
         if self._closing.is_set():
             return True
         ended: list[BaseException] = []

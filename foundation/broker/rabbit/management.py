@@ -1,4 +1,4 @@
-"""RabbitMQ's HTTP API (its management plug-in): what AMQP does not tell of queues. Only looked into."""
+"""RabbitMQ's HTTP API (its management plug-in), read-only, for what AMQP does not show about queues."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ _DENIED = (401, 403)
 
 @dataclass(frozen=True)
 class Management:
-    """The API at an address, as a user of the broker."""
+    """The API at a URL, as a user of the broker."""
 
     url: str
-    """Without a user."""
+    """Without user and password."""
     vhost: str
     username: str
     password: str = field(repr=False)
@@ -28,8 +28,8 @@ class Management:
 
     @classmethod
     def of(cls, url: str, amqp_url: str, patience: float, tls: Tls) -> "Management":
-        """At `http://host:15672`, with the user and the virtual host of `amqp_url` unless the address names another
-        user. Raises ConfigurationError."""
+        """From `http://host:15672`, with the user and virtual host of `amqp_url` unless the URL has another user.
+        Raises ConfigurationError."""
         parts, broker = urlsplit(url.strip()), urlsplit(nodes_of(amqp_url)[0])
         user = parts if parts.username else broker
         return cls(
@@ -64,12 +64,12 @@ class Management:
             )
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise BrokerUnreachable(
-                f"RabbitMQ's management at {self.url} can't be asked: {error or type(error).__name__}. "
+                f"cannot query RabbitMQ's management API at {self.url}: {error or type(error).__name__}. "
                 "Check amqp_management_url, and `rabbitmq-plugins enable rabbitmq_management`"
             ) from None
         if answer.status_code in _DENIED:
             raise ConfigurationError(
-                f"RabbitMQ's management at {self.url} refuses the user {self.username}: "
+                f"RabbitMQ's management API at {self.url} refuses the user {self.username}: "
                 f"rabbitmqctl set_user_tags {self.username} monitoring, or name another in amqp_management_url"
             )
         return _listed(answer, self.url)
@@ -82,6 +82,6 @@ def _listed(answer: httpx2.Response, url: str) -> list[Any]:
         found = None
     if not isinstance(found, list):
         raise BrokerUnreachable(
-            f"{url} answers ({answer.status_code}), but not as RabbitMQ's management does. Check amqp_management_url"
+            f"{url} answers ({answer.status_code}), but not like RabbitMQ's management API. Check amqp_management_url"
         )
     return found

@@ -1,10 +1,9 @@
-"""What the policies of a broker's house do to our queues, by what its management says of them.
+"""What a broker's policies do to our queues, as its management API reports them.
 
-Tried on RabbitMQ 3.10.8. Of a number that both a policy and an argument of ours give, the smaller counts: a queue
-with an `x-message-ttl` of 115 days forgets after the two seconds of a policy. Of `overflow` the policy's word counts,
-and with any other than `reject-publish` dead-lettering is at most once. Of `dead-letter-exchange` and
-`dead-letter-strategy` ours counts. So no argument can keep a lifetime or a length away; all that can be done is to say
-so.
+Tested on RabbitMQ 3.10.8. If a policy and one of our arguments set the same number, the smaller wins: a queue with an
+`x-message-ttl` of 115 days loses messages after a policy's two seconds. For `overflow` the policy wins, and with
+anything but `reject-publish` dead-lettering is at-most-once. For `dead-letter-exchange` and `dead-letter-strategy`
+ours wins. So no argument can fend off a TTL or a length limit; all we can do is report it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,28 +14,28 @@ from foundation.broker.topology import Queue, Topology
 _EFFECTS = {
     "message-ttl": "deletes messages after {} ms",
     "expires": "deletes the whole queue when nobody has used it for {} ms",
-    "max-length": "lets no more than {} messages in",
-    "max-length-bytes": "lets no more than {} bytes in",
-    "delivery-limit": "takes messages out that were handed out {} times",
-    "overflow": "has full queues do {!r} instead of 'reject-publish', and dead letters lost on the way",
+    "max-length": "accepts at most {} messages",
+    "max-length-bytes": "accepts at most {} bytes",
+    "delivery-limit": "removes messages that were delivered {} times",
+    "overflow": "makes full queues {!r} instead of 'reject-publish', which can lose dead letters",
     "dead-letter-routing-key": "sends what leaves the queue to {!r}",
 }
-"""Of what matters to us."""
+"""The effects that matter to us."""
 _ALL = 3
-"""So many queues are named; more are counted."""
+"""Queues that are named; further ones are counted."""
 
 State = Mapping[str, Any]
-"""What management says of one queue."""
+"""What the management API says about one queue."""
 
 
 def are_known(topology: Topology, states: Sequence[State]) -> bool:
-    """Whether management has gathered the policies of our queues, which takes it some seconds after they were made."""
+    """Whether the management API knows the policies of our queues, which takes some seconds after their declaration."""
     ours = {queue.name for queue in topology.queues}
     return all("effective_policy_definition" in state for state in states if state.get("name") in ours)
 
 
 def harms(topology: Topology, states: Sequence[State]) -> list[str]:
-    """What policies do that loses or holds up messages, a sentence for each policy and effect."""
+    """What policies do that loses or holds up messages, one sentence per policy and effect."""
     by_name = {state.get("name"): state for state in states}
     found: dict[tuple[str, str], list[str]] = {}
     for queue in topology.queues:
@@ -46,7 +45,7 @@ def harms(topology: Topology, states: Sequence[State]) -> list[str]:
 
 
 def thin(topology: Topology, states: Sequence[State], nodes: int) -> list[str]:
-    """Which of our queues would not survive the loss of a node of so many, or have lost their majority already."""
+    """Which of our queues would not survive the loss of a node, or have lost their majority already."""
     ours = {queue.name for queue in topology.queues}
     states = [state for state in states if state.get("name") in ours and state.get("type") == "quorum"]
     wanted = min(nodes, 3)
@@ -57,8 +56,8 @@ def thin(topology: Topology, states: Sequence[State], nodes: int) -> list[str]:
     lost = [str(s["name"]) for s in states if len(s.get("online") or []) * 2 <= len(s.get("members") or [])]
     said = [f"the majority of its members is away: {_named(lost)}"] if lost else []
     return said + [
-        f"only {count} of {nodes} nodes keep it, since the others joined later: {_named(names)}. "
-        "On a node without it: rabbitmq-queues grow rabbit@NODE all"
+        f"only {count} of {nodes} nodes have it, because the others joined later: {_named(names)}. "
+        "For a node without it, run rabbitmq-queues grow rabbit@NODE all"
         for count, names in few.items()
     ]
 

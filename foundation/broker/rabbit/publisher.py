@@ -21,7 +21,7 @@ class RabbitPublisher:
         self._window = Window()
         self._channel: Any = None
         self._vouched = True
-        """Whether the broker knows us by the name that we log in with."""
+        """Whether the broker accepts our login name as `user_id`."""
         self.link = Link(broker, "publisher", self._opened, self._window.give_up)
 
     def publish(self, messages: Sequence[Message], timeout: float = 30.0) -> list[Confirmation]:

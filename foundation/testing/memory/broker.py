@@ -46,7 +46,7 @@ class MemoryBroker:
     def differences(self) -> list[str]:
         missing = [f"exchange {e.name}" for e in self.topology.exchanges if e.name not in self._routes]
         missing += [f"queue {q.name}" for q in self.topology.queues if q.name not in self._lines]
-        return [f"{item} is missing; `sitecrew topology declare` makes it" for item in missing]
+        return [f"{item} is missing; create it with `sitecrew topology declare`" for item in missing]
 
     def publisher(self, user_id: str = "guest") -> Publisher:
         """Declares the topology if it is not there, as RabbitMQ's does on its way back from trouble."""

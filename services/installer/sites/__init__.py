@@ -1,4 +1,4 @@
-"""Site installers: one kind of site each, all behind `SiteInstaller`."""
+"""Site installers, one per kind of site, all behind `SiteInstaller`."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,9 +18,9 @@ Step = Callable[[str], AbstractContextManager[None]]
 class Job:
     """One install to carry out.
 
-    `fence` grows with every claim of the install. Whatever an act creates before it is done bears
-    the fence in its name, so an earlier worker that is still running unnoticed can neither be
-    disturbed by its successor nor put its own work in place.
+    `fence` increases with every claim of the install. Whatever is created before the install is done
+    has the fence in its name, so an earlier worker that is still running unnoticed neither gets in its
+    successor's way nor can put its own work in place.
     """
 
     install_id: str
@@ -30,33 +30,33 @@ class Job:
     username: str
     domain: str
     url: str
-    """Where the site will answer; ends with a slash."""
+    """The URL at which the site will answer; ends with a slash."""
     title: str
     admin_email: str
-    """The customer's mailbox, its domain in ASCII. An application that can't store it as it is ends the install
-    with `email_unsupported`: whoever reads the administrator's mail can take over the site."""
+    """The customer's email address, with its domain in ASCII. If the application cannot store it unchanged, the install
+    fails with `email_unsupported`: anyone who reads the administrator's mail can take over the site."""
     seal: Callable[[str], str]
     """Seals a secret to the mailer at once; the clear text is then forgotten."""
     aliases: tuple[str, ...] = field(default=(), kw_only=True)
-    """Further names under which the site answers, like `www.` of its domain."""
+    """Further names of the site, such as `www.` of its domain."""
     deadline: datetime
-    """UTC, by this machine's clock, which is not always the store's; an install that is not done by then gives up with
-    `timeout`."""
+    """UTC, by this machine's clock, which may differ from the database's; an install that is not done by then fails
+    with `timeout`."""
     locale: str | None = None
-    """Like `de_DE`; None: as the application does by itself, and so are these two."""
+    """Such as `de_DE`; None, as for the next two: the application's default."""
     timezone: str | None = None
-    """Like `Europe/Berlin`."""
+    """Such as `Europe/Berlin`."""
     permalinks: str | None = None
-    """The form of the addresses of a site's pages, like `/%postname%/`."""
+    """The structure of the site's URLs, such as `/%postname%/`."""
     keep: tuple[str, ...] = KEEP
-    """Patterns of names at the top of the document root that are not the site's, and stay whatever is installed."""
+    """Patterns of names at the top of the document root that do not belong to the site, and are always kept."""
     replace: tuple[str, ...] = ()
-    """Patterns of names there that a first install may replace, like a panel's placeholder."""
+    """Patterns of names there that a first install may replace, such as a panel's placeholder."""
 
 
 @dataclass(frozen=True)
 class InstalledSite:
-    """A site that answered over HTTP."""
+    """A site that was verified over HTTP."""
 
     application: str
     version: str
@@ -65,7 +65,7 @@ class InstalledSite:
     username: str | None = None
     sealed_password: str | None = None
     adopted: bool = False
-    """True if an earlier run of the same install had finished it before it could say so."""
+    """Whether an earlier run of the same install had finished it before it could report so."""
 
 
 class SiteInstaller(Protocol):
@@ -73,11 +73,11 @@ class SiteInstaller(Protocol):
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
         """Install and verify over HTTP. Idempotent: if this install (same `install_id`) is already
-        in place, its marker is read and the same result returned; anything short of that is rolled
-        back and begun afresh. Until verified, an older generation of the site stays in place.
-        Raises `Failed` with the cause."""
+        in place, returns the result from its marker; anything less is rolled back and started over.
+        Until the new site is verified, an older generation stays in place. Raises `Failed` with the
+        cause."""
 
     def check(self, server: Server) -> None:
-        """Raise `Failed` if this machine lacks what the installer needs (PHP, an extension, ...). Quick: every install
-        may ask. If there is a method `rehearse(server)`, the doctor calls that instead: it may take seconds, and tries
-        what an install does."""
+        """Raise `Failed` if this machine lacks what the installer needs (PHP, an extension, ...). Must be quick: every
+        install may call it. If there is a method `rehearse(server)`, the doctor calls that instead: it may take
+        seconds, and tries what an install does."""

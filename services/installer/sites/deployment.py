@@ -1,7 +1,7 @@
-"""The life that an install of any type leads, from looking at what is there to the verified site.
+"""The deployment of a site of any type, from the first check to the verified site.
 
-preflight   adopt the site if it is done; else shut earlier runs out, see whether there is room
-(build)     what the type of site is about: fill a tree beside the document root
+preflight   adopt the site if it is done; else shut out earlier runs, check for free space
+(build)     depends on the site type: fill a tree beside the document root
 swap, verify, marker, retire       see `docroot`
 """
 
@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Site:
-    """A site being built: `stage` is its tree, which no web server shows yet."""
+    """A site being built: `stage` is its tree, which no web server serves yet."""
 
     job: Job
     server: Server
@@ -35,7 +35,7 @@ class Site:
     docroot: Docroot
     stage: Path
     secrets: list[str] = field(default_factory=list, repr=False)
-    """What must not be repeated from what the site answers."""
+    """Secrets to be masked when the site's answers are quoted."""
 
     def database(self) -> Database:
         """A new database of this run's own. Raises `Failed`: db_unset, db_*."""
@@ -47,24 +47,24 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A tree that is complete, and what must be true of it once it answers."""
+    """A complete tree, and what must be true once it is served."""
 
     application: str
     version: str
     pages: tuple[Page, ...]
-    """At least one, each at an address of the site."""
+    """At least one page, each at a URL of the site."""
     probe: Probe | None = None
-    """For applications in PHP: a page that is asked for first."""
+    """For applications in PHP: a page that is requested first."""
     login_url: str | None = None
     username: str | None = None
     sealed_password: str | None = None
     database: str | None = None
-    """The name of the database that the site needs; every other one of the account is dropped."""
+    """The name of the site's database; every other one of the account is dropped."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be built, and the room it takes: bytes and inodes that must be free."""
+    """What will be built, and the bytes and inodes that must be free for it."""
 
     space: int
     inodes: int
@@ -72,8 +72,8 @@ class Plan:
 
 
 def live(job: Job, server: Server, step: Step, prepare: Callable[[], Plan]) -> InstalledSite:
-    """Lead an install through its life. `prepare` raises `Failed` if what the site needs is not there; it is not
-    called if the site is. Raises `Failed`, after which everything is as before."""
+    """Deploy a site. `prepare` raises `Failed` if what the site needs is missing; it is not called if the site is
+    already done. Raises `Failed`, after which everything is as before."""
     docroot = Docroot.of(job, server)
     with step("preflight"):
         if (done := docroot.begin()) is not None:
@@ -101,7 +101,7 @@ def databases_of(server: Server) -> Databases:
 
 
 def _refresh(job: Job, server: Server, docroot: Docroot) -> None:
-    """The older site is back, but PHP may go on with the new one's scripts until it looks for a change: tell it."""
+    """Tell PHP that the older site is back: it may keep running the new one's scripts until it checks for changes."""
     try:
         if any(docroot.www.iterdir()):
             # The tree may be the customer's: a new file under a name that nobody can guess leads us nowhere.

@@ -1,4 +1,4 @@
-"""Which site installer each type of site has, by its settings."""
+"""The site installer of each site type, by the settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,24 +22,24 @@ _log = structlog.get_logger(__name__)
 
 
 def installers_of(settings: Settings) -> Mapping[str, SiteInstaller]:
-    """By site type. One that cannot be had fails the installs of its own type, and nobody else's."""
+    """All site installers, by site type. One that cannot be loaded fails only the installs of its own type."""
     return {site_type: _or_refusing(settings, site_type) for site_type in settings.sites}
 
 
 def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
-    """What installs this type of site.
+    """The installer of this site type.
 
-    Raises `ConfigurationError` that names the setting, and the package if it is a package's fault.
+    Raises `ConfigurationError`, which names the setting, and the package if it is a package's fault.
     """
     site = settings.sites[site_type]
     name = site.installer or site_type
     make = _BUILT_IN.get(name)
     setting = f"sites.{site_type}.installer"
     if name != "archive" and site.recipe is not None:
-        raise ConfigurationError(f'sites.{site_type}.recipe: only {setting} = "archive" takes one')
+        raise ConfigurationError(f'sites.{site_type}.recipe: only allowed with {setting} = "archive"')
     if make is not None:
         if site.options:
-            raise ConfigurationError(f"sites.{site_type}.options are a plug-in's; installer {name} has none")
+            raise ConfigurationError(f"sites.{site_type}.options are only for plug-ins; installer {name} has none")
         return make(site_type, site, settings.installer)
     kind = plugins.find(plugins.SITE_INSTALLERS, name, setting, _BUILT_IN)
     return cast("SiteInstaller", plugins.made(kind, ("install", "check"), setting, site_type, site.options))
@@ -63,7 +63,7 @@ def _static(_site_type: str, _site: Site, _own: Installer) -> SiteInstaller:
 
 def _archive(site_type: str, site: Site, own: Installer) -> SiteInstaller:
     if site.recipe is None:
-        raise ConfigurationError(f"sites.{site_type}.recipe is needed: the recipe of the application to install")
+        raise ConfigurationError(f"sites.{site_type}.recipe must be set to the recipe of the application")
     return Archive(recipe=site.recipe.absolute(), places=own.archives.absolute(), php=own.php, limits=_limits(own))
 
 
@@ -85,7 +85,7 @@ _BUILT_IN: Mapping[str, Callable[[str, Site, Installer], SiteInstaller]] = Mappi
 
 @dataclass(frozen=True)
 class _Refusing:
-    """Stands in for an installer that cannot be had: its installs wait, failed, until the settings are right."""
+    """Stands in for an installer that cannot be loaded: its installs fail, and wait for correct settings."""
 
     reason: str
 

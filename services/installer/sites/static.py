@@ -1,4 +1,4 @@
-"""A placeholder of one page, for domains whose owner brings the site later: no PHP, no database."""
+"""A one-page placeholder, for domains whose owner brings the site later: no PHP, no database."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ _INODES = 16
 
 @dataclass(kw_only=True)
 class Static:
-    """Satisfies `SiteInstaller` for a single page. The customer gets no login with it."""
+    """Satisfies `SiteInstaller` for a single page, without a login."""
 
     template: Path = _TEMPLATE
-    """A Jinja template that is given `title` and `domain`; its `<title>` must be the title alone."""
+    """A Jinja template with the variables `title` and `domain`; its `<title>` must be exactly the title."""
 
     def check(self, server: Server) -> None:
-        """See `SiteInstaller`: nothing of the server is needed, the template of this machine is."""
+        """See `SiteInstaller`: needs nothing on the server, only the template on this machine."""
         self._page("title", "domain.example")
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:

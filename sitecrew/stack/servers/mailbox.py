@@ -1,4 +1,4 @@
-"""A mail server that keeps what it gets: for the demo on one machine, and for tests that want it to misbehave."""
+"""A mail server that stores what it receives: for a stack on one machine, and for tests that need it to misbehave."""
 
 import asyncio
 import re
@@ -18,8 +18,8 @@ from weakref import WeakSet
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 Stage = Literal["ehlo", "mail", "rcpt", "data", "stored"]
-"""Where a conversation is: `data` is when the message has come and nothing is kept yet, `stored` is when it is
-kept and the sender has not been told."""
+"""The stage of a conversation: at `data` the message has arrived but is not stored yet, at `stored` it is stored but
+not acknowledged."""
 
 Behave = Callable[[Stage, Envelope], str | None]
 """Asked at each stage, in the mailbox's own thread: it must not wait. None lets things take their course; a string
@@ -36,14 +36,14 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9@+_-]+")
 
 @dataclass(frozen=True)
 class Received:
-    """One message as it came: its file, and what the envelope said."""
+    """One received message: its file and its envelope."""
 
     path: Path
     sender: str
     recipients: tuple[str, ...]
 
     def message(self) -> EmailMessage:
-        """Reads and parses the file."""
+        """Read and parse the file."""
         return read_message(self.path)
 
 
@@ -98,25 +98,25 @@ class Mailbox:
         self._thread.join()
 
     def messages(self) -> list[Received]:
-        """What has been received since the mailbox was opened, in order."""
+        """The messages received since the mailbox was opened, in order."""
         with self._arrival:
             return list(self._received)
 
     def wait_for(self, wanted: int | Callable[[list[Received]], bool], timeout: float = 10.0) -> list[Received]:
-        """The messages, as soon as there are `wanted` of them, or `wanted` says yes to them.
+        """Wait until there are `wanted` messages, or until the function `wanted` accepts them, and return them.
 
-        A message counts once it is stored, which is just before its sender hears of it. Raises TimeoutError after
-        `timeout` seconds.
+        A message counts once it is stored, just before it is acknowledged. Raises TimeoutError after `timeout`
+        seconds.
         """
         enough = wanted if callable(wanted) else lambda received: len(received) >= wanted
         with self._arrival:
             if not self._arrival.wait_for(lambda: enough(list(self._received)), timeout):
                 have = len(self._received)
-                raise TimeoutError(f"{timeout:g} seconds were not enough: {have} messages are here, wanted: {wanted}")
+                raise TimeoutError(f"{have} messages arrived within {timeout:g} seconds, wanted: {wanted}")
             return list(self._received)
 
     def keep(self, envelope: Envelope) -> None:
-        """Stores one message and tells those who wait for it."""
+        """Store one message and wake those who wait for it."""
         content = envelope.original_content or b""
         self._sequence += 1
         path = self.directory / f"{self._sequence:06d}-{_file_part(envelope.rcpt_tos[0])}.eml"
@@ -147,14 +147,14 @@ class Mailbox:
         self._listening.set_result(server.sockets[0].getsockname()[1])
         await stopped.wait()
         server.close()
-        for opened in open_ones:  # whoever keeps his connection for the next letter learns that there will be none
+        for opened in open_ones:  # clients that keep their connection for the next email must notice
             if isinstance(opened.transport, asyncio.Transport):
                 opened.transport.abort()
         await asyncio.sleep(0)
 
 
 class _Conversation:
-    """What aiosmtpd calls, by these names, as one client's conversation goes on."""
+    """aiosmtpd's handler for one client, with the method names that it requires."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -191,7 +191,7 @@ class _Conversation:
         try:
             self._mailbox.keep(envelope)
         except OSError as error:
-            return f"452 4.3.1 cannot keep it: {error.strerror}"
+            return f"452 4.3.1 cannot store it: {error.strerror}"
         return await self._answer(server, "stored", envelope) or "250 OK, kept"
 
     async def _answer(self, server: SMTP, stage: Stage, envelope: Envelope) -> str | None:

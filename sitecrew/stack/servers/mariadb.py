@@ -1,4 +1,4 @@
-"""A MariaDB server of our own, on a Unix socket only and apart from the machine's own server."""
+"""A private MariaDB server, only on a Unix socket, separate from the machine's own server."""
 
 import os
 import pwd
@@ -30,17 +30,17 @@ _SETTINGS = (
 
 
 class PrivateMariaDB:
-    """One server. Stopped, killed and started again it keeps its data and its socket.
+    """One server, which keeps its data and its socket across restarts and kills.
 
-    Who runs it is its administrator, without a password: the server asks the system who is at the other end of
-    the socket. Raises `ConfigurationError` if MariaDB is not installed, or if our user id has no name.
+    The user who runs it is its administrator, without a password: the server asks the system who is at the other end
+    of the socket. Raises `ConfigurationError` if MariaDB is not installed, or if our user id has no name.
     """
 
     def __init__(self, directory: Path, *, patience: float = 90.0) -> None:
         self.directory = directory.resolve()
         self.admin_user = _our_name()
         self.version = ""
-        """Of the running server, as it says itself, such as 10.11.19-MariaDB-deb12."""
+        """The running server's version, such as 10.11.19-MariaDB-deb12."""
         self._patience = patience
         self._server = _program("mariadbd", "mysqld")
         self._install = _program("mariadb-install-db", "mysql_install_db")
@@ -50,33 +50,33 @@ class PrivateMariaDB:
 
     @property
     def child(self) -> Child:
-        """Its process, for whoever watches over it."""
+        """Its process, for supervision."""
         return self._child
 
     @property
     def pid(self) -> int:
-        """Of the server's process, which leads its process group."""
+        """The pid of the server's process, which leads its process group."""
         return self._child.pid
 
     @property
     def running(self) -> bool:
-        """Whether the server's process lives."""
+        """Whether the server's process is alive."""
         return self._child.running
 
     def start(self) -> None:
-        """Starts the server, on a first start with fresh data, and waits until it greets clients.
+        """Start the server, initializing its data the first time, and wait until it greets clients.
 
-        Raises `SitecrewError` with the end of the server's log when it does not come up within `patience` seconds,
-        `Refused` when the directory is in use.
+        Raises `SitecrewError` with the end of the server's log if it is not up within `patience` seconds, `Refused` if
+        the directory is in use.
         """
         self.directory.mkdir(mode=_REACHABLE, parents=True, exist_ok=True)
         self.socket.parent.mkdir(mode=_REACHABLE, exist_ok=True)
         self._child.start(prepare=self._initialise)
-        remedy = f"If its data is damaged, move {self.directory} away and start again."
+        remedy = f"If its data is damaged, move {self.directory} away and try again."
         self.version = self._child.ready(lambda: greeting(self.socket), self._patience, remedy)
 
     def stop(self) -> None:
-        """Shuts the server down, with force if that takes too long."""
+        """Shut the server down; kill it if that takes too long."""
         if self._first is not None:
             self._first.kill()
         self._child.stop()
@@ -84,7 +84,7 @@ class PrivateMariaDB:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kills the server (SIGKILL): it writes nothing more."""
+        """Kill the server (SIGKILL): it writes nothing more."""
         if self._first is not None:
             self._first.kill()
         self._child.kill()
@@ -118,7 +118,7 @@ class PrivateMariaDB:
         )
 
     def _initialise(self) -> None:
-        """Makes the data beside its place and moves it there whole: an interrupted start leaves no half of it."""
+        """Initialize the data beside its place and rename it, so that an interrupted start leaves nothing partial."""
         data, fresh = self.directory / "data", self.directory / "data.new"
         (self.directory / "tmp").mkdir(exist_ok=True)
         if data.exists():
@@ -130,7 +130,7 @@ class PrivateMariaDB:
         self._first.kill()
         if code != 0:
             said = self._first.last_words()
-            message = f"MariaDB's data could not be made in {fresh}: is the disk full? It said:\n{said}"
+            message = f"cannot initialize MariaDB's data in {fresh}: is the disk full? Its output:\n{said}"
             raise SitecrewError(message)
         fresh.rename(data)
 
@@ -173,9 +173,9 @@ def greeting(path: Path) -> str | None:
 
 
 def _socket(directory: Path) -> Path:
-    """In the directory, or, if that path would be too long, in a place of its own that nobody can guess beforehand.
+    """In the directory, or, if that path would be too long, below /tmp under a name that nobody can guess.
 
-    The system's setting for temporary files is not asked: that path may be long as well.
+    TMPDIR is not used: that path may be long as well.
     """
     path = directory / "mariadb.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET:
@@ -191,7 +191,7 @@ def _our_name() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
-        message = f"User id {os.geteuid()} has no name here, and MariaDB knows its administrator by name: add the user."
+        message = f"User id {os.geteuid()} has no name, which MariaDB needs for its administrator: add the user."
         raise ConfigurationError(message) from None
 
 

@@ -14,7 +14,7 @@ _WORKERS = 4  # with one, a page that asks its own site for something would wait
 
 
 class PhpWeb:
-    """Serves `root` at host and port, each request through the `router` script; what it says goes to `log`.
+    """Serves `root` at host and port, each request through the `router` script; its output goes to `log`.
 
     Raises `ConfigurationError` if PHP is not installed.
     """
@@ -38,31 +38,31 @@ class PhpWeb:
 
     @property
     def child(self) -> Child:
-        """Its process, for whoever watches over it."""
+        """Its process, for supervision."""
         return self._child
 
     @property
     def running(self) -> bool:
-        """Whether the server's first process lives."""
+        """Whether the server's first process is alive."""
         return self._child.running
 
     def start(self) -> None:
-        """Starts the server and waits until it accepts connections.
+        """Start the server and wait until it accepts connections.
 
-        Raises `Refused` if the port is taken, `SitecrewError` with the end of its log if it does not come up.
+        Raises `Refused` if the port is taken, `SitecrewError` with the end of its log if it does not start.
         """
         require_free(self.host, self.port, "PHP's web server")
         self._child.start()
         asked = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
-        remedy = "Look at what it says, mend that and start again."
+        remedy = "Fix what its output complains about, and try again."
         self._child.ready(lambda: accepts(asked, self.port) or None, _PATIENCE, remedy)
 
     def stop(self) -> None:
-        """Ends the server and its workers, which do not end with it by themselves."""
+        """Stop the server and its workers, which do not end with it by themselves."""
         self._child.stop()
 
     def kill(self) -> None:
-        """Kills the server and its workers."""
+        """Kill the server and its workers."""
         self._child.kill()
 
     def __enter__(self) -> Self:

@@ -1,8 +1,8 @@
-"""A RabbitMQ node of our own, from the machine's rabbitmq-server package and apart from the machine's own node.
+"""A private RabbitMQ node, from the machine's rabbitmq-server package but separate from the machine's own node.
 
-Everything it has lies in one directory. It listens on 127.0.0.1 only, and runs without epmd: Erlang's port
-daemon would be shared with other nodes and outlive ours. (`-erl_epmd_port` makes node and rabbitmqctl agree on the
-distribution port instead; kernel documentation, `erl_epmd`.)
+Everything it has is in one directory. It only listens on 127.0.0.1, and runs without epmd: Erlang's port daemon would
+be shared with other nodes and outlive ours. (`-erl_epmd_port` makes node and rabbitmqctl agree on the distribution
+port instead; kernel documentation, `erl_epmd`.)
 """
 
 import os
@@ -35,7 +35,7 @@ log.console.level = info
 
 
 class PrivateRabbit:
-    """One node. Stopped, killed and started again it keeps its data, its port and its password.
+    """One node, which keeps its data, port and password across restarts and kills.
 
     `settings` are further lines of rabbitmq.conf, `plugins` those to enable; the ports of the management and
     Prometheus plugins are in `plugin_ports`. Raises `ConfigurationError` if RabbitMQ is not installed.
@@ -54,7 +54,7 @@ class PrivateRabbit:
         self.port = port or free_port()
         self.plugin_ports = {plugin: free_port() for plugin in plugins if plugin in _PLUGIN_PORTS}
         self.version = ""
-        """Of the running node, as it says itself, such as 3.10.8."""
+        """The running node's version, such as 3.10.8."""
         self._plugins = plugins
         self._settings = settings or {}
         self._patience = patience
@@ -66,12 +66,12 @@ class PrivateRabbit:
 
     @property
     def amqp_url(self) -> str:
-        """Where clients connect, with user and password."""
+        """The URL for clients, with user and password."""
         return f"amqp://{_USER}:{self._password}@127.0.0.1:{self.port}/%2F"
 
     @property
     def child(self) -> Child:
-        """Its process, for whoever watches over it."""
+        """Its process, for supervision."""
         return self._child
 
     @property
@@ -97,18 +97,18 @@ class PrivateRabbit:
         self.version = self._child.ready(lambda: greeting(self.port), self._patience, remedy)
 
     def stop(self) -> None:
-        """Shuts the node down, with force if that takes too long."""
+        """Shut the node down; kill it if that takes too long."""
         self._child.stop()
 
     def kill(self) -> None:
-        """Kills the node (SIGKILL): it writes nothing more and says goodbye to nobody."""
+        """Kill the node (SIGKILL): it writes nothing more and closes no connection properly."""
         self._child.kill()
 
     def ctl(self, *arguments: str, seconds: float = 60.0) -> str:
-        """Runs rabbitmqctl on this node and returns what it prints.
+        """Run rabbitmqctl on this node and return its output.
 
-        Everybody on the machine can read the arguments: give it no password. Raises `SitecrewError` with what
-        rabbitmqctl said when it fails or takes longer.
+        The arguments are visible to everybody on the machine: pass no password. Raises `SitecrewError` with
+        rabbitmqctl's message if it fails or takes longer.
         """
         if not self._booted:
             self._run_ctl("await_startup", seconds=self._patience)
@@ -167,7 +167,7 @@ class PrivateRabbit:
         )
 
     def _environment(self) -> dict[str, str]:
-        """Of the node and of rabbitmqctl. HOME is where Erlang looks for the cookie that they share."""
+        """The environment of node and rabbitmqctl. Erlang looks for the cookie that they share in HOME."""
         return {
             "PATH": PATH,
             "LANG": "C.UTF-8",
@@ -218,7 +218,7 @@ def greeting(port: int) -> str | None:
 
 
 def _kept_secret(path: Path) -> str:
-    """The secret in the file, which is made when there is none."""
+    """The secret in the file, which is created if missing."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_private(path, secrets.token_hex(16))

@@ -1,4 +1,4 @@
-"""Where RabbitMQ is installed, and a slimmer view of it that starts in half the time."""
+"""Finds the installed RabbitMQ, and lays out a slimmer copy that starts in half the time."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ _APPLICATIONS = re.compile(r"\{\s*applications\s*,\s*\[([^\]]*)\]")
 def installed() -> Path:
     """The directory of RabbitMQ's real scripts. Raises `ConfigurationError` if there is none.
 
-    Debian's wrappers in /usr/sbin are no use: they change the user and the directory.
+    Debian's wrappers in /usr/sbin do not work here: they change the user and the directory.
     """
     for place in _PLACES:
         script = Path(place) / "rabbitmq-server"
@@ -25,10 +25,10 @@ def installed() -> Path:
 
 
 def lay_out(package: Path, home: Path, wanted: set[str]) -> None:
-    """Makes `home` look like the package with only the wanted applications and what they need.
+    """Make `home` look like the package with only the wanted applications and their dependencies.
 
-    Erlang looks for each of some 500 modules in every directory that it is given, in order. Without the 50
-    plugins that are not used here, the node is up in half the time (measured: 3.2 instead of 6.5 s).
+    Erlang looks for each of some 500 modules in all of its directories, in order. Without the 50 plugins that are not
+    used here, the node starts in half the time (measured: 3.2 instead of 6.5 s).
     """
     shutil.rmtree(home, ignore_errors=True)
     (home / "plugins").mkdir(parents=True)
@@ -39,7 +39,7 @@ def lay_out(package: Path, home: Path, wanted: set[str]) -> None:
 
 
 def _needed(plugins: Path, wanted: set[str]) -> set[Path]:
-    """The directories of the wanted applications and of all they depend on; Erlang's own are not among them."""
+    """The directories of the wanted applications and their dependencies, without Erlang's own."""
     found: dict[str, Path] = {}
     open_names = set(wanted)
     while open_names:

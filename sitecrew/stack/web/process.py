@@ -12,7 +12,7 @@ _PATIENCE = 60.0  # seconds
 
 
 class StaticWeb:
-    """Serves the static sites below `root`; what it says goes to `log`."""
+    """Serves the static sites below `root`; its output goes to `log`."""
 
     def __init__(self, root: Path, host: str, port: int, *, log: Path) -> None:
         self.host, self.port = host, port
@@ -29,16 +29,16 @@ class StaticWeb:
         )
 
     def start(self) -> None:
-        """Starts the server and waits until it accepts connections. Raises `Refused` if the port is taken."""
+        """Start the server and wait until it accepts connections. Raises `Refused` if the port is taken."""
         require_free(self.host, self.port, "the web server")
         self.child.start()
-        remedy = "Look at what it says, mend that and start again."
+        remedy = "Fix what its output complains about, and try again."
         self.child.ready(lambda: accepts(self.host, self.port) or None, _PATIENCE, remedy)
 
     def stop(self) -> None:
-        """Ends the server."""
+        """Stop the server."""
         self.child.stop()
 
     def kill(self) -> None:
-        """Kills the server."""
+        """Kill the server."""
         self.child.kill()

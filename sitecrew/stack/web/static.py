@@ -1,4 +1,4 @@
-"""The router's mapping for static sites alone, in Python: for machines without PHP.
+"""The router's mapping for static sites only, in Python: for machines without PHP.
 
 `/~username/...` is `<root>/accounts/<username>/www/...`, and below any other path the Host header's
 `<domain>` is `<root>/vhosts/<domain>/...`.
@@ -28,10 +28,10 @@ def serve(root: Path, host: str, port: int) -> ThreadingHTTPServer:
 
 
 def locate(root: Path, host: str, path: str) -> Path | None:
-    """The file or directory that a URL path at a host names; None if it is not to be served.
+    """The file or directory for a URL path at a host; None if it must not be served.
 
-    Nothing outside a document root is, whatever links lead there, no name that begins with a dot,
-    and no PHP file, which would show its source.
+    Never served are anything outside a document root, whatever links lead there, names that start
+    with a dot, and PHP files, which would show their source.
     """
     segments = [part for part in unquote(urlsplit(path).path).split("/") if part]
     if any(part.startswith(".") or "\0" in part or "\\" in part for part in segments):
@@ -50,7 +50,7 @@ def locate(root: Path, host: str, path: str) -> Path | None:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """The standard library's file handler, told where the files are; it knows types, dates and redirects."""
+    """The standard library's file handler, which knows types, dates and redirects, with our mapping of paths."""
 
     server_version = "sitecrew"
 
@@ -67,7 +67,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_error(HTTPStatus.NOT_FOUND, "There is no such page here")
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: the web server's traffic is not the product's log."""
+        """Log nothing: the web server's traffic does not belong in the product's log."""
 
     def log_error(self, *_: object) -> None:
         """As quiet as `log_request`."""

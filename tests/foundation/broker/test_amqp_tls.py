@@ -41,14 +41,14 @@ def test_which_of_the_three_files_is_wrong_is_said(authority: Authority, ours: I
         capture_output=True,
     )
     for tls, said in (
-        (Tls(nothing), r"amqp_tls\.ca_file: .*nothing\.pem can't be read: No such file"),
+        (Tls(nothing), r"amqp_tls\.ca_file: cannot read .*nothing\.pem: No such file"),
         (Tls(rubbish), r"amqp_tls\.ca_file: .*rubbish\.pem holds no CA certificate"),
-        (Tls(None, nothing, ours.key), r"amqp_tls\.certificate: .*nothing\.pem can't be read"),
+        (Tls(None, nothing, ours.key), r"amqp_tls\.certificate: cannot read .*nothing\.pem"),
         (Tls(None, rubbish, ours.key), r"amqp_tls\.certificate: .*rubbish\.pem holds no certificate"),
-        (Tls(None, ours.certificate, nothing), r"amqp_tls\.key: .*nothing\.pem can't be read"),
+        (Tls(None, ours.certificate, nothing), r"amqp_tls\.key: cannot read .*nothing\.pem"),
         (Tls(None, ours.certificate, rubbish), r"amqp_tls\.key: .*rubbish\.pem holds no private key"),
         (Tls(None, ours.certificate), r"amqp_tls\.key: .*sitecrew\.pem holds no private key"),
-        (Tls(None, ours.certificate, authority.own.key), r"amqp_tls\.key: .*ca\.key is the key of another certificate"),
+        (Tls(None, ours.certificate, authority.own.key), r"amqp_tls\.key: .*ca\.key does not belong to"),
         (Tls(None, ours.certificate, locked), r"amqp_tls\.key: .*locked\.key is protected by a passphrase"),
         (Tls(None, None, ours.key), r"amqp_tls\.key is set, but amqp_tls\.certificate is not"),
     ):

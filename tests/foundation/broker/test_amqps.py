@@ -85,15 +85,15 @@ def test_which_of_the_files_is_wrong_is_told(secured: str, authority: Authority,
         (Tls(stranger.ca_file, ours.certificate, ours.key, NAME), r"not trusted .*set amqp_tls\.ca_file"),
         (Tls(trusted, ours.certificate, ours.key), r"another name .*127\.0\.0\.1.*amqp_tls\.server_name"),
         (Tls(trusted, ours.certificate, ours.key, "else.example"), r"another name .*amqp_tls\.server_name"),
-        (Tls(trusted, server_name=NAME), r"refuses our certificate: check amqp_tls\.certificate and amqp_tls\.key"),
-        (Tls(trusted, theirs.certificate, theirs.key, NAME), r"refuses our certificate: check amqp_tls\.certificate"),
+        (Tls(trusted, server_name=NAME), r"rejects our certificate: check amqp_tls\.certificate and amqp_tls\.key"),
+        (Tls(trusted, theirs.certificate, theirs.key, NAME), r"rejects our certificate: check amqp_tls\.certificate"),
     ):
         with pytest.raises(BrokerUnreachable, match=said):
             broker(secured, tls).declare()
 
 
 def test_the_port_for_tls_is_spoken_to_without(secured: str) -> None:
-    with pytest.raises(BrokerUnreachable, match=r"hung up .*TLS \(amqps://"):
+    with pytest.raises(BrokerUnreachable, match=r"closed the connection .*TLS \(amqps://"):
         broker(secured.replace("amqps://", "amqp://")).declare()
 
 
@@ -113,6 +113,6 @@ def test_a_refusal_of_our_certificate_is_told_also_when_its_alert_is_lost(
         server = Thread(target=hang_up, args=(listening,))
         server.start()
         url = f"amqps://sitecrew:secret@127.0.0.1:{listening.getsockname()[1]}/"
-        with pytest.raises(BrokerUnreachable, match=r"refuses our certificate: check amqp_tls\.certificate"):
+        with pytest.raises(BrokerUnreachable, match=r"rejects our certificate: check amqp_tls\.certificate"):
             broker(url, Tls(authority.ca_file, ours.certificate, ours.key, NAME)).declare()
         server.join()

@@ -31,12 +31,12 @@ def state(name: str, definition: object = None, **other: object) -> dict[str, An
             "policy 'house' deletes messages after 2000 ms (message-ttl): intake",
         ),
         ("intake.orders", {"expires": 60000}, "nobody has used it for 60000 ms (expires)"),
-        ("installer.due", {"max-length": 5}, "lets no more than 5 messages in (max-length)"),
-        ("unrouted", {"max-length-bytes": 1000}, "lets no more than 1000 bytes in (max-length-bytes)"),
-        ("parking", {"delivery-limit": 20}, "takes messages out that were handed out 20 times (delivery-limit)"),
-        ("intake.orders", {"delivery-limit": 3}, "handed out 3 times"),
+        ("installer.due", {"max-length": 5}, "accepts at most 5 messages (max-length)"),
+        ("unrouted", {"max-length-bytes": 1000}, "accepts at most 1000 bytes (max-length-bytes)"),
+        ("parking", {"delivery-limit": 20}, "removes messages that were delivered 20 times (delivery-limit)"),
+        ("intake.orders", {"delivery-limit": 3}, "delivered 3 times"),
         ("delay.1", {"message-ttl": 1999}, "deletes messages after 1999 ms"),
-        ("installer.now", {"overflow": "drop-head"}, "has full queues do 'drop-head' instead of 'reject-publish'"),
+        ("installer.now", {"overflow": "drop-head"}, "makes full queues 'drop-head' instead of 'reject-publish'"),
         ("delay.0", {"dead-letter-routing-key": "x"}, "sends what leaves the queue to 'x'"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_queue_on_fewer_nodes_than_there_are_is_named() -> None:
     whole = state("unrouted", members=["a", "b", "c"], online=["a", "b", "c"])
     assert thin(TOPOLOGY, [alone, whole], nodes=1) == []
     (said,) = thin(TOPOLOGY, [alone, whole], nodes=5)
-    assert said.startswith("only 1 of 5 nodes keep it, since the others joined later: parking.")
+    assert said.startswith("only 1 of 5 nodes have it, because the others joined later: parking.")
     assert "rabbitmq-queues grow" in said
 
 
@@ -106,11 +106,15 @@ def management(port: int, user: str = "") -> Management:
     [
         (peers.says(answer("401 Unauthorized")), ConfigurationError, "refuses the user ann: rabbitmqctl set_user_tags"),
         (peers.says(answer("403 Forbidden")), ConfigurationError, "refuses the user ann"),
-        (peers.says(answer("404 Not Found")), BrokerUnreachable, r"answers \(404\), but not as RabbitMQ's management"),
-        (peers.says(answer("200 OK", b"<html>")), BrokerUnreachable, "but not as RabbitMQ's management"),
-        (peers.says(answer("200 OK", b"{}")), BrokerUnreachable, "but not as RabbitMQ's management"),
-        (peers.silent, BrokerUnreachable, "can't be asked: .*Check amqp_management_url"),
-        (peers.closes, BrokerUnreachable, "can't be asked"),
+        (
+            peers.says(answer("404 Not Found")),
+            BrokerUnreachable,
+            r"answers \(404\), but not like RabbitMQ's",
+        ),
+        (peers.says(answer("200 OK", b"<html>")), BrokerUnreachable, "but not like RabbitMQ's"),
+        (peers.says(answer("200 OK", b"{}")), BrokerUnreachable, "but not like RabbitMQ's"),
+        (peers.silent, BrokerUnreachable, "cannot query .*Check amqp_management_url"),
+        (peers.closes, BrokerUnreachable, "cannot query"),
     ],
 )
 def test_a_management_that_does_not_tell_is_told_with_what_to_do(

@@ -280,7 +280,7 @@ def test_an_event_up_to_the_limit_is_read_and_one_byte_more_is_not() -> None:
 def test_ten_megabytes_are_not_even_looked_at() -> None:
     problem = refused(b"[" * 10_000_000)
     assert (problem.code, problem.field) == ("too_large", "body")
-    assert problem.detail == "has 10000000 bytes; at most 262144 are read"
+    assert problem.detail == "has 10000000 bytes; the limit is 262144"
 
 
 def nested(levels: int) -> object:

@@ -65,7 +65,7 @@ def test_the_doctor_sees_policies_alarms_and_sizes(broker: RabbitBroker, managed
     managed_node.ctl("set_disk_free_limit", "9000000000000")
     try:
         until(lambda: found()["broker alarms"].result == "failed", SECONDS)
-        assert "the broker takes no messages: low on disk" in found()["broker alarms"].detail
+        assert "the broker accepts no messages: low on disk" in found()["broker alarms"].detail
     finally:
         managed_node.ctl("set_disk_free_limit", "50000000")
 
@@ -96,4 +96,4 @@ def test_an_exchange_of_another_application_is_told_with_the_way_out(broker: Rab
         channel.exchange_declare("orders", "direct", durable=True)
     ran = sitecrew("--config", settings_file(tmp_path, amqp_url=url_of(broker)), "topology", "declare")
     assert ran.exit_code == 2
-    assert "give Sitecrew a virtual host of its own: rabbitmqctl add_vhost sitecrew" in " ".join(ran.stderr.split())
+    assert "give Sitecrew its own virtual host: rabbitmqctl add_vhost sitecrew" in " ".join(ran.stderr.split())

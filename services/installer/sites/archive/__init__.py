@@ -1,4 +1,4 @@
-"""Any application, from a checksummed archive, by a recipe that says what is to be done with it."""
+"""Any application, from a checksummed archive, installed by a recipe."""
 
 import os
 import re
@@ -29,7 +29,7 @@ _SPARE = 16 * 1024 * 1024  # bytes that the steps may add
 
 @dataclass(kw_only=True)
 class Archive:
-    """Satisfies `SiteInstaller` for whatever a recipe describes. The recipe is read anew for each install."""
+    """Satisfies `SiteInstaller` for whatever a recipe describes. The recipe is read again for each install."""
 
     recipe: Path
     places: Path
@@ -48,7 +48,7 @@ class Archive:
         survey(archive, recipe.archive)
 
     def rehearse(self, server: Server) -> None:
-        """What `check` looks at, and what an install does with the database; by PHP, if the application is in PHP."""
+        """What `check` does, and what an install does with the database; through PHP, if the application uses PHP."""
         self.check(server)
         recipe = read_recipe(self.recipe)
         if recipe.php is not None:
@@ -95,7 +95,7 @@ class Archive:
         return Php(self.php, self.limits)
 
     def _require(self, recipe: Recipe, server: Server, *, thoroughly: bool = False) -> None:
-        """Raise `Failed` unless all is there that the recipe needs, and its templates can be rendered."""
+        """Raise `Failed` unless everything the recipe needs is there, and its templates render."""
         if recipe.php is not None:
             self._interpreter.require(recipe.php.extensions)
         if recipe.database:
@@ -113,7 +113,7 @@ class Archive:
         tree = whole / (recipe.archive.folder or ".")
         if not tree.is_dir():
             there = ", ".join(sorted(path.name for path in whole.iterdir())[:10])
-            raise wrong(self.recipe, f"archive.folder: the archive has no such folder; at its top it has {there}")
+            raise wrong(self.recipe, f"archive.folder: the archive has no such folder; its top level has {there}")
         return tree
 
     def _version(self, recipe: Recipe, tree: Path) -> str:
@@ -131,7 +131,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class _Login:
-    """What the customer is told of his login; all None if he gets none."""
+    """The login that the customer is told; all None if there is none."""
 
     url: str | None = None
     username: str | None = None
@@ -147,7 +147,7 @@ class _Login:
 
 
 def _room(tree: Path) -> tuple[int, int]:
-    """Bytes and inodes that a copy of the tree takes, with some to spare for what the steps add."""
+    """Bytes and inodes that a copy of the tree needs, with some to spare for what the steps add."""
     space, inodes = _SPARE, 64
     for directory, names, files in os.walk(tree):
         inodes += len(names) + len(files)

@@ -1,4 +1,4 @@
-"""Archives as they are unpacked: each once, under its checksum."""
+"""Unpacked archives: each once, under its checksum."""
 
 import errno
 import hashlib
@@ -19,19 +19,19 @@ _ABANDONED = 3600.0  # seconds after which a half-unpacked folder has certainly 
 
 
 def require_unchanged(archive: Path, source: Source) -> None:
-    """Raise `Failed` (archive_missing, archive_changed) unless the archive is the one that the recipe names."""
+    """Raise `Failed` (archive_missing, archive_changed) unless the archive matches the recipe."""
     try:
         found = archive.stat()
         is_now = _checksum(archive, found.st_ino, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise failed("archive_missing", f"{archive}: {error.strerror}") from None
     if is_now != source.sha256:
-        raise failed("archive_changed", f"{archive} has the checksum {is_now}, the recipe says {source.sha256}")
+        raise failed("archive_changed", f"{archive} has the checksum {is_now}, but the recipe says {source.sha256}")
 
 
 @lru_cache(maxsize=256)
 def _checksum(archive: Path, _inode: int, _size: int, _changed: int) -> str:
-    """Of a file; computed again only when the file is another one."""
+    """A file's checksum, computed again only if the file has changed."""
     with archive.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -50,7 +50,7 @@ def unpacked(archive: Path, source: Source, places: Path) -> Path:
 
 
 def _unpack(archive: Path, source: Source, place: Path) -> None:
-    """The folder gets its name when it is whole; whoever unpacks the same meanwhile may win."""
+    """The folder gets its name when it is complete; another process unpacking the same may win."""
     place.parent.mkdir(0o700, parents=True, exist_ok=True)
     _discard_abandoned(place.parent)
     draft = place.with_name(f".{secrets.token_hex(8)}")

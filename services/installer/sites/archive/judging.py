@@ -1,4 +1,4 @@
-"""What a recipe must not do with values that customers choose: run them, or let them be taken for something else."""
+"""What a recipe must not do with values that customers choose: run them, or let them be misread as code or options."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _SECONDS = 60.0
 
 
 def judge_command(step: Run | RunPhp, where: str, words: Words, rendered: Sequence[str]) -> None:
-    """Raise `Failed` (recipe_wrong) if an argument is an option, or code, because a customer's words are in it."""
+    """Raise `Failed` (recipe_wrong) if an argument can become an option, or code, through a customer's values."""
     parts = step.run if isinstance(step, Run) else step.php
     interprets = isinstance(step, RunPhp) or _INTERPRETER.fullmatch(PurePosixPath(rendered[0]).name) is not None
     for number, (part, value) in enumerate(zip(parts, rendered, strict=True)):
@@ -51,8 +51,8 @@ def judge_file(name: str, where: str, words: Words, text: str, php: Php) -> None
 
 def _runs(words: Words, where: str, what: str, part: str) -> Exception:
     named = ", ".join(sorted(words.chosen(part)))
-    advice = "hand it over as an argument of its own, like ['sh', '-c', 'tool \"$1\"', 'sh', '{{ title }}']"
-    return wrong(words.recipe, f"{where}: {what} is code with a customer's {named} in it, which would be run: {advice}")
+    advice = "pass it as an argument of its own, as in ['sh', '-c', 'tool \"$1\"', 'sh', '{{ title }}']"
+    return wrong(words.recipe, f"{where}: {what} is code with a customer's {named} in it, which would run: {advice}")
 
 
 def _unquoted(words: Words, where: str, complaint: str, name: str) -> Exception:

@@ -1,4 +1,4 @@
-"""Reading a recipe, and saying what is wrong with one in the operator's own terms."""
+"""Reading a recipe, and explaining what is wrong with one in the operator's terms."""
 
 import difflib
 import tomllib
@@ -18,7 +18,7 @@ _SEVERAL = ("secrets", "steps", "verify")
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a file. Raises `Failed` (recipe_wrong) that says what is wrong, and where."""
+    """Read a recipe from a file. Raises `Failed` (recipe_wrong), which says what is wrong, and where."""
     try:
         document = tomllib.loads(readable_text(path))
     except tomllib.TOMLDecodeError as error:
@@ -26,7 +26,7 @@ def read_recipe(path: Path) -> Recipe:
     except ValueError as error:
         raise wrong(path, str(error)) from None
     except OSError as error:
-        raise wrong(path, f"can't be read: {error.strerror}") from None
+        raise wrong(path, f"cannot be read: {error.strerror}") from None
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
@@ -40,7 +40,7 @@ def wrong(recipe: Path, what: str) -> Failed:
 
 
 def keys() -> dict[str, str]:
-    """Every key of a recipe by its dotted name, with its meaning; `*` stands for a name or a number."""
+    """Every key of a recipe by its dotted name, with its description; `*` stands for a name or a number."""
     return dict(_walk(Recipe, ""))
 
 

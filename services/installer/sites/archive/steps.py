@@ -1,4 +1,4 @@
-"""The steps of a recipe, carried out in the staged tree, and rehearsed without touching anything."""
+"""The steps of a recipe: carried out in the staged tree, or rehearsed without touching anything."""
 
 import os
 import secrets
@@ -22,7 +22,7 @@ from services.installer.sites.verification.verify import Page
 
 
 def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
-    """Carry out all steps, in order. The tree may be the customer's by now, and his processes at work in it.
+    """Carry out all steps, in order. The tree may already be the customer's, with their processes working in it.
 
     Raises `Failed`: recipe_wrong, program_missing, php_missing, step_failed, timeout, db_*, disk_*.
     """
@@ -41,8 +41,8 @@ def carry_out(recipe: Recipe, words: Words, site: Site, php: Php) -> None:
 
 
 def rehearse(recipe: Recipe, words: Words, php: Php, *, thoroughly: bool = False) -> None:
-    """Render every template, look for every program; thoroughly: see that what is written is not broken by what a
-    customer chose. Raises `Failed`: recipe_wrong, program_missing."""
+    """Render every template and look for every program; if `thoroughly`, also check that customers' values do not break
+    the files that are written. Raises `Failed`: recipe_wrong, program_missing."""
     for where, step in _steps(recipe):
         match step:
             case Write():
@@ -59,7 +59,7 @@ def rehearse(recipe: Recipe, words: Words, php: Php, *, thoroughly: bool = False
 
 
 def _is_there(program: str) -> bool:
-    """Whether a program can be found; one of the site's own, by a relative path, cannot be there yet."""
+    """Whether a program can be found; one of the site's own, at a relative path, does not exist yet."""
     return (not program.startswith("/") and "/" in program) or shutil.which(program, path=PATH) is not None
 
 
@@ -77,7 +77,7 @@ def pages_of(recipe: Recipe, words: Words) -> tuple[Page, ...]:
 
 
 def login_url_of(recipe: Recipe, words: Words) -> str | None:
-    """Where the customer logs in; None if there is no login."""
+    """The URL where the customer logs in; None if there is no login."""
     return None if recipe.login is None else _address(words, "login.path", recipe.login.path)
 
 
@@ -91,7 +91,7 @@ def _steps(recipe: Recipe) -> Iterator[tuple[str, Step]]:
 
 @contextmanager
 def _touching(step: Step) -> Iterator[None]:
-    """What goes wrong with files is the step's failure, unless it is the disk's."""
+    """Errors with files fail the step, unless they are the disk's."""
     try:
         with disk_errors(f"step {step.name!r}"):
             yield
@@ -106,8 +106,8 @@ def _text(step: Write, where: str, words: Words) -> str:
         try:
             text = place.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise wrong(words.recipe, f"{where}: {place} can't be read: {reason}") from None
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise wrong(words.recipe, f"{where}: cannot read {place}: {reason}") from None
     return words.render(f"{where}.{'text' if step.template is None else 'template'}", text or "", confidential=True)
 
 
@@ -143,7 +143,7 @@ def _run(step: Run | RunPhp, where: str, words: Words, site: Site, php: Php) -> 
 
 
 def _compare(stored: object, words: Words, what: str) -> None:
-    """What an application says that it has stored of the order must be what was ordered, letter by letter."""
+    """What an application reports to have stored of the order must equal what was ordered, exactly."""
     for field, value in stored.items() if isinstance(stored, dict) else ():
         ordered = words.plain["login"]["username"] if field == "username" else words.plain.get(field)
         if value != ordered:
@@ -152,9 +152,9 @@ def _compare(stored: object, words: Words, what: str) -> None:
 
 @contextmanager
 def _within_reach(script: str, recipe: Path, stage: Path, owner: Owner | None) -> Iterator[str]:
-    """A script of the recipe's that the customer's user can open: itself, or a copy in the tree for as long as it runs.
+    """A script of the recipe's that the customer's user can open: itself, or a copy in the tree while it runs.
 
-    The recipe may lie in a folder that is nobody's but ours to walk.
+    The recipe may be in a folder that only we can enter.
     """
     path = Path(script)
     if owner is None or not path.is_relative_to(recipe) or not path.is_file() or _may_open(path, owner):
@@ -170,7 +170,7 @@ def _within_reach(script: str, recipe: Path, stage: Path, owner: Owner | None) -
 
 
 def _may_open(path: Path, owner: Owner) -> bool:
-    """Whether the permissions of a file and of all folders above it let somebody open it."""
+    """Whether a file's permissions, and those of all folders above it, let a user open it."""
     return all(_allowed(folder.stat(), owner, 0o1) for folder in path.parents) and _allowed(path.stat(), owner, 0o4)
 
 

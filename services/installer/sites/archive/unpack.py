@@ -1,8 +1,8 @@
-"""Unpacking an application's archive, which may be anybody's: nothing of it leads out of its folder.
+"""Unpacking an application's archive, which is not trusted: nothing in it gets out of its folder.
 
-What an archive holds is listed first (`survey`), each entry judged, and written by ourselves: folders, regular
-files with one pair of permissions, and nothing else. A link inside the archive becomes a copy of the file that
-it leads to, so that no link is ever on the disk to be followed.
+An archive's entries are listed first (`survey`), each is checked, and we write them ourselves: folders, regular files
+with one set of permissions, and nothing else. A link inside the archive becomes a copy of its target, so that there is
+never a link on the disk to be followed.
 """
 
 import errno
@@ -26,21 +26,21 @@ from services.installer.sites.causes import failed
 _DIRECTORY, _FILE = 0o700, 0o600
 _CHUNK = 1 << 20  # bytes
 _LINKS = 8
-"""Links that may lead to links before a chain counts as a circle."""
+"""The length of a chain of links that counts as a loop."""
 
 _BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, NotImplementedError, RuntimeError, ValueError),
 )
-"""What the libraries raise for archives that are cut, damaged, encrypted or packed in a way they don't know.
-Their `OSError`s without a number (bzip2's, gzip's) are of this kind, too."""
+"""What the libraries raise for archives that are truncated, damaged, encrypted or in an unknown format. So are their
+`OSError`s without a number (bzip2's, gzip's)."""
 _CONTRADICTIONS = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-"""What writing into an empty folder can only meet if the archive names one path as two things, or names none."""
+"""Errors of writing into an empty folder that only occur if the archive has two things at one path, or an empty one."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in an archive: a folder, a file that can be opened, or a link to another entry."""
+    """An entry of an archive: a folder, a file that can be opened, or a link to another entry."""
 
     size: int
     open: Callable[[], IO[bytes]] | None = None
@@ -69,7 +69,7 @@ def unpack(archive: Path, source: Source, into: Path) -> None:
 
 
 def survey(archive: Path, source: Source) -> tuple[int, int]:
-    """How many bytes and entries the archive holds, once each is found in order. Raises `Failed` as `unpack` does."""
+    """The number of bytes and entries in the archive, after checking each. Raises `Failed` as `unpack` does."""
     with _listed(archive, source) as entries:
         for name, entry in entries.items():
             if entry.target is not None:
@@ -114,7 +114,7 @@ def _of_tar(tar: tarfile.TarFile) -> Iterator[tuple[str, Entry]]:
         elif member.islnk():
             entry = Entry(0, target=member.linkname)
         else:
-            raise _unsafe(tar.name, f"{member.name!r} is a device or a pipe")
+            raise _unsafe(tar.name, f"{member.name!r} is a device or pipe")
         yield member.name, entry
 
 
@@ -131,15 +131,15 @@ def _of_zip(packed: zipfile.ZipFile) -> Iterator[tuple[str, Entry]]:
 
 
 def _judged(entries: Iterator[tuple[str, Entry]], archive: Path, source: Source) -> Mapping[str, Entry]:
-    """The entries by their plain names, as long as each is in order and all of them within the limits."""
+    """The entries by their plain names, if each is safe and all are within the limits."""
     found: dict[str, Entry] = {}
     size = 0
     for number, (name, entry) in enumerate(entries, 1):
         size += entry.size
         if number > source.most_files:
-            raise _unsafe(archive, f"it holds more than {source.most_files} entries (`archive.most_files`)")
+            raise _unsafe(archive, f"it contains more than {source.most_files} entries (`archive.most_files`)")
         if size > source.largest:
-            raise _unsafe(archive, f"it holds more than {source.largest} bytes (`archive.largest`)")
+            raise _unsafe(archive, f"it contains more than {source.largest} bytes (`archive.largest`)")
         found[_plain(name, archive)] = entry
     found.pop(".", None)
     return found
@@ -152,7 +152,7 @@ def _plain(name: str, archive: Path) -> str:
 
 
 def _opener(entries: Mapping[str, Entry], name: str) -> Callable[[], IO[bytes]]:
-    """Opens the file that a name means, through links."""
+    """Open the file with a name, through links."""
     at = name
     for _ in range(_LINKS):
         entry = entries.get(at)
@@ -161,17 +161,17 @@ def _opener(entries: Mapping[str, Entry], name: str) -> Callable[[], IO[bytes]]:
         if entry.open is not None:
             return entry.open
         at = posixpath.normpath(entry.target or "")
-    raise failed("archive_unsafe", f"{name!r} is a link to {at!r}, which is no file of the archive")
+    raise failed("archive_unsafe", f"{name!r} is a link to {at!r}, which is not a file in the archive")
 
 
 def _write(opener: Callable[[], IO[bytes]], place: Path, left: int, archive: Path) -> int:
-    """Write a file; the bytes that may still come after it. What an archive says of its sizes need not be true."""
+    """Write a file and return the bytes still allowed after it. The sizes that an archive states need not be true."""
     with opener() as inlet, place.open("xb") as outlet:
         place.chmod(_FILE)
         while piece := inlet.read(_CHUNK):
             left -= len(piece)
             if left < 0:
-                raise _unsafe(archive, "unpacked it is larger than `archive.largest` allows")
+                raise _unsafe(archive, "it unpacks to more than `archive.largest` allows")
             outlet.write(piece)
     return left
 

@@ -1,7 +1,7 @@
-"""What the templates of a recipe may name, and rendering them without telling a secret where it must not be.
+"""The variables of a recipe's templates, and rendering them without leaking secrets.
 
-Secrets go into files and standard input only. Everywhere else (arguments, addresses, expected texts) naming one is
-an error, which `sitecrew doctor` finds before any customer does.
+Secrets go only into files and standard input. Anywhere else (arguments, URLs, expected texts) using one is an error,
+which `sitecrew doctor` finds before any customer does.
 """
 
 import difflib
@@ -40,17 +40,17 @@ INVENTED: Mapping[str, str] = MappingProxyType(
         "stage": "/home/shop/.stage",
     }
 )
-"""For rehearsing templates: a site that nobody ordered."""
+"""Values for rehearsing templates: a site that nobody ordered."""
 
 INVENTED_DATABASE = Database(host="localhost", name="shop_g1f1", username="shop_g1f1", password="none")  # noqa: S106
 
 _CHOSEN = {"title", "email", "login"}
-_WITHHELD = "a secret may stand in a file or on stdin, and nowhere else"
+_WITHHELD = "secrets are allowed only in files and on stdin"
 _LETTERS = string.ascii_letters + string.digits
 
 
 class _Unknown(jinja2.StrictUndefined):
-    """What a template names and nobody knows; says what there is instead."""
+    """An unknown variable in a template; its error lists the known ones."""
 
     __slots__ = ()
 
@@ -62,22 +62,22 @@ class _Unknown(jinja2.StrictUndefined):
         exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
     ) -> None:
         if hint is None and isinstance(obj, Mapping):
-            hint = f"there is no {name!r} in it, but {', '.join(sorted(map(str, obj))) or 'nothing'}"
+            hint = f"unknown {name!r} in it; it has {', '.join(sorted(map(str, obj))) or 'nothing'}"
         super().__init__(hint, obj, name, exc)
 
 
 @dataclass(frozen=True)
 class Words:
-    """The names for the templates of one recipe, in one install."""
+    """The variables for one recipe's templates, in one install."""
 
     recipe: Path
     plain: Mapping[str, Any]
-    """What everybody may know."""
+    """Variables that are not secret."""
     secret: Mapping[str, Mapping[str, str]] = field(repr=False)
-    """By name, then by key: `login.password`, `database.password`, `secrets.<name>`."""
+    """Secret variables, by name and key: `login.password`, `database.password`, `secrets.<name>`."""
 
     def render(self, where: str, text: str, *, confidential: bool = False) -> str:
-        """Render a template, which may hold secrets if that is confidential.
+        """Render a template, which may use secrets if it is `confidential`.
 
         Raises `Failed` (recipe_wrong), which says where.
         """
@@ -94,16 +94,16 @@ class Words:
             raise wrong(self.recipe, f"{where}: {without(self.secrets(), str(error))}") from None
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             # Its words could repeat a secret.
-            raise wrong(self.recipe, f"{where}: the template can't be rendered ({type(error).__name__})") from None
+            raise wrong(self.recipe, f"{where}: the template cannot be rendered ({type(error).__name__})") from None
 
     def chosen(self, text: str) -> set[str]:
-        """Which names of a template stand for words that a customer chose."""
+        """The variables in a template whose values a customer chose."""
         with suppress(jinja2.TemplateSyntaxError):  # is told where it is rendered
             return meta.find_undeclared_variables(_environment().parse(text)) & _CHOSEN
         return set()
 
     def secrets(self) -> Iterator[str]:
-        """Each secret, for striking it out."""
+        """All secrets, for masking them."""
         return (value for keys in self.secret.values() for value in keys.values())
 
     def _names(self, veil: jinja2.Undefined | None) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def names_of(job: Job, path: Path, stage: Path) -> dict[str, str]:
-    """The names that are about the order and the place."""
+    """The variables about the order and the site."""
     return {
         "url": job.url,
         "domain": job.domain,
@@ -136,7 +136,7 @@ def names_of(job: Job, path: Path, stage: Path) -> dict[str, str]:
 
 
 def words_of(file: Path, recipe: Recipe, names: Mapping[str, str], database: Database | None) -> Words:
-    """All names for the templates of a recipe, with new passwords.
+    """All variables for a recipe's templates, with new passwords.
 
     Raises `Failed` (recipe_wrong) if a secret's file cannot be read.
     """
@@ -164,11 +164,11 @@ def _secret(file: Path, name: str, secret: Secret) -> str:
     try:
         return (file.parent / secret.file).read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise wrong(file, f"secrets.{name}: {file.parent / secret.file} can't be read: {reason}") from None
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise wrong(file, f"secrets.{name}: cannot read {file.parent / secret.file}: {reason}") from None
 
 
 def _nobody_knows(name: str, names: Mapping[str, Any]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
-    known = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names))}"
-    return f"{name!r} is no name that a template of this recipe may use; {known}"
+    known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(names))}"
+    return f"unknown variable {name!r}; {known}"

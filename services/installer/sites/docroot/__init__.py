@@ -1,14 +1,14 @@
-"""Putting a staged tree in place of a document root, so that a crash at any point can be mended.
+"""Putting a staged tree in place of a document root, so that a crash at any point can be recovered from.
 
-    <home>/www/                     what the web server shows
-    <home>/.stage-g<G>-f<F>/        the tree that run (G, F) builds; no web server shows it
-    <home>/private/journal.json     the latest run, and whether its tree may stand in `www` unverified
+    <home>/www/                     what the web server serves
+    <home>/.stage-g<G>-f<F>/        the tree that run (G, F) builds; no web server serves it
+    <home>/private/journal.json     the latest run, and whether its tree may be in `www` unverified
     <home>/private/site.json        the marker: the verified site
-    <home>/private/site.lock        held while any of these is read to decide or is changed
+    <home>/private/site.lock        held while any of these is read to decide, or changed
 
-A run begins (`begin`: mends what a crash left, then shuts earlier runs out), builds beside `www`,
-and goes live: journal, exchange, verification, marker. Short of the marker, the trees change back,
-by the very same code after a failure and after a crash.
+A run begins (`begin`: recovers from a crash, then shuts out earlier runs), builds beside `www`, and
+goes live: journal, exchange, verification, marker. Without the marker, the trees are exchanged back,
+by the same code after a failure and after a crash.
 """
 
 import fcntl
@@ -45,7 +45,7 @@ _LOCK_POLL = 0.05  # seconds
 
 @dataclass(frozen=True)
 class Docroot:
-    """One account's document root, in the hands of one run."""
+    """One account's document root, for one run."""
 
     home: Path
     username: str
@@ -59,7 +59,7 @@ class Docroot:
 
     @classmethod
     def of(cls, job: Job, server: Server) -> "Docroot":
-        """The document root that `job` is about; nothing is touched yet."""
+        """The document root of `job`; touches nothing yet."""
         run = Run(generation=job.generation, fence=job.fence)
         home = server.home(job.username)
         about = (home, job.username, job.install_id, run, job.deadline, server.databases)
@@ -72,13 +72,13 @@ class Docroot:
 
     @property
     def private(self) -> Path:
-        """Where the markers are."""
+        """The directory of the markers."""
         return self.home / "private"
 
     def begin(self) -> InstalledSite | None:
-        """The site, if this install is done already, at its address; else None, and earlier runs are shut out.
+        """The site, if this install is already done, at its URL; else None, and earlier runs are shut out.
 
-        What a crash left of earlier runs is taken back. Raises `Failed`: account_missing,
+        Rolls back what a crash left of earlier runs. Raises `Failed`: account_missing,
         docroot_linked, docroot_mounted, docroot_not_empty, superseded, timeout, disk_full, disk_denied.
         """
         with disk_errors(self.username), self._locked():
@@ -94,7 +94,7 @@ class Docroot:
 
     @contextmanager
     def building(self) -> Iterator[Path]:
-        """The directory to build the tree in. If the block fails, all that the run has made is taken back."""
+        """The directory to build the tree in. If the block fails, everything that the run created is removed."""
         stage = self.run.stage(self.home)
         try:
             with disk_errors(self.username):
@@ -110,12 +110,12 @@ class Docroot:
             raise
 
     def owner(self) -> tuple[int, int] | None:
-        """The user and group ids that the tree must belong to; None if those are this process's own."""
+        """The user and group ids that must own the tree; None if those are this process's own."""
         www = self.www.stat()
         return None if www.st_uid == os.geteuid() else (www.st_uid, www.st_gid)
 
     def hand_over(self, stage: Path) -> None:
-        """Give the tree to the owner of the document root. From then on it is his: write nothing more into it."""
+        """Give the tree to the document root's owner. From then on it is theirs: write nothing more into it."""
         if (owner := self.owner()) is None:
             return
         for directory, folders, files in os.walk(stage, topdown=False):
@@ -124,10 +124,10 @@ class Docroot:
         os.chown(stage, *owner, follow_symlinks=False)
 
     def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], object], step: Step) -> None:
-        """Exchange `stage` with the document root, verify, write the marker; take away what was there before.
+        """Exchange `stage` with the document root, verify, write the marker, and remove what was there before.
 
-        Names that are not the site's are carried over (see `keeping`), and the tree made durable, as the marker will
-        be. If `verify` raises, the older tree is in place again before that leaves here. Raises `Failed`: superseded,
+        Names that are not the site's are carried over (see `keeping`), and the tree is made durable before the marker
+        is. If `verify` raises, the older tree is put back before the error is passed on. Raises `Failed`: superseded,
         docroot_*, exchange_unsupported, timeout, and whatever `verify` raises.
         """
         with self._locked():
@@ -154,15 +154,15 @@ class Docroot:
             self._retire()
 
     def _retire(self) -> None:
-        """The site is in place: what is left to be done can't fail the install any more."""
+        """The site is in place: nothing after this can fail the install."""
         try:
             self.sweep()
         except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep meets it again
             _log.warning("site.leftovers_kept", username=self.username, reason=f"{type(error).__name__}: {error}")
 
     def sweep(self) -> None:
-        """Take away what this run and earlier ones made and is not in use. What resists is left to the next sweep:
-        an earlier run that is still alive may be adding to it, the database server may be down."""
+        """Remove what this run and earlier ones created and is not in use. What cannot be removed is left to the next
+        sweep: an earlier run that is still alive may be adding to it, or the database server may be down."""
         journal, marker = read_journal(self.private), read_site(self.private)
         # While a swap is open (mending it failed), either tree and either database may be the one in use.
         open_run = journal.run if journal is not None and journal.swapping is not None else None
@@ -190,7 +190,7 @@ class Docroot:
                 self.databases.drop(name)
 
     def _settle(self) -> None:
-        """Close an open swap: without a marker that vouches for the tree, the older one comes back."""
+        """Finish an interrupted exchange: without a marker for the new tree, the older one is put back."""
         journal = read_journal(self.private)
         if journal is None or journal.swapping is None:
             return
@@ -209,12 +209,12 @@ class Docroot:
                 raise failed("superseded", f"{latest.run} has begun since {self.run}") from because
 
     def _refuse_foreign(self) -> bool:
-        """Whether this is the account's first site; then nothing may be there that is not known to belong there."""
+        """Whether this is the account's first site; then nothing unknown may be in the document root."""
         if read_site(self.private) is not None:
             return False
         if names := keeping.foreign(self.www, self.keep, self.replace):
-            no_marker = "and no marker says that a site of ours is there"
-            raise failed("docroot_not_empty", f"{self.www} holds {keeping.listed(names)}, {no_marker}")
+            no_marker = "and there is no marker of a site of ours"
+            raise failed("docroot_not_empty", f"{self.www} contains {keeping.listed(names)}, {no_marker}")
         return True
 
     @contextmanager
@@ -226,7 +226,7 @@ class Docroot:
             while not _try_lock(handle):
                 self._refuse_late("another run holds the document root")
                 time.sleep(_LOCK_POLL)
-            self._refuse_late("the document root was reached too late")
+            self._refuse_late("the deadline passed before the document root was available")
             yield
         finally:
             os.close(handle)

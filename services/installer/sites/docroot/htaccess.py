@@ -1,4 +1,4 @@
-"""`.htaccess`: the one file that host, customer and application share, each with lines of its own."""
+"""`.htaccess`: the one file that host, customer and application share, each with their own lines."""
 
 import re
 
@@ -8,13 +8,13 @@ _OWN = re.compile(r"\A# BEGIN ([^\n]+)\n.*^# END \1\n?\Z", re.DOTALL | re.MULTIL
 
 
 def own(text: str) -> str:
-    """An application's lines between markers, as WordPress and others write them, so that they are known again."""
+    """An application's lines between markers, as WordPress and others write them, to recognize them later."""
     text = text if text.endswith("\n") or not text else f"{text}\n"
     return text if _OWN.match(text) else f"# BEGIN {_NAME}\n{text}# END {_NAME}\n"
 
 
 def merged(there: str, application: str) -> str:
-    """What is there, with the application's lines (see `own`) in place of those that it had; without such, behind."""
+    """The present text with the application's lines (see `own`) replaced, or appended if there were none."""
     found = _OWN.match(application)
     name = found[1] if found else _NAME
     block = re.compile(_BLOCK.format(re.escape(name)), re.DOTALL | re.MULTILINE)

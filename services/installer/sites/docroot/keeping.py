@@ -1,7 +1,7 @@
-"""What else lives in a document root: names of the host's and the customer's that stay, whatever is installed.
+"""What else is in a document root: names of the host's and the customer's that are kept, whatever is installed.
 
-Certificates are renewed by files in `.well-known`, panels put `cgi-bin` and `.htaccess` there. They move from tree to
-tree right after an exchange, and back if it is taken back.
+Certificates are renewed through files in `.well-known`; panels put `cgi-bin` and `.htaccess` there. These move to the
+new tree right after an exchange, and back if it is rolled back.
 """
 
 import errno
@@ -25,22 +25,22 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def foreign(www: Path, keep: Collection[str], replace: Collection[str]) -> list[str]:
-    """The names in a document root that neither stay nor may be replaced."""
+    """The names in a document root that are neither kept nor may be replaced."""
     return sorted(name for name in _names(www) if not _is_one_of(name, (*keep, *replace)))
 
 
 def listed(names: Collection[str]) -> str:
-    """A few names, and how many there are, for people: in whatever bytes they are written."""
+    """A few of the names, and their number, for people; names may be any bytes."""
     shown = ", ".join(os.fsencode(name).decode("utf-8", "backslashreplace") for name in sorted(names)[:_NAMED])
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
 
 
 def to_carry(www: Path, stage: Path, keep: Collection[str], *, first: bool) -> dict[str, int]:
-    """What is to move from `www` into the tree that takes its place: names and inodes.
+    """What must move from `www` into the tree that replaces it: names and inodes.
 
-    A folder that both have is the older one's, filled up later (`fill_up`). Of a file that both have, the newer
-    application's counts. Raises `Failed` (docroot_not_empty) if that were a customer's own, at the first install.
+    A folder that both have is taken from the older tree and completed later (`fill_up`). A file that both have is taken
+    from the new one. Raises `Failed` (docroot_not_empty) if that would replace a customer's own, at the first install.
     """
     carried: dict[str, int] = {}
     for name in _names(www):
@@ -50,12 +50,12 @@ def to_carry(www: Path, stage: Path, keep: Collection[str], *, first: bool) -> d
         if there is None or (stat.S_ISDIR(here.st_mode) and stat.S_ISDIR(there.st_mode)):
             carried[name] = here.st_ino
         elif first and name != _HTACCESS:
-            raise failed("docroot_not_empty", f"{www} holds {listed([name])}, which the application brings, too")
+            raise failed("docroot_not_empty", f"{www} contains {listed([name])}, which the application also brings")
     return carried
 
 
 def move(carried: Mapping[str, int], source: Path, target: Path) -> None:
-    """Move what is carried to the other tree, unless it is there already. Both trees lie in folders of ours."""
+    """Move what is kept to the other tree, unless it is there already. Both trees are in folders of ours."""
     for name, inode in carried.items():
         here = _lstat(source / name)
         if here is None or here.st_ino != inode:
@@ -67,7 +67,7 @@ def move(carried: Mapping[str, int], source: Path, target: Path) -> None:
 
 
 def fill_up(carried: Mapping[str, int], older: Path, www: Path) -> None:
-    """Give the folders that stayed what the application brings into them and they lack."""
+    """Add to the kept folders what the application brings and they lack."""
     for name in carried:
         with suppress(OSError):
             source = os.open(older / name, _FOLDER)
@@ -83,9 +83,9 @@ def fill_up(carried: Mapping[str, int], older: Path, www: Path) -> None:
 
 
 def join_htaccess(www: Path, stage: Path, keep: Collection[str], owner: Owner | None, *, first: bool) -> None:
-    """Join the application's `.htaccess`, if it brings one, with the lines that others have in the one that is there.
+    """Merge the application's `.htaccess`, if it brings one, with other parties' lines in the present one.
 
-    Raises `Failed` (docroot_not_empty) if that is no plain text file, at the first install.
+    Raises `Failed` (docroot_not_empty) if that is not a plain text file, at the first install.
     """
     if _lstat(stage / _HTACCESS) is None:
         return
@@ -94,14 +94,14 @@ def join_htaccess(www: Path, stage: Path, keep: Collection[str], owner: Owner | 
         return
     there = _read(www) if _is_one_of(_HTACCESS, keep) else ""
     if there is None and first:
-        raise failed("docroot_not_empty", f"{www}/{_HTACCESS} is no file that the application's can be joined with")
+        raise failed("docroot_not_empty", f"{www}/{_HTACCESS} is not a file that the application's can be merged with")
     text = merged(there or "", own(application))
     mode = stat.S_IMODE((stage / _HTACCESS).lstat().st_mode) & 0o777
     safe_paths.write(stage, _HTACCESS, text, mode, owner)
 
 
 def _read(tree: Path) -> str | None:
-    """The text of a tree's `.htaccess`: '' if there is none, None if it is anything but a file of moderate size."""
+    """The text of a tree's `.htaccess`: '' if there is none, None if it is not a file of moderate size."""
     try:
         handle = os.open(tree / _HTACCESS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What an account's `private` directory knows about its site: the marker, and the journal before it."""
+"""The records about a site in its account's `private` directory: the journal, then the marker."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from services.installer.sites.docroot.runs import Run
 
 @dataclass(frozen=True)
 class SiteMarker:
-    """The verified site in the document root. Its existence means: this install is done."""
+    """The verified site in the document root. Its existence means that the install is done."""
 
     install_id: str
     run: Run
@@ -40,18 +40,18 @@ class SiteMarker:
 
 @dataclass(frozen=True)
 class Journal:
-    """The latest run that has begun here: earlier ones may no longer put anything in place."""
+    """The latest run that began here: earlier ones may no longer put anything in place."""
 
     install_id: str
     run: Run
     swapping: int | None = None
-    """The inode of the run's tree while it may stand in the document root unverified.
+    """The inode of the run's tree while it may be in the document root unverified.
 
-    A directory keeps its inode when it is exchanged, so after a crash this number tells on which
-    side of the exchange the crash was.
+    A directory keeps its inode when it is exchanged, so after a crash this number tells whether the
+    exchange had happened.
     """
     carried: dict[str, int] = field(default_factory=dict)
-    """What moves from the older tree into this one (see `keeping`): names, and the inodes that tell where they are."""
+    """What moves from the older tree into this one (see `keeping`): names, and inodes to find out where they are."""
 
 
 _T = TypeVar("_T")
@@ -60,12 +60,12 @@ _JOURNAL = TypeAdapter(Journal)
 
 
 def read_site(private: Path) -> SiteMarker | None:
-    """The marker; None if no install was ever finished here."""
+    """The marker; None if no install has ever finished here."""
     return _read(private / "site.json", _MARKER)
 
 
 def write_site(private: Path, marker: SiteMarker) -> None:
-    """Say, durably, that the site in the document root is verified."""
+    """Record durably that the site in the document root is verified."""
     write_marker(private / "site.json", asdict(marker))
 
 
@@ -75,7 +75,7 @@ def read_journal(private: Path) -> Journal | None:
 
 
 def write_journal(private: Path, journal: Journal) -> None:
-    """Durable before it returns, as what it announces must not come first."""
+    """Write the journal; durable before it returns, because what it announces must not happen first."""
     write_marker(private / "journal.json", asdict(journal))
 
 

@@ -1,4 +1,4 @@
-"""One run of one install, and the names that everything it makes is known by."""
+"""One run of one install, and the names of everything it creates."""
 
 import re
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ _DATABASE = re.compile(r"[a-z0-9]+_g(\d+)f(\d+)")
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """Later runs compare greater: by generation, then by fence (which may begin again in each generation).
+    """Later runs compare greater: by generation, then by fence (which may start over in each generation).
 
-    Two runs never share a name, so a run that was thought dead and is not works on things that
-    nobody else touches, except to take them away.
+    Two runs never share a name, so a run that was wrongly thought dead works on things that nobody
+    else touches, except to remove them.
     """
 
     generation: int
     fence: int
 
     def stage(self, home: Path) -> Path:
-        """Where the run builds its tree; after the exchange, where the older tree is."""
+        """The name of the run's tree; after the exchange, of the older tree."""
         return home / f".stage-g{self.generation}-f{self.fence}"
 
     def database(self, username: str) -> str:
@@ -30,12 +30,12 @@ class Run:
 
     @classmethod
     def of_stage(cls, path: Path) -> Self | None:
-        """The run that a stage directory is named after; None if it is none."""
+        """The run that a stage directory is named after; None for other directories."""
         return cls._of(_STAGE.fullmatch(path.name))
 
     @classmethod
     def of_database(cls, name: str) -> Self | None:
-        """The run that a database is named after; None if it is not one of ours."""
+        """The run that a database is named after; None for other databases."""
         return cls._of(_DATABASE.fullmatch(name))
 
     @classmethod
@@ -44,5 +44,5 @@ class Run:
 
 
 def database_prefix(username: str) -> str:
-    """What all databases of an account begin with, and those of no other: usernames hold no underscore."""
+    """The prefix of an account's databases, and of nobody else's: usernames contain no underscore."""
     return f"{username}_g"

@@ -1,7 +1,7 @@
-"""Changing files of a tree that may belong to somebody else by now, without being led astray by links in it.
+"""Changing files in a tree that may already belong to someone else, without being misled by links in it.
 
-A customer's own processes may rename things in his tree while we work there, as root perhaps. So a path is
-walked folder by folder, none of which may be a link, and what is done at its end is done relative to the last.
+A customer's processes may rename things in their tree while we work there, perhaps as root. So a path is walked folder
+by folder, none of which may be a link, and the final operation is relative to the last folder's descriptor.
 """
 
 import os
@@ -17,7 +17,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def write(root: Path, inside: str, text: str, mode: int, owner: Owner | None) -> None:
-    """Write a file in place of what is there, and the folders that lead to it. Raises `OSError`."""
+    """Write or replace a file, and create the folders above it. Raises `OSError`."""
     with _parent(root, inside, owner, make=True) as (folder, name):
         _remove(folder, name)
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
@@ -29,7 +29,7 @@ def write(root: Path, inside: str, text: str, mode: int, owner: Owner | None) ->
 
 
 def remove(root: Path, inside: str) -> None:
-    """Take away a file or a whole folder; no error if it is not there. Raises `OSError`."""
+    """Remove a file or a whole folder; no error if it does not exist. Raises `OSError`."""
     with suppress(FileNotFoundError), _parent(root, inside, None, make=False) as (folder, name):
         _remove(folder, name)
 
@@ -40,7 +40,7 @@ def _remove(folder: int, name: str) -> None:
 
 @contextmanager
 def _parent(root: Path, inside: str, owner: Owner | None, *, make: bool) -> Iterator[tuple[int, str]]:
-    """The open folder that a path's last name is in, and that name."""
+    """The open folder that contains a path's last name, and that name."""
     *folders, name = PurePosixPath(inside).parts
     handle = os.open(root, _FOLDER)
     try:

@@ -17,7 +17,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Let two existing paths of one file system change places, so that neither is ever missing (renameat2).
+    """Exchange two existing paths of one file system atomically, so that neither is ever missing (renameat2).
 
     Raises `Failed`: exchange_unsupported where the file system or the C library cannot, docroot_mounted where one of
     them is a mount point; `OSError` otherwise.
@@ -38,7 +38,7 @@ def exchange(one: Path, other: Path) -> None:
 def require_exchangeable(home: Path, www: Path, private: Path) -> None:
     """Raise `Failed` unless these are real directories: account_missing, docroot_linked, docroot_mounted.
 
-    A link would itself be exchanged, and what it leads to be left where it is, on another disk perhaps.
+    A link itself would be exchanged, and its target left where it is, perhaps on another disk.
     """
     for path in (home, www, private):
         try:
@@ -48,13 +48,13 @@ def require_exchangeable(home: Path, www: Path, private: Path) -> None:
         if stat.S_ISLNK(mode):
             raise failed("docroot_linked", f"{path} is a link to {path.readlink()}")
         if not stat.S_ISDIR(mode):
-            raise failed("account_missing", f"{path} is no directory")
+            raise failed("account_missing", f"{path} is not a directory")
     if www.is_mount():
         raise failed("docroot_mounted", f"{www} is a mount point")
 
 
 def sync_disk(path: Path) -> None:
-    """Write everything of the disk that `path` is on to it (syncfs), before a marker vouches for it."""
+    """Flush the file system that `path` is on (syncfs), before a marker records it as done."""
     handle = os.open(path, os.O_RDONLY)
     try:
         if _libc.syncfs(handle) != 0:

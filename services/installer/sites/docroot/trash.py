@@ -1,7 +1,7 @@
-"""Where old trees go: out of the way at once, and gone when there is time.
+"""Old trees: moved out of the way at once, and removed in the background.
 
-However large, deep or obstinate a customer's old tree is, it can't hold up an install or fail it: a thread of its own
-removes one after the other. What resists, or what this process leaves undone, waits for the account's next sweep.
+However large or deep a customer's old tree is, it cannot delay or fail an install: a separate thread removes one after
+the other. What cannot be removed, or is left when this process ends, waits for the account's next sweep.
 """
 
 import os
@@ -23,7 +23,7 @@ _lock = threading.Lock()
 
 
 def throw_away(tree: Path, home: Path) -> None:
-    """Move a tree of `home` out of the way, under a folder that nobody but us can enter."""
+    """Move a tree of `home` out of the way, into a folder that only we can enter."""
     bag = home / f"{_PREFIX}{secrets.token_hex(8)}"
     try:
         bag.mkdir(mode=0o700)
@@ -36,7 +36,7 @@ def throw_away(tree: Path, home: Path) -> None:
 
 
 def empty(home: Path) -> None:
-    """Have everything removed, some time, that was thrown away in `home`."""
+    """Remove everything that was thrown away in `home`, in the background."""
     for bag in home.glob(f"{_PREFIX}*"):
         with _lock:
             if bag in _known:
@@ -49,7 +49,7 @@ def empty(home: Path) -> None:
 
 
 def wait() -> None:
-    """Until all that was thrown away so far is gone, or has resisted. For tests."""
+    """Wait until everything thrown away so far is removed, or could not be. For tests."""
     _waiting.join()
 
 

@@ -12,11 +12,11 @@ _CHUNK = 1 << 30
 
 
 def copy_tree(source: Path, stage: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
-    """Copy what is in `source` into the existing, empty directory `stage`, as far as files are `wanted`, which is asked
-    by their path within.
+    """Copy the content of `source` into the existing, empty directory `stage`; `wanted` decides about each file by its
+    relative path.
 
-    Symbolic links are copied as what they point to: they may lead out of the tree, where a customer's
-    PHP may not look. Raises `Failed` (core_missing) if one points nowhere.
+    Symbolic links are copied as their targets: those may be outside of the tree, where a customer's PHP
+    must not look. Raises `Failed` (core_missing) if one is dangling.
     """
     for directory, names, files in os.walk(source, followlinks=True):
         inside = Path(directory).relative_to(source)
@@ -30,11 +30,11 @@ def copy_tree(source: Path, stage: Path, wanted: Callable[[str], bool] = lambda 
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy one file inside the kernel, so that parallel installs share both processors."""
+    """Copy one file inside the kernel, which releases the GIL, so that parallel installs use all processors."""
     try:
         inlet = os.open(source, os.O_RDONLY)
     except FileNotFoundError:
-        raise failed("core_missing", f"{source} is a link that points nowhere") from None
+        raise failed("core_missing", f"{source} is a dangling link") from None
     try:
         outlet = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE)
         try:

@@ -1,4 +1,4 @@
-"""Running a program as a child that can be neither trusted to end nor to tell of its failures."""
+"""Running a program as a child that can be trusted neither to end nor to report its failures."""
 
 import json
 import os
@@ -37,21 +37,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may take; 0 is no limit."""
+    """A program's limits; 0 is no limit."""
 
     address_space: int = 4096 << 20
-    """Bytes, of each process."""
+    """Memory of each process, in bytes."""
     file_size: int = 4096 << 20
-    """Bytes, of each file."""
+    """Size of each file, in bytes."""
     processes: int = 512
-    """Of the user at a time, whoever started them: so it holds for customers' users only, not for our own."""
+    """Processes of the user at a time, whoever started them: applies only to customers' users, not to our own."""
     cpu_seconds: int = 0
-    """Of each process; 0 is as long as the program may take at all."""
+    """CPU seconds of each process; 0 is as long as the program may run."""
     output: int = 256 << 10
-    """Bytes that may come on each of stdout and stderr."""
+    """Bytes of output on each of stdout and stderr."""
 
     def of(self, owner: Owner | None, seconds: float) -> dict[str, int]:
-        """What the supervisor is to set."""
+        """The limits that the supervisor sets."""
         wanted = {
             "address_space": self.address_space,
             "file_size": self.file_size,
@@ -66,7 +66,7 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Ran:
-    """A program that came to an end by itself."""
+    """A program that ended by itself."""
 
     exit_code: int
     stdout: str
@@ -75,7 +75,7 @@ class Ran:
     def answer(self, marker: str | None = None) -> dict[str, object] | None:
         """The JSON object behind `marker` in stdout; without one, the last that begins a line. None if there is none.
 
-        Around it there may be anything: PHP's settings can have files run before and after every script. PHP exits
+        There may be anything around it: PHP can be configured to run files before and after every script. PHP exits
         with 0 on most failures, so the exit code alone says nothing.
         """
         if marker is not None:
@@ -84,8 +84,8 @@ class Ran:
         return next((found for found in objects if found is not None), None)
 
     def complaint(self, secrets: Iterable[str]) -> str:
-        """What the program said, without the secrets it was given: PHP's own message first, without its stack trace;
-        of a long one beginning and end."""
+        """The program's output with secrets masked: PHP's own message first, without its stack trace; of long
+        output only beginning and end."""
         said = without(secrets, f"{self.stderr}\n{self.stdout}")
         if message := _PHPS_MESSAGE.search(said):
             before = sorted(_WARNING.findall(said[: message.start()]), key=lambda text: "restriction" in text)
@@ -108,9 +108,9 @@ class Ran:
 
 
 def unsupported(field: str, what: str) -> Failed:
-    """The error for a value of the order that an application can't store as it is."""
+    """The error for a value of the order that an application cannot store unchanged."""
     code = "email_unsupported" if field == "email" else "value_unsupported"
-    return failed(code, f"{what} can't store the ordered {field} as it is")
+    return failed(code, f"{what} cannot store the ordered {field} unchanged")
 
 
 def _object(text: str) -> dict[str, object] | None:
@@ -137,8 +137,8 @@ def run(
 ) -> Ran:
     """Run a command in `directory`, as user and group `owner` (or as ourselves), with nothing but a PATH.
 
-    `what` is how causes call it. Raises `Failed`: the cause `missing` if it cannot be started; timeout; step_failed
-    if it says more than `limits` allow. After either, as after its own end, all that it started is dead.
+    `what` names it in causes. Raises `Failed`: the cause `missing` if it cannot be started; timeout; step_failed if it
+    prints more than `limits` allow. After either, as after its own end, everything that it started is dead.
     """
     name = what or Path(command[0]).name
     seconds = max(0.0, seconds)
@@ -170,7 +170,7 @@ def run(
 
 @contextmanager
 def _supervised(order: dict[str, Any]) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
-    """A supervisor that has its order. It ends its program when our end of the socket closes, whatever closed it."""
+    """A supervisor with its instructions. It ends its program when our end of the socket closes, for any reason."""
     ours, theirs = socket.socketpair()
     command = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno())]
     with ours:
@@ -201,7 +201,7 @@ def _supervised(order: dict[str, Any]) -> Iterator[tuple["subprocess.Popen[bytes
 
 
 class _Conversation:
-    """Gives a program its stdin and takes what it says, as far as that may go."""
+    """Feeds a program its stdin and reads its output, up to a limit."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", control: socket.socket, stdin: str, most: int) -> None:
         assert process.stdin and process.stdout and process.stderr  # noqa: PT018, S101 - pipes were asked for
@@ -219,7 +219,7 @@ class _Conversation:
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
 
     def until(self, deadline: float) -> bool:
-        """Whether the program came to its end, or to that of its welcome, before the deadline (monotonic)."""
+        """Whether the program ended, or exceeded its output, before the deadline (monotonic)."""
         with self._selector:
             while self._control in self._selector.get_map() and not self.too_long:
                 self._go_on(max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""PHP's command line interpreter, and how a text is written in its language."""
+"""PHP's command line interpreter, and quoting text for it."""
 
 import json
 import secrets
@@ -26,15 +26,15 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Told:
-    """What a script of ours came to; its answer stands behind a marker that only this run knew."""
+    """The result of a script of ours; its answer follows a marker that only this run knew."""
 
     ran: Ran
     marker: str
 
     @property
     def answer(self) -> Mapping[str, object]:
-        """Empty unless the script came to its end. The exit code says nothing: what the host runs after every script
-        may fail, and PHP exits with 0 on most failures."""
+        """The script's answer; empty unless it ran to its end. The exit code says nothing: what the host runs after
+        every script may fail, and PHP exits with 0 on most failures."""
         return self.ran.answer(self.marker) or {}
 
     def why(self, what: str, secrets: Iterable[str] = ()) -> Failed:
@@ -55,7 +55,7 @@ class Php:
         """Run our scripts, one after the other as one program, with `order` in `$sitecrew`, as user and group `owner`
         (or as ourselves).
 
-        They come on stdin, so neither a folder that this user may not walk nor `open_basedir` is in the way.
+        They are passed on stdin, so that neither folder permissions nor `open_basedir` get in the way.
         Raises `Failed`: php_missing; step_failed; timeout, after which the script and all its children are dead.
         """
         marker = secrets.token_hex(16)
@@ -75,7 +75,7 @@ class Php:
         return Told(ran, marker)
 
     def command(self, *arguments: str) -> list[str]:
-        """The command that runs PHP so that it keeps to itself what it was told."""
+        """The command that runs PHP so that it does not leak its input."""
         flags = (flag for name, value in _SETTINGS.items() for flag in ("-d", f"{name}={value}"))
         return [self.program, *flags, *arguments]
 
@@ -96,5 +96,5 @@ class Php:
 
 
 def quoted(value: str) -> str:
-    """A PHP string; between single quotes only these two letters mean anything."""
+    """A PHP string literal; between single quotes only these two characters are special."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

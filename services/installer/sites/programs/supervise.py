@@ -1,12 +1,12 @@
 """Runs one program for the installer and leaves nothing of it behind.
 
-A script of its own (`python -I -S supervise.py DESCRIPTOR`, standard library alone) between the installer and a
-program that may be a customer's. It is the subreaper of all that the program starts (prctl(2)), so that what leaves
-the program's session comes to it and is found. Standard streams are the program's own and pass through.
+A script of its own (`python -I -S supervise.py DESCRIPTOR`, standard library only) between the installer and a program
+that may be a customer's. It is the subreaper of everything that the program starts (prctl(2)), so that processes that
+leave the program's session are reparented to it and found. Standard streams are passed through to the program.
 
-The descriptor is a socket. In: one line of JSON, the order. Out: one line of JSON, `{"exit": 0, "survivors": 0}` or
-`{"errno": 2}` if the program could not be started. Whatever else happens to the socket, like the installer's death,
-ends the program.
+The descriptor is a socket. In: one line of JSON, the instructions. Out: one line of JSON, `{"exit": 0, "survivors": 0}`
+or `{"errno": 2}` if the program could not be started. Anything else on the socket, such as the installer's death, ends
+the program.
 """
 
 import contextlib
@@ -89,14 +89,14 @@ def _start(order: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 def _forget_streams() -> None:
-    """The program's pipes must end when the program does."""
+    """Close our copies: the program's pipes must end when the program does."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
 
 
 def _follow(leader: int, control: socket.socket, woken: socket.socket) -> int:
-    """Wait for the program, or for the socket to say that it is to end; its exit code, negative for a signal's."""
+    """Wait for the program, or for the socket to end it. Returns its exit code, negative for a signal."""
     poll = select.poll()  # unlike select(2), it takes numbers above 1 023, which ours are in a busy installer
     for inlet in (control, woken):
         poll.register(inlet, select.POLLIN)
@@ -111,7 +111,7 @@ def _follow(leader: int, control: socket.socket, woken: socket.socket) -> int:
 
 
 def _end_all(leader: int) -> int:
-    """Kill whatever the program has started, generation by generation; how many could not be."""
+    """Kill everything the program has started, generation by generation. Returns how many could not be killed."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
     give_up = time.monotonic() + _PATIENCE
@@ -131,8 +131,8 @@ def _end_all(leader: int) -> int:
 
 
 def _descendants() -> set[int]:
-    """All that /proc shows. Where it hides other users' processes (hidepid), at least our own children, which those of
-    a killed one become."""
+    """All processes in /proc. If it hides other users' (hidepid), at least our own children, which the children of a
+    killed one become."""
     children: dict[int, list[int]] = {}
     with contextlib.suppress(OSError):  # a kernel without CONFIG_PROC_CHILDREN
         own = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")

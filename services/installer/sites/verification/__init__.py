@@ -1,1 +1,1 @@
-"""Whether a site answers as it should: visits, and trials for the doctor."""
+"""Verifying that a site answers as it should, and trial installs for the doctor."""

@@ -1,4 +1,4 @@
-"""A page that makes the web server's PHP forget the tree that was there before."""
+"""A page that makes the web server's PHP forget the previous tree."""
 
 import secrets
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ _SCRIPT = Path(__file__).with_name("refresh.php")
 
 @dataclass(frozen=True)
 class Probe:
-    """The script `refresh.php` under a name of its own; it removes itself when it has been asked."""
+    """The script `refresh.php` under a unique name; it removes itself when it is requested."""
 
     name: str
 
     @classmethod
     def put(cls, tree: Path, owner: Owner | None = None) -> "Probe":
-        """Into a tree: one that is not in place yet, or the `owner`'s that is in place again."""
+        """Write it into a tree that is not in place yet, or into the `owner`'s tree that was put back."""
         probe = cls(f"sitecrew-{secrets.token_hex(16)}.php")
         write_new(tree / probe.name, _SCRIPT.read_text("utf-8"), 0o640, owner)
         return probe
 
     def page(self, url: str) -> Page:
-        """To be verified before any other page of the site at `url`."""
+        """The page to verify before any other of the site at `url`."""
         return Page(f"{url}{self.name}", (f"fresh: {self.name}",))
 
     def remove(self, www: Path) -> None:
-        """In case PHP may not write into the tree."""
+        """Remove it, in case PHP may not write into the tree."""
         (www / self.name).unlink(missing_ok=True)

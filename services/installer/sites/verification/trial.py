@@ -1,4 +1,4 @@
-"""What an install asks of a server, asked without an order: by the doctor, before the first customer is."""
+"""Trying what an install needs from a server, without an order: for the doctor."""
 
 import grp
 import os
@@ -35,12 +35,12 @@ _ABANDONED = 3600.0  # seconds after which whoever made a trial is certainly gon
 _PATIENCE = timedelta(seconds=60)
 
 Config = Callable[[Path, Database], None]
-"""Writes into a folder what a site would have there to reach its database: its wp-config.php."""
+"""Writes the file with which a site reaches its database, its wp-config.php, into a folder."""
 
 
 def try_database(server: Server, php: Php | None, config: Config) -> None:
-    """Make a database and its user, connect as that user by PHP through what a site would have, make a table, and
-    take everything away. Without `php` Sitecrew itself connects. Raises `Failed`: db_unset, db_*, php_*."""
+    """Create a database and its user, connect as that user through PHP with a site's configuration, create a table, and
+    remove everything. Without `php` Sitecrew itself connects. Raises `Failed`: db_unset, db_*, php_*."""
     databases = databases_of(server)
     _sweep(databases)
     name = f"{_PREFIX}{int(time.time()):x}_{secrets.token_hex(3)}"
@@ -55,15 +55,15 @@ def try_database(server: Server, php: Php | None, config: Config) -> None:
 
 
 def try_install(installer: SiteInstaller, server: LocalServer, *, temporary: bool, www: bool) -> None:
-    """Install a site for an account that nobody ordered, verify it, and take both away. Raises `Failed`."""
+    """Install a site in a trial account, verify it, and remove both. Raises `Failed`."""
     with _account(server, www=www) as (trial, job):
         url = trial.temporary_url(job.username) if temporary else trial.domain_url(job.domain)
         installer.install(replace(job, url=url), trial, lambda _: nullcontext())
 
 
 def try_build(server: Server, job: Job, plan: Plan) -> None:
-    """Build a site as an install does, as the same user, in a folder beside the accounts, and take it away again: all
-    but showing it. Raises `Failed` with any cause of `services.installer.sites.causes`."""
+    """Build a site as an install does, as the same user, in a folder beside the accounts, and remove it: everything but
+    serving it. Raises `Failed` with any cause of `services.installer.sites.causes`."""
     with disk_errors(f"server {server.name}"), _folder(server) as home:
         home.chmod(0o711)
         (home / "private").mkdir(mode=0o700)
@@ -81,7 +81,7 @@ def try_build(server: Server, job: Job, plan: Plan) -> None:
 
 
 def trial_job(server: Server) -> Job:
-    """The job of a site that nobody ordered; its title is one that needs care wherever it is written."""
+    """The job of a trial site; its title needs escaping wherever it is written."""
     username = f"trial{secrets.token_hex(5)}"
     return Job(
         install_id=f"{username}-g1",
@@ -110,7 +110,7 @@ def _connect(folder: Path, database: Database, php: Php, config: Config, owner: 
 
 
 def stranger(server: Server) -> Owner | None:
-    """Whom programs of a site that nobody ordered run as; not us, where sites belong to users of their own."""
+    """The user that a trial site's programs run as; not us, if sites have users of their own."""
     if not getattr(server, "linux_users", False) or os.geteuid() != 0:
         return None
     user = pwd.getpwnam(_STRANGER)
@@ -119,7 +119,7 @@ def stranger(server: Server) -> Owner | None:
 
 @contextmanager
 def _folder(server: Server) -> Iterator[Path]:
-    """Where sites are, if we may write there: PHP may be fenced in (`open_basedir`)."""
+    """A folder where sites are, if we may write there: PHP may be restricted to it (`open_basedir`)."""
     accounts = server.home("trial").parent
     within = accounts if os.access(accounts, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".sitecrew-trial-", dir=within, ignore_cleanup_errors=True) as folder:
@@ -128,7 +128,7 @@ def _folder(server: Server) -> Iterator[Path]:
 
 @contextmanager
 def _account(server: LocalServer, *, www: bool) -> Iterator[tuple[LocalServer, Job]]:
-    """An account for a site of our own, without a Linux user, and the job of installing one; gone afterwards."""
+    """A trial account without a Linux user, and a job of installing a site in it; both removed afterwards."""
     trial = replace(server, linux_users=False)
     _sweep_accounts(trial)
     username = f"trial{secrets.token_hex(5)}"
@@ -170,7 +170,7 @@ def _remove(server: LocalServer, username: str) -> None:
 
 
 def _sweep(databases: Databases) -> None:
-    """Take away what a trial left that was killed."""
+    """Remove what a killed trial left."""
     for name in databases.names(_PREFIX):
         made_at = name.removeprefix(_PREFIX).partition("_")[0]
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The only proof of an installed site: it answers over HTTP, at the server's own address and under its own names."""
+"""The proof of an installed site: it answers over HTTP, at the server's own address and under its own names."""
 
 import html
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from foundation.hosting.web import WebFront
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.visitor import Answer, Visitor
 
-_SHUT = {401: "wants a login", 403: "refuses whom it does not know", 407: "wants a login", 429: "has had too many"}
+_SHUT = {401: "wants a login", 403: "denies access to strangers", 407: "wants a login", 429: "limits the rate of"}
 
 
 @dataclass(frozen=True)
 class Page:
-    """An address of the site, and what its answer must be."""
+    """A URL of the site, and what its answer must be."""
 
     url: str
     wanted: tuple[str, ...]
@@ -27,26 +27,26 @@ class Page:
     """Texts that it must not contain."""
     status: int = 200
     hint: str = ""
-    """What else may be done about it, if it fails."""
+    """Further advice if it fails."""
 
     def at(self, host: str) -> "Page":
         """The same page under another name of the site."""
         parts = urlsplit(self.url)
         netloc = bracketed(host) if parts.port is None else str(HostPort(host, parts.port))
-        hint = f"; {host} is a second name of the site: sites.*.www can be switched off"
+        hint = f"; {host} is the site's second name; sites.*.www = false disables it"
         return replace(self, url=parts._replace(netloc=netloc).geturl(), hint=hint)
 
 
 def front_of(server: Server) -> WebFront:
-    """How a server is asked for its sites; a driver that says nothing of it is asked by HTTP at its address."""
+    """How to reach a server's sites; by HTTP at its address if its driver does not say."""
     front = getattr(server, "web", None)
     return front if isinstance(front, WebFront) else WebFront(address=server.web_address)
 
 
 def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: Iterable[str] = ()) -> None:
-    """Ask for each page at the server's own address, with the name in its URL; DNS need not be ready.
+    """Request each page at the server's own address, with the host name from its URL; DNS need not be ready.
 
-    Raises `Failed` (verify_failed) unless each answers with its status, what is wanted, and nothing unwanted.
+    Raises `Failed` (verify_failed) unless each answers with its status, all expected and no forbidden texts.
     """
     with Visitor(front, deadline, secrets) as visitor:
         for page in pages:
@@ -57,8 +57,8 @@ def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: 
 
 
 def shows(page: str, wanted: str) -> bool:
-    """Whether HTML shows a text, in whatever case and spacing. The text is what a person reads: `&amp;` in it stands
-    for these five letters."""
+    """Whether HTML shows a text, ignoring case and spacing. The text is what a person reads: `&amp;` in it means these
+    five characters."""
     return _plain(wanted) in _plain(html.unescape(page))
 
 
@@ -80,12 +80,12 @@ def _verify(answer: Answer, page: Page, setting: str) -> None:
 
 
 def unexpected(answer: Answer, expected: int, setting: str) -> str:
-    """An answer with another status, in words: where it leads, what it says, what may be set."""
+    """An answer with an unexpected status, in words: where it redirects, what it says, which setting may help."""
     if answer.location:
         elsewhere = f"{answer.status} towards {answer.location}, expected {expected}: that is another page or site"
-        return f"{elsewhere}; if all sites are served there, correct {setting}.scheme or {setting}.public_port"
+        return f"{elsewhere}; if all sites are served from there, correct {setting}.scheme or {setting}.public_port"
     if answer.status in _SHUT:
-        why = f"something in front of the sites {_SHUT[answer.status]}; {setting}.web_headers can name us"
+        why = f"something in front of the sites {_SHUT[answer.status]}; {setting}.web_headers can identify us"
         return f"{answer.status}, expected {expected}: {why}{_said(answer)}"
     return f"{answer.status}, expected {expected}{_said(answer)}"
 

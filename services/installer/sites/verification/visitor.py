@@ -1,4 +1,4 @@
-"""A visitor of a site for whom its name leads to the server's own web server already, whatever the DNS says."""
+"""An HTTP client for which a site's name already leads to the server's own web server, whatever the DNS says."""
 
 import html
 import re
@@ -28,20 +28,20 @@ _WORDS = 300  # letters repeated of an answer that was not expected
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page came to, after redirects to the same site."""
+    """The answer for a page, after redirects within the same site."""
 
     asked: str
-    """What was asked where, for messages."""
+    """What was requested where, for messages."""
     status: int
     location: str | None
     body: str = field(repr=False)
-    """As it came: a header's value that is no secret, like `en`, may well be part of what is looked for."""
+    """The body as received: a header's value that is not a secret, such as `en`, may be part of an expected text."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What `words` leaves out."""
+    """Secrets that `words` masks."""
 
     @property
     def words(self) -> str:
-        """The beginning of what a person would read, for messages."""
+        """The beginning of the text that a person would see, for messages."""
         body = without(self.secrets, self.body)
         text = re.sub(r"(?is)<(script|style|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", body)
         shown = "".join(letter if letter.isprintable() else " " for letter in html.unescape(text))
@@ -49,9 +49,9 @@ class Answer:
 
 
 class Visitor:
-    """Asks for pages until `deadline`. Raises `Failed` (verify_failed) if nothing answers.
+    """Requests pages until `deadline`. Raises `Failed` (verify_failed) if nothing answers.
 
-    `secrets` are struck out of what an answer is repeated with.
+    `secrets` are masked where an answer is quoted.
     """
 
     def __init__(self, front: WebFront, deadline: datetime, secrets: Iterable[str] = ()) -> None:
@@ -67,8 +67,8 @@ class Visitor:
         self._client.close()
 
     def visit(self, url: str, status: int = 200) -> Answer:
-        """What is shown at a URL. A redirect to the same page of the same site is followed - to https, and between a
-        bare name and its `www.` - unless it is what is expected; every other one is the answer."""
+        """The answer at a URL. Redirects to the same page of the same site (to https, and between a bare name and its
+        `www.`) are followed, unless that is what is expected; any other redirect is the answer."""
         here, seen = url, {url}
         while True:
             answer = self._ask(urlsplit(here), urlsplit(url))
@@ -76,7 +76,7 @@ class Visitor:
             if answer.status == status or not answer.location or not _same_page(urlsplit(here), urlsplit(there)):
                 return answer
             if there in seen or len(seen) > _HOPS:
-                raise failed("verify_failed", f"{answer.asked} leads in a circle: {' -> '.join(sorted(seen))}")
+                raise failed("verify_failed", f"{answer.asked} redirects in a loop: {' -> '.join(sorted(seen))}")
             seen.add(there)
             here = there
 
@@ -87,7 +87,7 @@ class Visitor:
         asked = f"{address} with Host: {url.netloc}"
         if scheme == "https" and first.scheme == "http":
             setting = self._front.setting
-            asked += f' (where http leads; {setting}.scheme = "https" asks {setting}.web_address itself)'
+            asked += f' (where http redirects; {setting}.scheme = "https" would ask {setting}.web_address itself)'
         try:
             return self._patiently(asked, address, url)
         except httpx2.TimeoutException:
@@ -97,7 +97,7 @@ class Visitor:
             raise failed("verify_failed", f"{asked} did not answer: {told}{self._advice(told)}") from None
 
     def _place(self, url: SplitResult, first: SplitResult) -> tuple[str, HostPort]:
-        """At the server's own address, and for what was http at first and has become https, at that host's port."""
+        """The server's own address; after a redirect from http to https, that host's port there."""
         own = HostPort.parse(self._front.address)
         if (url.scheme, url.port) == (first.scheme, first.port):
             return self._front.spoken or url.scheme, own
@@ -106,13 +106,13 @@ class Visitor:
     def _advice(self, told: str) -> str:
         setting = self._front.setting
         if "CERTIFICATE_VERIFY_FAILED" in told:
-            return f" (name its authority in {setting}.web_ca_file, or switch {setting}.web_check_certificates off)"
+            return f" (set {setting}.web_ca_file to its CA, or turn {setting}.web_check_certificates off)"
         if "WRONG_VERSION_NUMBER" in told or "record layer" in told:
             return f" (it does not speak TLS there: correct {setting}.web_address or {setting}.web_scheme)"
         return ""
 
     def _patiently(self, asked: str, address: str, url: SplitResult) -> Answer:
-        """The answer, after further tries while there is no connection; the deadline bounds everything."""
+        """The answer, with retries while there is no connection; the deadline bounds everything."""
         give_up = time.monotonic() + min(_PATIENCE, self._seconds_left())
         while True:
             try:
@@ -152,11 +152,11 @@ def _trust(front: WebFront) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=front.ca_file)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise failed("verify_failed", f"{front.setting}.web_ca_file: {front.ca_file} can't be used: {reason}") from None
+        raise failed("verify_failed", f"{front.setting}.web_ca_file: cannot use {front.ca_file}: {reason}") from None
 
 
 def _same_page(here: SplitResult, there: SplitResult) -> bool:
-    """Whether a redirect stays on the page: on its host or that one's `www.`, without a step back from https."""
+    """Whether a redirect stays on the page: on its host or its `www.`, without going back from https."""
     try:
         ports = [url.port or SCHEME_PORTS[url.scheme] for url in (here, there)]
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""WordPress: staged beside the document root, installed by its own `wp_install`, shown only when it is whole."""
+"""WordPress: staged beside the document root, installed by its own `wp_install`, served only when complete."""
 
 import html
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from services.installer.sites.wordpress.core import check_core, copy_core, langu
 
 _QUIET, _INSTALL, _RENDER = (Path(__file__).with_name(f"{name}.php") for name in ("quiet", "install", "render"))
 _EXTENSIONS = ("json", "mysqli")
-_ORDERED = "; if the home page answers, the site's permalinks lead to no page, or not the web server to WordPress"
+_ORDERED = "; if the home page answers, the permalinks are wrong, or the web server does not route them to WordPress"
 _LOGIN_FORM = 'id="loginform"'
 
 
@@ -32,12 +32,12 @@ class _Filled:
 
     version: str
     title: str
-    """As pages show it: WordPress beautifies quotes and dashes."""
+    """The title as pages show it: WordPress beautifies quotes and dashes."""
     sealed_password: str
     pages: tuple[str, ...]
-    """Addresses that only answer if the web server hands what is no file to WordPress."""
+    """URLs that only answer if the web server routes what is not a file to WordPress."""
     rewriting: str
-    """What Apache is to be told for that; empty for addresses that need none of it."""
+    """Apache's configuration for that; empty if the URLs need none."""
 
 
 @dataclass(kw_only=True)
@@ -48,12 +48,12 @@ class WordPress:
     """WordPress's files, unpacked; Debian's package puts them here."""
     php: str = "php"
     limits: Limits = USUAL
-    """What one PHP process may take."""
+    """The limits of one PHP process."""
     isolated: bool = False
-    """Write DISABLE_WP_CRON and WP_HTTP_BLOCK_EXTERNAL into the sites: for demonstrations and machines without a
-    way out. A customer's site needs both kinds of work for its scheduled posts and its security updates."""
+    """Write DISABLE_WP_CRON and WP_HTTP_BLOCK_EXTERNAL into the sites: for demonstrations and machines without
+    Internet access. A customer's site needs both for scheduled posts and security updates."""
     locale: str | None = None
-    """What sites get whose orders name none; and so do these two."""
+    """For orders without one; so are the next two."""
     timezone: str | None = None
     permalinks: str | None = None
     space: int = 150 * 1024 * 1024
@@ -68,7 +68,7 @@ class WordPress:
         self._interpreter.require(_EXTENSIONS)
 
     def rehearse(self, server: Server) -> None:
-        """What `check` looks at, and what an install does before it shows a site, as the same user by the same PHP."""
+        """What `check` does, and what an install does before it serves a site, as the same user with the same PHP."""
         job = self._wished(trial_job(server))
         plan = self._plan(job, server)
         try_database(server, self._interpreter, partial(write_config, isolated=self.isolated))
@@ -132,7 +132,7 @@ class WordPress:
         return Php(self.php, self.limits)
 
     def _fill(self, site: Site, database: Database, language: str) -> _Filled:
-        """Run `wp_install` with a password that only this method knows, until it is sealed."""
+        """Run `wp_install` with a password that only this method knows until it is sealed."""
         job = site.job
         # None of its letters is changed by WordPress, which hashes passwords with slashes added.
         password = generated()
@@ -173,5 +173,5 @@ class WordPress:
 
 
 def _where(database: Database) -> str:
-    """What failed, for messages: of the database's errors, few name the place that was asked."""
+    """The subject of database errors, few of which name the server."""
     return f"WordPress with its database at {database.host}"

@@ -26,7 +26,7 @@ _TLS = {
     "require": "define('MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_SSL);\n",
     "verify": "define('MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_VERIFY_SERVER_CERT);\n",
 }
-"""mysqli encrypts without a look at the certificate unless it is told to look."""
+"""mysqli encrypts without verifying the certificate unless it is told to."""
 
 _PROXIED = """
 /* What is in front of this server may end the encryption: WordPress would send visitors in a circle. */
@@ -46,7 +46,7 @@ require_once ABSPATH . 'wp-settings.php';
 
 
 def write_config(stage: Path, database: Database, *, isolated: bool, https: bool = False) -> None:
-    """Write the tree's wp-config.php (0640), with salts of its own. `https`: so are the site's addresses."""
+    """Write the tree's wp-config.php (0640), with new salts. `https`: whether the site's URLs are."""
     extra = _TLS.get(database.tls, "") + (_PROXIED if https else "") + (_ISOLATION if isolated else "")
     write_new(stage / "wp-config.php", _config(database, extra), 0o640)
 

@@ -1,4 +1,4 @@
-"""WordPress's own files: what must be there, and what of them a site gets."""
+"""WordPress's own files: what must be there, and which of them a site gets."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from services.installer.sites.docroot.tree import copy_tree
 
 _NEEDED = ("index.php", "wp-load.php", "wp-settings.php", "wp-login.php", "wp-admin/includes/upgrade.php")
 _LEFT_OUT = frozenset({".htaccess", "wp-config.php"})
-"""Debian's own at the top of the core: they lead into /etc/wordpress, which knows nothing of our sites."""
+"""Debian's own files at the top of the core: they point to /etc/wordpress, which does not know our sites."""
 _LANGUAGES = "wp-content/languages"
 _BUILT_IN = "en_US"
 _MAIN_FILE = re.compile(r"([a-z]{2,3}(?:_[A-Za-z]+)*)\.(?:mo|l10n\.php)")

@@ -297,7 +297,7 @@ def test_what_the_server_or_the_machine_lacks_is_found_by_the_check(
         replace(app, php=str(tmp_path / "nothing")).installer().check(web_host)
     with pytest.raises(Failed, match="program_missing: step 'shell': no-such-program is not in"):
         app.installer(step("", run=["no-such-program"])).check(web_host)
-    with pytest.raises(Failed, match=r"recipe_wrong: .*a secret may stand"):
+    with pytest.raises(Failed, match=r"recipe_wrong: .*secrets are allowed only"):
         app.installer(step("echo {{ login.password }}")).check(web_host)
     installer = app.installer()
     (tmp_path / "app.tar.gz").write_bytes(b"")

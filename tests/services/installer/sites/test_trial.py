@@ -91,7 +91,7 @@ def test_php_fenced_into_the_hosting_root_passes(web_host: LocalServer, wordpres
     replace(wordpress, php=fenced).rehearse(web_host)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="making Linux users takes root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="creating Linux users requires root")
 def test_where_sites_belong_to_their_own_users_php_is_tried_as_a_stranger(
     web_host: LocalServer, wordpress: WordPress, database_server: MariaDatabases
 ) -> None:

@@ -49,7 +49,7 @@ def test_an_address_that_wordpress_would_turn_into_another_persons_ends_the_inst
     web_host: LocalServer, wordpress: WordPress, address: str
 ) -> None:
     job = replace(new_job(web_host), admin_email=address)
-    with pytest.raises(Failed, match=r"email_unsupported: WordPress .*can't store the ordered email") as failure:
+    with pytest.raises(Failed, match=r"email_unsupported: WordPress .*cannot store the ordered email") as failure:
         wordpress.install(job, web_host, quietly)
     assert "ASCII" in failure.value.cause.remedy
     assert_untouched(web_host, job)
@@ -128,7 +128,7 @@ def test_a_wish_that_wordpress_does_not_take_ends_the_install_by_its_name(
     web_host: LocalServer, wordpress: WordPress, field: str, value: str
 ) -> None:
     job = replace(new_job(web_host), **{field: value})  # type: ignore[arg-type]
-    with pytest.raises(Failed, match=rf"value_unsupported: WordPress .*can't store the ordered {field}"):
+    with pytest.raises(Failed, match=rf"value_unsupported: WordPress .*cannot store the ordered {field}"):
         wordpress.install(job, web_host, quietly)
     assert_untouched(web_host, job)
 
