@@ -32,7 +32,7 @@ def test_a_service_at_its_start_names_what_it_waits_for(tmp_path: Path, module: 
             until(lambda: "refused" in asked(port, "/readyz?verbose"), PATIENCE)
             said = asked(port, "/readyz?verbose").splitlines()
             assert said[0] == "[-]service failed: waiting for its broker"
-            assert said[1].startswith(f"[-]broker failed: RabbitMQ at 127.0.0.1:{nobody} can't be used: ")
+            assert said[1].startswith(f"[-]broker failed: cannot use RabbitMQ at 127.0.0.1:{nobody}: ")
             assert said[2] == "[+]store ok"
             ready = [line for line in asked(port, "/metrics").splitlines() if line.startswith("sitecrew_ready{")]
             assert ready == [
