@@ -174,14 +174,14 @@ class Database(Generic[RowsT]):
         self.committed(uow.outbox)
 
     def sweep(self, find: Find, look: Callable[[UnitOfWork[RowsT]], None]) -> None:
-        """Have `look` act on the orders that `find` finds, together. If that fails, each is looked at alone, so that
-        one that can't be looked at keeps no other waiting. Raises StoreUnreachable."""
+        """Call `look` in one unit of work on all orders from `find`. If that fails, try each order alone, so that
+        a faulty one doesn't hold up the others. Raises StoreUnreachable."""
         try:
             with self.begin(find=find) as uow:
                 look(uow)
         except StoreUnreachable:
             raise
-        except Exception:  # noqa: BLE001  # one of them is at fault
+        except Exception:  # noqa: BLE001  # one of the orders is at fault; trying each alone shows which
             with self.store.reading() as connection:
                 found = sorted(set(find(connection, self.now())))
             for order in found:

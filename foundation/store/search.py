@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which rows a listing shows; what is empty or None does not narrow them."""
+    """The filters of a listing; empty and None filter nothing."""
 
     states: Collection[StrEnum] = ()
     order_id: str = ""
@@ -24,7 +24,7 @@ class Wanted:
     server: str = ""
     site_type: str = ""
     domain: str = ""
-    """A part of it is enough."""
+    """Part of a domain."""
     customer: str = ""
     """Part of a name or an email address."""
     since: datetime | None = None

@@ -61,6 +61,6 @@ def test_it_asks_both_and_names_both(tmp_path: Path) -> None:
             until(lambda: "RabbitMQ at" in asked(port, "/readyz?verbose"), PATIENCE)
             said = asked(port, "/readyz?verbose").splitlines()
             assert said[0] == "[-]service failed: waiting for its store and its broker"
-            assert said[2].startswith("[-]store failed: the database postgresql+psycopg://nobody@127.0.0.1")
+            assert said[2].startswith("[-]store failed: cannot use the database postgresql+psycopg://nobody@127.0.0.1")
         finally:
             service.kill()
