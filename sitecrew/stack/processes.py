@@ -225,6 +225,42 @@ class Child:
                 log.write(f"(no longer passed on, because the listener failed: {error!r})\n".encode())
 
 
+class ServerProcess:
+    """A server that runs as a child process, and ends with the `with` block that it is started by."""
+
+    child: Child
+    """Its process, for whoever watches over it."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process, which leads its process group."""
+        return self.child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self.child.running
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Shut the server down, by force if that takes too long."""
+        self.child.stop()
+
+    def kill(self) -> None:
+        """Kill the server and all its processes (SIGKILL)."""
+        self.child.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
 def first_ended(children: Sequence[Child], seconds: float | None = None) -> Child | None:
     """Wait for a child to end, for at most `seconds` (None: forever), and return it; None if all still run."""
     with ExitStack() as opened:

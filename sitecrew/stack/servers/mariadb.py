@@ -6,10 +6,9 @@ import secrets
 import shutil
 import socket
 from pathlib import Path
-from typing import Self
 
 from foundation.errors import ConfigurationError, SitecrewError
-from sitecrew.stack.processes import PATH, Child, Command
+from sitecrew.stack.processes import PATH, Child, Command, ServerProcess
 
 _LONGEST_SOCKET = 107  # bytes; sun_path in unix(7)
 _INSTALL_SECONDS = 120.0
@@ -29,7 +28,7 @@ _SETTINGS = (
 )
 
 
-class PrivateMariaDB:
+class PrivateMariaDB(ServerProcess):
     """One server, which keeps its data and its socket across restarts and kills.
 
     The user who runs it is its administrator, without a password: the server asks the system who is at the other end
@@ -45,23 +44,8 @@ class PrivateMariaDB:
         self._server = _program("mariadbd", "mysqld")
         self._install = _program("mariadb-install-db", "mysql_install_db")
         self.socket = _socket(self.directory)
-        self._child = Child(self._command())
+        self.child = Child(self._command())
         self._first: Child | None = None
-
-    @property
-    def child(self) -> Child:
-        """Its process, for supervision."""
-        return self._child
-
-    @property
-    def pid(self) -> int:
-        """The pid of the server's process, which leads its process group."""
-        return self._child.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the server's process is alive."""
-        return self._child.running
 
     def start(self) -> None:
         """Start the server, initializing its data the first time, and wait until it greets clients.
@@ -71,15 +55,15 @@ class PrivateMariaDB:
         """
         self.directory.mkdir(mode=_REACHABLE, parents=True, exist_ok=True)
         self.socket.parent.mkdir(mode=_REACHABLE, exist_ok=True)
-        self._child.start(prepare=self._initialise)
+        self.child.start(prepare=self._initialise)
         remedy = f"If its data is damaged, move {self.directory} away and try again."
-        self.version = self._child.ready(lambda: greeting(self.socket), self._patience, remedy)
+        self.version = self.child.ready(lambda: greeting(self.socket), self._patience, remedy)
 
     def stop(self) -> None:
         """Shut the server down; kill it if that takes too long."""
         if self._first is not None:
             self._first.kill()
-        self._child.stop()
+        self.child.stop()
         if self.socket.parent != self.directory:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
 
@@ -87,14 +71,7 @@ class PrivateMariaDB:
         """Kill the server (SIGKILL): it writes nothing more."""
         if self._first is not None:
             self._first.kill()
-        self._child.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.child.kill()
 
     def _command(self) -> Command:
         return Command(

@@ -2,18 +2,17 @@
 
 import shutil
 from pathlib import Path
-from typing import Self
 
 from foundation.addresses import HostPort
 from foundation.errors import ConfigurationError
 from sitecrew.stack.ports import accepts, require_free
-from sitecrew.stack.processes import PATH, Child, Command
+from sitecrew.stack.processes import PATH, Child, Command, ServerProcess
 
 _PATIENCE = 60.0  # seconds
 _WORKERS = 4  # with one, a page that asks its own site for something would wait for itself
 
 
-class PhpWeb:
+class PhpWeb(ServerProcess):
     """Serves `root` at host and port, each request through the `router` script; its output goes to `log`.
 
     Raises `ConfigurationError` if PHP is not installed.
@@ -21,7 +20,7 @@ class PhpWeb:
 
     def __init__(self, root: Path, host: str, port: int, router: Path, *, log: Path) -> None:
         self.host, self.port = host, port
-        self._child = Child(
+        self.child = Child(
             Command(
                 name="php",
                 argv=(
@@ -36,41 +35,16 @@ class PhpWeb:
             )
         )
 
-    @property
-    def child(self) -> Child:
-        """Its process, for supervision."""
-        return self._child
-
-    @property
-    def running(self) -> bool:
-        """Whether the server's first process is alive."""
-        return self._child.running
-
     def start(self) -> None:
         """Start the server and wait until it accepts connections.
 
         Raises `Refused` if the port is taken, `SitecrewError` with the end of its log if it does not start.
         """
         require_free(self.host, self.port, "PHP's web server")
-        self._child.start()
+        self.child.start()
         asked = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # noqa: S104 - compared, not bound
         remedy = "Fix what its output complains about, and try again."
-        self._child.ready(lambda: accepts(asked, self.port) or None, _PATIENCE, remedy)
-
-    def stop(self) -> None:
-        """Stop the server and its workers, which do not end with it by themselves."""
-        self._child.stop()
-
-    def kill(self) -> None:
-        """Kill the server and its workers."""
-        self._child.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.child.ready(lambda: accepts(asked, self.port) or None, _PATIENCE, remedy)
 
 
 def _php() -> str:

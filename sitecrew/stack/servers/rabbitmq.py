@@ -12,11 +12,10 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from foundation.errors import SitecrewError
 from sitecrew.stack.ports import free_port, require_free
-from sitecrew.stack.processes import PATH, Child, Command
+from sitecrew.stack.processes import PATH, Child, Command, ServerProcess
 from sitecrew.stack.servers.rabbitmq_home import installed, lay_out
 
 _NODE = "sitecrew@localhost"
@@ -34,7 +33,7 @@ log.console.level = info
 """
 
 
-class PrivateRabbit:
+class PrivateRabbit(ServerProcess):
     """One node, which keeps its data, port and password across restarts and kills.
 
     `settings` are further lines of rabbitmq.conf, `plugins` those to enable; the ports of the management and
@@ -62,27 +61,12 @@ class PrivateRabbit:
         self._distribution_port = free_port()
         self._sbin = installed()
         self._password = _kept_secret(self.directory / "password")
-        self._child = Child(self._command())
+        self.child = Child(self._command())
 
     @property
     def amqp_url(self) -> str:
         """The URL for clients, with user and password."""
         return f"amqp://{_USER}:{self._password}@127.0.0.1:{self.port}/%2F"
-
-    @property
-    def child(self) -> Child:
-        """Its process, for supervision."""
-        return self._child
-
-    @property
-    def pid(self) -> int:
-        """Of the node's process, which leads its process group."""
-        return self._child.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the node's process lives."""
-        return self._child.running
 
     def start(self) -> None:
         """Starts the node and waits until it greets AMQP clients.
@@ -92,17 +76,9 @@ class PrivateRabbit:
         """
         require_free("127.0.0.1", self.port, "RabbitMQ")
         self._booted = False
-        self._child.start(prepare=self._write_configuration)
+        self.child.start(prepare=self._write_configuration)
         remedy = f"If its data is damaged or of another RabbitMQ, move {self.directory} away and start again."
-        self.version = self._child.ready(lambda: greeting(self.port), self._patience, remedy)
-
-    def stop(self) -> None:
-        """Shut the node down; kill it if that takes too long."""
-        self._child.stop()
-
-    def kill(self) -> None:
-        """Kill the node (SIGKILL): it writes nothing more and closes no connection properly."""
-        self._child.kill()
+        self.version = self.child.ready(lambda: greeting(self.port), self._patience, remedy)
 
     def ctl(self, *arguments: str, seconds: float = 60.0) -> str:
         """Run rabbitmqctl on this node and return its output.
@@ -114,13 +90,6 @@ class PrivateRabbit:
             self._run_ctl("await_startup", seconds=self._patience)
             self._booted = True
         return self._run_ctl(*arguments, seconds=seconds)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def _run_ctl(self, *arguments: str, seconds: float) -> str:
         try:
