@@ -282,7 +282,7 @@ class TestChild:
             child.start()
             assert child.pid != before
             assert child.poll() is None
-            with pytest.raises(Refused, match="is running already"):
+            with pytest.raises(Refused, match="is already running"):
                 child.start()
 
     def test_one_that_ends_before_it_is_ready_is_quoted(self, tmp_path: Path) -> None:
