@@ -10,14 +10,13 @@ from services.installer.sites.registry import installers_of
 
 
 def main(settings: Settings) -> int:
-    servers, sites = servers_of(settings), installers_of(settings)
     return serve(
         "installer",
         settings,
         settings.installer,
         service.MIGRATIONS,
         service.load,
-        lambda parts: service.InstallerService(settings, parts, servers, sites),
+        lambda parts: service.InstallerService(settings, parts, servers_of(settings), installers_of(settings)),
     )
 
 

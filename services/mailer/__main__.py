@@ -10,14 +10,13 @@ from services.mailer.letter.rendering import letters_of
 
 def main(settings: Settings) -> int:
     opener, own = service.opener_of(settings.keys), settings.mailer
-    letters, server = letters_of(own), service.smtp_of(own)
     return serve(
         "mailer",
         settings,
         own,
         service.MIGRATIONS,
         service.load,
-        lambda parts: service.MailerService(settings, parts, letters, server, opener),
+        lambda parts: service.MailerService(settings, parts, letters_of(own), service.smtp_of(own), opener),
     )
 
 

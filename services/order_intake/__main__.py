@@ -9,14 +9,13 @@ from services.order_intake import service
 
 
 def main(settings: Settings) -> int:
-    servers = servers_of(settings)
     return serve(
         "order-intake",
         settings,
         settings.order_intake,
         service.MIGRATIONS,
         service.load,
-        lambda parts: service.IntakeService(settings, parts, servers),
+        lambda parts: service.IntakeService(settings, parts, servers_of(settings)),
     )
 
 
