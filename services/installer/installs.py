@@ -40,7 +40,7 @@ installs = Table(
     Column("generation", Integer, nullable=False),
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),
-    Column("server", String(64), nullable=False),
+    Column("server", String(200), nullable=False),
     Column("state", Word(State), nullable=False),
     *lease.columns(),
     Column("max_attempts", Integer),

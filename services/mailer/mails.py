@@ -49,7 +49,7 @@ mails = Table(
     Column("state", Word(State), nullable=False, index=True),
     *lease.columns(),
     Column("resends", Integer, nullable=False),
-    Column("message_id", String(255)),
+    Column("message_id", String(400)),
     Column("completed", PydanticJson(InstallCompleted), nullable=False),
     Column("trace", PydanticJson(Trace), nullable=False),
     Column("created_at", Utc, nullable=False),

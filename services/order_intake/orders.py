@@ -75,7 +75,7 @@ orders = Table(
     Column("locale", String(32)),
     Column("timezone", String(64)),
     Column("permalinks", String(200)),
-    Column("server", String(64), nullable=False),
+    Column("server", String(200), nullable=False),
     Column("username", String(16), nullable=False),
     Column("account", PydanticJson(AccountRef)),
     Column("waits", Integer, nullable=False),

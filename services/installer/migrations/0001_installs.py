@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("site_type", sa.String(32), nullable=False),
         sa.Column("domain", sa.String(253), nullable=False),
-        sa.Column("server", sa.String(64), nullable=False),
+        sa.Column("server", sa.String(200), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),

@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("check_at", Utc),
         sa.Column("cause", sa.Text),
         sa.Column("resends", sa.Integer, nullable=False),
-        sa.Column("message_id", sa.String(255)),
+        sa.Column("message_id", sa.String(400)),
         sa.Column("completed", sa.Text, nullable=False),
         sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),

@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("locale", sa.String(32)),
         sa.Column("timezone", sa.String(64)),
         sa.Column("permalinks", sa.String(200)),
-        sa.Column("server", sa.String(64), nullable=False),
+        sa.Column("server", sa.String(200), nullable=False),
         sa.Column("username", sa.String(16), nullable=False),
         sa.Column("account", sa.Text),
         sa.Column("waits", sa.Integer, nullable=False),
