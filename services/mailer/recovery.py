@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from foundation.config.queues import MAILER_INSTALLS
 from foundation.handling.unit_of_work import Database, UnitOfWork
@@ -51,12 +51,9 @@ def _stale(connection: Connection, now: datetime) -> list[str]:
 
 
 def _unopened(connection: Connection, _now: datetime) -> list[str]:
-    wanted = (mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
-    return list(
-        connection.execute(
-            select(mails.c.order_id).where(*wanted).order_by(mails.c.created_at).limit(_AT_ONCE)
-        ).scalars()
-    )
+    """In any order: a hundred whose key is gone for good must not keep the others waiting."""
+    unopened = select(mails.c.order_id).where(mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
+    return list(connection.execute(unopened.order_by(func.random()).limit(_AT_ONCE)).scalars())
 
 
 def _is_unopened(mail: Mail) -> bool:

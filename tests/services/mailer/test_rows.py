@@ -1,6 +1,7 @@
 """What the mailer loads and writes for a batch."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -13,11 +14,16 @@ from foundation.config.settings import Limits, Settings
 from foundation.handling.outcomes import Effect, Retry
 from foundation.handling.unit_of_work import Database
 from foundation.store import Store
+from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.orders import OrderAmended
+from services.mailer import recovery
+from services.mailer.causes import CAUSES
 from services.mailer.delivery import Welcoming
+from services.mailer.mails import MAILS, Mail
 from services.mailer.rows import MailRows, load
 from services.mailer.service import MIGRATIONS
+from services.mailer.states import State
 from tests.services.mailer.test_delivery import ANN, JO, completed
 from tests.support.house import START
 from tests.support.in_memory import event_of
@@ -81,3 +87,20 @@ def test_what_was_written_is_what_is_loaded(database: Database[MailRows]) -> Non
     with database.begin([event]) as uow:
         assert uow.rows.mails.held(effect.claim) == effect.claim
         assert [loaded.all() for loaded in (uow.rows.mails, uow.rows.recipients)] == before
+
+
+def test_mails_whose_key_is_gone_for_good_keep_no_other_closed(database: Database[MailRows]) -> None:
+    wrong = CAUSES.cause("wrong_key", "on purpose")
+    with database.begin() as uow:
+        for number in range(120):
+            mail = Mail.of(completed(number), Trace(), START, wanted=True)
+            uow.rows.mails.save(replace(mail, state=State.FAILED, cause=wrong, check_at=None))
+    newest = f"{number}-g1"
+
+    def is_reopened() -> bool:
+        recovery.reopen(database, lambda mail: mail.install_id == newest)
+        with database.store.reading() as connection:
+            mail = MAILS.get(connection, newest)
+        return mail is not None and mail.state == State.WAITING
+
+    assert any(is_reopened() for _ in range(50))
