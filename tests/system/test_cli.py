@@ -305,7 +305,7 @@ def test_a_failed_install_shows_its_cause_and_can_be_retried(company: Company) -
     assert (ran.exit_code, ran.stdout) == (0, "failing-g1  staged  due now\n")
     eventually(lambda: company.install("failing")["state"], "failed", SECONDS)
     row = company.sitecrew("install", "list", "--state", "failed", "--order", "failing").stdout.splitlines()[1]
-    assert "not_configured: sites.later.installer: there is no 'later'" in row
+    assert "not_configured: sites.later.installer: unknown plug-in 'later'" in row
     assert "Correct the setting" in row
     again = company.sitecrew("install", "retry", "--all-failed", "--json", *PATIENT)
     assert (again.exit_code, [answer["outcome"] for answer in again.json]) == (0, ["staged"])
