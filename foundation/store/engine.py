@@ -19,6 +19,10 @@ from foundation.store import address, failures, migrate, sqlite_files
 _BUSY_SECONDS = 10
 """How long to wait for others: for a lock or for one of the pool's connections."""
 
+_FROZEN_SECONDS = 30
+"""How long a process may do nothing in a transaction, and keep others from the rows that it has locked. Deciding takes
+milliseconds: one that takes so long is frozen, or its machine is gone, and its transaction is rolled back."""
+
 _JSON = {"json_serializer": lambda value: orjson.dumps(value).decode(), "json_deserializer": orjson.loads}
 
 
@@ -153,6 +157,8 @@ def _begin_on_server(connection: Connection) -> None:
     reading = connection.get_execution_options().get("sitecrew_reading")
     kind = " ISOLATION LEVEL REPEATABLE READ READ ONLY" if reading else ""
     begin = f"BEGIN{kind}; SET LOCAL lock_timeout = '{_BUSY_SECONDS * 1000:.0f}ms'"
+    if not reading:
+        begin += f"; SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_SECONDS}s'"
     connection.exec_driver_sql(begin, execution_options={"no_parameters": True})
 
 

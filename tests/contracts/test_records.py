@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, event
 from sqlalchemy.exc import IntegrityError
 
-from foundation.store import Store, lease
+from foundation.errors import StoreUnreachable
+from foundation.store import Store, engine, lease
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Loaded, Records, lock
 from schemas.values import Cause, CauseKind
@@ -184,6 +185,28 @@ def test_leases_are_renewed_in_the_order_in_which_rows_are_locked_whatever_langu
             until_blocked(store)
             lease.renew(connection, tasks, "task_id", {"a1": 1}, TERMS, LATER)
         assert {row.lease_until for row in loading.result()} == {LATER + TERMS.lease}
+    store.close()
+
+
+def test_who_is_frozen_amid_a_transaction_does_not_keep_its_locks(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_FROZEN_SECONDS", 1)
+    store = Store(postgres.database())
+
+    def lock_it() -> bool:
+        with store.transaction() as connection:
+            lock(connection, ["a"])
+            return True
+
+    def freeze(pool: ThreadPoolExecutor) -> None:
+        with store.transaction() as connection:
+            lock(connection, ["a"])
+            assert pool.submit(lock_it).result()
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StoreUnreachable):
+        freeze(pool)
+    assert lock_it(), "on a new connection"
     store.close()
 
 
