@@ -122,7 +122,7 @@ def _require_free(port: int, name: str, config: Path) -> None:
         if time.monotonic() > deadline:
             what = {"web": "web server", "mail": "mailbox"}.get(name, name.replace("_", " "))
             raise Refused(
-                f"port {port} on {HOST}, that the {what} of {config.parent}, used before, is taken by another program: "
+                f"port {port} on {HOST}, used before by the {what} of {config.parent}, is taken by another program: "
                 f"stop that, or delete {config} to get other ports (existing sites and emails keep the old ones)"
             )
         time.sleep(0.05)  # there is no event for a port becoming free

@@ -45,7 +45,7 @@ MANAGEMENT = "rabbitmq_management"
 """The plugin with RabbitMQ's HTTP API."""
 BOOT = 150.0
 """Seconds that a node may take to start with all the queues of earlier tests."""
-_VHOSTS = 60
+_VHOSTS = 80
 """Virtual hosts per worker; creating a hundred takes less than two seconds."""
 
 

@@ -188,7 +188,7 @@ class TestTicking:
         reasons = [str(delivery.headers["reason"]) for delivery in parked[before:] if delivery not in large]
         for field in bad:
             assert any(reason.startswith(field) for reason in reasons), (field, reasons)
-        assert any("unknown here; send sitecrew.order.placed.v1" in reason for reason in reasons)
+        assert any("is an unknown version; send sitecrew.order.placed.v1" in reason for reason in reasons)
         crew.until("account.created", crew.order("static"))
         rejected = [event.data.cause for event in crew.events if event.type == "sitecrew.order.rejected.v1"]
         assert any("bytes; the limit is" in cause.detail for cause in rejected)

@@ -336,7 +336,7 @@ def test_a_web_server_that_dies_is_told_and_comes_back_where_it_was(house: Up) -
     port = house.settings().servers["local"].public_port
     web = pid_of("sitecrew.stack.web", house.directory)
     os.kill(web, signal.SIGKILL)
-    house.until("the web server ended with exit code -9: starting it again")
+    house.until("the web server exited with -9: restarting it")
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -358,7 +358,7 @@ def test_it_says_what_to_type_next_and_that_works(house: Up) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"sites +http://127.0.0.1:\d+/", said)
-    assert re.search(r"letters +\S*/letters", said)
+    assert re.search(r"emails +\S*/letters", said)
     assert re.search(r"health +.*installer http://127.0.0.1:\d+", said)
 
 

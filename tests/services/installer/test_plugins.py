@@ -220,9 +220,9 @@ def test_what_the_settings_do_not_name_is_never_imported(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"sites.hello.installer": "static"}, "sites.hello.options are a plug-in's; installer static has none"),
-        ({"sites.hello.recipe": "x.toml"}, 'sites.hello.recipe: only sites.hello.installer = "archive" takes one'),
-        ({"sites.hello.installer": "archive", "sites.hello.options.text": None}, "sites.hello.recipe is needed"),
+        ({"sites.hello.installer": "static"}, "sites.hello.options are only for plug-ins; installer static has none"),
+        ({"sites.hello.recipe": "x.toml"}, 'sites.hello.recipe: only allowed with sites.hello.installer = "archive"'),
+        ({"sites.hello.installer": "archive", "sites.hello.options.text": None}, "sites.hello.recipe must be set"),
     ],
 )
 def test_settings_of_another_installer_are_refused(tmp_path: Path, given: dict[str, object], said: str) -> None:

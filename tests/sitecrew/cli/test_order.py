@@ -153,7 +153,7 @@ def test_faulty_options_are_called_by_their_names(config: str) -> None:
         ({**ENVELOPE, "type": "sitecrew.order.cancelled.v1", "data": {"order_id": "1"}}, "this command only sends"),
         ({**ENVELOPE, "type": "sitecrew.order.placed.v9"}, "send sitecrew.order.placed.v1"),
         ({**ENVELOPE, "id": ""}, "id: "),
-        ({**ENVELOPE, "padding": "x" * 300_000}, "at most 262144"),
+        ({**ENVELOPE, "padding": "x" * 300_000}, "the limit is 262144"),
     ],
 )
 def test_what_is_no_order_is_refused_with_the_reason(config: str, content: object, complaint: str) -> None:

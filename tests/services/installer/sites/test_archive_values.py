@@ -69,7 +69,7 @@ def test_a_value_that_the_application_stored_in_another_form_ends_the_install(we
         "", run=["sh", "-c", "cat"], stdin='{"ok": true, "stored": {"email": "jrgen@example.org"}}', answers=True
     )
     job = replace(new_job(web_host), admin_email="jürgen@example.org")
-    with pytest.raises(Failed, match="email_unsupported: step 'shell' can't store the ordered email as it is"):
+    with pytest.raises(Failed, match="email_unsupported: step 'shell' cannot store the ordered email unchanged"):
         app.installer(stores).install(job, web_host, quietly)
     assert_untouched(web_host, job)
     assert databases_of(web_host, job) == []

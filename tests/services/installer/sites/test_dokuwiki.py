@@ -134,14 +134,19 @@ def test_killed_at_any_step_the_next_run_ends_well(web_host: LocalServer, instal
     ("old", "new", "code", "said"),
     [
         ("answers = true", "awnsers = true", "recipe_wrong", r"steps\.5\.awnsers is no key .*; did you mean answers\?"),
-        ("{{ title | php }}", "{{ titel | php }}", "recipe_wrong", r"steps\.0 \(settings\)\.text: 'titel' is no name"),
+        (
+            "{{ title | php }}",
+            "{{ titel | php }}",
+            "recipe_wrong",
+            r"steps\.0 .*\.text: unknown variable 'titel'",
+        ),
         (
             '"This wiki is yours"',
             '"{{ login.password }}"',
             "recipe_wrong",
-            r"verify\.0\.shows: a secret may stand in a file or on stdin, and nowhere else",
+            r"verify\.0\.shows: secrets are allowed only in files and on stdin",
         ),
-        ('folder = "dokuwiki"', 'folder = "wiki"', "recipe_wrong", "no such folder; at its top it has dokuwiki"),
+        ('folder = "dokuwiki"', 'folder = "wiki"', "recipe_wrong", "no such folder; its top level has dokuwiki"),
         ('file = "VERSION"', 'file = "NONE"', "recipe_wrong", "version.file: NONE"),
         ("/administrator.php", "/nobody.php", "step_failed", "step 'administrator': exit 1: .*nobody.php"),
         ('"password": login.password', '"password": ""', "step_failed", "step 'administrator': exit 1"),

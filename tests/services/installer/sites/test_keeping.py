@@ -128,7 +128,7 @@ def test_a_folder_that_the_application_brings_too_has_both_ones_files(first: Doc
 def test_a_file_that_the_application_brings_too_is_never_lost_at_a_first_install(first: Docroot) -> None:
     put(first, ".user.ini")
     assert first.begin() is None
-    with pytest.raises(Failed, match=r"docroot_not_empty: .*www holds \.user\.ini, which the application brings, too"):
+    with pytest.raises(Failed, match=r"docroot_not_empty: .* \.user\.ini, which the application also brings"):
         put_in_place(first, meanwhile=lambda stage: (stage / ".user.ini").touch())
     assert there(first) == {".user.ini": "the host's"}
 
@@ -186,7 +186,7 @@ def test_what_must_not_be_there_is_named_and_how_much_there_is(first: Docroot) -
         put(first, f"file{number}.html")
     put(first, CHALLENGE)
     with pytest.raises(
-        Failed, match=r"holds file0\.html, file1\.html, .*file4\.html and 3 more, and no marker"
+        Failed, match=r"contains file0\.html, file1\.html, .*file4\.html and 3 more, and there is no marker"
     ) as error:
         first.begin()
     assert error.value.cause.kind is CauseKind.CONFLICT

@@ -131,7 +131,7 @@ def settings(root: Path, address: str, **server: object) -> Settings:
 
 def test_the_doctor_sees_a_site_where_it_puts_one(root: Path) -> None:
     with front(root) as address:
-        assert "shows a site" in servers.web(settings(root, address), "one")
+        assert "serves a test site" in servers.web(settings(root, address), "one")
 
 
 @pytest.mark.parametrize(
