@@ -31,6 +31,8 @@ _CONNECT = Path(__file__).with_name("connect.php")
 _MARKER = "a trial of sitecrew doctor"  # no order is called so
 _STRANGER = "nobody"
 _PREFIX = "sitecrew_trial_"
+_SETTLING = (0.3, 1.0, 3.0)
+"""Seconds to wait after each attempt to remove a trial account's files."""
 _ABANDONED = 3600.0  # seconds after which whoever made a trial is certainly gone
 _PATIENCE = timedelta(seconds=60)
 
@@ -166,7 +168,15 @@ def _account(server: LocalServer, *, www: bool) -> Iterator[tuple[LocalServer, J
 
 def _remove(server: LocalServer, username: str) -> None:
     server.release_domain(username, f"{username}.sitecrew.invalid")
-    shutil.rmtree(server.home(username), ignore_errors=True)
+    # A site that was visited may still be at work in the background, as WordPress's cron is, and create its directories
+    # again.
+    for pause in _SETTLING:
+        shutil.rmtree(server.home(username), ignore_errors=True)
+        time.sleep(pause)
+        if not server.home(username).exists():
+            break
+    else:
+        shutil.rmtree(server.home(username), ignore_errors=True)
 
 
 def _sweep(databases: Databases) -> None:
