@@ -38,6 +38,8 @@ def reason_of(error: BaseException, patience: float, *, tls: bool = False) -> st
     names = {type(inner).__name__ for inner in chain} | {kind.__name__ for kind in type(chain[-1]).__mro__}
     if tls and "IncompatibleProtocolError" in names:  # as pika calls the end of a connection before its first answer
         return _HUNG_UP_ON_US
+    if "getpeername" in _words(chain[-1]):  # pika's check of a connection that was reset before it looked
+        return _BY_NAME["IncompatibleProtocolError"]
     unnamed = f"its host name does not resolve ({_words(chain[-1])})"
     known = _BY_NAME | {"gaierror": unnamed, "UnicodeError": unnamed}
     silent = dict.fromkeys(("AMQPConnectorStackTimeout", "TimeoutError"), f"no answer within {patience:g} s")

@@ -8,6 +8,7 @@ import pytest
 
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.rabbit.reasons import reason_of
 from foundation.broker.topology import EVENTS
 from foundation.config import queues as table
 from foundation.config.keys import generate_keys
@@ -46,6 +47,11 @@ def broker_at(ports: Sequence[int], scheme: str = "amqp") -> Iterator[RabbitBrok
     urls = [f"{scheme}://ann:hunter2@127.0.0.1:{port}/" for port in ports]
     with closing(RabbitBroker(urls, TOPOLOGY, patience=PATIENCE)) as broker:
         yield broker
+
+
+def test_a_connection_that_is_reset_before_anybody_looks_is_told_like_any_other_that_was_closed() -> None:
+    checked = AssertionError("Expected connected socket, but getpeername() failed: error=OSError(107)")
+    assert reason_of(checked, PATIENCE).startswith("it closed the connection instead of speaking AMQP")
 
 
 @pytest.mark.parametrize("name", PEERS)
