@@ -31,7 +31,7 @@ _CONNECT = Path(__file__).with_name("connect.php")
 _MARKER = "a trial of sitecrew doctor"  # no order is called so
 _STRANGER = "nobody"
 _PREFIX = "sitecrew_trial_"
-_SETTLING = (0.3, 1.0, 3.0)
+_SETTLING = (0.3, 1.0, 3.0, 0.0)
 """Seconds to wait after each attempt to remove a trial account's files."""
 _ABANDONED = 3600.0  # seconds after which whoever made a trial is certainly gone
 _PATIENCE = timedelta(seconds=60)
@@ -174,9 +174,7 @@ def _remove(server: LocalServer, username: str) -> None:
         shutil.rmtree(server.home(username), ignore_errors=True)
         time.sleep(pause)
         if not server.home(username).exists():
-            break
-    else:
-        shutil.rmtree(server.home(username), ignore_errors=True)
+            return
 
 
 def _sweep(databases: Databases) -> None:
