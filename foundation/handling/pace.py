@@ -1,7 +1,12 @@
-"""Adapt how many deliveries a worker takes at a time to how long its effects take."""
+"""Adapt how many deliveries a worker takes at a time, and how many threads run them, to how long its effects take."""
+
+from math import ceil
 
 _SECONDS = 1.0
 """How many seconds' worth of work may be in flight while effects are quick."""
+_SOON = 0.05
+"""Within how many seconds the effects that wait should be done. Where one thread manages that, more of them would only
+compete for the interpreter's lock."""
 _WEIGHT = 0.1
 """Weight of the latest effect in the moving average."""
 
@@ -16,6 +21,8 @@ class Pace:
     >>> for _ in range(40): pace.took(0.001)
     >>> pace.capacity
     100
+    >>> pace.threads_for(3), pace.threads_for(10)
+    (1, 4)
     >>> for _ in range(4): pace.took(0.25)
     >>> pace.capacity
     4
@@ -45,3 +52,7 @@ class Pace:
         """Record how long a running effect has taken so far, so that a slow one counts before it ends."""
         if seconds > _SECONDS:
             self.took(seconds)
+
+    def threads_for(self, waiting: int) -> int:
+        """Return how many threads finish so many effects soon."""
+        return ceil(waiting * self._average / _SOON)

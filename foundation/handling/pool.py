@@ -1,9 +1,10 @@
 """A thread pool for effects. Its threads are daemons, so that one that hangs cannot keep the process from exiting."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 Work = TypeVar("Work")
@@ -16,39 +17,56 @@ class Pool(Generic[Work]):
         self._size = size
         self._name = name
         self._do = do
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
-        self._threads = 0
-        self._free = threading.Semaphore(0)
+        self._waiting: deque[Work] = deque()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        """One for each thread that is to work until nothing waits; False to end."""
+        self._started = 0
+        self._working = 0
+        self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How much work no thread has begun."""
+        return len(self._waiting)
 
     def submit(self, work: Work) -> None:
-        """Queue work for the next free thread. Call it from one thread only."""
-        self._queue.put(work)
-        if not self._free.acquire(blocking=False) and self._threads < self._size:
-            self._threads += 1
-            threading.Thread(target=self._run, name=f"{self._name} {self._threads}", daemon=True).start()
+        """Queue work for the threads at work; see `employ`."""
+        self._waiting.append(work)
+
+    def employ(self, threads: int) -> None:
+        """Have at least so many threads at work while there is any, or all. Call it from one thread only."""
+        with self._lock:
+            more = min(threads, self._size, self._working + len(self._waiting)) - self._working
+            self._working += max(0, more)
+            missing = self._working - self._started
+        for _ in range(missing):
+            self._started += 1
+            threading.Thread(target=self._run, name=f"{self._name} {self._started}", daemon=True).start()
+        for _ in range(more):
+            self._calls.put(True)
 
     def take_back(self) -> list[Work]:
         """Remove and return the work that no thread has begun."""
-        waiting: list[Work] = []
-        with suppress(Empty):
-            while work := self._queue.get_nowait():
-                waiting.append(work)
+        with self._lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
         return waiting
 
     def close(self) -> None:
         """Drop queued work, and end each thread when its current work is done. Does not wait."""
         self.take_back()
-        for _ in range(self._threads):
-            self._queue.put(None)
+        for _ in range(self._started):
+            self._calls.put(False)
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
-            with suppress(BaseException):  # the thread must survive whatever its work raises
-                self._do(work)
+        while self._calls.get():
+            while (work := self._next()) is not None:
+                with suppress(BaseException):  # the thread must survive whatever its work raises
+                    self._do(work)
 
     def _next(self) -> Work | None:
-        try:
-            return self._queue.get_nowait()
-        except Empty:
-            self._free.release()
-            return self._queue.get()
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._working -= 1
+            return None

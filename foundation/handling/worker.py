@@ -17,6 +17,7 @@ each is tried alone, so a failure never affects its neighbours.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -48,6 +49,9 @@ from schemas.values import Cause
 
 DEADLINE = 900.0
 """Seconds that an effect may take by default."""
+
+_TOGETHER = 0.02
+"""Seconds for which finished effects wait for others that are waiting for a thread, to be recorded with them."""
 
 _STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
@@ -153,6 +157,9 @@ class Worker:
         self._in_flight: dict[inbox.Identity | None, WorkItem] = {}
         self._finished: SimpleQueue[WorkItem] = SimpleQueue()
         self._interrupt: Callable[[], None] = _no_consumer
+        self._told = threading.Event()
+        """Set when effects have finished."""
+        self._told_at = 0.0
 
     def run(self, consumer: Consumer, stop: threading.Event) -> None:
         """Handle deliveries until `stop` is set; then finish what has begun and return the rest to the queue."""
@@ -215,6 +222,12 @@ class Worker:
                 self._conclude(item, effect, effect.not_begun)
             else:
                 self._pool.submit((item, effect))
+        self._employ()
+
+    def _employ(self) -> None:
+        """Have as many threads run the waiting effects as these are worth."""
+        if waiting := self._pool.waiting:
+            self._pool.employ(self._pace.threads_for(waiting))
 
     def _run_once_or_pause(
         self, consumer: Consumer, stop: threading.Event, timeout: float, *, taking: bool = True
@@ -244,23 +257,23 @@ class Worker:
 
     def _keep_pace(self, consumer: Consumer) -> None:
         """Adapt the capacity to the effects' speed. When they become slow, give back claims that wait for a thread."""
-        if self._pace.is_quick:
-            running = (item for item in self._in_flight.values() if item.phase == Phase.RUNNING)
-            self._pace.runs(max((item.seconds_running() for item in running), default=0.0))
+        running = (item for item in tuple(self._in_flight.values()) if item.phase == Phase.RUNNING)
+        self._pace.runs(max((item.seconds_running() for item in running), default=0.0))
         if self._was_quick and not self._pace.is_quick:
             self._give_back_waiting()
         self._was_quick = self._pace.is_quick
+        self._employ()
         consumer.allow(self._pace.capacity)
 
     def _take_finished(self, timeout: float) -> list[WorkItem]:
+        if timeout and self._finished.empty():
+            self._told.wait(timeout)
+        self._told.clear()
         items: list[WorkItem] = []
-        try:
-            if timeout:
-                items.append(self._finished.get(timeout=timeout))
+        with suppress(Empty):
             while True:
                 items.append(self._finished.get_nowait())
-        except Empty:
-            return items
+        return items
 
     def _arrived(self, delivery: Delivery) -> WorkItem:
         try:
@@ -397,6 +410,7 @@ class Worker:
             settled += item.deliveries
             self._metrics.processed.labels(self.queue, result.status).inc()
             self._seconds.observe(monotonic() - item.taken_at)
+        self._employ()
         consumer.reject([delivery for delivery in settled if delivery.size])
         consumer.settle([delivery for delivery in settled if not delivery.size])
         self._in_process.dec(len(settled))
@@ -439,7 +453,11 @@ class Worker:
         item.seconds = item.seconds_running() if item.begun_at is not None else None
         item.phase = Phase.FINISHED
         self._finished.put(item)
-        self._interrupt()
+        # What is finished at about the same time is recorded together.
+        if not self._pool.waiting or monotonic() - self._told_at > _TOGETHER:
+            self._told_at = monotonic()
+            self._told.set()
+            self._interrupt()
 
 
 def _rejection(worker: Worker, delivery: Delivery, problem: Malformed) -> Callable[[UnitOfWork], Outcome]:
