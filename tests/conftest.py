@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+from structlog.testing import capture_logs
 
 from tests.support.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, Node, SharedNode, emptied, node
 from tests.support.postgres import Postgres, Stores, installed, running
@@ -30,6 +31,13 @@ def _houses_are_left_closed() -> Iterator[None]:
     yield
     if "tests.support.house" in sys.modules:
         sys.modules["tests.support.house"].close_stores()
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Keep log lines off the terminal."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture(scope="session")

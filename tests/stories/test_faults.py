@@ -39,6 +39,8 @@ from sitecrew.cli.client import parking
 from tests.support.brokers import until
 from tests.support.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 AT_ONCE = {"wordpress": {"stage": False}}
 EFFECTS = {
     "intake": ("account.created", INTAKE_ORDERS),
@@ -52,12 +54,6 @@ EFFECTIVE: dict[str, Callable[[House], tuple[object, str]]] = {
     "mailer": lambda house: (house.welcoming, "_deliver"),
 }
 """Whose method it is that does the service's one thing."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from unittest.mock import MagicMock
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from structlog.testing import capture_logs
 
 from foundation.broker import codec
 from foundation.config.keys import Sealer, generate_keys
@@ -53,14 +52,10 @@ from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Servic
 from tests.support.postgres import Postgres, until_blocked
 from tests.support.rows import install_of, no_rows
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 CUSTOMER = Customer(name="Jo", email="jo@customer.example")
 ACCOUNT = AccountRef(server="local", username="shopx", domain="x.example", address="203.0.113.7")
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 class Replicas:

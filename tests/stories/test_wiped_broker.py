@@ -1,14 +1,12 @@
 """The broker is lost with everything in it, and an empty one stands in its place: what a service has
 once written down comes to its end all the same, and each thing once."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from schemas.installs import InstallCancel, InstallRetry
 from schemas.orders import OrderCancelled, OrderReinstallRequested
@@ -16,11 +14,7 @@ from schemas.values import CauseKind
 from services.installer.states import State
 from tests.support.house import TRACE, Gate, House, Service, failure, kind
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def traced(directory: Path, **settings: Any) -> House:

@@ -1,15 +1,20 @@
 """Rows for tests of handlers in memory and of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
+from foundation.handling.unit_of_work import Database, Load
+from foundation.store import Store
 from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.installs import InstallStaged
 from services.installer.installs import Install
+from tests.support.house import START
 
 
 class NoRows:
@@ -39,3 +44,17 @@ def install_of(staged: InstallStaged, at: datetime) -> Install:
         trace=Trace(),
         staged_at=at,
     )
+
+
+def on_each_store(service: str, migrations: Path, load: Load[Any]) -> Any:
+    """Make the fixture of a service's database, on SQLite and on PostgreSQL."""
+
+    @pytest.fixture(params=["sqlite", "postgresql"])
+    def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database[Any]]:
+        url = f"sqlite:///{tmp_path}/store.db"
+        store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
+        store.migrate([migrations])
+        yield Database(store, service, lambda: START, lambda _messages: None, load)
+        store.close()
+
+    return database

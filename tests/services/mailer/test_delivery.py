@@ -1,12 +1,10 @@
 """What becomes of a mail: every way a handler can decide, on rows in memory."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from structlog.testing import capture_logs
 
 from foundation.config.keys import generate_keys
 from foundation.config.queues import MAILER_INSTALLS
@@ -30,15 +28,11 @@ from services.mailer.rows import MailRows
 from services.mailer.states import State
 from tests.support.in_memory import at, emitted, event_of, redelivered, said, unit_of_work
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 JO, ANN = (Customer(name=name, email=f"{name}@customer.example") for name in ("Jo", "Ann"))
 TEMPORARY = CAUSES.cause("smtp_temporary", "later")
 REFUSED = CAUSES.cause("recipient_refused", "no")
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 def completed(

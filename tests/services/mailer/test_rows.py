@@ -1,19 +1,16 @@
 """What the mailer loads and writes for a batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from structlog.testing import capture_logs
 
 from foundation.config.keys import generate_keys
 from foundation.config.settings import Limits, Settings
 from foundation.handling.outcomes import Effect, Retry
 from foundation.handling.unit_of_work import Database
-from foundation.store import Store
 from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.orders import OrderAmended
@@ -27,22 +24,13 @@ from services.mailer.states import State
 from tests.services.mailer.test_delivery import ANN, JO, completed
 from tests.support.house import START
 from tests.support.in_memory import event_of
+from tests.support.rows import on_each_store
 from tests.support.statements import statements
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database[MailRows]]:
-    url = f"sqlite:///{tmp_path}/store.db"
-    store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
-    store.migrate([MIGRATIONS])
-    yield Database(store, "mailer", lambda: START, lambda _messages: None, load)
-    store.close()
+database = on_each_store("mailer", MIGRATIONS, load)
 
 
 def welcoming(per_hour: int = 60) -> Welcoming:

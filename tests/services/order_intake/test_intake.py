@@ -1,12 +1,11 @@
 """What becomes of an order: every way a handler can decide, on rows in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from foundation.broker.sender import OURSELVES, Sender
 from foundation.config.keys import Sealer, generate_keys
@@ -33,6 +32,8 @@ from services.order_intake.rows import OrderRows
 from services.order_intake.states import InstallState, OrderState
 from tests.support.house import FakeServer
 from tests.support.in_memory import at, emitted, event_of, redelivered, said, unit_of_work
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 JO, ANN = (Customer(name=name, email=f"{name}@customer.example") for name in ("Jo", "Ann"))
 ACCOUNT = AccountRef(server="local", username="shopx", domain="shop.example", address="203.0.113.7")
@@ -121,12 +122,6 @@ class Desk:
         return self.does(
             self.intake.changes.cancel, withdrawn, seconds, source="/sitecrew/order-intake", sender=OURSELVES
         )
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
 
 
 # Placed

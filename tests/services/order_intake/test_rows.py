@@ -1,17 +1,14 @@
 """What order intake loads and writes for a batch, on both kinds of database."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from foundation.config.keys import Sealer, generate_keys
 from foundation.config.settings import Limits, Settings
 from foundation.handling.outcomes import Effect, Outcome, Park, Retry
 from foundation.handling.unit_of_work import Database
-from foundation.store import Store
 from schemas.envelope import Event
 from schemas.installs import InstallCompleted
 from services.order_intake import rows as loading
@@ -22,22 +19,13 @@ from services.order_intake.service import MIGRATIONS
 from tests.services.order_intake.test_intake import ACCOUNT, ANN, cause, of_install, placed
 from tests.support.house import START, FakeServer
 from tests.support.in_memory import event_of
+from tests.support.rows import on_each_store
 from tests.support.statements import statements
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with capture_logs():
-        yield
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database[OrderRows]]:
-    url = f"sqlite:///{tmp_path}/store.db"
-    store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
-    store.migrate([MIGRATIONS])
-    yield Database(store, "order-intake", lambda: START, lambda _messages: None, load)
-    store.close()
+database = on_each_store("order-intake", MIGRATIONS, load)
 
 
 def intake(**limits: int) -> Intake:
