@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -280,7 +280,7 @@ class Worker:
             event = tracing.begun(codec.read(delivery))
             handler = self._handler(event)
         except Malformed as problem:
-            return WorkItem([delivery], None, _rejection(self, delivery, problem))
+            return WorkItem([delivery], None, partial(self._reject_malformed, delivery=delivery, problem=problem))
         return WorkItem([delivery], event, lambda uow: handler(uow, event), _fingerprint(delivery, event))
 
     def _handler(self, event: Event[Any]) -> Handler:
@@ -307,9 +307,14 @@ class Worker:
         document = item.event.model_dump(mode="json", exclude_none=True) if item.event else {}
         detail = "is the id of another event of this source, with different content or from another user"
         problem = Malformed("id_conflict", "id", detail, document)
-        return WorkItem(item.deliveries, None, _rejection(self, item.delivery, problem), taken_at=item.taken_at)
+        return WorkItem(
+            item.deliveries,
+            None,
+            partial(self._reject_malformed, delivery=item.delivery, problem=problem),
+            taken_at=item.taken_at,
+        )
 
-    def reject_malformed(self, uow: UnitOfWork, delivery: Delivery, problem: Malformed) -> Rejected:
+    def _reject_malformed(self, uow: UnitOfWork, delivery: Delivery, problem: Malformed) -> Rejected:
         """Park a malformed message, and report it to its sender."""
         sender = str(problem.document.get("source", ""))[:200]
         cause = problem.cause
@@ -458,10 +463,6 @@ class Worker:
             self._told_at = monotonic()
             self._told.set()
             self._interrupt()
-
-
-def _rejection(worker: Worker, delivery: Delivery, problem: Malformed) -> Callable[[UnitOfWork], Outcome]:
-    return lambda uow: worker.reject_malformed(uow, delivery, problem)
 
 
 def _fingerprint(delivery: Delivery, event: Event[Any]) -> Fingerprint:
