@@ -14,11 +14,10 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    insert,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
+from foundation.store import bulk
 from foundation.store.among import among
 from foundation.store.types import Utc, metadata
 
@@ -33,6 +32,8 @@ inbox = Table(
     Column("received_at", Utc, nullable=False, index=True),
     PrimaryKeyConstraint("consumer", "id", "source"),
 )
+
+_COLUMNS = tuple(map(str, inbox.c.keys()))
 
 Identity = tuple[str, str]
 """An event's (source, id)."""
@@ -77,22 +78,19 @@ def _seen(dialect: str) -> Select[tuple[str, str, str, str]]:
 def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
     """Record the events as handled. Raises IntegrityError if another replica has recorded one meanwhile."""
     if rows := _rows(consumer, events, now):
-        connection.execute(insert(inbox), rows)
+        bulk.add(connection, inbox, _COLUMNS, rows)
 
 
 def remember_late(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:
     """Record events as handled after their effects. Another copy may have been recorded while an effect ran; that must
     not roll back the effect's result, which the fencing token guards."""
     if rows := _rows(consumer, events, now):
-        kind = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(kind.insert(inbox).on_conflict_do_nothing(), rows)
+        bulk.add(connection, inbox, _COLUMNS, rows, unless_there=True)
 
 
-def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> list[dict[str, object]]:
-    return [
-        {"consumer": consumer, "source": source, "id": id, "received_at": now, "digest": digest, "user_id": user_id}
-        for (source, id), (digest, user_id) in sorted(events.items())
-    ]
+def _rows(consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> list[bulk.Row]:
+    known = sorted(events.items())
+    return [(consumer, source, id, digest, user_id, now) for (source, id), (digest, user_id) in known]
 
 
 def forget_before(connection: Connection, moment: datetime) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 
 import uuid_utils
 from sqlalchemy import (
@@ -22,12 +23,12 @@ from sqlalchemy import (
     and_,
     delete,
     func,
-    insert,
     or_,
     select,
     update,
 )
 
+from foundation.store import bulk
 from foundation.store.among import among
 from foundation.store.types import Utc, metadata
 
@@ -68,14 +69,16 @@ class OutboxMessage:
     """The row's key: a UUIDv7, so it sorts by creation time and is never reused."""
 
 
-_COLUMNS = tuple(OutboxMessage.__dataclass_fields__)
+_COLUMNS = tuple(map(str, outbox.c.keys()))
+_OF_MESSAGE = tuple(name for name in _COLUMNS if name != "claimed_until")
+_values = attrgetter(*_OF_MESSAGE)
 
 
 def add(connection: Connection, messages: Sequence[OutboxMessage], claimed_until: datetime) -> None:
     """Insert the messages, claimed by the caller until `claimed_until`."""
     if messages:
-        rows = [{name: getattr(m, name) for name in _COLUMNS} | {"claimed_until": claimed_until} for m in messages]
-        connection.execute(insert(outbox), rows)
+        rows = ((*_values(message), claimed_until) for message in messages)
+        bulk.add(connection, outbox, _COLUMNS, rows)
 
 
 def claim(connection: Connection, now: datetime, until: datetime, limit: int) -> list[OutboxMessage]:
@@ -126,4 +129,4 @@ def is_empty(connection: Connection) -> bool:
 
 
 def _message(row: Row[tuple[object, ...]]) -> OutboxMessage:
-    return OutboxMessage(**{name: getattr(row, name) for name in _COLUMNS})
+    return OutboxMessage(**{name: getattr(row, name) for name in _OF_MESSAGE})

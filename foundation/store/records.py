@@ -9,12 +9,14 @@ Handlers decide on loaded records, without SQL, so a handler's test needs no dat
 table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Select, Table, select, text
 
+from foundation.store import bulk
 from foundation.store.among import among
 from foundation.store.frozen import made
 from foundation.store.lease import LeasedRow
@@ -49,11 +51,10 @@ class Records(Generic[R]):
         self.key = key
         self.owner = owner or key
         self._record = record
-        self.names = tuple(field.name for field in fields(record))  # type: ignore[arg-type]  # a dataclass
+        names = {field.name for field in fields(record)}  # type: ignore[arg-type]  # a dataclass
+        self.names = tuple(sorted(names, key=list(table.c.keys()).index))
         self._columns = [table.c[name] for name in self.names]
-        self.insertion = insert(table)
-        self.change = update(table).where(table.c[key] == bindparam("of_row"))
-        """Updates the columns that its parameters name."""
+        self.values = attrgetter(*self.names)
         self._loads: dict[str, Select[Any]] = {}
 
     def select(self) -> Select[Any]:
@@ -69,7 +70,7 @@ class Records(Generic[R]):
         if not wanted:
             return Loaded(self)
         rows = connection.execute(self._locked(connection.dialect.name), {"wanted": wanted})
-        return Loaded(self, self.read(rows))
+        return Loaded(self, self.read(rows.all()))
 
     def _locked(self, dialect: str) -> Select[Any]:
         statement = self._loads.get(dialect)
@@ -81,11 +82,10 @@ class Records(Generic[R]):
             statement = self._loads[dialect] = theirs.order_by(order).with_for_update()
         return statement
 
-    def differing(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, ...]:
+    def differing(self, row: R, other: R) -> tuple[str, ...]:
         """Return the names of the columns in which two rows differ. Identical objects are not compared."""
-        return tuple(
-            name for name in self.names if (value := values[name]) is not (other := others[name]) and value != other
-        )
+        compared = zip(self.names, self.values(row), self.values(other), strict=True)
+        return tuple([name for name, value, was in compared if value is not was and value != was])
 
     def get(self, connection: Connection, key: str) -> R | None:
         """Read one row without locking it; None if there is none."""
@@ -130,19 +130,14 @@ class Loaded(Generic[R]):
     def flush(self, connection: Connection) -> None:
         """Write all saved rows, each once. Raises IntegrityError if another transaction has inserted one of the new
         rows meanwhile."""
-        new: list[dict[str, Any]] = []
-        changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        records, new, changed = self._records, list[R](), dict[tuple[str, ...], list[R]]()
         for key, row in sorted(self._now.items()):
             stored = self._stored.get(key)
-            if stored is row:
-                continue
-            values = vars(row)
             if stored is None:
-                new.append({name: values[name] for name in self._records.names})
-            elif different := self._records.differing(values, vars(stored)):
-                values_of = {name: values[name] for name in different}
-                changed.setdefault(different, []).append({"of_row": key, **values_of})
+                new.append(row)
+            elif stored is not row and (names := records.differing(row, stored)):
+                changed.setdefault((*names, records.key), []).append(row)
         if new:
-            connection.execute(self._records.insertion, new)
-        for rows in changed.values():
-            connection.execute(self._records.change, rows)
+            bulk.add(connection, records.table, records.names, map(records.values, new))
+        for names, rows in changed.items():
+            bulk.change(connection, records.table, names, map(attrgetter(*names), rows))

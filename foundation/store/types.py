@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +22,8 @@ metadata = MetaData(
 )
 """All tables of all services; each service's migrations create only its own."""
 
+_REMEMBERED = 512
+"""How many times, and documents of each column, are cached: most are those of the last moments."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -42,10 +45,12 @@ class Utc(TypeDecorator[datetime]):
         return _from_microseconds if dialect.name == "sqlite" else _in_utc
 
 
+@lru_cache(_REMEMBERED)
 def _microseconds(value: datetime | None) -> int | None:
     return (value - _EPOCH) // _MICROSECOND if value is not None else None
 
 
+@lru_cache(_REMEMBERED)
 def _from_microseconds(value: int | None) -> datetime | None:
     return _EPOCH + timedelta(microseconds=value) if value is not None else None
 
@@ -69,15 +74,12 @@ class Word(TypeDecorator[StrEnum]):
         super().__init__()
         self.words = words
 
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
-        return value
+    def bind_processor(self, dialect: Dialect) -> None:
+        """A member is text already."""
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return self.words(value) if value is not None else None
-
-
-_REMEMBERED = 512
-"""How many documents of each column are cached: most are read again moments after they were written."""
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], StrEnum | None]:
+        words: dict[str | None, StrEnum | None] = {word.value: word for word in self.words}
+        return {**words, None: None}.__getitem__
 
 
 class PydanticJson(TypeDecorator[BaseModel]):

@@ -106,6 +106,28 @@ def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
         assert set(inbox.seen(connection, "installer", [("/shop", "1")])) == set()
 
 
+def test_any_header_and_body_can_be_stored(store: Store) -> None:
+    strange = message(1, headers={"x": 'a\0b \\u0000 "', "n": 1}, body=bytes(range(256)))
+    with store.transaction() as connection:
+        outbox.add(connection, [strange, message(2)], NOON)
+    with store.transaction() as connection:
+        found = outbox.claim(connection, LATER, LATER, 2)
+    assert [(row.headers, row.body) for row in found] == [(strange.headers, strange.body), ({}, b"2")]
+
+
+def test_text_that_postgresql_refuses_is_not_quoted(store: Store) -> None:
+    def add_nul() -> None:
+        with store.transaction() as connection:
+            outbox.add(connection, [message(1, routing_key="secret\0")], NOON)
+
+    if store.is_sqlite:
+        return add_nul()
+    with pytest.raises(ValueError, match="NUL") as refused:
+        add_nul()
+    assert "secret" not in str(refused.value)
+    return None
+
+
 def test_a_savepoint_undoes_one_message_and_not_its_neighbours(store: Store) -> None:
     def begin_and_fail(connection: Connection) -> None:
         with connection.begin_nested():
