@@ -90,7 +90,7 @@ orders = Table(
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
     *lease.columns(),
-    UniqueConstraint("server", "username"),
+    UniqueConstraint("username", "server"),
     Index("ix_orders_user_id_turn_at", "user_id", "turn_at"),
 )
 

@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("check_at", Utc),
         sa.Column("cause", sa.Text),
         sa.PrimaryKeyConstraint("order_id", name="pk_orders"),
-        sa.UniqueConstraint("server", "username", name="uq_orders_server_username"),
+        sa.UniqueConstraint("username", "server", name="uq_orders_username_server"),
     )
     op.create_index("ix_orders_state", "orders", ["state"])
     op.create_index("ix_orders_check_at", "orders", ["check_at"])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from foundation.config.keys import Sealer, generate_keys
 from foundation.config.settings import Limits, Settings
@@ -67,6 +68,25 @@ def installed(database: Database[OrderRows], numbers: Sequence[int]) -> int:
 def test_many_orders_take_no_more_statements_than_one(database: Database[OrderRows]) -> None:
     assert installed(database, [1]) == installed(database, range(2, 60))
     assert all(stored(database, number).has_site for number in (1, 59))
+
+
+def test_no_statement_compares_all_orders_with_those_of_a_batch(database: Database[OrderRows]) -> None:
+    place(database, *(event_of(placed(number)) for number in range(300)), orders_per_minute=1000)
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    event.listen(database.store.engine, "before_cursor_execute", note)
+    place(database, *(event_of(placed(number)) for number in range(300, 400)), orders_per_minute=1000)
+    explain = "EXPLAIN QUERY PLAN" if database.store.is_sqlite else "EXPLAIN"
+    assert seen
+    with database.store.reading() as connection:
+        for statement, parameters in seen:
+            plan = str(connection.exec_driver_sql(f"{explain} {statement}", parameters).all())
+            assert "SCAN orders" not in plan
+            assert "Join Filter" not in plan
 
 
 def test_usernames_that_are_taken_are_passed_over(
