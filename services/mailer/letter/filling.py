@@ -9,13 +9,15 @@ from services.mailer.letter.content import PanelLogin, Welcome
 MASK = "********"
 """In the place of passwords, where somebody else looks at a letter."""
 
+_USUAL = Site()
+
 
 def welcome_of(
     completed: InstallCompleted, settings: Settings, opened: Callable[[str], str], resends: int = 0
 ) -> Welcome:
     """The letter's contents; `opened` is given each sealed password. Raises what that raises."""
     login, account = completed.login, completed.account
-    site = settings.sites.get(completed.site.site_type, Site())
+    site = settings.sites.get(completed.site.site_type, _USUAL)
     panel = account.control_panel if site.display_control_panel_login else None
     return Welcome(
         install_id=completed.install_id,

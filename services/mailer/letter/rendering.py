@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.header import Header
 from email.utils import format_datetime
+from functools import lru_cache
 from html import unescape
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-import css_inline
 import idna
 
 from foundation.config.settings import Mailer
@@ -22,13 +21,26 @@ from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
 from services.mailer.causes import CAUSES
 from services.mailer.letter.content import UNPRINTABLE, PanelLogin, Welcome, sample
 from services.mailer.letter.envelope import Letter, content
+from services.mailer.letter.inlining import inlined
 from services.mailer.letter.templates import Stationery, broken
 
 __all__ = ["Letters", "PanelLogin", "Welcome", "letters_of", "sample"]
 
 _BIDI_CONTROLS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_URL = re.compile(r"(https?://)(?:\[.*?\]|[^/:?#]*)(:\d+)?.*")
+"""Its scheme, and its port if there is one."""
 _ENTITY = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 """Billing systems hand out names as they stand in their web pages: `M&uuml;ller`."""
+
+
+class _Chosen(NamedTuple):
+    """The names of the templates that a letter is written on, and their language as HTML's `lang` expects it."""
+
+    subject: str
+    text: str
+    html: str | None
+    """None for a language that has a text only."""
+    lang: str
 
 
 class Letters:
@@ -50,13 +62,17 @@ class Letters:
         nameservers: Sequence[str] = (),
     ) -> None:
         name, self._sender = sender_of(sender)
-        self._brand = _clean(brand)
-        self._from = _mailbox("From", _clean(name) or self._brand, self._sender)
-        self._support = _clean(support or "")
+        brand, support = _clean(brand), _clean(support or "")
+        self._from = _mailbox("From", _clean(name) or brand, self._sender)
         self._locale = locale
-        self._nameservers = list(nameservers)
         self._stationery = Stationery(templates)
-        self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+        self._chosen = lru_cache(self._choose)
+        self._house: dict[str, Any] = self._stationery.globals | {
+            "brand": brand,
+            "support": support,
+            "support_link": _link(support),
+            "nameservers": list(nameservers),
+        }
 
     @property
     def languages(self) -> list[str]:
@@ -66,11 +82,10 @@ class Letters:
     def render(self, welcome: Welcome, date: datetime) -> Letter:
         """The letter, dated `date` (timezone-aware). Raises Failed: `template_broken` (configuration), or
         `recipient_refused` (permanent) if the customer's address is none."""
-        wanted = [welcome.locale or self._locale, self._locale]
-        language = self._stationery.language("welcome", welcome.site_type, wanted)
-        values = self._values(welcome, language or self._unnamed(welcome.site_type), date)
-        subject, text = (self._part(part, welcome.site_type, language, values) for part in ("subject", "txt"))
-        html = self._html(welcome.site_type, language, values)
+        chosen = self._chosen(welcome.site_type, welcome.locale or self._locale)
+        values = self._values(welcome, chosen.lang, date)
+        subject, text = (self._stationery.render(name, values) for name in (chosen.subject, chosen.text))
+        html = self._html(chosen.html, values) if chosen.html else None
         recipient = _recipient(welcome.customer_email)
         message_id = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
         headers = {
@@ -81,49 +96,46 @@ class Letters:
             "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",
             "MIME-Version": "1.0",
-            "Content-Language": values["lang"],
+            "Content-Language": chosen.lang,
         }
-        written = content(headers, re.sub(r"\n{3,}", "\n\n", text).strip("\n"), html)
+        while "\n\n\n" in text:
+            text = text.replace("\n\n\n", "\n\n")
+        written = content(headers, text.strip("\n"), html)
         return Letter(self._sender, [recipient], message_id, written, welcome.secrets)
 
-    def _unnamed(self, site_type: str) -> str:
-        """The language of templates that name none: ours are English, the operator's are in his own."""
-        name = self._stationery.name("welcome", "txt", site_type)
-        return "en" if self._stationery.is_ours(name) else self._locale
+    def _choose(self, site_type: str, locale: str) -> _Chosen:
+        """The customer's language if there is a text in it, else the house's, else the one without a name."""
+        ours, language = self._stationery, self._stationery.language("welcome", site_type, [locale, self._locale])
+        subject, text = (ours.name("welcome", part, site_type, language) for part in ("subject", "txt"))
+        only_text = language and not ours.has("welcome", "html", site_type, language)
+        html = None if only_text else ours.name("welcome", "html", site_type, language)
+        unnamed = "en" if ours.is_ours(text) else self._locale  # the operator's are in his own language
+        return _Chosen(subject, text, html, (language or unnamed).replace("_", "-"))
 
-    def _part(self, part: str, site_type: str, language: str, values: dict[str, Any]) -> str:
-        return self._stationery.render(self._stationery.name("welcome", part, site_type, language), values)
-
-    def _html(self, site_type: str, language: str, values: dict[str, Any]) -> str | None:
-        """None for a language that has a text only."""
-        if language and not self._stationery.has("welcome", "html", site_type, language):
-            return None
+    def _html(self, name: str, values: dict[str, Any]) -> str:
+        html = self._stationery.render(name, values)
         try:
-            return self._inliner.inline(self._part("html", site_type, language, values))
+            return html if self._stationery.inlined else inlined(html)
         except ValueError:
-            file = self._stationery.file(self._stationery.name("welcome", "html", site_type, language))
-            raise broken(f"{file}: its style sheet cannot be understood") from None
+            raise broken(f"{self._stationery.file(name)}: its style sheet cannot be understood") from None
 
-    def _values(self, welcome: Welcome, language: str, date: datetime) -> dict[str, Any]:
+    def _values(self, welcome: Welcome, lang: str, date: datetime) -> dict[str, Any]:
         """What templates know. Names are cleaned: none of them can begin a line of its own."""
-        domain, records, support = _readable(welcome.domain), welcome.records, self._support
-        return vars(welcome) | {
+        domain, records = _readable(welcome.domain), welcome.records
+        own = {
             "customer_name": _name(welcome.customer_name),
             "application": _clean(welcome.application),
             "domain": domain,
             "domain_url": _at(welcome.site_url, domain),
             "reinstalled": welcome.reinstalled,
             "records": records,
-            "nameservers": self._nameservers,
             "dns_name": welcome.domain,
             "dns_type": "AAAA" if ":" in welcome.address else "A",
-            "dns_first": bool(records or self._nameservers) and not welcome.temporary,
-            "lang": language.replace("_", "-"),
+            "dns_first": bool(records or self._house["nameservers"]) and not welcome.temporary,
+            "lang": lang,
             "date": date,
-            "brand": self._brand,
-            "support": support,
-            "support_link": _link(support),
         }
+        return self._house | vars(welcome) | own
 
 
 def letters_of(own: Mailer) -> Letters:
@@ -133,7 +145,9 @@ def letters_of(own: Mailer) -> Letters:
 
 def _clean(text: str) -> str:
     """One line: no line ends, no control characters, nothing that turns the direction of the writing around it."""
-    return " ".join(_BIDI_CONTROLS.sub("", UNPRINTABLE.sub(" ", text)).split())
+    if not text.isprintable():
+        text = _BIDI_CONTROLS.sub("", UNPRINTABLE.sub(" ", text))
+    return " ".join(text.split())
 
 
 def _name(text: str) -> str:
@@ -160,8 +174,7 @@ def _link(support: str) -> str:
 
 def _at(url: str, domain: str) -> str:
     """Where a site answers once the domain leads to the server that it answers at now."""
-    now = urlsplit(url)
-    return f"{now.scheme}://{domain}{f':{now.port}' if now.port else ''}/"
+    return _URL.sub(lambda now: f"{now[1]}{domain}{now[2] or ''}/", url)
 
 
 def _recipient(address: str) -> str:
@@ -184,6 +197,8 @@ def _mailbox(header: str, name: str, address: str) -> str:
 
 def _encoded(header: str, text: str) -> str:
     """Folded, and encoded (RFC 2047) unless it is plain ASCII."""
+    if _is_plain(text) and len(header) + len(text) <= 70:
+        return text
     charset = "us-ascii" if _is_plain(text) else "utf-8"
     return Header(text, charset, maxlinelen=75, header_name=header).encode(linesep="\r\n")
 

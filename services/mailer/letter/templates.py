@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.debug import rewrite_traceback_stack
+from jinja2.runtime import new_context
 
 from foundation.errors import ConfigurationError, Failed
 from services.mailer.causes import CAUSES
+from services.mailer.letter.inlining import inlined_template
 
 _OURS = Path(__file__).parent / "templates"
 
@@ -29,9 +32,18 @@ class Stationery:
     def __init__(self, directory: Path | None) -> None:
         if directory is not None and not directory.is_dir():
             raise ConfigurationError(f"there is no template directory {directory}; create it or clear the setting")
-        theirs = _load(directory) if directory else {}
-        self._sources = _load(_OURS, "sitecrew/") | _load(_OURS) | theirs
+        ours, theirs = _load(_OURS), _load(directory) if directory else {}
+        self.inlined = all(name.endswith((".txt.j2", ".subject.j2")) for name in theirs)
+        """The style sheet is inlined in the templates already: no style depends on one of the operator's."""
+        if self.inlined:
+            css = _environment(ours).get_template("styles.css.j2").render()
+            ours |= {
+                name: (inlined_template(source, css), file) for name, (source, file) in ours.items() if ".html" in name
+            }
+        self._sources = {f"sitecrew/{name}": source for name, source in ours.items()} | ours | theirs
         self._environment = _environment(self._sources)
+        self.globals = self._environment.globals
+        """What every template knows: Jinja's own functions."""
         for template in self._sources:
             self._compiled(template)
 
@@ -46,12 +58,14 @@ class Stationery:
         kinds = (kind for locale in wanted for kind in _widening(locale))
         return next((kind for kind in kinds if self.has(letter, "txt", site_type, kind)), "")
 
-    def render(self, name: str, values: Mapping[str, Any]) -> str:
-        """The template's text. Raises Failed (`template_broken`)."""
+    def render(self, name: str, values: dict[str, Any]) -> str:
+        """The template's text; `values` begin with `globals`. Raises Failed (`template_broken`)."""
+        template = self._compiled(name)
         try:
-            text = self._compiled(name).render(values)
-        except Exception as error:  # noqa: BLE001 - a template can raise anything at all
-            raise self._broken(error, name) from None
+            context = new_context(self._environment, name, template.blocks, values, shared=True)
+            text = "".join(template.root_render_func(context))
+        except Exception:  # noqa: BLE001 - a template can raise anything at all
+            raise self._broken(rewrite_traceback_stack(), name) from None
         if not text.strip():
             raise broken(f"{self.file(name)} renders to nothing")
         return text
@@ -84,7 +98,7 @@ class Stationery:
         except jinja2.TemplateSyntaxError as error:
             raise broken(f"{self.file(name)}, line {error.lineno}: {error.message}") from None
 
-    def _broken(self, error: Exception, name: str) -> Failed:
+    def _broken(self, error: BaseException, name: str) -> Failed:
         """Where it broke, and that line of the template. Not the error's own words: they may quote a password."""
         lines = {file: source.splitlines() for source, file in self._sources.values()}
         file, number = self.file(name), 1
@@ -111,12 +125,12 @@ def broken(detail: str) -> Failed:
     return CAUSES.failed("template_broken", detail)
 
 
-def _load(directory: Path, prefix: str = "") -> dict[str, tuple[str, str]]:
+def _load(directory: Path) -> dict[str, tuple[str, str]]:
     """Template name -> (source, file)."""
     found = {}
     for path in sorted(directory.rglob("*.j2")):
         try:
-            found[prefix + path.relative_to(directory).as_posix()] = (path.read_text("utf-8-sig"), str(path))
+            found[path.relative_to(directory).as_posix()] = (path.read_text("utf-8-sig"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise broken(f"{path} cannot be read as UTF-8 text ({type(error).__name__})") from None
     return found

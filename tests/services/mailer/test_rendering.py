@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import getaddresses
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -438,6 +439,79 @@ def test_the_shipped_languages_can_be_built_upon(tmp_path: Path) -> None:
     assert "Servus" in html
     assert "Guten Tag" in html
     assert "Kundenverwaltung" in html
+
+
+# styles
+
+
+class Elements(HTMLParser):
+    """A page's tags, their attributes in order of names, and the text between them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[object] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, sorted(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.found.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data.strip())
+
+
+@pytest.mark.parametrize("locale", ["en", "de"])
+@pytest.mark.parametrize("nameservers", [[], ["ns1.host.example", "ns2.host.example"]])
+@pytest.mark.parametrize(
+    "welcome",
+    [
+        sample(),
+        STATIC,
+        AT_DOMAIN,
+        replace(AT_DOMAIN, www=True, generation=2),
+        replace(STATIC, customer_name="", control_panel=None, temporary=False),
+        replace(sample(), customer_name='<b>O\'Brien & "Söhne"</b>', password="<&\"'>"),
+    ],
+)
+def test_styles_inlined_into_our_templates_are_those_that_each_letter_would_get(
+    tmp_path: Path, welcome: Welcome, nameservers: list[str], locale: str
+) -> None:
+    (tmp_path / "some.html.j2").write_text("the operator's")
+    at_once, each = (
+        Letters(own, "us@host.example", "Us", "help@host.example", nameservers=nameservers) for own in (None, tmp_path)
+    )
+    welcome = replace(welcome, locale=locale)
+    html = part(at_once.render(welcome, NOON), "html")
+    assert Elements(html).found == Elements(part(each.render(welcome, NOON), "html")).found
+    assert html.count("<style>") == 1
+    assert html.index("<style>") + len("<style>") == html.index("@media")
+
+
+def test_an_operators_style_sheet_goes_before_ours(tmp_path: Path) -> None:
+    html = part(letters(tmp_path, styles__css=".card p { color: teal }").render(sample(), NOON), "html")
+    assert '<p style="color: teal' in html
+    assert "<h1>" in html
+
+
+def test_an_operators_layout_styles_what_our_templates_put_into_it(tmp_path: Path) -> None:
+    layout = "<html><head><style>h1 { color: teal }</style></head><body>{% block content %}{% endblock %}</body></html>"
+    html = part(letters(tmp_path, layout__html=layout).render(sample(), NOON), "html")
+    assert '<h1 style="color: teal' in html
+    assert "<p>" in html
+
+
+def test_what_an_operator_adds_to_our_letter_looks_like_the_rest_of_it(tmp_path: Path) -> None:
+    closing = '{% extends "sitecrew/welcome.html.j2" %}{% block closing %}<p class="small">Ahoi</p>{% endblock %}'
+    html = part(letters(tmp_path, welcome__html=closing).render(sample(), NOON), "html")
+    assert '<p class="small" style="margin: 12px 0 0;' in html
+
+
+def test_an_operators_text_leaves_the_html_as_it_is(tmp_path: Path) -> None:
+    own = letters(tmp_path, welcome__txt="Ahoi").render(sample(), NOON)
+    ours = Letters(None, "hello@host.example", "Northwind").render(sample(), NOON)
+    assert part(own, "html") == part(ours, "html")
 
 
 # where the domain leads to
