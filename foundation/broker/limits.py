@@ -19,12 +19,24 @@ _NUMBERS = range(-(2**63), 2**63)
 def can_be_sent(message: Message, topology: Topology) -> bool:
     """Whether every name fits, the headers fit, and the exchange is one that we declare (or the
     nameless one, which every broker has)."""
-    names = (message.exchange, message.routing_key, message.message_id, message.type, message.correlation_id)
+    names = (
+        message.exchange,
+        message.routing_key,
+        message.message_id,
+        message.type,
+        message.correlation_id,
+        message.content_type,
+    )
+    together = "".join(names)  # usually so short that each must fit, which is quick to see
     try:
-        fit = all(len(name.encode()) <= _NAME_BYTES for name in (*names, message.content_type))
+        fit = (together.isascii() and len(together) <= _NAME_BYTES) or all(map(_fits, names))
         return fit and _headers_fit(message) and topology.has_exchange(message.exchange)
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
+
+
+def _fits(name: str) -> bool:
+    return len(name.encode()) <= _NAME_BYTES
 
 
 def _headers_fit(message: Message) -> bool:

@@ -2,8 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat, takewhile
 from time import monotonic
 
 from foundation.broker import Confirmation, Message
@@ -12,10 +13,12 @@ WIDTH = 1000
 """Unconfirmed messages in flight; beyond some hundreds a wider window gains little."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Batch:
     """The messages of one `publish` call, and their outcomes so far."""
 
+    messages: Sequence[Message]
+    expires: float
     outcomes: list[Confirmation]
     remaining: int
     done: threading.Event = field(default_factory=threading.Event)
@@ -27,13 +30,8 @@ class Batch:
             self.done.set()
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
-    message: Message
-    batch: Batch
-    index: int
-    expires: float
-    returned: bool = False
+_Item = tuple[Batch, int]
+"""A message: its batch, and its index there."""
 
 
 class Window:
@@ -43,6 +41,7 @@ class Window:
     def __init__(self) -> None:
         self._waiting: deque[_Item] = deque()
         self._unconfirmed: dict[int, _Item] = {}
+        self._returned: set[int] = set()
         self._sequence = 0
         self._given_up = False
         self._lock = threading.Lock()
@@ -51,11 +50,11 @@ class Window:
     def submit(self, messages: Sequence[Message], timeout: float) -> Batch:
         """Queue messages that are sent within `timeout` seconds or not at all: their caller gives up then,
         and publishes again."""
-        batch = Batch([Confirmation.UNKNOWN] * len(messages), len(messages))
-        expires = monotonic() + timeout
+        count = len(messages)
+        batch = Batch(messages, monotonic() + timeout, [Confirmation.UNKNOWN] * count, count)
         with self._lock:
             self._drop_expired()  # while there is no channel, nobody takes them
-            self._waiting.extend(_Item(message, batch, index, expires) for index, message in enumerate(messages))
+            self._waiting.extend(zip(repeat(batch), range(count)))
             if self._given_up:
                 batch.done.set()
         return batch
@@ -66,54 +65,47 @@ class Window:
         with self._lock:
             self._waiting.extendleft(reversed(self._unconfirmed.values()))
         self._unconfirmed = {}
+        self._returned = set()
         self._sequence = 0
 
     def give_up(self) -> None:
         """Release all callers, now and later: there will be no more answers."""
         with self._lock:
             self._given_up = True
-            for item in (*self._waiting, *self._unconfirmed.values()):
-                item.batch.done.set()
+            for batch, _ in (*self._waiting, *self._unconfirmed.values()):
+                batch.done.set()
 
-    def take(self) -> Iterator[Message]:
-        """The messages to publish now, each as soon as it is numbered."""
-        while len(self._unconfirmed) < WIDTH and (item := self._next()):
-            self._sequence += 1
-            self._unconfirmed[self._sequence] = item
-            yield item.message
+    def take(self) -> list[Message]:
+        """Number the messages to publish now, and return them in that order."""
+        with self._lock:
+            self._drop_expired()
+            count = min(len(self._waiting), WIDTH - len(self._unconfirmed))
+            taken = [self._waiting.popleft() for _ in range(count)]
+        self._unconfirmed.update(enumerate(taken, self._sequence + 1))
+        self._sequence += count
+        return [batch.messages[index] for batch, index in taken]
 
     def answer(self, number: int, outcome: Confirmation, *, multiple: bool) -> None:
         """The broker's confirm for one message, or for all up to it."""
         for answered in self._up_to(number) if multiple else [number] * (number in self._unconfirmed):
-            item = self._unconfirmed.pop(answered)
-            item.batch.resolve(item.index, Confirmation.UNROUTABLE if item.returned else outcome)
+            batch, index = self._unconfirmed.pop(answered)
+            batch.resolve(index, Confirmation.UNROUTABLE if answered in self._returned else outcome)
+            self._returned.discard(answered)
 
     def give_back(self, exchange: str, routing_key: str, message_id: str, body: bytes) -> None:
         """The broker returns the message itself, not its number, and confirms it right afterwards."""
-        wanted = (exchange, routing_key, message_id, body)
-        for item in self._unconfirmed.values():
-            sent = item.message
-            if (
-                sent.mandatory
-                and not item.returned
-                and wanted == (sent.exchange, sent.routing_key, sent.message_id, sent.body)
-            ):
-                item.returned = True
+        wanted = (True, exchange, routing_key, message_id, body)
+        for number, (batch, index) in self._unconfirmed.items():
+            sent = batch.messages[index]
+            same = wanted == (sent.mandatory, sent.exchange, sent.routing_key, sent.message_id, sent.body)
+            if same and number not in self._returned:
+                self._returned.add(number)
                 return
 
-    def _next(self) -> _Item | None:
-        with self._lock:
-            self._drop_expired()
-            return self._waiting.popleft() if self._waiting else None
-
     def _drop_expired(self) -> None:
-        while self._waiting and self._waiting[0].expires < monotonic():
+        now = monotonic()
+        while self._waiting and self._waiting[0][0].expires < now:
             self._waiting.popleft()
 
     def _up_to(self, number: int) -> list[int]:
-        answered = []
-        for candidate in self._unconfirmed:  # in the order of publishing
-            if candidate > number:
-                break
-            answered.append(candidate)
-        return answered
+        return list(takewhile(number.__ge__, self._unconfirmed))  # in the order of publishing

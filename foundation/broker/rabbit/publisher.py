@@ -9,6 +9,7 @@ from pika.exceptions import ChannelClosedByBroker
 
 from foundation.broker import Confirmation, Message
 from foundation.broker.limits import can_be_sent
+from foundation.broker.rabbit import frames
 from foundation.broker.rabbit.link import Link, Nodes
 from foundation.broker.window import Window
 
@@ -56,17 +57,7 @@ class RabbitPublisher:
         if channel is None or not channel.is_open:
             return
         user_id = getattr(channel.connection.params.credentials, "username", None) if self._vouched else None
-        for message in self._window.take():
-            properties = pika.BasicProperties(
-                content_type=message.content_type,
-                headers=dict(message.headers) or None,
-                delivery_mode=2,
-                message_id=message.message_id or None,
-                correlation_id=message.correlation_id or None,
-                type=message.type or None,
-                user_id=user_id,
-            )
-            channel.basic_publish(message.exchange, message.routing_key, message.body, properties, message.mandatory)
+        frames.publish(channel, self._window.take(), user_id)
 
     def _answered(self, frame: Any) -> None:
         method = frame.method
