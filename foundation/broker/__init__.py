@@ -5,16 +5,15 @@ process with a clock of its own, for tests. Both pass the same contract suite (`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 Header = str | int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message to publish; always persistent."""
 
     exchange: str
@@ -24,13 +23,12 @@ class Message:
     type: str = ""
     correlation_id: str = ""
     content_type: str = "application/cloudevents+json"
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, Header] = MappingProxyType({})
     mandatory: bool = True
     """Whether the broker must report it if no queue takes the message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A message that was delivered. It belongs to the broker until it is settled."""
 
     queue: str

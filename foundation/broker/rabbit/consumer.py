@@ -1,14 +1,10 @@
 """Consuming from RabbitMQ."""
 
-import itertools
 import threading
+from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from queue import Empty
-from queue import Queue as Waiting
-from time import monotonic
+from itertools import count, takewhile
 from typing import Any
 
 from foundation.broker import Delivery
@@ -16,7 +12,7 @@ from foundation.broker.limits import MAX_BYTES
 from foundation.broker.rabbit.delivery import delivery_of
 from foundation.broker.rabbit.link import Link, Nodes
 
-_epochs = itertools.count(1)
+_epochs = count(1)
 
 
 class RabbitConsumer:
@@ -32,9 +28,12 @@ class RabbitConsumer:
         self._more = ""
         """The consumer tag under which more than the prefetch is taken."""
         self._watched = watched
-        # Not a SimpleQueue: where another thread is quicker, its get may outlast every timeout (CPython 3.11).
-        self._arrived: Waiting[Delivery | None] = Waiting()
+        self._read: list[Delivery] = []
+        """Deliveries that the I/O thread has read in its current turn."""
+        self._arrived: deque[Delivery] = deque()
         self._woken = False
+        self._changed = threading.Condition()
+        """Held while `_arrived` or `_woken` are changed."""
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
@@ -43,23 +42,15 @@ class RabbitConsumer:
         self.link = Link(broker, queue or "watch", self._opened, self._closed)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
-        taken: list[Delivery] = []
-        ends = monotonic() + timeout
-        with suppress(Empty):
-            while len(taken) < limit:
-                delivery = self._arrived.get(timeout=max(0.0, ends - monotonic()))
-                if delivery is None:
-                    self._woken = False
-                elif delivery.epoch == self._epoch:
-                    taken.append(delivery)
-                if delivery is None or taken:
-                    ends = 0.0  # what has arrived is still taken, but nothing more is waited for
-        return taken
+        with self._changed:
+            self._changed.wait_for(lambda: self._arrived or self._woken, timeout)
+            self._woken = False
+            return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
 
     def interrupt(self) -> None:
-        if not self._woken:  # many wakes are one: each is a turn of somebody's loop
+        with self._changed:
             self._woken = True
-            self._arrived.put(None)
+            self._changed.notify()
 
     def allow(self, prefetch: int) -> None:
         if prefetch != self._allowed:
@@ -78,10 +69,17 @@ class RabbitConsumer:
         self.link.close()
 
     def _closed(self) -> None:
-        self._epoch = 0  # what has arrived and was not taken is the broker's again
+        self._begin_epoch(0)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        """What has arrived and was not taken is the broker's again."""
+        self._epoch = epoch
+        self._read = []
+        with self._changed:
+            self._arrived.clear()
 
     def _opened(self, channel: Any) -> None:
-        self._epoch = next(_epochs)
+        self._begin_epoch(next(_epochs))
         self._unsettled = {}
         self._channel = channel
         self._more = ""
@@ -114,8 +112,18 @@ class RabbitConsumer:
         if self._watched is None:
             self._unsettled[method.delivery_tag] = None
             self._widen(channel, method.redelivered)
-        delivery = delivery_of(self._queue, method, properties, body[:MAX_BYTES], epoch)
-        self._arrived.put(replace(delivery, size=len(body)) if len(body) > MAX_BYTES else delivery)
+        if not self._read:
+            channel.connection.ioloop.call_later(0, self._hand_over)
+        delivery = delivery_of(self._queue, method, properties, body, epoch)
+        large = len(body) > MAX_BYTES
+        self._read.append(delivery._replace(body=body[:MAX_BYTES], size=len(body)) if large else delivery)
+
+    def _hand_over(self) -> None:
+        """Hand over what was read in one turn of the loop together: each wake of the thread that takes costs both."""
+        with self._changed:
+            self._arrived.extend(self._read)
+            self._changed.notify()
+        self._read = []
 
     def _widen(self, channel: Any, redelivered: bool) -> None:
         """Raise the prefetch to its maximum once a first delivery has come."""
@@ -143,26 +151,19 @@ class RabbitConsumer:
             self._more = ""
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        tags = {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}
         if not self._channel.is_open:
             return
-        if leading := self._leading(tags):
-            self._channel.basic_ack(leading, multiple=True)
-        for tag in sorted(tags):
-            if self._unsettled.pop(tag, tag) is None:
-                self._channel.basic_ack(tag)
+        tags = self._unsettled.keys() & {delivery.tag for delivery in deliveries if delivery.epoch == self._epoch}
+        oldest = list(takewhile(tags.__contains__, self._unsettled))
+        if oldest:  # one frame settles them all
+            self._channel.basic_ack(oldest[-1], multiple=True)
+        for tag in sorted(tags.difference(oldest)):
+            self._channel.basic_ack(tag)
+        for tag in tags:
+            del self._unsettled[tag]
 
     def _reject(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             if delivery.epoch == self._epoch and self._channel.is_open and delivery.tag in self._unsettled:
                 del self._unsettled[delivery.tag]
                 self._channel.basic_reject(delivery.tag, requeue=False)
-
-    def _leading(self, tags: set[int]) -> int:
-        """The oldest unsettled deliveries, as far as all are in `tags`: one frame settles them."""
-        last = 0
-        while self._unsettled and (oldest := next(iter(self._unsettled))) in tags:
-            del self._unsettled[oldest]
-            tags.discard(oldest)
-            last = oldest
-        return last

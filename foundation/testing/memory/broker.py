@@ -4,7 +4,6 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from math import inf
 from time import monotonic
@@ -114,7 +113,7 @@ class MemoryBroker:
             self.expire()
             if not can_be_sent(message, self.topology):
                 return Confirmation.REFUSED
-            sent = replace(message, headers={name: _sent(value) for name, value in message.headers.items()})
+            sent = message._replace(headers={name: _sent(value) for name, value in message.headers.items()})
             routed = self._put(sent, user_id, self._now())
             return Confirmation.CONFIRMED if routed or not message.mandatory else Confirmation.UNROUTABLE
 
@@ -158,7 +157,7 @@ class MemoryBroker:
         for held in dead if exchange is not None else ():
             death = {"exchange": held.message.exchange, "queue": line.queue.name, "reason": reason}
             first = {f"x-first-death-{name}": value for name, value in death.items()}
-            moved = replace(held.message, exchange=str(exchange), headers={**first, **held.message.headers})
+            moved = held.message._replace(exchange=str(exchange), headers={**first, **held.message.headers})
             self._put(moved, held.user_id, moment)
 
     def _put(self, message: Message, user_id: str, moment: datetime) -> bool:
@@ -216,7 +215,7 @@ class MemoryConsumer:
         self._careful = self._careful and held.redeliveries > 0
         delivery = held.delivery(self._line.queue.name, tag, self._epoch)
         size = len(delivery.body)
-        self._arrived.append(replace(delivery, body=delivery.body[:MAX_BYTES], size=size * (size > MAX_BYTES)))
+        self._arrived.append(delivery._replace(body=delivery.body[:MAX_BYTES], size=size * (size > MAX_BYTES)))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         ends = monotonic() + timeout

@@ -180,7 +180,7 @@ def _sender(delivery: Delivery, death: Death, user: str) -> Sender:
     """Who first sent a message that the broker dead-lettered. Brokers before 4.0 keep the exchange of an `x-death` that
     the sender forged. So in a queue that producers can reach, an exchange that is closed to them is believed only if
     the broker vouches that we published the message."""
-    said = sender_of(replace(delivery, exchange=death.exchange))
+    said = sender_of(delivery._replace(exchange=death.exchange))
     closed = is_detour(death.exchange) or not said.is_producer
     ours = user != "" and delivery.user_id == user
     return said if ours or not (closed and death.queue == INTAKE_ORDERS) else Sender(ORDERS, user_id=delivery.user_id)
