@@ -90,7 +90,7 @@ class Letters:
         message_id = f"<welcome.{welcome.name}@{domain_of(self._sender)}>"
         headers = {
             "From": self._from,
-            "To": _mailbox("To", _name(welcome.customer_name), recipient),
+            "To": _mailbox("To", values["customer_name"], recipient),
             "Subject": _encoded("Subject", _clean(subject)),
             "Date": format_datetime(date.astimezone(UTC)),
             "Message-ID": message_id,

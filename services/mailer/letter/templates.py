@@ -44,8 +44,7 @@ class Stationery:
         self._environment = _environment(self._sources)
         self.globals = self._environment.globals
         """What every template knows: Jinja's own functions."""
-        for template in self._sources:
-            self._compiled(template)
+        self._templates = {name: self._compiled(name) for name in self._sources}
 
     def languages(self, letter: str) -> list[str]:
         """Those that a text is there for."""
@@ -60,7 +59,7 @@ class Stationery:
 
     def render(self, name: str, values: dict[str, Any]) -> str:
         """The template's text; `values` begin with `globals`. Raises Failed (`template_broken`)."""
-        template = self._compiled(name)
+        template = self._templates[name]
         try:
             context = new_context(self._environment, name, template.blocks, values, shared=True)
             text = "".join(template.root_render_func(context))
