@@ -19,7 +19,7 @@ def _around(dialect: str) -> CompoundSelect[Any]:
         # The OFFSET makes it plan for one path, by the index; a join would compare each order with each path.
         of_one = under.correlate(wished).offset(0).lateral("of_one")
         under = select(of_one).select_from(wished.join(of_one, true()))
-    return union_all(held.where(among(orders.c.domain, dialect, "above")), under)
+    return union_all(held.where(among(orders.c.domain_path, dialect, "above")), under)
 
 
 _QUERIES = {dialect: _around(dialect) for dialect in ("sqlite", "postgresql")}
@@ -37,7 +37,7 @@ class Neighbours:
         """Those around the domains, which are looked up together."""
         wished = set(domains)
         around = {
-            "above": sorted({name for domain in wished for name in _above(domain)}),
+            "above": sorted({path_of(name) for domain in wished for name in _above(domain)}),
             "paths": sorted(map(path_of, wished)),
         }
         known = cls()

@@ -67,7 +67,7 @@ orders = Table(
     Column("turn_at", Utc, nullable=False),
     Column("state", Word(OrderState), nullable=False, index=True),
     Column("site_type", String(32), nullable=False),
-    Column("domain", String(253), nullable=False, index=True),
+    Column("domain", String(253), nullable=False),
     Column("domain_path", Bytewise(254), nullable=False, index=True),
     Column("holds_domain", Boolean, nullable=False),
     Column("customer", PydanticJson(Customer), nullable=False),

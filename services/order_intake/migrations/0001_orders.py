@@ -58,7 +58,6 @@ def upgrade() -> None:
     op.create_index("ix_orders_state", "orders", ["state"])
     op.create_index("ix_orders_check_at", "orders", ["check_at"])
     op.create_index("ix_orders_domain_path", "orders", ["domain_path"])
-    op.create_index("ix_orders_domain", "orders", ["domain"])
     op.create_index("ix_orders_user_id_turn_at", "orders", ["user_id", "turn_at"])
 
 
