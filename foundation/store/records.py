@@ -11,7 +11,7 @@ table.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, select, text
@@ -54,7 +54,7 @@ class Records(Generic[R]):
         names = {field.name for field in fields(record)}  # type: ignore[arg-type]  # a dataclass
         self.names = tuple(sorted(names, key=list(table.c.keys()).index))
         self._columns = [table.c[name] for name in self.names]
-        self.values = attrgetter(*self.names)
+        self.values = itemgetter(*self.names)
         self._loads: dict[str, Select[Any]] = {}
 
     def select(self) -> Select[Any]:
@@ -84,8 +84,8 @@ class Records(Generic[R]):
 
     def differing(self, row: R, other: R) -> tuple[str, ...]:
         """Return the names of the columns in which two rows differ. Identical objects are not compared."""
-        compared = zip(self.names, self.values(row), self.values(other), strict=True)
-        return tuple([name for name, value, was in compared if value is not was and value != was])
+        compared = zip(self.names, self.values(vars(row)), self.values(vars(other)), strict=True)
+        return tuple([name for name, value, before in compared if value is not before and value != before])
 
     def get(self, connection: Connection, key: str) -> R | None:
         """Read one row without locking it; None if there is none."""
@@ -138,6 +138,6 @@ class Loaded(Generic[R]):
             elif stored is not row and (names := records.differing(row, stored)):
                 changed.setdefault((*names, records.key), []).append(row)
         if new:
-            bulk.add(connection, records.table, records.names, map(records.values, new))
+            bulk.add(connection, records.table, records.names, map(records.values, map(vars, new)))
         for names, rows in changed.items():
-            bulk.change(connection, records.table, names, map(attrgetter(*names), rows))
+            bulk.change(connection, records.table, names, map(itemgetter(*names), map(vars, rows)))
