@@ -46,10 +46,6 @@ _INBOX_KEPT = timedelta(days=14)
 _LOOK_AT_CLOCK = 20.0
 """Seconds between readings of the store's clock."""
 
-_SWITCH = 0.0005
-"""Seconds after which a computing thread yields to others. With Python's own 0.005 the threads that talk to the broker
-wait that long after each of their system calls, and beside a busy worker move half as much."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -73,7 +69,6 @@ def serve(
     Returns the exit code: 1 if one of its loops failed.
     """
     open_standard_streams()
-    sys.setswitchinterval(_SWITCH)
     metrics, heartbeats = Metrics(name), Heartbeats()
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
