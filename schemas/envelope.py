@@ -8,28 +8,21 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from schemas.values import Model
 
 DataT_co = TypeVar("DataT_co", bound=Model, covariant=True)
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _has_a_utc(moment: datetime) -> datetime:
+def _in_utc(moment: datetime) -> datetime:
     try:
-        moment.astimezone(UTC)
+        return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be between the years 1 and 9999 in UTC") from None
-    return moment
 
 
-Moment = Annotated[
-    AwareDatetime, AfterValidator(_has_a_utc), PlainSerializer(_rfc3339, return_type=str, when_used="json")
-]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A point in time: RFC 3339 with any offset when read; always written in UTC with `Z`."""
 
 _Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]

@@ -14,7 +14,6 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     WithJsonSchema,
-    model_validator,
     validate_email,
 )
 
@@ -22,55 +21,57 @@ from schemas.names import host_name
 
 
 class Model(BaseModel):
-    """Base of all values: a frozen model.
+    """Base of all values: a frozen model that ignores unknown fields, which a newer minor version may send.
 
-    Ignores unknown fields, which a newer minor version may send, and optional fields that are empty (null or blank).
     Validation errors never repeat a value, which could be a secret. The docstrings of a class and its fields are the
     descriptions in the exported documents.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_not_given(cls, given: Any) -> Any:
-        """Drop empty optional fields: forms, spreadsheets and PHP send "" where nothing was filled in."""
-        if isinstance(given, dict):
-            for value in given.values():  # without a call per field: documents rarely have empty ones
-                if value is None or (value.__class__ is str and (not value or value.isspace())):
-                    return cls._without_empty(given)
-        return given
 
-    @classmethod
-    def _without_empty(cls, given: dict[Any, Any]) -> dict[Any, Any]:
-        fields = cls.model_fields
-        return {
-            name: value
-            for name, value in given.items()
-            if name not in fields or fields[name].is_required() or not (value is None or _is_blank(value))
-        }
+def filled_in(model: type[BaseModel], document: Any) -> Any:
+    """Return a document from outside without the model's optional fields that are empty (null or blank): forms,
+    spreadsheets and PHP send "" where nothing was filled in."""
+    if not isinstance(document, dict):
+        return document
+    optional = _optional(model)
+    return {name: value for name, value in document.items() if name not in optional or not _is_empty(value)}
 
 
-def _is_blank(value: object) -> bool:
-    return isinstance(value, str) and not value.strip()
+@lru_cache
+def _optional(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in model.model_fields.items() if not field.is_required())
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _one_line(value: str) -> str:
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+    if _CONTROL.search(value):
         raise ValueError("must be a single line without control characters")
     return value
 
 
 KEPT = {"kept": True}
-"""The validation context for documents that were accepted before and are read from the store."""
+"""The validation context for documents that were accepted before: those in the store, and events of our own."""
 
 
-def _on_arrival(rule: Callable[[str], str]) -> AfterValidator:
+def _on_arrival(rule: Callable[[str], str], shape: str) -> AfterValidator:
     """Apply a rule to new data only. Rules change over time, also with their libraries, and data that was accepted
-    earlier must stay readable."""
+    earlier must stay readable: it only has to have the shape that the rule has always ensured."""
+    fits = re.compile(shape).fullmatch
 
     def follows(value: str, info: ValidationInfo) -> str:
-        return value if info.context == KEPT else rule(value)
+        if info.context is not KEPT:
+            return rule(value)
+        if not fits(value):
+            raise ValueError("has characters that are not allowed here")
+        return value
 
     return AfterValidator(follows)
 
@@ -126,7 +127,7 @@ InstallId = Annotated[
 
 Domain = Annotated[
     str,
-    _on_arrival(host_name),
+    _on_arrival(host_name, r"[a-z0-9-]+(\.[a-z0-9-]+)+"),
     Field(description="A host name in lower-case ASCII; an internationalized one is converted (IDNA)."),
 ]
 
@@ -145,13 +146,15 @@ SiteType = Annotated[
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_one_line)]
 """One line of text for people, 1 to 200 characters."""
 
-Email = Annotated[str, _on_arrival(_email), WithJsonSchema({"type": "string", "maxLength": 254})]
+Email = Annotated[
+    str, _on_arrival(_email, r"[^\x00-\x1f\x7f]{3,254}"), WithJsonSchema({"type": "string", "maxLength": 254})
+]
 """An email address, in any script (RFC 6531). JSON Schema's format `email` would forbid addresses beyond ASCII, and
 many validators don't know its `idn-email`."""
 
 Locale = Annotated[
     str,
-    AfterValidator(_locale),
+    _on_arrival(_locale, r"[a-z]{2,3}(_[A-Z]{2})?(_[a-z0-9]{4,8})?"),
     Field(
         description="A language, optionally with a country: `de`, `de_DE`. BCP 47's dash (`de-DE`) is accepted, too."
     ),
@@ -166,7 +169,7 @@ TimeZone = Annotated[
 Permalinks = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=r"^/[A-Za-z0-9%/_.-]*$", max_length=200),
-    _on_arrival(_permalinks),
+    _on_arrival(_permalinks, r".*"),
     Field(description="The permalink structure of a site's pages, as in WordPress: `/%postname%/`."),
 ]
 

@@ -12,12 +12,13 @@ from foundation.broker import Delivery
 from foundation.broker.causes import MESSAGES
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.media import media_type
+from foundation.broker.sender import sender_of
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS
 from foundation.errors import SitecrewError
 from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
-from schemas.values import Cause, Model
+from schemas.values import KEPT, Cause, Model, filled_in
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_DEPTH = 32
@@ -48,14 +49,21 @@ class Malformed(SitecrewError):
 
 def encode(event: Event[Any]) -> bytes:
     """An event as CloudEvents structured JSON, without unset attributes."""
-    return event.model_dump_json(exclude_none=True).encode()
+    return _json(event)
+
+
+def _json(model: Model) -> bytes:
+    return model.__pydantic_serializer__.to_json(model, exclude_none=True)
 
 
 def read(delivery: Delivery) -> Event[Any]:
     """Decode a delivery. Raises `Malformed`, also if it came through an exchange or with a routing key that is not its
-    type's: the broker's permissions apply to those, and would otherwise mean nothing."""
+    type's: the broker's permissions apply to those, and would otherwise mean nothing.
+
+    An event of our own is read as what was accepted when it was written: rules that have changed since don't apply.
+    """
     _refuse_size(delivery.size or len(delivery.body))
-    event = decode(delivery.body, delivery.content_type, delivery.headers)
+    event = _ours(delivery) or decode(delivery.body, delivery.content_type, delivery.headers)
     entry = catalogue.by_model(type(event.data))
     if delivery.exchange not in (ORDERS, EVENTS, COMMANDS):
         return event
@@ -69,6 +77,18 @@ def read(delivery: Delivery) -> Event[Any]:
     return event
 
 
+def _ours(delivery: Delivery) -> Event[Any] | None:
+    """The event, if one of our services has published it in the form that we write; else None."""
+    entry = catalogue.by_type(delivery.type)
+    if entry is None or delivery.content_type != CONTENT_TYPE or not sender_of(delivery).is_service:
+        return None
+    try:
+        event = entry.envelope.model_validate_json(delivery.body, context=KEPT)
+    except ValidationError:
+        return None  # decoding it with care tells what is wrong
+    return event if event.type == entry.name else None
+
+
 def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, object] | None = None) -> Event[Any]:
     """Decode an event in structured or binary mode. Raises `Malformed`."""
     _refuse_size(len(body))
@@ -76,8 +96,11 @@ def decode(body: bytes, content_type: str = CONTENT_TYPE, headers: Mapping[str, 
     if isinstance(written := document.get("datacontenttype"), str):
         document["datacontenttype"] = _utf8(written, "datacontenttype", document)
     entry = _entry(document)
+    given = filled_in(entry.envelope, document)
+    if "data" in given:
+        given["data"] = filled_in(entry.model, given["data"])
     try:
-        return entry.envelope.model_validate(document)
+        return entry.envelope.model_validate(given)
     except ValidationError as error:
         raise _invalid(error, document) from None
 
@@ -89,8 +112,8 @@ def _refuse_size(size: int) -> None:
 
 def digest(event: Event[Any]) -> str:
     """A digest of the event's content: equal for equal content, however and whenever it is sent."""
-    said = event.data.model_dump_json(exclude_none=True)
-    return blake2b(f"{event.type}\n{event.subject or ''}\n{said}".encode(), digest_size=16).hexdigest()
+    about = f"{event.type}\n{event.subject or ''}\n".encode()
+    return blake2b(about + _json(event.data), digest_size=16).hexdigest()
 
 
 def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> dict[str, Any]:
@@ -186,4 +209,4 @@ def _children(path: str, value: object) -> Iterator[tuple[str, object]]:
 def envelope(data: Model, *, id: str, source: str, subject: str | None, **attributes: Any) -> Event[Any]:
     """An event of our own that carries `data`."""
     entry = catalogue.by_model(type(data))
-    return entry.envelope(id=id, source=source, type=entry.name, subject=subject, data=data, **attributes)
+    return entry.envelope(id=id, source=source, type=entry.name, subject=subject or None, data=data, **attributes)

@@ -6,6 +6,7 @@ on our own exchanges: a producer can write any header, but not publish there.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from foundation.broker import Delivery
 from foundation.broker.delay import is_detour
@@ -31,6 +32,11 @@ class Sender:
         return self.exchange == ""
 
     @property
+    def is_service(self) -> bool:
+        """Whether it is this service or another of ours."""
+        return self.exchange in ("", EVENTS)
+
+    @property
     def is_producer(self) -> bool:
         """Whether it came from outside: through `orders`, or through an exchange of the host's that is bound to it."""
         return self.exchange not in ("", COMMANDS, EVENTS)
@@ -49,13 +55,19 @@ def sender_of(delivery: Delivery) -> Sender:
     """Who first sent a delivery."""
     if is_detour(delivery.exchange):
         return noted(delivery)
-    return Sender(delivery.exchange, user_id=delivery.user_id)
+    return _sender(delivery.exchange, delivery.user_id)
 
 
 def noted(delivery: Delivery) -> Sender:
     """Who first sent it, by its headers alone: only for what nobody but us can have published."""
     exchange, user_id = delivery.headers.get(_EXCHANGE), delivery.headers.get(_USER)
-    return Sender(str(exchange or ""), user_id=str(user_id or ""))
+    return _sender(str(exchange or ""), str(user_id or ""))
+
+
+@lru_cache
+def _sender(exchange: str, user_id: str) -> Sender:
+    """A sender. Cached: there are few, and each delivery is asked several times."""
+    return Sender(exchange, user_id=user_id)
 
 
 def is_note(header: str) -> bool:

@@ -40,7 +40,7 @@ def reject_unreadable(uow: UnitOfWork, problem: Malformed) -> None:
     order_id = data.get("order_id") if isinstance(data, dict) else None
     legible = "".join(letter for letter in str(order_id or "") if letter.isprintable())
     rejected = OrderRejected(
-        order_id=legible[:64] or "unknown",
+        order_id=legible.strip()[:64] or "unknown",
         event_id=str(problem.document.get("id", "unknown"))[:255],
         event_source=str(problem.document.get("source", "unknown"))[:255],
         cause=problem.cause,

@@ -118,9 +118,12 @@ def cancel(
     narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == narrowed.given:
         raise typer.BadParameter("name the installs to cancel, or select them with --cause, --server, ...", ctx=ctx)
-    validated(InstallCancel, {"install_id": "1-g1", "reason": reason}, {"reason": "--reason"})
+    checked = validated(InstallCancel, {"install_id": "1-g1", "reason": reason}, {"reason": "--reason"})
     order = install_lists.Order(
-        "cancel", lambda name: InstallCancel(install_id=name, reason=reason), [State.STAGED, State.FAILED], careful=True
+        "cancel",
+        lambda name: InstallCancel(install_id=name, reason=checked.reason),
+        [State.STAGED, State.FAILED],
+        careful=True,
     )
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
 

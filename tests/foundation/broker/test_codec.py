@@ -5,8 +5,9 @@ import json
 import string
 import tracemalloc
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -48,8 +49,19 @@ EVENT = codec.envelope(
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=50)
 
 
+ZONES = [UTC, ZoneInfo("Europe/Berlin"), timezone(timedelta(hours=14)), timezone(-timedelta(hours=13, minutes=59))]
+
+
 def written(document: object) -> bytes:
     return json.dumps(document).encode()
+
+
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.sampled_from(ZONES)))  # noqa: DTZ001
+def test_a_moment_is_written_in_utc_to_the_microsecond(moment: datetime) -> None:
+    event = codec.envelope(ORDER, id="1", source="/shop", subject="1", time=moment)
+    time = json.loads(encode(event))["time"]
+    assert time == moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    assert decode(encode(event)) == event
 
 
 def refused(

@@ -55,7 +55,7 @@ def of_install(kind: type[Model], generation: int = 1, **more: Any) -> Any:
     site = SiteSpec(site_type="static", url="http://x.example/", title="X")
     return kind.model_validate(
         {**ref, "site": site, "account": ACCOUNT, "customer": JO, "application": "S", "version": "1", "seconds": 1}
-        | {"attempt": 1, "next": "", "reason": "staff did", **more}
+        | {"attempt": 1, "next": "try again", "reason": "staff did", **more}
     )
 
 

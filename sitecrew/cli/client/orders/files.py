@@ -17,7 +17,7 @@ from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
-from schemas.values import Model
+from schemas.values import Model, filled_in
 from sitecrew.cli.client import sending
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -116,7 +116,7 @@ def _enveloped(body: bytes) -> Order:
 def validated(model: type[ModelT], fields: Mapping[str, Any], names: Mapping[str, str] | None = None) -> ModelT:
     """The model from its fields. Raises Unusable with one line per invalid field, which `names` may rename."""
     try:
-        return model.model_validate(fields)
+        return model.model_validate(filled_in(model, fields))
     except ValidationError as error:
         faults = [(".".join(map(str, item["loc"])), in_words(item)) for item in error.errors(include_url=False)]
         raise _unusable(faults, names or {}) from None
