@@ -70,20 +70,22 @@ class UnitOfWork(Generic[RowsT]):
     sender: Sender = OURSELVES
     """Who sent the message that is being handled: a producer, staff, another service, or this one."""
     outbox: list[OutboxMessage] = field(default_factory=list)
+    _written: tuple[Event[Any] | None, bytes] = (None, b"")
+    """The last event and its body: most that are delivered later have just been emitted."""
 
     def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
         """Publish an event or command to the exchange of its type. `subject` is the order's id; `cause` is the event
         that led to it, or that event's trace, which is continued."""
         event = self._event(data, subject, cause)
         entry = catalogue.by_model(type(data))
-        self.outbox.append(_message(event, entry.exchange, entry.routing_key))
+        self._send(event, entry.exchange, entry.routing_key)
         return event
 
     def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
         """Deliver the event to one queue at `at`, through the delay ladder. A `suspect` (its worker was lost) will be
         handled alone."""
         headers: dict[str, str | int] = {_SUSPECT: 1} if suspect else {}
-        self.outbox.append(_message(event, DELAYED, queue, due_at=at, headers=headers))
+        self._send(event, DELAYED, queue, due_at=at, headers=headers)
 
     def redeliver(
         self, data: Model, queue: str, subject: str | None, cause: Origin | None = None, *, suspect: bool = False
@@ -100,7 +102,7 @@ class UnitOfWork(Generic[RowsT]):
         headers = {**sender_of(delivery).headers, **setbacks(delivery)}
         if is_suspect(delivery) and not acted:
             headers[_SUSPECT] = 1
-        self.outbox.append(_message(event, DELAYED, delivery.queue, due_at=at, headers=headers))
+        self._send(event, DELAYED, delivery.queue, due_at=at, headers=headers)
 
     def park(self, delivery: Delivery, cause: Cause, field: str = "", source: str = "") -> None:
         """Set aside a message that can't be handled, with the reason, for staff to look at."""
@@ -132,6 +134,21 @@ class UnitOfWork(Generic[RowsT]):
                 },
             )
         )
+
+    def _send(self, event: Event[Any], exchange: str, routing_key: str, **more: Any) -> None:
+        if self._written[0] is not event:
+            self._written = (event, codec.encode(event))
+        message = OutboxMessage(
+            exchange=exchange,
+            routing_key=routing_key,
+            message_id=_short(event.id),
+            type=event.type,
+            correlation_id=_short(event.subject or ""),
+            content_type=codec.CONTENT_TYPE,
+            body=self._written[1],
+            **more,
+        )
+        self.outbox.append(message)
 
     def _event(self, data: Model, subject: str | None, cause: Origin | None) -> Event[Any]:
         trace = tracing.carried(cause)
@@ -206,19 +223,6 @@ def _order_of(data: Model) -> str:
 def is_suspect(delivery: Delivery) -> bool:
     """Whether a message was delivered before and its worker was lost."""
     return delivery.redeliveries > 0 or _SUSPECT in delivery.headers
-
-
-def _message(event: Event[Any], exchange: str, routing_key: str, **more: Any) -> OutboxMessage:
-    return OutboxMessage(
-        exchange=exchange,
-        routing_key=routing_key,
-        message_id=_short(event.id),
-        type=event.type,
-        correlation_id=_short(event.subject or ""),
-        content_type=codec.CONTENT_TYPE,
-        body=codec.encode(event),
-        **more,
-    )
 
 
 def _short(text: str) -> str:

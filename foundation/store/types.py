@@ -94,14 +94,20 @@ class PydanticJson(TypeDecorator[BaseModel]):
         self.model = model
         self._known: OrderedDict[str, BaseModel] = OrderedDict()
 
-    def process_bind_param(self, value: BaseModel | None, dialect: Dialect) -> str | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[BaseModel | None], str | None]:
+        return self._text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], BaseModel | None]:
+        return self._document
+
+    def _text(self, value: BaseModel | None) -> str | None:
         if value is None:
             return None
-        text = value.model_dump_json(exclude_none=True)
+        text = value.__pydantic_serializer__.to_json(value, exclude_none=True).decode()
         self._remember(text, value)
         return text
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> BaseModel | None:
+    def _document(self, value: str | None) -> BaseModel | None:
         if value is None:
             return None
         known = self._known.get(value)

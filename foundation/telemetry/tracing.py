@@ -9,6 +9,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.metadata import version
+from types import TracebackType
 from typing import Any
 
 from foundation.errors import ConfigurationError
@@ -64,6 +65,8 @@ class Trace(Model):
     """The same extension: the principal's name."""
 
 
+_CARRIED = tuple(Trace.model_fields)
+
 Origin = Event[Any] | Trace
 """What led to an event: another event, or its trace."""
 
@@ -82,18 +85,24 @@ def begun(event: Event[Any]) -> Event[Any]:
 
 def new_traceparent() -> str:
     """Start a trace: version 00, sampled (W3C Trace Context, section 3.2)."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    drawn = secrets.token_hex(24)
+    return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
-@contextmanager
-def handling(event: Event[Any] | None, queue: str, phase: str) -> Iterator[None]:
+class handling:  # noqa: N801  # used like a function; as a generator it would cost twice as much, for each event
     """Handle an event within the block: all log lines name it and who caused it, and it has a span."""
-    token = _handled.set((event, queue))
-    try:
-        with _span(event, queue, phase):
-            yield
-    finally:
-        _handled.reset(token)
+
+    def __init__(self, event: Event[Any] | None, queue: str, phase: str) -> None:
+        self._of = (event, queue)
+        self._span = _span(event, queue, phase)
+
+    def __enter__(self) -> None:
+        self._span.__enter__()
+        self._token = _handled.set(self._of)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        _handled.reset(self._token)
+        self._span.__exit__(kind, error, at)
 
 
 def merge_handled(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -131,7 +140,7 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
 
 def carried(cause: Origin | None) -> dict[str, str]:
     """Return the attributes that a cause passes on: who caused it, and the current span's trace or else its own."""
-    own = {name: value for name in Trace.model_fields if (value := getattr(cause, name, None))}
+    own = {name: value for name in _CARRIED if (value := getattr(cause, name, None))}
     if trace is not None and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
