@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from math import inf
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 import structlog
 
@@ -22,6 +22,9 @@ from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 
 _BATCH = 1000
+_BUSY = 10
+"""After so many rows at once, the relay waits `_TOGETHER` seconds for more: an order alone never waits."""
+_TOGETHER = 0.02
 _SWEEP = 5.0
 """Seconds between sweeps for rows that are left over from a crash or an unconfirmed publish."""
 _CLAIM = timedelta(seconds=60)
@@ -72,7 +75,8 @@ class Relay:
                 if not stop.is_set() and monotonic() - swept >= _SWEEP:
                     self.sweep()
                     swept = monotonic()
-                self.run_once(timeout=0.5 if stop.is_set() else max(0.0, swept + _SWEEP - monotonic()))
+                wait = 0.5 if stop.is_set() else max(0.0, swept + _SWEEP - monotonic())
+                self.run_once(wait, linger=_TOGETHER)
             except StoreUnreachable as error:
                 _log.warning("store.unreachable", reason=str(error))
                 stop.wait(1)
@@ -82,9 +86,13 @@ class Relay:
         """Make `run` check `stop` at once."""
         self._handed.put((self._now(), []))
 
-    def run_once(self, timeout: float) -> int:
-        """Publish what was handed over, waiting up to `timeout` seconds for it; return the number of rows."""
+    def run_once(self, timeout: float, *, linger: float = 0.0) -> int:
+        """Publish what was handed over, waiting up to `timeout` seconds for it, and if it is much, `linger` seconds for
+        more; return the number of rows."""
         rows = self._collect(timeout)
+        if linger and _BUSY <= len(rows) < _BATCH:
+            sleep(linger)
+            rows += self._collect(0)
         if rows:
             self._publish(rows)
         return len(rows)

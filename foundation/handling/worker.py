@@ -20,9 +20,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import partial
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import structlog
@@ -51,7 +51,7 @@ DEADLINE = 900.0
 """Seconds that an effect may take by default."""
 
 _TOGETHER = 0.02
-"""Seconds for which finished effects wait for others that are waiting for a thread, to be recorded with them."""
+"""Seconds for which a busy worker waits for more to decide together: a transaction costs as much as a few orders."""
 
 _STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
@@ -90,14 +90,14 @@ class WorkItem:
     """How many seconds its effect took."""
     abandoned: bool = False
     """Whether it has been logged that the worker no longer waits for its effect."""
+    identity: inbox.Identity | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.identity = (self.event.source, self.event.id) if self.event else None
 
     @property
     def delivery(self) -> Delivery:
         return self.deliveries[0]
-
-    @cached_property
-    def identity(self) -> inbox.Identity | None:
-        return (self.event.source, self.event.id) if self.event else None
 
     @property
     def is_new(self) -> bool:
@@ -142,13 +142,13 @@ class Worker:
         self._leases = leases
         self._on_malformed = on_malformed
         self._on_duplicate = on_duplicate
-        self._metrics = metrics or Metrics()
+        metrics = metrics or Metrics()
         self._heartbeats = heartbeats or Heartbeats()
-        self._received = self._metrics.received.labels(queue)
-        self._in_process = self._metrics.in_process.labels(queue)
-        self._seconds = self._metrics.processed_seconds.labels(queue)
-        for status in _STATUSES:
-            self._metrics.processed.labels(queue, status)  # create it at 0: starting at 1 shows no increase
+        self._received = metrics.received.labels(queue)
+        self._in_process = metrics.in_process.labels(queue)
+        self._seconds = metrics.processed_seconds.labels(queue)
+        # All from the start, at 0: one that starts at 1 shows no increase.
+        self._processed = {status: metrics.processed.labels(queue, status) for status in _STATUSES}
         self._pool = Pool(threads, queue, self._run_effect)
         self._heartbeats.watch(queue, self.overdue)
         self._ward = PoisonWard()
@@ -165,7 +165,7 @@ class Worker:
         """Handle deliveries until `stop` is set; then finish what has begun and return the rest to the queue."""
         while not stop.is_set():
             self._heartbeats.beat(self.queue)
-            self._run_once_or_pause(consumer, stop, timeout=1.0)
+            self._run_once_or_pause(consumer, stop, timeout=1.0, linger=_TOGETHER)
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
@@ -184,14 +184,14 @@ class Worker:
         self._in_process.set(0)
         consumer.close()
 
-    def run_once(self, consumer: Consumer, timeout: float, *, taking: bool = True) -> int:
+    def run_once(self, consumer: Consumer, timeout: float, *, taking: bool = True, linger: float = 0.0) -> int:
         """Run one transaction, after waiting up to `timeout` seconds for something to do; return its number of items.
 
-        With `taking` false, no new deliveries are taken. Raises StoreUnreachable; the items are then kept for the next
-        run.
+        If there are several, wait `linger` seconds for more. With `taking` false, no new deliveries are taken. Raises
+        StoreUnreachable; the items are then kept for the next run.
         """
         self._interrupt = consumer.interrupt
-        self._next = self._without_copies(self._next or self._gather(consumer, timeout, taking))
+        self._next = self._without_copies(self._next or self._gather(consumer, timeout, taking, linger))
         count = len(self._next)
         if count:
             self._commit(consumer)
@@ -229,11 +229,9 @@ class Worker:
         if waiting := self._pool.waiting:
             self._pool.employ(self._pace.threads_for(waiting))
 
-    def _run_once_or_pause(
-        self, consumer: Consumer, stop: threading.Event, timeout: float, *, taking: bool = True
-    ) -> None:
+    def _run_once_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, **how: Any) -> None:
         try:
-            self.run_once(consumer, timeout, taking=taking)
+            self.run_once(consumer, timeout, **how)
         except StoreConflict as error:  # such as a deadlock: the next run tries the same again
             _log.warning("store.conflict", queue=self.queue, reason=str(error))
         except StoreUnreachable as error:
@@ -242,7 +240,7 @@ class Worker:
 
     # Arrived
 
-    def _gather(self, consumer: Consumer, timeout: float, taking: bool) -> list[WorkItem]:
+    def _gather(self, consumer: Consumer, timeout: float, taking: bool, linger: float) -> list[WorkItem]:
         finished = self._take_finished(0)
         if taking and (suspect := self._ward.next(idle=not (finished or self._busy))):
             return [self._arrived(suspect)]
@@ -251,6 +249,10 @@ class Worker:
         if self._ward.is_closed or not taking or room <= 0:
             return finished or self._take_finished(timeout)
         arrived = consumer.take(room, 0 if finished else timeout)
+        if linger and len(finished) + len(arrived) > 1 and len(arrived) < room:
+            sleep(linger)
+            finished += self._take_finished(0)
+            arrived += consumer.take(room - len(arrived), 0)
         self._received.inc(len(arrived))
         self._in_process.inc(len(arrived))
         return finished + [self._arrived(delivery) for delivery in self._ward.admit(arrived)]
@@ -413,7 +415,7 @@ class Worker:
             if item.claim and self._leases:
                 self._leases.let_go(item.claim)
             settled += item.deliveries
-            self._metrics.processed.labels(self.queue, result.status).inc()
+            self._processed[result.status].inc()
             self._seconds.observe(monotonic() - item.taken_at)
         self._employ()
         consumer.reject([delivery for delivery in settled if delivery.size])

@@ -19,7 +19,7 @@ from services.installer.sites import SiteInstaller
 __all__ = ["MIGRATIONS", "InstallerService", "load"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_AT_A_TIME = 100
+_AT_A_TIME = 200
 
 
 class InstallerService:

@@ -20,6 +20,7 @@ __all__ = ["MIGRATIONS", "MailerService", "load", "opener_of", "smtp_of"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+_AT_A_TIME = 200
 _IDLE = 20.0
 """Seconds that a connection to the mail server is kept for the next letter."""
 
@@ -51,6 +52,7 @@ class MailerService:
                 welcoming.handlers(),
                 own.capacity,
                 own.threads,
+                _AT_A_TIME,
                 deadline=welcoming.longest,
                 leases=welcoming.leases,
             ),

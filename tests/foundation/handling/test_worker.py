@@ -28,6 +28,7 @@ from foundation.store import Store
 from foundation.store import inbox as inbox_module
 from foundation.store.inbox import inbox
 from foundation.telemetry import tracing
+from foundation.telemetry.metrics import Metrics
 from foundation.testing.memory import MemoryBroker
 from schemas.envelope import Event
 from schemas.installs import CommandRefused
@@ -115,11 +116,13 @@ class Lane:
     def open(self) -> None:
         self.worker, self.consumer = self.replica()
 
-    def replica(self, handler: Handler | None = None, threads: int = 0) -> tuple[Worker, Consumer]:
+    def replica(
+        self, handler: Handler | None = None, threads: int = 0, metrics: Metrics | None = None
+    ) -> tuple[Worker, Consumer]:
         database = Database(self.store, "test", self.clock.now, self.relay.hand_over, no_rows)
         handlers: Handlers = {OrderCancelled: handler or self._handle}
-        threads = threads or self.capacity
-        worker = Worker(INTAKE_ORDERS, handlers, database, capacity=self.capacity, most=self.most, threads=threads)
+        size: dict[str, Any] = {"capacity": self.capacity, "most": self.most, "threads": threads or self.capacity}
+        worker = Worker(INTAKE_ORDERS, handlers, database, **size, metrics=metrics)
         return worker, self.broker.consumer(INTAKE_ORDERS, self.capacity)
 
     def elsewhere(self, *order_ids: str) -> Consumer:
@@ -242,7 +245,9 @@ def test_a_duplicate_changes_nothing_whether_it_comes_in_the_same_batch_or_hours
 
 
 def test_each_way_of_settling_is_counted_from_zero_so_that_the_first_is_seen_as_an_increase(lane: Lane) -> None:
-    (family,) = lane.worker._metrics.processed.collect()
+    metrics = Metrics()
+    lane.replica(metrics=metrics)
+    (family,) = metrics.processed.collect()
     counted = {sample.labels["status"]: sample.value for sample in family.samples if sample.name.endswith("_total")}
     assert counted == {"done": 0, "duplicate": 0, "retry": 0, "parked": 0}
 
