@@ -21,8 +21,13 @@ pytestmark = pytest.mark.timeout(600)
 
 DYING = """
 import os
+from datetime import timedelta
 from foundation.config import queues
 from foundation.broker.rabbit import RabbitConsumer
+from foundation.handling import unit_of_work
+unit_of_work.BORN_CLAIMED = timedelta(seconds=3)
+from foundation.handling import relay
+relay._CLAIM = timedelta(seconds=5)
 queues.DELIVERY_LIMIT = 4
 real = RabbitConsumer._received
 def received(self, epoch, channel, method, properties, body):
@@ -33,7 +38,7 @@ RabbitConsumer._received = received
 import sys, runpy
 runpy.run_module("services.order_intake", run_name="__main__")
 """
-"""As if memory ended there."""
+"""As if memory ended there. What one that ended was about to publish is soon taken up by the next."""
 
 
 @pytest.fixture
@@ -65,7 +70,6 @@ def test_honest_orders_come_through_and_only_what_kills_is_parked(tmp_path: Path
         with subprocess.Popen(
             [sys.executable, "-c", DYING], env=environment(tmp_path, broker, free_port()), stdout=log, stderr=log
         ) as service:
-            # What one that ended was about to publish is anybody's after a minute.
             until(lambda: service.poll() is not None or done(), 3 * PATIENCE)
             ends += 1
             service.kill()

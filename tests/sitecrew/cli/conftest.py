@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
+from services.installer.sites.verification import visitor
 from sitecrew.cli.client import session
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
 from tests.support.house import House
+
+
+@pytest.fixture(autouse=True)
+def _no_web_server_is_reloading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doctor that finds no web server need not wait for it."""
+    monkeypatch.setattr(visitor, "_PATIENCE", 0.0)
 
 
 @pytest.fixture

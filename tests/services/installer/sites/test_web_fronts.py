@@ -13,6 +13,7 @@ from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
 from services.installer.sites import Job
 from services.installer.sites.static import Static
+from services.installer.sites.verification import visitor
 from tests.support.certificates import Certificate, certificate
 from tests.support.fronts import Reply, front
 from tests.support.installing import new_job, quietly
@@ -106,7 +107,11 @@ def test_a_house_that_sends_everybody_to_https_is_followed_at_its_own_address(
             install(behind(tmp_path, plain, ca_file=certified.ca))
 
 
-def test_an_https_that_nobody_serves_there_is_told_with_the_setting(tmp_path: Path) -> None:
+def test_an_https_that_nobody_serves_there_is_told_with_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor, "_PATIENCE", 0.0)
+
     def upgrade(headers: object, path: str) -> Reply:
         return Reply(301, location=f"https://{headers['host']}:1{path}")  # type: ignore[index]
 
