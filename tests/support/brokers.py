@@ -85,7 +85,7 @@ def node(directory: Path, *plugins: str) -> Iterator[Node]:
         made.start()
         yield made
     finally:
-        made.remove() if isinstance(made, RabbitContainer) else made.stop()
+        made.remove() if isinstance(made, RabbitContainer) else made.kill()  # nobody wants its data
 
 
 def _made(directory: Path, plugins: tuple[str, ...]) -> RabbitContainer | PrivateRabbit:
