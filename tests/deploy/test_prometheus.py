@@ -134,6 +134,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     directory = tmp_path_factory.mktemp("observed")
     with ExitStack() as opened:
         rabbit = opened.enter_context(_rabbit(directory / "rabbitmq"))
+        opened.callback(rabbit.kill)  # nobody wants its data, and its plug-in takes seconds to say goodbye
         settings = {"timer.every": "* * * * * *", "sites.later.stage": False}
         plan = Plan(directory / "stack", ("static",), rabbit.amqp_url, settings)
         stack = opened.enter_context(watched(plan))
