@@ -456,7 +456,9 @@ class Worker:
 
     def _conclude(self, item: WorkItem, effect: Effect, step: Callable[..., Outcome], *result: Any) -> None:
         """Have the next transaction record an effect's result. Thread-safe."""
-        item.decide = lambda uow: step(uow, effect.claim, item.event, *result)
+        # It must not refer to the item: in a circle, both would stay until the garbage collector looks.
+        claim, event = effect.claim, item.event
+        item.decide = lambda uow: step(uow, claim, event, *result)
         item.seconds = item.seconds_running() if item.begun_at is not None else None
         item.phase = Phase.FINISHED
         self._finished.put(item)
