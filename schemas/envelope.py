@@ -69,3 +69,8 @@ class Event(Model, Generic[DataT_co]):
         """The trace id in `traceparent`; None if that is missing or malformed."""
         found = _TRACEPARENT.fullmatch(self.traceparent or "")
         return found[1] if found and set(found[1]) != {"0"} else None
+
+
+# The classes of the single types of events inherit these fields with their descriptions. Looking for docstrings in each
+# of those classes anew, and in vain, would take a tenth of a second at every start.
+Event.model_config["use_attribute_docstrings"] = False
