@@ -4,6 +4,8 @@ from math import ceil
 
 _SECONDS = 1.0
 """How many seconds' worth of work may be in flight while effects are quick."""
+TOGETHER = 0.02
+"""Seconds for which a busy worker or relay waits for more: a transaction costs as much as a few orders."""
 _SOON = 0.05
 """Within how many seconds the effects that wait should be done. Where one thread manages that, more of them would only
 compete for the interpreter's lock."""

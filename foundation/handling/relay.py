@@ -15,6 +15,7 @@ from foundation.broker.delay import destination
 from foundation.broker.topology import Topology
 from foundation.clock import Now
 from foundation.errors import SitecrewError, StoreUnreachable
+from foundation.handling.pace import TOGETHER
 from foundation.handling.unit_of_work import BORN_CLAIMED, DELAYED
 from foundation.store import Store, outbox
 from foundation.store.outbox import OutboxMessage
@@ -23,8 +24,7 @@ from foundation.telemetry.metrics import Metrics
 
 _BATCH = 1000
 _BUSY = 10
-"""After so many rows at once, the relay waits `_TOGETHER` seconds for more: an order alone never waits."""
-_TOGETHER = 0.02
+"""After so many rows at once, the relay waits `TOGETHER` seconds for more: an order alone never waits."""
 _SWEEP = 5.0
 """Seconds between sweeps for rows that are left over from a crash or an unconfirmed publish."""
 _CLAIM = timedelta(seconds=60)
@@ -76,7 +76,7 @@ class Relay:
                     self.sweep()
                     swept = monotonic()
                 wait = 0.5 if stop.is_set() else max(0.0, swept + _SWEEP - monotonic())
-                self.run_once(wait, linger=_TOGETHER)
+                self.run_once(wait, linger=TOGETHER)
             except StoreUnreachable as error:
                 _log.warning("store.unreachable", reason=str(error))
                 stop.wait(1)

@@ -35,7 +35,7 @@ from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Duplicate, Effect, Handler, Handlers, Outcome, Park, Rejected, Retry
-from foundation.handling.pace import Pace
+from foundation.handling.pace import TOGETHER, Pace
 from foundation.handling.poison import PoisonWard
 from foundation.handling.pool import Pool
 from foundation.handling.unit_of_work import Database, UnitOfWork
@@ -49,9 +49,6 @@ from schemas.values import Cause
 
 DEADLINE = 900.0
 """Seconds that an effect may take by default."""
-
-_TOGETHER = 0.02
-"""Seconds for which a busy worker waits for more to decide together: a transaction costs as much as a few orders."""
 
 _STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
@@ -165,7 +162,7 @@ class Worker:
         """Handle deliveries until `stop` is set; then finish what has begun and return the rest to the queue."""
         while not stop.is_set():
             self._heartbeats.beat(self.queue)
-            self._run_once_or_pause(consumer, stop, timeout=1.0, linger=_TOGETHER)
+            self._run_once_or_pause(consumer, stop, timeout=1.0, linger=TOGETHER)
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
@@ -463,7 +460,7 @@ class Worker:
         item.phase = Phase.FINISHED
         self._finished.put(item)
         # What is finished at about the same time is recorded together.
-        if not self._pool.waiting or monotonic() - self._told_at > _TOGETHER:
+        if not self._pool.waiting or monotonic() - self._told_at > TOGETHER:
             self._told_at = monotonic()
             self._told.set()
             self._interrupt()
