@@ -394,6 +394,7 @@ class House:
     def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Move the clock, with ticks and recovery sweeps, until a condition is true."""
         ends = self.clock.moment + timedelta(minutes=minutes)
+        self.settle()  # what is at work now keeps its lease
         while not reached():
             assert self.clock.moment < ends, "it does not come to that"
             self.advance(60)
