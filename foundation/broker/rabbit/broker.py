@@ -22,7 +22,7 @@ from foundation.broker.rabbit.address import parameters
 from foundation.broker.rabbit.consumer import RabbitConsumer
 from foundation.broker.rabbit.declaring import NOT_FOUND, declare, difference, refusal
 from foundation.broker.rabbit.delivery import delivery_of
-from foundation.broker.rabbit.link import Link
+from foundation.broker.rabbit.link import Link, terminate
 from foundation.broker.rabbit.publisher import RabbitPublisher
 from foundation.broker.rabbit.reasons import reason_of
 from foundation.broker.tls import Tls
@@ -217,9 +217,9 @@ def _was_taken(channel: BlockingChannel) -> bool:
 
 
 def _abandon(connection: pika.BlockingConnection) -> None:
-    """Drop the connection. During an alarm the broker reads nothing from us, so `close` would wait for its end."""
+    """Drop the connection without telling the broker, which reads nothing from us during an alarm."""
     with suppress(Exception):
-        connection._impl._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+        terminate(connection._impl, ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # pika keeps it there
         connection.process_data_events(1)
 
 
@@ -227,6 +227,8 @@ def _hang_up(connection: pika.BlockingConnection) -> None:
     with suppress(Exception):  # it is of no use any more, whatever it says
         if connection.is_open:
             connection.close()
+    if not connection.is_closed:  # closing failed half way
+        _abandon(connection)
 
 
 def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Delivery]:

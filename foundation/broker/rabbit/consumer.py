@@ -141,7 +141,7 @@ class RabbitConsumer:
         """Have one consumer more for what is allowed beyond the prefetch. Cancelling that is rare, and what is on its
         way to it then counts as handed out before."""
         more = self._allowed - self._prefetch
-        if self._careful or not self._channel.is_open:
+        if self._careful or self._channel is None or not self._channel.is_open:
             return
         if more > 0 and not self._more:
             self._channel.basic_qos(prefetch_count=more)

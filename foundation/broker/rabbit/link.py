@@ -3,6 +3,7 @@
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ _USEFUL = 5.0
 """Seconds that a connection must have lasted for the pauses to start over."""
 _OPENING = 5.0
 """Seconds that a first connection may take before it counts as missing: a batch opens one at every tick."""
+_ENDING = 1.0
+"""Seconds that pika may take to close a socket."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +41,19 @@ class Nodes(Protocol):
     def declare_on(self, node: pika.ConnectionParameters) -> None: ...
 
     def why(self, error: BaseException) -> str: ...
+
+
+def terminate(connection: pika.connection.Connection, error: Exception) -> None:
+    """Have a connection end without telling the broker; its loop has to run on for that."""
+    connection._terminate_stream(error)  # noqa: SLF001  # nothing else does
+
+
+def _drop(connection: SelectConnection, error: Exception) -> None:
+    """Close the socket of a connection whose loop has ended before it."""
+    with suppress(Exception):
+        terminate(connection, error)
+        connection.ioloop.call_later(_ENDING, connection.ioloop.stop)
+        connection.ioloop.start()  # until it is closed, which stops it
 
 
 class _Connection(SelectConnection):  # type: ignore[misc]  # pika has no types
@@ -135,7 +151,12 @@ class Link:
             if self._closing.is_set():
                 self.call(self._disconnect)
             connection.ioloop.start()
-        finally:  # pika's loop raises when it is disconnected while it connects
+        except Exception as error:
+            # Pika's loop raises when it is disconnected while it connects, and whatever `call` was given raises.
+            if not connection.is_closed:
+                _drop(connection, error)
+            raise
+        finally:
             connection.ioloop.close()
 
     def _open_channel(self, connection: SelectConnection) -> None:
@@ -164,7 +185,7 @@ class Link:
         if connection is None or connection.is_closing or connection.is_closed:
             return
         if self._blocked:  # the broker reads nothing that we send, so it would not hear us close
-            connection._terminate_stream(ConnectionBlockedTimeout("an alarm"))  # noqa: SLF001  # nothing else does
+            terminate(connection, ConnectionBlockedTimeout("an alarm"))
         else:
             connection.close()
 

@@ -146,6 +146,32 @@ def test_a_settlement_on_a_dead_channel_is_dropped_and_the_message_comes_again(
     assert broker.depth(INTAKE_ORDERS) == 0
 
 
+def test_a_connection_whose_thread_fails_is_closed_and_replaced(broker: RabbitBroker) -> None:
+    consumer = broker.consumer(INTAKE_ORDERS, 3)
+    broker.publisher().publish([order(1)], SECONDS)
+    gather(consumer, 1, SECONDS)
+    link = next(link for link in broker.links if link.name == INTAKE_ORDERS)
+    failed = link._connection
+
+    def fail() -> None:
+        raise RuntimeError("on purpose")
+
+    link.call(fail)
+    assert [delivery.redeliveries for delivery in gather(consumer, 1, SECONDS)] == [1]
+    assert failed is not None
+    assert failed.is_closed
+
+
+def test_a_request_that_cannot_hang_up_leaves_no_connection(
+    broker: RabbitBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = broker._connected()
+    monkeypatch.setattr(broker, "_connected", lambda: connection)
+    monkeypatch.setattr(connection, "close", lambda: 1 / 0)
+    assert broker.depth(INTAKE_ORDERS) == 0
+    assert connection.is_closed
+
+
 def test_a_watcher_goes_on_watching_after_its_connection_was_closed(broker: RabbitBroker, breakable_node: Node) -> None:
     watcher, publisher = broker.watch(EVENTS, "weather.#"), broker.publisher()
     cut_connections(broker, breakable_node)
