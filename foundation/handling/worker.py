@@ -184,8 +184,8 @@ class Worker:
     def run_once(self, consumer: Consumer, timeout: float, *, taking: bool = True, linger: float = 0.0) -> int:
         """Run one transaction, after waiting up to `timeout` seconds for something to do; return its number of items.
 
-        If there are several, wait `linger` seconds for more. With `taking` false, no new deliveries are taken. Raises
-        StoreUnreachable; the items are then kept for the next run.
+        If there are several and effects are not slow, wait `linger` seconds for more. With `taking` false, no new
+        deliveries are taken. Raises StoreUnreachable; the items are then kept for the next run.
         """
         self._interrupt = consumer.interrupt
         self._next = self._without_copies(self._next or self._gather(consumer, timeout, taking, linger))
@@ -246,7 +246,8 @@ class Worker:
         if self._ward.is_closed or not taking or room <= 0:
             return finished or self._take_finished(timeout)
         arrived = consumer.take(room, 0 if finished else timeout)
-        if linger and len(finished) + len(arrived) > 1 and len(arrived) < room:
+        waits = self._pace.is_quick or not self._in_flight  # a slow effect's slot is worth more than a transaction
+        if linger and waits and len(finished) + len(arrived) > 1 and len(arrived) < room:
             sleep(linger)
             finished += self._take_finished(0)
             arrived += consumer.take(room - len(arrived), 0)
