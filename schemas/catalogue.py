@@ -7,7 +7,7 @@ to `install.#` for everything that happens to installs.
 from dataclasses import dataclass
 from functools import cached_property
 
-from schemas.accounts import AccountCreated, AccountFailed
+from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
 from schemas.envelope import Event
 from schemas.installs import (
     CommandRefused,
@@ -15,13 +15,21 @@ from schemas.installs import (
     InstallCancelled,
     InstallCompleted,
     InstallFailed,
+    InstallProgress,
+    InstallResolve,
+    InstallResolved,
     InstallRetry,
     InstallStaged,
     InstallStarted,
+    TimerPause,
+    TimerPaused,
+    TimerResume,
+    TimerResumed,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailResend, MailSent
+from schemas.mails import MailFailed, MailResend, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import (
+    OrderAccepted,
     OrderAmend,
     OrderAmended,
     OrderCancel,
@@ -33,7 +41,17 @@ from schemas.orders import (
     OrderRejected,
     OrderWithdrawn,
 )
-from schemas.services import ServiceDescribe, ServiceDescribed
+from schemas.services import (
+    MessagePurged,
+    MessageRequeued,
+    ServiceDescribe,
+    ServiceDescribed,
+    ServiceHeartbeat,
+    ServiceReplay,
+    ServiceReplayed,
+    SiteTypeConfigure,
+    SiteTypeConfigured,
+)
 from schemas.values import Model
 
 PREFIX = "sitecrew."
@@ -65,6 +83,7 @@ CATALOGUE = (
     EventType("sitecrew.order.placed.v1", OrderPlaced, "orders"),
     EventType("sitecrew.order.reinstall_requested.v1", OrderReinstallRequested, "orders"),
     EventType("sitecrew.order.cancelled.v1", OrderCancelled, "orders"),
+    EventType("sitecrew.order.accepted.v1", OrderAccepted, "events"),
     EventType("sitecrew.order.rejected.v1", OrderRejected, "events"),
     EventType("sitecrew.order.known.v1", OrderKnown, "events"),
     EventType("sitecrew.order.amended.v1", OrderAmended, "events"),
@@ -73,21 +92,38 @@ CATALOGUE = (
     EventType("sitecrew.order.reinstall.v1", OrderReinstall, "commands"),
     EventType("sitecrew.order.amend.v1", OrderAmend, "commands"),
     EventType("sitecrew.account.created.v1", AccountCreated, "events"),
+    EventType("sitecrew.account.retrying.v1", AccountRetrying, "events"),
     EventType("sitecrew.account.failed.v1", AccountFailed, "events"),
     EventType("sitecrew.install.staged.v1", InstallStaged, "events"),
     EventType("sitecrew.install.started.v1", InstallStarted, "events"),
+    EventType("sitecrew.install.progress.v1", InstallProgress, "events"),
     EventType("sitecrew.install.completed.v1", InstallCompleted, "events"),
     EventType("sitecrew.install.failed.v1", InstallFailed, "events"),
     EventType("sitecrew.install.cancelled.v1", InstallCancelled, "events"),
+    EventType("sitecrew.install.resolved.v1", InstallResolved, "events"),
     EventType("sitecrew.install.cancel.v1", InstallCancel, "commands"),
     EventType("sitecrew.install.retry.v1", InstallRetry, "commands"),
+    EventType("sitecrew.install.resolve.v1", InstallResolve, "commands"),
     EventType("sitecrew.timer.run_now.v1", TimerRunNow, "commands"),
+    EventType("sitecrew.timer.pause.v1", TimerPause, "commands"),
+    EventType("sitecrew.timer.resume.v1", TimerResume, "commands"),
+    EventType("sitecrew.timer.paused.v1", TimerPaused, "events"),
+    EventType("sitecrew.timer.resumed.v1", TimerResumed, "events"),
     EventType("sitecrew.mail.resend.v1", MailResend, "commands"),
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
+    EventType("sitecrew.mail.waiting.v1", MailWaiting, "events"),
+    EventType("sitecrew.mail.suppressed.v1", MailSuppressed, "events"),
     EventType("sitecrew.mail.sent.v1", MailSent, "events"),
     EventType("sitecrew.mail.failed.v1", MailFailed, "events"),
     EventType("sitecrew.service.describe.v1", ServiceDescribe, "commands"),
     EventType("sitecrew.service.described.v1", ServiceDescribed, "events"),
+    EventType("sitecrew.service.heartbeat.v1", ServiceHeartbeat, "events"),
+    EventType("sitecrew.service.replay.v1", ServiceReplay, "commands"),
+    EventType("sitecrew.service.replayed.v1", ServiceReplayed, "events"),
+    EventType("sitecrew.site_type.configure.v1", SiteTypeConfigure, "commands"),
+    EventType("sitecrew.site_type.configured.v1", SiteTypeConfigured, "events"),
+    EventType("sitecrew.message.requeued.v1", MessageRequeued, "events"),
+    EventType("sitecrew.message.purged.v1", MessagePurged, "events"),
 )
 
 _BY_NAME = {entry.name: entry for entry in CATALOGUE}

@@ -62,6 +62,13 @@ class Event(Model, Generic[DataT_co]):
     extension). The sender's claim, passed on to the events that this one leads to."""
     authid: _Attribute | None = None
     """The name of the principal that caused this, such as a login name or a token's name."""
+    sequence: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}$")] | None = None
+    """CloudEvents' Sequence extension: the version of the row that this event tells of, as a decimal number, padded
+    with zeros so that texts compare as numbers. Of two events of one source about one order, install or mail, the one
+    with the higher sequence is the later."""
+    replay: bool | None = None
+    """Set on an event that tells of a state that was reached before, for whoever asked for it with `service.replay`.
+    Nothing has happened now."""
     data: DataT_co
 
     @property

@@ -1,12 +1,9 @@
 """Events about installs, and the commands with which staff control them."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from schemas.envelope import Moment
 from schemas.values import (
     AccountRef,
+    Attempt,
     Cause,
     Customer,
     Generation,
@@ -20,8 +17,6 @@ from schemas.values import (
     SiteType,
     TimeZone,
 )
-
-Attempt = Annotated[int, Field(ge=1, le=10_000, description="The number of the attempt; the first is 1.")]
 
 
 class InstallRef(Model):
@@ -111,11 +106,28 @@ class InstallFailed(InstallRef):
     """What happens next, for people."""
 
 
+class InstallProgress(InstallRef):
+    """A step of an attempt has begun or has ended. Transient: it may be lost, and nothing follows from it."""
+
+    attempt: Attempt
+    step: Line
+    """The step's name: `database`, `verify`."""
+    seconds: float | None = None
+    """How long it took; absent while it runs."""
+
+
 class InstallCancelled(InstallRef):
     """The install was cancelled before it began, and will not run."""
 
     reason: Line
     """The reason that was given."""
+
+
+class InstallResolved(InstallRef):
+    """Staff have dealt with a failed install by hand: nothing more is to be done."""
+
+    note: Line
+    """What was done, as staff noted it."""
 
 
 class InstallCancel(Model):
@@ -130,6 +142,38 @@ class InstallRetry(Model):
     """Command: run a failed install again, or a staged one at the next tick."""
 
     install_id: InstallId
+
+
+class InstallResolve(Model):
+    """Command: mark a failed install as dealt with by hand. Refused in any other state."""
+
+    install_id: InstallId
+    note: Line
+    """What was done, for whoever looks at it later."""
+
+
+class TimerPause(Model):
+    """Command: begin no batch until `timer.resume`, in any installer replica. Running installs are finished."""
+
+    reason: Line | None = None
+    """Why, for whoever finds it paused."""
+
+
+class TimerResume(Model):
+    """Command: begin batches again, at the next tick."""
+
+
+class TimerPaused(Model):
+    """No batch begins until the timer is resumed."""
+
+    since: Moment
+    """When it was paused, RFC 3339."""
+    reason: Line | None = None
+    """Why, as staff said."""
+
+
+class TimerResumed(Model):
+    """Batches begin again, at the next tick."""
 
 
 class TimerRunNow(Model):

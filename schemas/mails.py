@@ -4,8 +4,34 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.installs import Attempt, InstallRef
-from schemas.values import Cause, Email, InstallId, Line, Model
+from schemas.envelope import Moment
+from schemas.installs import InstallRef
+from schemas.values import Attempt, Cause, Email, InstallId, Line, Model
+
+
+class MailWaiting(InstallRef):
+    """The welcome email is to be sent: the site is installed, an attempt failed, or a limit holds it back."""
+
+    recipient: Email
+    """Where it will be sent."""
+    attempt: Attempt = 1
+    max_attempts: Attempt | None = None
+    """The maximum number of attempts."""
+    due_at: Moment
+    """The earliest time of the next attempt, RFC 3339."""
+    cause: Cause | None = None
+    """Why it was not sent yet."""
+    resends: Annotated[int, Field(ge=0)] = 0
+    """How often staff have had it sent again."""
+
+
+class MailSuppressed(InstallRef):
+    """The welcome email will not be sent: its site type sends none, or a newer install of the order has replaced it."""
+
+    recipient: Email
+    """Where it would have been sent."""
+    reason: Line
+    """Why it will not be sent, for people."""
 
 
 class MailSent(InstallRef):

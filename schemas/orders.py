@@ -89,6 +89,27 @@ class OrderAmend(Model):
     """The customer's email address; unchanged if not given."""
 
 
+class OrderAccepted(Model):
+    """An order was accepted: its account is being created, or waits for its producer's turn."""
+
+    order_id: OrderId
+    site_type: SiteType
+    domain: Domain
+    customer: Customer
+    server: Line
+    """The hosting server for the account."""
+    username: Line
+    """The account's username, unless the server knows it already."""
+    title: Line
+    """The site's title."""
+    placed_at: Moment
+    """When it was received."""
+    placed_by: str
+    """The CloudEvents source that placed it."""
+    due_at: Moment
+    """When its account may be created: at once, or as its producer's limit has it."""
+
+
 class OrderKnown(Model):
     """An order was sent again, unchanged, and nothing was done. Says how far the order is."""
 

@@ -1,6 +1,6 @@
-"""The command that asks services to describe themselves, and its answer."""
+"""What services say of themselves, and the commands that ask them to, or configure them at run time."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,3 +33,91 @@ class ServiceDescribed(Model):
     """The time zone of that expression."""
     next_tick: Moment | None = None
     """When this replica starts its next batch."""
+
+
+class ServiceHeartbeat(Model):
+    """A replica is alive. Sent every ten seconds; transient: it may be lost, and nothing follows from it."""
+
+    service: Line
+    """`order-intake`, `installer`, `mailer` or `api`."""
+    instance: Line
+    """Which replica: `<host>/<process id>`."""
+    version: Line
+    """The version of Sitecrew that it runs."""
+    started_at: Moment
+    """When it started."""
+    queues: tuple[Line, ...] = ()
+    """The queues that it consumes."""
+    working_on: tuple[Line, ...] = ()
+    """The orders or installs that it works on just now, a hundred at most."""
+    next_tick: Moment | None = None
+    """When it starts its next batch; from the installer only."""
+    paused_since: Moment | None = None
+    """Since when its timer is paused; from the installer only."""
+
+
+class ServiceReplay(Model):
+    """Command: publish the state of every row again, as ordinary events marked `replay`, to the exchange `replays`.
+    Ends with `service.replayed`."""
+
+    after: str | None = None
+    """Where to go on, in the order of keys; from the beginning if not given."""
+
+
+class ServiceReplayed(Model):
+    """A service has published the state of all its rows."""
+
+    service: Line
+    """Which service."""
+    command_id: str
+    """The `id` of the command."""
+    rows: Annotated[int, Field(ge=0)]
+    """How many rows it has told of."""
+
+
+Switch = Literal["on", "off", "default"]
+
+
+class SiteTypeConfigure(Model):
+    """Command: change how installs of a site type are handled from now on, without a restart. `default` returns to what
+    the settings say."""
+
+    site_type: SiteType
+    stage: Switch | None = None
+    """Whether installs wait for the timer's batch; unchanged if not given."""
+    welcome_email: Switch | None = None
+    """Whether the welcome email is sent; unchanged if not given."""
+
+
+class SiteTypeConfigured(Model):
+    """How a service handles installs of a site type from now on."""
+
+    service: Line
+    """Which service says so: each keeps it for itself."""
+    site_type: SiteType
+    stage: bool
+    """Whether installs wait for the timer's batch."""
+    welcome_email: bool
+    """Whether the welcome email is sent."""
+    overrides: tuple[Literal["stage", "welcome_email"], ...] = ()
+    """Which of them staff have set; the others are as the settings have them."""
+
+
+class MessageRequeued(Model):
+    """Staff have put a parked message back into its queue."""
+
+    message_id: Line
+    """The parked message's id."""
+    queue: Line
+    """Where it went."""
+    order_id: Line | None = None
+    """The order that it is about, if that could be read."""
+
+
+class MessagePurged(Model):
+    """Staff have discarded a parked message."""
+
+    message_id: Line
+    """The parked message's id."""
+    order_id: Line | None = None
+    """The order that it is about, if that could be read."""

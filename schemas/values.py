@@ -177,6 +177,8 @@ Generation = Annotated[
     int, Field(ge=1, le=999_999, description="1 for an order's first install; each re-install adds one.")
 ]
 
+Attempt = Annotated[int, Field(ge=1, le=10_000, description="The number of the attempt; the first is 1.")]
+
 SealedSecret = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9+/]+=*$", max_length=4096),

@@ -44,18 +44,21 @@ _NEVER_LOSE = {
     "x-dead-letter-strategy": "at-least-once",
 }
 
+_TO_ALL = ((COMMANDS, "service.#"), (COMMANDS, "site_type.#"))
+"""Commands that every service hears."""
+
 _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
     (INTAKE_INSTALLS, tuple((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled"))),
-    (INTAKE_COMMANDS, ((COMMANDS, "order.#"), (COMMANDS, "service.#"))),
+    (INTAKE_COMMANDS, ((COMMANDS, "order.#"), *_TO_ALL)),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
-    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "service.#"))),
+    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), *_TO_ALL)),
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
     (MAILER_INSTALLS, ((EVENTS, "install.completed.*"), (EVENTS, "order.amended.*"))),
-    (MAILER_COMMANDS, ((COMMANDS, "mail.#"), (COMMANDS, "service.#"))),
+    (MAILER_COMMANDS, ((COMMANDS, "mail.#"), *_TO_ALL)),
 )
 
 

@@ -9,7 +9,7 @@ from foundation.broker import codec
 from foundation.broker.delay import Ladder
 from foundation.config.queues import sitecrew
 from schemas import catalogue
-from schemas.accounts import AccountCreated, AccountFailed
+from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
 from schemas.catalogue import CATALOGUE, EventType
 from schemas.installs import (
     ApplicationLogin,
@@ -18,15 +18,23 @@ from schemas.installs import (
     InstallCancelled,
     InstallCompleted,
     InstallFailed,
+    InstallProgress,
+    InstallResolve,
+    InstallResolved,
     InstallRetry,
     InstallStaged,
     InstallStarted,
     SiteSpec,
+    TimerPause,
+    TimerPaused,
+    TimerResume,
+    TimerResumed,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailResend, MailSent
+from schemas.mails import MailFailed, MailResend, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import (
     FieldError,
+    OrderAccepted,
     OrderAmend,
     OrderAmended,
     OrderCancel,
@@ -38,7 +46,17 @@ from schemas.orders import (
     OrderRejected,
     OrderWithdrawn,
 )
-from schemas.services import ServiceDescribe, ServiceDescribed
+from schemas.services import (
+    MessagePurged,
+    MessageRequeued,
+    ServiceDescribe,
+    ServiceDescribed,
+    ServiceHeartbeat,
+    ServiceReplay,
+    ServiceReplayed,
+    SiteTypeConfigure,
+    SiteTypeConfigured,
+)
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin, Customer, Model, install_id
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,6 +72,18 @@ SAID: tuple[Model, ...] = (
     OrderPlaced(order_id="order-1", site_type="wordpress", domain="shop.example", customer=ANN, blog_name="Shop"),
     OrderReinstallRequested(order_id="order-1"),
     OrderCancelled(order_id="order-1", reason="changed their mind"),
+    OrderAccepted(
+        order_id="order-1",
+        site_type="wordpress",
+        domain="shop.example",
+        customer=ANN,
+        server="one",
+        username="ann01",
+        title="Ann's shop",
+        placed_at=NOON,
+        placed_by="/shop",
+        due_at=NOON,
+    ),
     OrderRejected(
         order_id="order-1",
         event_id="1",
@@ -68,9 +98,11 @@ SAID: tuple[Model, ...] = (
     OrderReinstall(order_id="order-1", blog_name="Shop"),
     OrderAmend(order_id="order-1", email="ann@example.net"),
     AccountCreated(order_id="order-1", site_type="wordpress", account=ACCOUNT),
+    AccountRetrying(order_id="order-1", attempt=1, due_at=NOON, cause=CAUSE),
     AccountFailed(order_id="order-1", cause=CAUSE),
     InstallStaged(**REF, attempt=3, due_at=NOON, site=SITE, account=ACCOUNT, customer=ANN, cause=CAUSE),
     InstallStarted(**REF, attempt=1, worker="host:1"),
+    InstallProgress(**REF, attempt=1, step="database", seconds=0.25),
     InstallCompleted(
         **REF,
         attempt=1,
@@ -84,15 +116,32 @@ SAID: tuple[Model, ...] = (
     ),
     InstallFailed(**REF, attempt=1, cause=CAUSE),
     InstallCancelled(**REF, reason="cancelled by staff"),
+    InstallResolved(**REF, note="installed by hand"),
     InstallCancel(install_id=REF["install_id"]),
     InstallRetry(install_id=REF["install_id"]),
+    InstallResolve(install_id=REF["install_id"], note="installed by hand"),
     TimerRunNow(),
+    TimerPause(reason="the database moves"),
+    TimerResume(),
+    TimerPaused(since=NOON),
+    TimerResumed(),
     MailResend(install_id=REF["install_id"], recipient="ann@example.org"),
     CommandRefused(command_id="1", cause=CAUSE),
+    MailWaiting(**REF, recipient="ann@example.org", due_at=NOON),
+    MailSuppressed(**REF, recipient="ann@example.org", reason="replaced by a newer install"),
     MailSent(**REF, recipient="ann@example.org", message_id="<1@example.org>"),
     MailFailed(**REF, recipient="ann@example.org", cause=CAUSE),
     ServiceDescribe(),
     ServiceDescribed(service="mailer", instance="host/1", version="0.1.0", started_at=NOON),
+    ServiceHeartbeat(
+        service="mailer", instance="host/1", version="0.1.0", started_at=NOON, queues=("mailer.installs",)
+    ),
+    ServiceReplay(after="order-1"),
+    ServiceReplayed(service="mailer", command_id="1", rows=3),
+    SiteTypeConfigure(site_type="wordpress", stage="off"),
+    SiteTypeConfigured(service="mailer", site_type="wordpress", stage=False, welcome_email=True, overrides=("stage",)),
+    MessageRequeued(message_id="1", queue="intake.orders", order_id="order-1"),
+    MessagePurged(message_id="1"),
 )
 
 
