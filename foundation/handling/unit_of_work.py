@@ -47,6 +47,9 @@ class Rows(Protocol):
     def flush(self, connection: Connection) -> None:
         """Write all changes."""
 
+    def sequence(self, data: Model) -> str | None:
+        """Return the version of the row that an event with this data tells of; None if it tells of none of ours."""
+
 
 RowsT = TypeVar("RowsT", bound=Rows, default=Any)
 
@@ -74,8 +77,8 @@ class UnitOfWork(Generic[RowsT]):
     """The last event and its body: most that are delivered later have just been emitted."""
 
     def emit(self, data: Model, subject: str | None, cause: Origin | None = None) -> Event[Any]:
-        """Publish an event or command to the exchange of its type. `subject` is the order's id; `cause` is the event
-        that led to it, or that event's trace, which is continued."""
+        """Publish an event or command to the exchange of its type, after the row that it tells of was saved. `subject`
+        is the order's id; `cause` is the event that led to it, or that event's trace, which is continued."""
         event = self._event(data, subject, cause)
         entry = catalogue.by_model(type(data))
         self._send(event, entry.exchange, entry.routing_key)
@@ -151,8 +154,8 @@ class UnitOfWork(Generic[RowsT]):
         self.outbox.append(message)
 
     def _event(self, data: Model, subject: str | None, cause: Origin | None) -> Event[Any]:
-        trace = tracing.carried(cause)
-        return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **trace)
+        told = {**tracing.carried(cause), "sequence": self.rows.sequence(data)}
+        return codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=self.now, **told)
 
 
 Load = Callable[[Connection, Sequence[str], Sequence[Event[Any]]], RowsT]

@@ -22,6 +22,7 @@ from schemas.values import Cause
 def columns() -> list[Column[Any]]:
     """Return the columns of a leased row; they have the same names in every service's table."""
     return [
+        Column("sequence", Integer, nullable=False),
         Column("fence", Integer, nullable=False),
         Column("attempt", Integer, nullable=False),
         Column("attempts_before", Integer, nullable=False),
@@ -54,6 +55,8 @@ class Terms:
 class LeasedRow:
     """The fields of every leased row. A service's record adds its own columns, states and transitions."""
 
+    sequence: int = 0
+    """Version of the row: goes up with every change that a handler makes, and says which of two events is later."""
     fence: int = 0
     """The fencing token: goes up with every claim."""
     attempt: int = 0

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Select, Table, select, text
 
 from foundation.store import bulk
 from foundation.store.among import among
-from foundation.store.frozen import made
+from foundation.store.frozen import made, replace
 from foundation.store.lease import LeasedRow
 
 R = TypeVar("R")
@@ -55,6 +55,7 @@ class Records(Generic[R]):
         self.names = tuple(sorted(names, key=list(table.c.keys()).index))
         self._columns = [table.c[name] for name in self.names]
         self.values = itemgetter(*self.names)
+        self.is_numbered = "sequence" in names
         self._loads: dict[str, Select[Any]] = {}
 
     def select(self) -> Select[Any]:
@@ -114,12 +115,22 @@ class Loaded(Generic[R]):
         return list(self._now.values())
 
     def save(self, row: R) -> R:
-        """Replace or add a row: `get` and `of` return it from now on, and `flush` writes it. Returns the row."""
+        """Replace or add a row: `get` and `of` return it from now on, and `flush` writes it. Returns the row, with its
+        next `sequence` if it is a leased one."""
         key = getattr(row, self._records.key)
-        if key not in self._now:
+        known: Any = self._now.get(key)
+        if known is None:
             self._of.setdefault(getattr(row, self._records.owner), []).append(key)
+        if self._records.is_numbered and row is not known and row is not self._stored.get(key):
+            number = known.sequence + 1 if known else 1
+            row = replace(row, sequence=number)  # type: ignore[type-var]  # a leased row
         self._now[key] = row
         return row
+
+    def sequence(self, key: str | None) -> str | None:
+        """Return the version of a row as events state it; None if there is no such row."""
+        row: Any = self._now.get(key) if key else None
+        return f"{row.sequence:010}" if row else None
 
     def held(self: "Loaded[L]", claimed: L) -> L | None:
         """Return the current version of a claimed row; None if its worker has lost the lease."""

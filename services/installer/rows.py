@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
+from schemas.values import Model
 from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
 
 
@@ -22,6 +23,10 @@ class InstallRows:
     def siblings(self, install: Install) -> Sequence[Install]:
         """The other generations of its order."""
         return [other for other in self.installs.of(install.order_id) if other.install_id != install.install_id]
+
+    def sequence(self, data: Model) -> str | None:
+        """Return the version of the install that an event tells of."""
+        return self.installs.sequence(getattr(data, "install_id", None))
 
     def flush(self, connection: Connection) -> None:
         """Write what was changed."""

@@ -11,6 +11,7 @@ from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.installs import InstallCompleted
 from schemas.orders import OrderAmended
+from schemas.values import Model
 from services.mailer.customers import CUSTOMERS, Corrected
 from services.mailer.mails import MAILS, Mail
 from services.mailer.recipients import RECIPIENTS, Recipient, Sent
@@ -39,6 +40,10 @@ class MailRows:
         """Count it no more: it was not sent after all."""
         if known := self.recipients.get(mail.recipient.lower()):
             self.recipients.save(known.uncounted(mail.claim))
+
+    def sequence(self, data: Model) -> str | None:
+        """Return the version of the mail that an event tells of."""
+        return self.mails.sequence(getattr(data, "install_id", None))
 
     def flush(self, connection: Connection) -> None:
         """Write what was changed."""

@@ -11,7 +11,7 @@ from foundation.store.among import among
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
-from schemas.values import Customer
+from schemas.values import Customer, Model
 from services.order_intake.limits import Turns, latest
 from services.order_intake.neighbours import Neighbours
 from services.order_intake.orders import ORDERS, Order, candidate, orders
@@ -53,6 +53,10 @@ class OrderRows:
                 yield customer
             elif order.holds_domain:
                 yield order.customer
+
+    def sequence(self, data: Model) -> str | None:
+        """Return the version of the order that an event tells of; what it says of installs has none."""
+        return None if hasattr(data, "install_id") else self.orders.sequence(getattr(data, "order_id", None))
 
     def flush(self, connection: Connection) -> None:
         """Write what has changed."""

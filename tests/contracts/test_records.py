@@ -90,7 +90,22 @@ def statements(store: Store) -> list[tuple[str, int]]:
 def test_a_row_comes_back_as_it_was_saved(store: Store) -> None:
     rows = [task("a1", number=3), task("b1", check_at=LATER, cause=CAUSE, lease_owner="me", lease_until=LATER)]
     keep(store, *rows)
-    assert kept(store, "a", "b", "c") == rows
+    assert kept(store, "a", "b", "c") == [replace(row, sequence=1) for row in rows]
+
+
+def test_each_change_of_a_row_has_a_number_of_its_own(store: Store) -> None:
+    keep(store, task("a1"), task("a2"))
+    with store.transaction() as connection:
+        loaded = TASKS.load(connection, ["a"])
+        first, second = loaded.of("a")
+        changed = loaded.save(replace(first, number=1))
+        assert loaded.sequence("a1") == "0000000002"
+        assert loaded.save(changed) is changed
+        loaded.save(replace(first, number=2))
+        loaded.save(second)
+        assert (loaded.sequence("a2"), loaded.sequence("a3"), loaded.sequence(None)) == ("0000000001", None, None)
+        loaded.flush(connection)
+    assert [row.sequence for row in kept(store, "a")] == [3, 1]
 
 
 def test_a_batch_takes_one_statement_for_each_kind_of_change(store: Store) -> None:
@@ -120,7 +135,7 @@ def test_what_is_saved_is_seen_at_once_and_what_is_put_back_is_not_written(store
         loaded = TASKS.load(connection, ["a"])
         before = loaded.of("a")[0]
         loaded.save(replace(before, number=7))
-        assert loaded.get("a1") == loaded.of("a")[0] == replace(before, number=7)
+        assert loaded.get("a1") == loaded.of("a")[0] == replace(before, number=7, sequence=2)
         loaded.save(task("a2"))
         assert [row.task_id for row in loaded.of("a")] == ["a1", "a2"]
         loaded.save(before)

@@ -13,6 +13,7 @@ from foundation.store import Store
 from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.installs import InstallStaged
+from schemas.values import Model
 from services.installer.installs import Install
 from tests.support.house import START
 
@@ -22,6 +23,9 @@ class NoRows:
 
     def flush(self, connection: Connection) -> None:
         return
+
+    def sequence(self, data: Model) -> str | None:
+        return None
 
 
 def no_rows(_connection: Connection, _orders: Sequence[str], _events: Sequence[Event[Any]]) -> NoRows:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("domain", sa.String(253), nullable=False),
         sa.Column("server", sa.String(200), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("attempts_before", sa.Integer, nullable=False),

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("recipient", sa.String(320), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("attempts_before", sa.Integer, nullable=False),

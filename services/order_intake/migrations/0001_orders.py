@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("trace", sa.Text, nullable=False),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("attempts_before", sa.Integer, nullable=False),
