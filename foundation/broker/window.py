@@ -77,6 +77,8 @@ class Window:
 
     def take(self) -> list[Message]:
         """Number the messages to publish now, and return them in that order."""
+        if not self._waiting:  # as with most confirms
+            return []
         with self._lock:
             self._drop_expired()
             count = min(len(self._waiting), WIDTH - len(self._unconfirmed))

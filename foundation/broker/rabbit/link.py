@@ -11,10 +11,10 @@ import pika
 import structlog
 from pika.adapters.select_connection import SelectConnection
 from pika.exceptions import ConnectionBlockedTimeout
-from pika.spec import Basic
 
 from foundation.addresses import HostPort
 from foundation.broker.losses import Losses
+from foundation.broker.rabbit.frames import Connection
 from foundation.broker.topology import Topology
 
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
@@ -54,12 +54,6 @@ def _drop(connection: SelectConnection, error: Exception) -> None:
         terminate(connection, error)
         connection.ioloop.call_later(_ENDING, connection.ioloop.stop)
         connection.ioloop.start()  # until it is closed, which stops it
-
-
-class _Connection(SelectConnection):  # type: ignore[misc]  # pika has no types
-    def _has_pending_callbacks(self, value: Any) -> int | None:
-        """Spare deliveries the search for whoever waits for one: nobody does, and it takes as long as decoding them."""
-        return None if isinstance(value.method, Basic.Deliver) else super()._has_pending_callbacks(value)
 
 
 class Link:
@@ -140,7 +134,7 @@ class Link:
             _log.warning("broker.disconnected", connection=self.name, node=node, reason=reason, number=number)
 
     def _connect(self, node: pika.ConnectionParameters, ended: list[BaseException]) -> None:
-        connection = _Connection(
+        connection = Connection(
             node,
             on_open_callback=self._open_channel,
             on_open_error_callback=lambda _, error: self._ended(ended, error),

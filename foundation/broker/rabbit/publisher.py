@@ -1,6 +1,7 @@
 """Publishing to RabbitMQ."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import compress
 from typing import Any
 
@@ -40,7 +41,8 @@ class RabbitPublisher:
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
         channel.add_on_close_callback(self._channel_closed)
-        channel.confirm_delivery(self._answered, callback=lambda _: self._ready(channel))
+        channel.connection.confirmed = partial(self._answered, Confirmation.CONFIRMED)
+        channel.confirm_delivery(self._refused, callback=lambda _: self._ready(channel))
 
     def _ready(self, channel: Any) -> None:
         self._window.reopen()
@@ -59,10 +61,11 @@ class RabbitPublisher:
         user_id = getattr(channel.connection.params.credentials, "username", None) if self._vouched else None
         frames.publish(channel, self._window.take(), user_id)
 
-    def _answered(self, frame: Any) -> None:
-        method = frame.method
-        outcome = Confirmation.CONFIRMED if isinstance(method, pika.spec.Basic.Ack) else Confirmation.REFUSED
-        self._window.answer(method.delivery_tag, outcome, multiple=method.multiple)
+    def _refused(self, frame: Any) -> None:
+        self._answered(Confirmation.REFUSED, frame.method.delivery_tag, frame.method.multiple)
+
+    def _answered(self, outcome: Confirmation, number: int, multiple: bool) -> None:
+        self._window.answer(number, outcome, multiple=multiple)
         self._pump()
 
     def _returned(self, _channel: object, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
