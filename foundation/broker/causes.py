@@ -16,7 +16,7 @@ _POLICY = Meaning(
     " `sitecrew parked requeue`.",
 )
 
-MESSAGES = Causes(
+MESSAGE_CAUSES = Causes(
     {
         "too_large": _CORRECT,
         "too_deep": _CORRECT,

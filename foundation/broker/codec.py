@@ -9,7 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from foundation.broker import Delivery
-from foundation.broker.causes import MESSAGES
+from foundation.broker.causes import MESSAGE_CAUSES
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.media import media_type
 from foundation.broker.sender import sender_of
@@ -44,7 +44,7 @@ class Malformed(SitecrewError):
     @property
     def cause(self) -> Cause:
         """The message for people, including the sender."""
-        return MESSAGES.cause(self.code, str(self))
+        return MESSAGE_CAUSES.cause(self.code, str(self))
 
 
 def encode(event: Event[Any]) -> bytes:

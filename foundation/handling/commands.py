@@ -11,7 +11,7 @@ from schemas.envelope import Event
 from schemas.installs import CommandRefused
 from schemas.values import CauseKind
 
-COMMANDS = Causes(
+COMMAND_CAUSES = Causes(
     {
         "not_possible": Meaning(CauseKind.CONFLICT, "Check its state with `sitecrew order show`."),
         "no_such_order": Meaning(CauseKind.CONFLICT, "List the orders with `sitecrew order list`."),
@@ -24,7 +24,7 @@ COMMANDS = Causes(
 _log = structlog.get_logger(__name__)
 
 
-def refuse(
+def refuse_command(
     uow: UnitOfWork,
     event: Event[Any],
     order_id: str | None,
@@ -35,7 +35,7 @@ def refuse(
 ) -> Done:
     """Publish that a command about an order or an install is refused, why, and what to do instead."""
     install_id = getattr(event.data, "install_id", None)
-    cause = COMMANDS.cause(code, f"{install_id or order_id}: {detail}", remedy)
+    cause = COMMAND_CAUSES.cause(code, f"{install_id or order_id}: {detail}", remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)
     uow.emit(refused, order_id, event)
     _log.warning("command.refused", install_id=install_id, order_id=order_id, type=event.type, reason=cause.detail)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from foundation.broker import Consumer, Delivery, codec
-from foundation.broker.causes import MESSAGES
+from foundation.broker.causes import MESSAGE_CAUSES
 from foundation.broker.codec import Malformed
 from foundation.config.queues import PARKED, WORK_QUEUES
 from foundation.errors import StoreUnreachable
@@ -67,7 +67,7 @@ class DeadLetters:
         _log.error("message.dead_lettered", queue=death.queue, code=death.reason, message_id=delivery.message_id)
         if death.queue == self._queue:
             detail = "was delivered to our workers again and again but never settled: they crashed or lost the broker"
-            code = death.reason if death.reason in MESSAGES else "delivery_limit"
+            code = death.reason if death.reason in MESSAGE_CAUSES else "delivery_limit"
             problem = Malformed(code, "body", detail, _document(delivery))
             self._refused(uow, problem)
 

@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 
 from foundation.broker import Consumer, Delivery, codec
-from foundation.broker.causes import MESSAGES
+from foundation.broker.causes import MESSAGE_CAUSES
 from foundation.broker.codec import Malformed
 from foundation.broker.sender import sender_of
 from foundation.broker.setbacks import setbacks
@@ -475,7 +475,7 @@ def _fingerprint(delivery: Delivery, event: Event[Any]) -> Fingerprint:
 
 def _unexpected(error: BaseException) -> Cause:
     # The exception's own text may quote a secret: it stays in the log.
-    return MESSAGES.cause("unexpected", f"unexpected {type(error).__name__}")
+    return MESSAGE_CAUSES.cause("unexpected", f"unexpected {type(error).__name__}")
 
 
 def _no_consumer() -> None:

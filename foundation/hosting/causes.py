@@ -3,7 +3,7 @@
 from foundation.causes import Causes, Meaning
 from schemas.values import CauseKind
 
-HOSTING = Causes(
+HOSTING_CAUSES = Causes(
     {
         "username_taken": Meaning(
             CauseKind.CONFLICT,
@@ -95,4 +95,4 @@ HOSTING = Causes(
 )
 """Every cause that this package raises, by its code."""
 
-failed = HOSTING.failed
+failed = HOSTING_CAUSES.failed

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from foundation.store import bulk
-from foundation.store.among import among
+from foundation.store.in_list import in_list
 from foundation.store.types import Utc, metadata
 
 inbox = Table(
@@ -72,7 +72,7 @@ def seen(connection: Connection, consumer: str, identities: Iterable[Identity]) 
 @lru_cache
 def _seen(dialect: str) -> Select[tuple[str, str, str, str]]:
     named = select(inbox.c.source, inbox.c.id, inbox.c.digest, inbox.c.user_id)
-    return named.where(inbox.c.consumer == bindparam("of"), among(inbox.c.id, dialect))
+    return named.where(inbox.c.consumer == bindparam("of"), in_list(inbox.c.id, dialect))
 
 
 def remember(connection: Connection, consumer: str, events: Mapping[Identity, Fingerprint], now: datetime) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from foundation.store import bulk
-from foundation.store.among import among
+from foundation.store.in_list import in_list
 from foundation.store.types import Utc, metadata
 
 _LONGEST_CLAIM = timedelta(minutes=5)
@@ -103,7 +103,7 @@ def claim(connection: Connection, now: datetime, until: datetime, limit: int) ->
 def hold(connection: Connection, ids: Sequence[str], until: datetime) -> None:
     """Let no relay claim the rows before `until`."""
     if ids:
-        held = update(outbox).where(among(outbox.c.id, connection.dialect.name)).values(claimed_until=until)
+        held = update(outbox).where(in_list(outbox.c.id, connection.dialect.name)).values(claimed_until=until)
         connection.execute(held, {"wanted": list(ids)})
 
 
@@ -115,7 +115,7 @@ def remove(connection: Connection, ids: Sequence[str]) -> None:
 
 @lru_cache
 def _removal(dialect: str) -> Delete:
-    return delete(outbox).where(among(outbox.c.id, dialect))
+    return delete(outbox).where(in_list(outbox.c.id, dialect))
 
 
 def backlog(connection: Connection) -> int:

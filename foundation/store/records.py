@@ -17,8 +17,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection, Select, Table, select, text
 
 from foundation.store import bulk
-from foundation.store.among import among
 from foundation.store.frozen import made, replace
+from foundation.store.in_list import in_list
 from foundation.store.lease import LeasedRow
 
 R = TypeVar("R")
@@ -76,7 +76,7 @@ class Records(Generic[R]):
     def _locked(self, dialect: str) -> Select[Any]:
         statement = self._loads.get(dialect)
         if statement is None:
-            theirs = self.select().where(among(self.table.c[self.owner], dialect))
+            theirs = self.select().where(in_list(self.table.c[self.owner], dialect))
             key = self.table.c[self.key]
             # Whatever a server's locale: `lease.renew` locks in this order, too.
             order = key.collate("C") if dialect == "postgresql" else key

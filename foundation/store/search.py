@@ -49,7 +49,7 @@ class Wanted:
                 yield row
 
 
-def has_code(column: Any, codes: Collection[str]) -> ColumnElement[bool]:
+def has_cause(column: Any, codes: Collection[str]) -> ColumnElement[bool]:
     """Return the condition that a column holds a cause with one of these codes."""
     document = type_coerce(column, Text)
     return or_(*(document.contains(f'"code":"{code}"', autoescape=True) for code in codes))
@@ -60,7 +60,7 @@ def mentions(column: Any, word: str) -> ColumnElement[bool]:
     return type_coerce(column, Text).icontains(word, autoescape=True)
 
 
-def seen(connection: Connection, place: tuple[Any, Any], id: str, what: str) -> Row[Any]:
+def position_of(connection: Connection, place: tuple[Any, Any], id: str, what: str) -> Row[Any]:
     """Return a row's position (the values of two columns, the second being its id) to continue a page after it.
 
     `what` names the kind of row in the error. Raises NotFound if there is no such row.
@@ -71,9 +71,9 @@ def seen(connection: Connection, place: tuple[Any, Any], id: str, what: str) -> 
     return row
 
 
-def beyond(place: tuple[Any, Any], seen: Row[Any], *, backwards: bool) -> ColumnElement[bool]:
-    """Return the condition that a row comes after `seen` in the order of two columns, the second being unique."""
-    (first, second), (one, two) = place, tuple(seen)
+def comes_after(place: tuple[Any, Any], position: Row[Any], *, backwards: bool) -> ColumnElement[bool]:
+    """Return the condition that a row comes after `position` in the order of two columns, the second being unique."""
+    (first, second), (one, two) = place, tuple(position)
     if backwards:
         return or_(first < one, and_(first == one, second < two))
     return or_(first > one, and_(first == one, second > two))

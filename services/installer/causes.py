@@ -6,7 +6,7 @@ from foundation.causes import Causes, Meaning
 from foundation.handling.backoff import RetryRule
 from schemas.values import CauseKind
 
-WAITING = Causes(
+INSTALL_CAUSES = Causes(
     {
         "worker_lost": Meaning(
             CauseKind.TRANSIENT,

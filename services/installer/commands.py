@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundation.handling.commands import refuse
+from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
 from schemas.services import ServiceDescribe
-from services.installer.causes import WAITING
+from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
 from services.installer.installs import Install
 from services.installer.rows import InstallRows
@@ -55,7 +55,7 @@ class Commands:
         install = uow.rows.installs.get(event.data.install_id)
         if install is None and _may_be_early(uow, event):
             return Retry(
-                uow.now + _PAUSE, WAITING.cause("not_staged", "the cancel came before the news of the install")
+                uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel came before the news of the install")
             )
         if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
             gone = InstallCancelled(**install.ref, reason=install.reason or event.data.reason)
@@ -87,8 +87,8 @@ class Commands:
 def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry], install: Install | None) -> Outcome:
     if install is None:
         advice = "see `sitecrew install list --state all`"
-        return refuse(uow, event, None, "there is no such install", advice, code="no_such_install")
-    return refuse(uow, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
+        return refuse_command(uow, event, None, "there is no such install", advice, code="no_such_install")
+    return refuse_command(uow, event, install.order_id, f"it is {install.state}", _REMEDIES[install.state])
 
 
 _REMEDIES = {

@@ -31,7 +31,7 @@ from schemas.installs import (
 )
 from schemas.orders import OrderAmended
 from schemas.values import Cause
-from services.installer.causes import RETRY, WAITING
+from services.installer.causes import INSTALL_CAUSES, RETRY
 from services.installer.installs import INSTALLS, OVERDUE, Install
 from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite, Job, SiteInstaller
@@ -118,13 +118,13 @@ class Installing:
         if install.state != State.STAGED:
             return Done()  # one that is being installed is finished, or its lease ends and `Recovery` brings it back
         if _is_early(install, uow.now):
-            return Retry(install.due_at, WAITING.cause("early", "delivered before it is due"))
+            return Retry(install.due_at, INSTALL_CAUSES.cause("early", "delivered before it is due"))
         siblings = uow.rows.siblings(install)
         if newer := _newest_after(install, siblings):
             _supersede(uow, install, newer, event)
             return Done()
         if any(other.state == State.INSTALLING for other in siblings):
-            busy = WAITING.cause("account_busy", "another install works in this account")
+            busy = INSTALL_CAUSES.cause("account_busy", "another install works in this account")
             return Retry(uow.now + self._terms.lease, busy)
         begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
         tried = {"attempt": begun.attempt, "max_attempts": begun.max_attempts}
@@ -254,7 +254,7 @@ class Installing:
         """The service stops before a thread was free for the install: another replica begins it at once."""
         if install := _held(uow, claim):
             uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
-            return Retry(uow.now, WAITING.cause("given_back", "the installer stopped before the install began"))
+            return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
         return Done()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select, tuple_
 
 from foundation.store import search
-from foundation.store.search import beyond, has_code, mentions, seen
+from foundation.store.search import comes_after, has_cause, mentions, position_of
 from services.installer.installs import INSTALLS, Install, installs
 from services.installer.states import MailState, State
 
@@ -30,7 +30,9 @@ def listing(
     order = [column.desc() for column in place] if newest_first else place
     query = INSTALLS.select().order_by(*order).where(*_conditions(wanted))
     if after:
-        query = query.where(beyond(place, seen(connection, place, after, "install"), backwards=newest_first))
+        query = query.where(
+            comes_after(place, position_of(connection, place, after, "install"), backwards=newest_first)
+        )
     found = (install for row in connection.execute(query) for install in INSTALLS.read([row]))
     return list(islice(wanted.of_customer(found, lambda install: install.staged.customer), limit))
 
@@ -64,6 +66,6 @@ def _conditions(wanted: Wanted) -> Iterator[Any]:
         in_states = installs.c.state.in_(wanted.states)
         yield or_(in_states, unmailed) if wanted.failed_letters else in_states
     if wanted.causes:
-        yield or_(has_code(installs.c.cause, wanted.causes), has_code(installs.c.mail_cause, wanted.causes))
+        yield or_(has_cause(installs.c.cause, wanted.causes), has_cause(installs.c.mail_cause, wanted.causes))
     if wanted.since:
         yield func.coalesce(installs.c.finished_at, installs.c.staged_at) >= wanted.since

@@ -10,7 +10,7 @@ from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import lease
 from schemas.envelope import Event
 from schemas.mails import MailFailed, MailSent
-from services.installer.causes import WAITING
+from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
 from services.installer.installs import OVERDUE, Install, installs
 from services.installer.rows import InstallRows
@@ -41,7 +41,9 @@ class Recovery:
     def _look_after(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
         match install.state:
             case State.INSTALLING:
-                lost = WAITING.cause("worker_lost", f"the worker {install.lease_owner} ended, or lost its database")
+                lost = INSTALL_CAUSES.cause(
+                    "worker_lost", f"the worker {install.lease_owner} ended, or lost its database"
+                )
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.attempt_failed(uow, install, lost, install.trace)
             case State.STAGED:

@@ -3,7 +3,7 @@
 from foundation.causes import Causes, Meaning
 from schemas.values import CauseKind
 
-CAUSES = Causes(
+MAIL_CAUSES = Causes(
     {
         "smtp_unreachable": Meaning(
             CauseKind.TRANSIENT,

@@ -22,7 +22,7 @@ from schemas.installs import InstallCompleted
 from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
 from schemas.values import Cause
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.customers import Corrected
 from services.mailer.letter.content import Welcome
 from services.mailer.letter.envelope import Letter
@@ -109,7 +109,7 @@ class Welcoming:
 
     def _hold(self, uow: UnitOfWork[MailRows], mail: Mail, until: datetime) -> Outcome:
         """Hold the mail back until its recipient's limit lets it go; that costs no attempt."""
-        cause = CAUSES.cause("letters_limit", f"{mail.recipient} has had {self._per_hour} letters within an hour")
+        cause = MAIL_CAUSES.cause("letters_limit", f"{mail.recipient} has had {self._per_hour} letters within an hour")
         uow.rows.mails.save(mail.put_off(until, cause))
         _log.warning("mail.held", **mail.names, cause=cause.code, reason=cause.detail, due_at=until)
         return Retry(until, cause)
@@ -149,7 +149,7 @@ class Welcoming:
         try:
             return self._opener.open(sealed)
         except ConfigurationError as error:
-            raise CAUSES.failed("wrong_key", str(error)) from None
+            raise MAIL_CAUSES.failed("wrong_key", str(error)) from None
 
     def _release(self, uow: UnitOfWork[MailRows], claim: Mail, _event: Event[InstallCompleted]) -> Outcome:
         """No thread has begun it: it is due now, and the claim was no attempt."""
@@ -208,8 +208,8 @@ def after_failure(mail: Mail, cause: Cause) -> str:
 
 
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})
-_STOPPING = CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
-_SENDER_LOST = CAUSES.cause(
+_STOPPING = MAIL_CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
+_SENDER_LOST = MAIL_CAUSES.cause(
     "worker_lost", "every worker that was to send this letter ended before it could say how that went"
 )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from foundation.store.counts import by_state
-from foundation.store.search import has_code
+from foundation.store.search import has_cause
 from services.mailer.mails import MAILS, Mail, mails
 from services.mailer.states import State
 
@@ -42,7 +42,7 @@ def listing(
         *([mails.c.order_id == order_id] if order_id else []),
         *([func.lower(mails.c.recipient) == recipient.lower()] if recipient else []),
         *([mails.c.created_at >= since] if since else []),
-        *([has_code(mails.c.cause, causes)] if causes else []),
+        *([has_cause(mails.c.cause, causes)] if causes else []),
     ]
     query = MAILS.select().where(*wanted).order_by(mails.c.created_at.desc(), mails.c.install_id).limit(limit)
     return MAILS.read(connection.execute(query))

@@ -32,7 +32,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before its mail is another's."""
-PATIENCE = timedelta(seconds=30)
+OVERDUE = timedelta(seconds=30)
 """How long after a mail is due its message may take, before a recovery sweep sends another."""
 HELD = frozenset({"letters_limit"})
 """Causes for which a mail waits as long as it takes."""
@@ -85,7 +85,7 @@ class Mail(LeasedRow):
             recipient=completed.customer.email,
             state=State.WAITING if wanted else State.SUPPRESSED,
             due_at=now,
-            check_at=now + PATIENCE if wanted else None,
+            check_at=now + OVERDUE if wanted else None,
             completed=completed,
             trace=trace,
             created_at=now,
@@ -130,7 +130,7 @@ class Mail(LeasedRow):
 
     def put_off(self, due_at: datetime, cause: Cause | None) -> Self:
         """Return it waiting for another attempt at `due_at`."""
-        return self._to(State.WAITING).released(due_at, due_at + PATIENCE, cause)
+        return self._to(State.WAITING).released(due_at, due_at + OVERDUE, cause)
 
     def suppressed(self) -> Self:
         return self._to(State.SUPPRESSED).ended(self.cause)
@@ -153,7 +153,7 @@ class Mail(LeasedRow):
 
     def looked_at(self, now: datetime) -> Self:
         """Return it with its next recovery check put off."""
-        return replace(self, check_at=now + PATIENCE)
+        return replace(self, check_at=now + OVERDUE)
 
     def _to(self, state: State) -> Self:
         if state not in TRANSITIONS[self.state]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 from foundation.config.queues import MAILER_INSTALLS
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import lease
-from foundation.store.search import has_code
+from foundation.store.search import has_cause
 from services.mailer.mails import Mail, mails
 from services.mailer.rows import MailRows
 from services.mailer.states import State
@@ -52,7 +52,7 @@ def _stale(connection: Connection, now: datetime) -> list[str]:
 
 def _unopened(connection: Connection, _now: datetime) -> list[str]:
     """In any order: a hundred whose key is gone for good must not keep the others waiting."""
-    unopened = select(mails.c.order_id).where(mails.c.state == State.FAILED, has_code(mails.c.cause, ["wrong_key"]))
+    unopened = select(mails.c.order_id).where(mails.c.state == State.FAILED, has_cause(mails.c.cause, ["wrong_key"]))
     return list(connection.execute(unopened.order_by(func.random()).limit(_AT_ONCE)).scalars())
 
 

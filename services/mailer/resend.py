@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from foundation.config.queues import MAILER_INSTALLS
-from foundation.handling.commands import refuse
+from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Handlers, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
@@ -28,13 +28,13 @@ def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:
     mail = uow.rows.mails.get(event.data.install_id)
     if mail is None:
         remedy = "see `sitecrew install show` for what it waits for"
-        return refuse(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
+        return refuse_command(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
         remedy = "wait: it is sent, or fails, by itself"
-        return refuse(uow, event, mail.order_id, f"its letter is {mail.state}", remedy)
+        return refuse_command(uow, event, mail.order_id, f"its letter is {mail.state}", remedy)
     if mail.is_outdated(uow.rows.mails.of(mail.order_id)):
         remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
-        return refuse(uow, event, mail.order_id, "a newer install of the order has a letter", remedy)
+        return refuse_command(uow, event, mail.order_id, "a newer install of the order has a letter", remedy)
     waiting = uow.rows.mails.save(mail.resent(event.data.recipient, uow.now))
     uow.redeliver(waiting.completed, MAILER_INSTALLS, waiting.order_id, event)
     _log.info("mail.resend", order_id=waiting.order_id, install_id=waiting.install_id, number=waiting.resends)

@@ -3,7 +3,7 @@
 from foundation.causes import Causes, Meaning
 from schemas.values import CauseKind
 
-INTAKE = Causes(
+INTAKE_CAUSES = Causes(
     {
         "in_progress": Meaning(CauseKind.TRANSIENT, "Nothing to do: another worker is at it, or it waits its turn."),
         "no_such_order": Meaning(CauseKind.CONFLICT, "Publish the order first, then `sitecrew parked requeue`."),

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from foundation.handling.commands import refuse
+from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
@@ -20,7 +20,7 @@ from schemas.orders import (
 )
 from schemas.values import Cause, Customer
 from services.order_intake import limits
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rejections import reject_order_id
 from services.order_intake.releasing import Releasing
@@ -59,7 +59,9 @@ class Changes:
         if not order.is_of(event.source, uow.sender):
             return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
         if order.state == OrderState.ACCEPTED:
-            being_created = INTAKE.cause("in_progress", "the order's account is being created, or waits its turn")
+            being_created = INTAKE_CAUSES.cause(
+                "in_progress", "the order's account is being created, or waits its turn"
+            )
             return Retry(max(uow.now + _PAUSE, order.free_at), being_created)
         if obstacle := self._obstacle(order):
             return Park(obstacle)
@@ -105,7 +107,7 @@ class Changes:
         if order is None:
             return _refuse_unknown(uow, event)
         if order.is_installed:
-            installed = INTAKE["already_installed"].remedy
+            installed = INTAKE_CAUSES["already_installed"].remedy
             return _refuse(uow, event, "it is installed: there is nothing to take back", installed)
         if order.state == OrderState.CANCELLED:
             _tell_withdrawn(uow, order, event)
@@ -130,7 +132,7 @@ class Changes:
     def _obstacle(self, order: Order) -> Cause | None:
         """Return why the order cannot be re-installed; None if it can."""
         if order.state != OrderState.CREATED:
-            return INTAKE.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
+            return INTAKE_CAUSES.cause(f"order_{order.state}", f"the order {order.order_id} is {order.state}")
         return self._staging.unknown(order)
 
     def _withdraw(self, uow: UnitOfWork[OrderRows], order: Order, reason: str, event: Event[Any]) -> None:
@@ -149,15 +151,17 @@ def _tell_withdrawn(uow: UnitOfWork[OrderRows], order: Order, event: Event[Any])
 
 def _refuse_unknown(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
     remedy = "look at the number; an order that was sent just now may not have arrived yet"
-    return refuse(uow, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
+    return refuse_command(uow, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
 
 
 def _refuse(uow: UnitOfWork[OrderRows], event: Event[Any], detail: str, remedy: str) -> Outcome:
-    return refuse(uow, event, event.data.order_id, detail, remedy)
+    return refuse_command(uow, event, event.data.order_id, detail, remedy)
 
 
 def _wait_for_order(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
     """Try a fresh event again later, since it may have overtaken its order; park an old one."""
-    early = INTAKE.cause("no_such_order", "data.order_id names an order that has not come, or has no account yet")
+    early = INTAKE_CAUSES.cause(
+        "no_such_order", "data.order_id names an order that has not come, or has no account yet"
+    )
     fresh = event.time is not None and abs(uow.now - event.time) < _FRESH
     return Retry(uow.now + _PAUSE, early) if fresh else Park(early)

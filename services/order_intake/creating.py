@@ -18,7 +18,7 @@ from schemas.accounts import AccountFailed
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.releasing import stopped
 from services.order_intake.rows import OrderRows
@@ -58,7 +58,9 @@ class Creating:
     def _obstacle(self, order: Order) -> Cause | None:
         """Return why there is no point in another attempt; None if there is."""
         if order.attempt > MAX_ATTEMPTS:
-            return INTAKE.cause("worker_lost", f"{order.attempt} workers were lost while they created this account")
+            return INTAKE_CAUSES.cause(
+                "worker_lost", f"{order.attempt} workers were lost while they created this account"
+            )
         return self._staging.unknown(order)
 
     def _create(self, order: Order) -> AccountRef:
@@ -97,7 +99,7 @@ class Creating:
     def _failed(self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
         order = uow.rows.orders.held(claim)
         if order is None or order.state != OrderState.ACCEPTED:
-            return Retry(uow.now, INTAKE.cause("in_progress", "it is another worker's by now, or was cancelled"))
+            return Retry(uow.now, INTAKE_CAUSES.cause("in_progress", "it is another worker's by now, or was cancelled"))
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
             return self._without_room(uow, order, cause)
         pause = RETRIES.pause(cause, order.attempt)

@@ -20,11 +20,11 @@ from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderKnown, OrderPlaced
 from schemas.services import ServiceDescribe
 from schemas.values import install_id
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.changes import Changes
 from services.order_intake.creating import MAX_ATTEMPTS, Creating
 from services.order_intake.names import Names
-from services.order_intake.orders import LEASE, ORDERS, PATIENCE, Order, digest, path_of
+from services.order_intake.orders import LEASE, ORDERS, OVERDUE, Order, digest, path_of
 from services.order_intake.recovery import recover
 from services.order_intake.rejections import reject, reject_order_id
 from services.order_intake.releasing import Releasing
@@ -43,7 +43,7 @@ class Intake:
         self._servers = servers
         self._names = Names(settings)
         self._staging = Staging(settings, servers)
-        self._terms = Terms(this_process(), LEASE, PATIENCE)
+        self._terms = Terms(this_process(), LEASE, OVERDUE)
         self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
         self.leases = Leases(ORDERS, self._terms, settings.order_intake.timeout_seconds)
         self._description = Description(
@@ -88,7 +88,7 @@ class Intake:
             return _reject_domain(uow, event)
         order = uow.rows.enter(self._accepted(uow, event))
         if order.due_at > uow.now:
-            return Retry(order.due_at, INTAKE.cause("in_progress", "its producer's limit holds it back"))
+            return Retry(order.due_at, INTAKE_CAUSES.cause("in_progress", "its producer's limit holds it back"))
         return self._creating.create(uow, order, event)
 
     def _errors(self, placed: OrderPlaced) -> list[FieldError]:
@@ -122,7 +122,7 @@ class Intake:
             user_id=uow.sender.user_id,
             turn_at=turn_at,
             due_at=turn_at,
-            check_at=turn_at + PATIENCE,
+            check_at=turn_at + OVERDUE,
             site_type=placed.site_type,
             domain=placed.domain,
             domain_path=path_of(placed.domain),
@@ -152,7 +152,7 @@ class Intake:
             return Done() if woken else _answer_known(uow, order, event)
         if order.free_at > uow.now:
             moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
-            waits = INTAKE.cause("in_progress", "another worker has it, or it waits its turn")
+            waits = INTAKE_CAUSES.cause("in_progress", "another worker has it, or it waits its turn")
             return Retry(order.free_at, waits) if moves_it else _answer_known(uow, order, event)
         if order.state == OrderState.FAILED:
             # It released its domain when it failed, and another customer may have it by now.

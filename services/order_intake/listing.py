@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from foundation.store import search
-from foundation.store.search import beyond, has_code, seen
+from foundation.store.search import comes_after, has_cause, position_of
 from services.order_intake.orders import ORDERS, Order, orders
 
 
@@ -20,7 +20,7 @@ def listing(connection: Connection, wanted: Wanted, limit: int, after: str = "")
     place = (orders.c.created_at, orders.c.order_id)
     query = ORDERS.select().order_by(*(column.desc() for column in place)).where(*_conditions(wanted))
     if after:
-        query = query.where(beyond(place, seen(connection, place, after, "order"), backwards=True))
+        query = query.where(comes_after(place, position_of(connection, place, after, "order"), backwards=True))
     found = ORDERS.read(connection.execute(query))
     return list(islice(wanted.of_customer(found, lambda order: order.customer), limit))
 
@@ -34,6 +34,6 @@ def _conditions(wanted: Wanted) -> Iterator[Any]:
     if wanted.states:
         yield orders.c.state.in_(wanted.states)
     if wanted.causes:
-        yield has_code(orders.c.cause, wanted.causes)
+        yield has_cause(orders.c.cause, wanted.causes)
     if wanted.since:
         yield orders.c.updated_at >= wanted.since

@@ -5,21 +5,21 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, String, func, select, true, union_all
 
-from foundation.store.among import among, each
+from foundation.store.in_list import in_list, unnested
 from schemas.values import Customer
 from services.order_intake.orders import orders, path_of
 
 
 def _around(dialect: str) -> CompoundSelect[Any]:
     held = select(orders.c.order_id, orders.c.domain, orders.c.customer).where(orders.c.holds_domain)
-    wished = select(each(dialect, "paths").label("path")).subquery("wished")
+    wished = select(unnested(dialect, "paths").label("path")).subquery("wished")
     end = func.rtrim(wished.c.path, ".", type_=String) + "/"  # "/" follows "."
     under = held.where(orders.c.domain_path > wished.c.path, orders.c.domain_path < end)
     if dialect == "postgresql":
         # The OFFSET makes it plan for one path, by the index; a join would compare each order with each path.
         of_one = under.correlate(wished).offset(0).lateral("of_one")
         under = select(of_one).select_from(wished.join(of_one, true()))
-    return union_all(held.where(among(orders.c.domain_path, dialect, "above")), under)
+    return union_all(held.where(in_list(orders.c.domain_path, dialect, "above")), under)
 
 
 _QUERIES = {dialect: _around(dialect) for dialect in ("sqlite", "postgresql")}

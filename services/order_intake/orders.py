@@ -27,7 +27,7 @@ S = OrderState
 
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before another may create its account."""
-PATIENCE = timedelta(minutes=10)
+OVERDUE = timedelta(minutes=10)
 """How long after it should have begun an install may be silent before it is announced again; doubles. Also how long
 after its lease, or its turn, an order may be without an account before it is woken."""
 _ANNOUNCEMENTS = 20
@@ -197,11 +197,11 @@ class Order(LeasedRow):
 
     def postponed(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
         """Return it after a failed attempt; the next may begin at `due_at`."""
-        return self._to(S.ACCEPTED, now).released(due_at, due_at + PATIENCE, cause)
+        return self._to(S.ACCEPTED, now).released(due_at, due_at + OVERDUE, cause)
 
     def without_room(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
         """Return it waiting until `due_at` for room on its server, which costs no attempt."""
-        return self._to(S.ACCEPTED, now, waits=self.waits + 1).released(due_at, due_at + PATIENCE, cause).unclaimed()
+        return self._to(S.ACCEPTED, now, waits=self.waits + 1).released(due_at, due_at + OVERDUE, cause).unclaimed()
 
     def renamed(self) -> "Order":
         """Return it with another username to try."""
@@ -210,7 +210,7 @@ class Order(LeasedRow):
 
     def woken(self, now: datetime) -> "Order":
         """Return it after its event was redelivered."""
-        return replace(self, check_at=now + PATIENCE, updated_at=now)
+        return replace(self, check_at=now + OVERDUE, updated_at=now)
 
     def created(self, account: AccountRef, begins_at: datetime, now: datetime) -> "Order":
         """Return it with its account, and its first install staged, to begin at `begins_at`."""
@@ -219,7 +219,7 @@ class Order(LeasedRow):
 
     def failed(self, cause: Cause, now: datetime) -> "Order":
         """Return it failed, until it is sent again; its domain is to be released."""
-        return self._to(S.FAILED, now).released(now, now + PATIENCE, cause)
+        return self._to(S.FAILED, now).released(now, now + OVERDUE, cause)
 
     # The domain
 
@@ -229,7 +229,7 @@ class Order(LeasedRow):
 
     def let_go(self, now: datetime) -> "Order":
         """Return it without a lease; what the worker was to do is still to be done."""
-        return replace(self, updated_at=now).released(now, now + PATIENCE, self.cause)
+        return replace(self, updated_at=now).released(now, now + OVERDUE, self.cause)
 
     def without_domain(self, now: datetime) -> "Order":
         """Return it after its domain was released: nothing more is to be done."""
@@ -248,7 +248,7 @@ class Order(LeasedRow):
         if self.state == S.CREATED:
             return withdrawn.announced(now, 0)
         # Whoever creates the account just now ends with the lease: then the domain is to be given back.
-        look_again = max(now, self.lease_until or now) + PATIENCE
+        look_again = max(now, self.lease_until or now) + OVERDUE
         return replace(withdrawn, check_at=look_again if self.holds_domain else None)
 
     def amended(self, customer: Customer, now: datetime) -> "Order":
@@ -264,7 +264,7 @@ class Order(LeasedRow):
     def announced(self, begins_at: datetime, number: int) -> "Order":
         """Return it after its install, which begins at `begins_at`, or its cancel was announced, `number` times
         before."""
-        again_at = begins_at + PATIENCE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
+        again_at = begins_at + OVERDUE * 2 ** min(number, 6) if number < _ANNOUNCEMENTS else None
         return replace(self, announcements=number + 1, check_at=again_at)
 
     def installed(self, generation: int, now: datetime) -> "Order":

@@ -9,7 +9,7 @@ from foundation.handling.outcomes import Park
 from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.orders import FieldError, OrderCancelled, OrderPlaced, OrderReinstallRequested, OrderRejected
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 
 FromProducers = Event[OrderPlaced] | Event[OrderCancelled] | Event[OrderReinstallRequested]
 
@@ -22,7 +22,7 @@ def reject(uow: UnitOfWork, event: FromProducers, code: str, *errors: FieldError
         order_id=event.data.order_id,
         event_id=event.id,
         event_source=event.source,
-        cause=INTAKE.cause(code, "; ".join(f"{error.field} {error.message}" for error in errors)),
+        cause=INTAKE_CAUSES.cause(code, "; ".join(f"{error.field} {error.message}" for error in errors)),
         errors=errors,
     )
     _emit(uow, rejected)

@@ -11,7 +11,7 @@ from foundation.hosting import Server
 from foundation.store.lease import Terms
 from schemas.envelope import Event
 from schemas.values import Cause
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rows import OrderRows
 
@@ -31,7 +31,7 @@ class Releasing:
         if not order.gives_domain_back:
             return Done()
         if order.lease_until and order.is_leased(uow.now):
-            return Retry(order.lease_until, INTAKE.cause("in_progress", "its account is just being created"))
+            return Retry(order.lease_until, INTAKE_CAUSES.cause("in_progress", "its account is just being created"))
         claimed = uow.rows.orders.save(order.releasing(self._terms, uow.now))
         return Effect(claimed, self._release, self._released, self._kept, self._not_begun)
 
@@ -63,4 +63,4 @@ class Releasing:
 
 def stopped(uow: UnitOfWork[OrderRows]) -> Retry:
     """Return the outcome of an effect that was not begun because the service stops."""
-    return Retry(uow.now, INTAKE.cause("in_progress", "the worker that had it was told to stop"))
+    return Retry(uow.now, INTAKE_CAUSES.cause("in_progress", "the worker that had it was told to stop"))

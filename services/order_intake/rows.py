@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from foundation.store.among import among
+from foundation.store.in_list import in_list
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
@@ -20,7 +20,7 @@ from services.order_intake.states import OrderState
 Wish = tuple[str, str]
 """An order's id and its domain."""
 
-_TAKEN = {name: select(orders.c.username).where(among(orders.c.username, name)) for name in ("sqlite", "postgresql")}
+_TAKEN = {name: select(orders.c.username).where(in_list(orders.c.username, name)) for name in ("sqlite", "postgresql")}
 _ACCEPTING = "accepting orders"  # no order is called that
 _CANDIDATES = 100  # with 32^4 endings each
 

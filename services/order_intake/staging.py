@@ -17,7 +17,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
-from services.order_intake.causes import INTAKE
+from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rows import OrderRows
 
@@ -76,7 +76,7 @@ class Staging:
             return None
         _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
         what = f"server {order.server} or site type {order.site_type}"
-        return INTAKE.cause("not_configured", f"the settings have no {what} any more")
+        return INTAKE_CAUSES.cause("not_configured", f"the settings have no {what} any more")
 
     def _announce(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
         if order.cancel_reason is None:

@@ -7,7 +7,7 @@ import typer
 from services.installer.states import State
 from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
-from sitecrew.cli.listings.filters import Cause, Customer, Domain, DryRun, Json, Limit, Server, Since, Type, Yes
+from sitecrew.cli.listings.filters import NONE, DryRun, Filters, Json, Limit, Yes
 
 app = noun("sitecrew install list", "sitecrew install show 1042", "sitecrew install retry --cause db_down --dry-run")
 
@@ -33,6 +33,7 @@ _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wa
         "sitecrew install list --customer miller --state all --json",
     ),
 )
+@filters.filtered()
 def list_installs(
     ctx: typer.Context,
     state: Annotated[
@@ -44,12 +45,7 @@ def list_installs(
         ),
     ] = "",
     order: Annotated[str | None, typer.Option(metavar="ORDER", help="All installs of this order.")] = None,
-    cause: Cause = None,
-    server: Server = None,
-    site_type: Type = None,
-    domain: Domain = None,
-    customer: Customer = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     limit: Limit = 100,
     after: Annotated[str, typer.Option(metavar="INSTALL", help="Continue the list after this one.")] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
@@ -59,7 +55,6 @@ def list_installs(
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import install_lists
 
-    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     states = _states(ctx, state or ("all" if order else "pending,failed"))
     question = install_lists.Question(tuple(states), not state and not order, order or "", narrowed, limit, after)
     settings = session.settings_of(ctx)
@@ -95,16 +90,12 @@ def show(
         "sitecrew install cancel --domain shop.example --dry-run",
     )
 )
+@filters.filtered()
 def cancel(
     ctx: typer.Context,
     ids: _Ids = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="For the record.")] = "cancelled by staff",
-    cause: Cause = None,
-    server: Server = None,
-    site_type: Type = None,
-    domain: Domain = None,
-    customer: Customer = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     dry_run: DryRun = False,
     yes: Yes = False,
     timeout: _Timeout = 10,
@@ -115,7 +106,6 @@ def cancel(
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import install_lists
 
-    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == narrowed.given:
         raise typer.BadParameter("name the installs to cancel, or select them with --cause, --server, ...", ctx=ctx)
     checked = validated(InstallCancel, {"install_id": "1-g1", "reason": reason}, {"reason": "--reason"})
@@ -135,16 +125,12 @@ def cancel(
         "sitecrew install retry --all-failed --yes",
     )
 )
+@filters.filtered()
 def retry(
     ctx: typer.Context,
     ids: _Ids = None,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed install.")] = False,
-    cause: Cause = None,
-    server: Server = None,
-    site_type: Type = None,
-    domain: Domain = None,
-    customer: Customer = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     dry_run: DryRun = False,
     yes: Yes = False,
     timeout: _Timeout = 10,
@@ -154,7 +140,6 @@ def retry(
     from schemas.installs import InstallRetry
     from sitecrew.cli.listings import install_lists
 
-    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     if bool(ids) == (all_failed or narrowed.given):
         wanted = "name the installs to retry, or select failed ones with --all-failed, --cause, --server, ..."
         raise typer.BadParameter(wanted, ctx=ctx)

@@ -8,7 +8,7 @@ import typer
 from services.mailer.states import State
 from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
-from sitecrew.cli.listings.filters import DryRun, Json, Limit, Since, Yes
+from sitecrew.cli.listings.filters import NONE, DryRun, Filters, Json, Limit, Since, Yes
 
 if TYPE_CHECKING:
     from services.mailer.mails import Mail
@@ -19,7 +19,7 @@ _Order = Annotated[str | None, typer.Option(metavar="ORDER", help="All emails of
 _Address = Annotated[str | None, typer.Option("--recipient", metavar="ADDRESS", help="All emails to this address.")]
 
 _Cause = Annotated[
-    str | None,
+    str,
     typer.Option(
         metavar="CODE,...",
         help="Only with one of these causes, such as smtp_auth.",
@@ -44,6 +44,7 @@ class Form(StrEnum):
         "sitecrew mail list --order 1042 --json",
     ),
 )
+@filters.filtered(cause=_Cause, since=Since)
 def list_mails(
     ctx: typer.Context,
     state: Annotated[
@@ -56,8 +57,7 @@ def list_mails(
     ] = "",
     order: _Order = None,
     recipient: _Address = None,
-    cause: _Cause = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
@@ -69,7 +69,6 @@ def list_mails(
 
     default = ",".join(State) if order or recipient else "waiting,sending,failed"
     names = known(ctx, [name.strip() for name in (state or default).split(",")], list(State), "--state")
-    narrowed = filters.filters(cause, None, None, None, None, since)
     with session.reading_letters(session.settings_of(ctx)) as connection:
         found = listing.listing(
             connection,
@@ -120,6 +119,7 @@ def show(
         "sitecrew mail resend --cause smtp_auth --since 2h",
     )
 )
+@filters.filtered(cause=_Cause, since=Since)
 def resend(
     ctx: typer.Context,
     ids: Annotated[
@@ -133,8 +133,7 @@ def resend(
         bool, typer.Option("--keep", help="With --to: also make that the customer's address from now on.")
     ] = False,
     all_failed: Annotated[bool, typer.Option("--all-failed", help="Every failed email.")] = False,
-    cause: _Cause = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     dry_run: DryRun = False,
     yes: Yes = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the outcome.", min=0)] = 60,
@@ -147,7 +146,6 @@ def resend(
     from sitecrew.cli.listings import mail_rows
     from sitecrew.cli.output import terminal
 
-    narrowed = filters.filters(cause, None, None, None, None, since)
     if bool(ids) == (all_failed or narrowed.given):
         raise typer.BadParameter("name the installs, or give --all-failed, --cause or --since", ctx=ctx)
     if (to and len(ids or ()) != 1) or (keep and not to):

@@ -9,7 +9,7 @@ from services.order_intake.states import OrderState
 from sitecrew.cli import everywhere
 from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
-from sitecrew.cli.listings.filters import Cause, Customer, Domain, Json, Limit, Server, Since, Type, Yes
+from sitecrew.cli.listings.filters import NONE, Filters, Json, Limit, Yes
 
 if TYPE_CHECKING:
     from foundation.config.settings import Settings
@@ -106,6 +106,7 @@ def place(
         "sitecrew order list --customer miller --json",
     ),
 )
+@filters.filtered()
 def list_orders(
     ctx: typer.Context,
     state: Annotated[
@@ -114,12 +115,7 @@ def list_orders(
             metavar="STATE,...", help=f"Any of {', '.join(OrderState)}.", autocompletion=filters.states(OrderState)
         ),
     ] = "",
-    cause: Cause = None,
-    server: Server = None,
-    site_type: Type = None,
-    domain: Domain = None,
-    customer: Customer = None,
-    since: Since = "",
+    narrowed: Filters = NONE,
     limit: Limit = 50,
     after: Annotated[str, typer.Option(metavar="ORDER", help="Continue the list after this one.")] = "",
     json: Json = False,
@@ -130,7 +126,6 @@ def list_orders(
 
     names = [word.strip() for word in state.split(",") if word.strip()]
     states = [OrderState(word) for word in known(ctx, names, list(OrderState), "--state")]
-    narrowed = filters.filters(cause, server, site_type, domain, customer, since)
     order_rows.show_list(session.settings_of(ctx), states, narrowed, limit, after, json=json)
 
 

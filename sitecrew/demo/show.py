@@ -103,7 +103,7 @@ class Show:
 
     def seen(self, deliveries: Sequence[Delivery]) -> None:
         """Events; they and the steps so far are printed in the order in which they happened."""
-        events = [codec.decode(d.body, d.content_type, d.headers) for d in deliveries]
+        events = [codec.read(delivery) for delivery in deliveries]
         with self._lock:
             steps, self._steps = self._steps, []
         happened: list[tuple[datetime, Event[Any] | tuple[str, Text]]] = [

@@ -22,7 +22,7 @@ from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
-PATIENCE = 0.3
+BUSY_SECONDS = 0.3
 """Seconds that a store waits for its turn here."""
 
 
@@ -44,7 +44,7 @@ def store(url: str) -> Iterator[Store]:
 @pytest.fixture
 def impatient(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Another process's store, as it were, that waits only briefly."""
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", PATIENCE)
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", BUSY_SECONDS)
     other = another(store)
     yield other
     other.close()
@@ -508,7 +508,7 @@ def test_a_server_that_is_not_there_is_unreachable_and_its_password_unsaid() -> 
 
 
 def test_more_threads_than_connections_wait_and_then_give_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_BUSY_SECONDS", PATIENCE)
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", BUSY_SECONDS)
     store = Store(url)
     looks = [store.reading() for _ in range(15)]
     for look in looks:

@@ -50,9 +50,9 @@ def happenings(house: House, chance: random.Random) -> list[Callable[[], Any]]:
         lambda: house.restart(chance.choice(house.services)),
         lambda: house.advance(chance.choice([1, 40, 700])),
         house.tick,
-        house.look_around,
+        house.run_periodic_tasks,
         house.settle,
-        lambda: [service.turn() for service in house.services],
+        lambda: [service.run_once() for service in house.services],
     ]
 
 
@@ -72,7 +72,7 @@ def test_whatever_is_asked_in_whatever_order_comes_to_rest(tmp_path: Path, seed:
             house.advance(61)
             house.tick()
             house.reconcile()
-        house.lie_still(10, 4000)
+        house.let_time_pass(10, 4000)
         house.tick()
     assert [line for line in logs if line["event"] in OURS] == []
 

@@ -132,7 +132,7 @@ class Killer:
 
 def run_until_killed(house: House, killed: threading.Event) -> None:
     with suppress(Killed):
-        house.turn_until(killed.is_set)
+        house.run_until(killed.is_set)
 
 
 def said_once(house: House, *types: str) -> list[Event[Any]]:
@@ -158,7 +158,7 @@ def test_a_service_that_is_killed_takes_up_its_work_where_it_lay(house: House, n
     house.order(traceparent=TRACE)
     run_until_killed(house, killer.struck)
     house.restart(killer.service)
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     events = said_once(house, "account.created", "install.completed", "mail.sent")
     assert {event.traceparent for event in events} == {TRACE}
     assert len(house.server.accounts) == 1
@@ -179,10 +179,10 @@ def test_what_the_broker_refuses_for_a_while_is_said_when_it_takes_it(house: Hou
         vars(service.relay._publisher)["publish"] = lambda messages, *_: [outcome] * len(messages)
     house.order()
     house.settle()
-    assert (house.said(), len(house.server.accounts)) == ([], 1)
+    assert (house.event_types(), len(house.server.accounts)) == ([], 1)
     for service in house.services:
         vars(service.relay._publisher)["publish"] = real[service.store]
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     said_once(house, "account.created", "install.completed", "mail.sent")
 
 
@@ -216,7 +216,7 @@ class Poison(Killer):
         ends = self.house.clock.moment + timedelta(hours=6)
         while not reached():
             assert self.house.clock.moment < ends, "it does not come to that"
-            self.house.look_around()
+            self.house.run_periodic_tasks()
             self.house.pass_time(10)
             while self._moves():
                 if self.struck.is_set():
@@ -227,7 +227,7 @@ class Poison(Killer):
                         self._arm()
 
     def _moves(self) -> bool:
-        moved = sum(service.turn() for service in self.house.services)
+        moved = sum(service.run_once() for service in self.house.services)
         return bool(moved or self.struck.is_set()) or not all(service.idle for service in self.house.services)
 
 
@@ -260,7 +260,7 @@ def test_a_failed_order_can_be_requeued_when_its_poison_is_gone(house: House) ->
     house.settle()
     (parked,) = house.parked()
     house.broker.publisher().publish([Message(DELIVER, destination(INTAKE_ORDERS), parked.body)])
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
 
 
 # 14: bytes that are no event
@@ -438,7 +438,7 @@ def test_duplicates_of_everything_hours_apart_change_nothing(house: House) -> No
         vars(service.relay._publisher)["publish"] = publish
     house.order()
     house.settle()
-    said = house.said()
+    said = house.event_types()
     assert house.mailed()
     for _ in range(3):
         house.advance(5 * 3600)
@@ -448,7 +448,7 @@ def test_duplicates_of_everything_hours_apart_change_nothing(house: House) -> No
         house.settle()
         house.tick()
         house.reconcile()
-    assert {*house.said()} <= {*said, "order.known"}, "only what we have published once more ourselves"
+    assert {*house.event_types()} <= {*said, "order.known"}, "only what we have published once more ourselves"
     assert (house.server.calls, len(house.installer.installed), len(house.smtp.sent)) == (1, 1, 1)
     assert house.parked() == []
 
@@ -477,15 +477,15 @@ def test_a_cancel_that_overtakes_the_news_of_its_install_is_carried_out_after_it
     house.settle()
     house.installing.lanes = lanes
     house.settle()
-    house.until(lambda: house.is_in(State.CANCELLED), minutes=120)
+    house.advance_until(lambda: house.is_in(State.CANCELLED), minutes=120)
     assert house.installer.installed == []
-    assert "command.refused" not in house.said()
+    assert "command.refused" not in house.event_types()
 
 
 def test_staff_are_told_at_once_that_there_is_no_such_install(house: House) -> None:
     house.publish(InstallCancel(install_id="mistyped-g1"))
     house.settle()
-    assert house.said() == ["command.refused"]
+    assert house.event_types() == ["command.refused"]
 
 
 def test_a_reinstall_is_not_refused_because_it_had_to_wait_for_us(house: House) -> None:
@@ -505,7 +505,7 @@ def test_what_waits_for_an_order_does_not_wait_for_ever_whatever_its_clock_says(
 ) -> None:
     time = house.clock.now() + ahead if ahead else None
     house.publish(OrderCancelled(order_id="never-placed"), time=time)
-    house.until(lambda: bool(house.parked()), minutes=30)
+    house.advance_until(lambda: bool(house.parked()), minutes=30)
     assert house.parked()[0].headers["reason-code"] == "no_such_order"
 
 
@@ -514,15 +514,15 @@ def test_an_older_generation_is_never_put_over_a_newer_one(house: House) -> None
     house.installer.meanwhile = gate = Gate()
     house.installer.failures = [failure("db_down")]
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    house.turn_until(lambda: house.is_in(State.STAGED, "order-1-g2"))
+    house.run_until(lambda: house.is_in(State.STAGED, "order-1-g2"))
     gate.opened.set()
-    house.until(lambda: house.is_in(State.INSTALLED, "order-1-g2"))
-    house.until(lambda: house.is_in(State.CANCELLED), minutes=120)
+    house.advance_until(lambda: house.is_in(State.INSTALLED, "order-1-g2"))
+    house.advance_until(lambda: house.is_in(State.CANCELLED), minutes=120)
     assert [job.generation for job in house.installer.installed] == [2]
     assert len(house.smtp.sent) == 1
-    assert house.said().count("install.cancelled") == 1
+    assert house.event_types().count("install.cancelled") == 1
 
 
 def test_the_news_of_an_older_generation_may_come_after_that_of_a_newer(tmp_path: Path) -> None:
@@ -614,7 +614,7 @@ def test_the_database_may_go_away_in_any_transaction_of_an_orders_life(house: Ho
 def test_a_letter_that_the_mail_server_does_not_take_now_is_sent_later_and_once(house: House, code: str) -> None:
     house.smtp.failures = [failure(code) for _ in range(3)]
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert len(house.smtp.sent) == 1
 
 
@@ -628,7 +628,7 @@ def test_a_letter_that_was_cut_off_after_its_data_is_sent_again_as_the_same(hous
 
     house.welcoming._deliver = cut
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     first, second = house.smtp.sent
     assert first["Message-ID"] == second["Message-ID"]
     said_once(house, "mail.sent")
@@ -656,7 +656,7 @@ def test_attempts_at_a_letter_end_and_keep_their_pauses_even_if_it_is_asked_for_
     house.welcoming._deliver = silent
     began = house.clock.now()
     house.order()
-    house.until(lambda: house.is_in(State.INSTALLED) and house.install().mail_state == "failed", minutes=600)
+    house.advance_until(lambda: house.is_in(State.INSTALLED) and house.install().mail_state == "failed", minutes=600)
     assert len(attempts) == house.settings.mailer.max_attempts
     pauses = [after - before for before, after in pairwise(attempts)]
     for number, pause in enumerate(pauses):
@@ -682,15 +682,15 @@ def test_a_letter_is_not_sent_twice_because_the_mail_server_is_slow(house: House
 
     house.welcoming._deliver = slow
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     other, _ = second_mailer(house)
     for _ in range(12):
         house.welcoming.leases.renew(house.mailer.database)
         house.pass_time(10)
         recovery.wake_stale(other.database)
-        other.turn()
+        other.run_once()
         house.broker.expire()
-        other.turn()
+        other.run_once()
     assert other.idle
     gate.opened.set()
     house.services.append(other)
@@ -709,7 +709,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
 
     house.welcoming._deliver = slow_and_refused
     house.order()
-    house.turn_until(gates[0].reached.is_set)
+    house.run_until(gates[0].reached.is_set)
     other, second = second_mailer(house)
 
     def slow_and_taken(message: Any) -> None:
@@ -720,17 +720,17 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
     while other.idle:  # each wake-up goes to one of the two
         house.pass_time(40)
         recovery.wake_stale(other.database)
-        other.turn()
+        other.run_once()
         house.broker.expire()
-        other.turn()
+        other.run_once()
 
     def taken_over() -> bool:
-        other.turn()
+        other.run_once()
         return gates[1].reached.is_set()
 
     until(taken_over, PATIENCE)
     gates[0].opened.set()
-    house.turn_until(lambda: house.mailer.idle)
+    house.run_until(lambda: house.mailer.idle)
     with house.mailer.store.reading() as connection:
         mail = listing.latest(connection, "order-1")
     assert mail is not None
@@ -738,7 +738,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
     gates[1].opened.set()
     house.services.append(other)
     house.settle()
-    said = house.said()
+    said = house.event_types()
     assert (said.count("mail.failed"), said.count("mail.sent")) == (0, 1)
     assert len(house.smtp.sent) == 1
 
@@ -779,7 +779,7 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
     )
     assert states == [State.INSTALLED, State.INSTALLED]
     assert house.broker.depth(INSTALLER_NOW) == 1
-    assert house.said().count("install.completed") == 2, "and what was to be said of it is published"
+    assert house.event_types().count("install.completed") == 2, "and what was to be said of it is published"
 
 
 @pytest.mark.parametrize("name", ["intake", "mailer"])
@@ -796,7 +796,7 @@ def test_a_service_that_is_told_to_stop_leaves_to_the_next_what_it_has_not_begun
     worker, consumer = service.lanes[0]
     for number in range(1, 11):
         house.order(number)
-    house.turn_until(lambda: len(worker._in_flight) == 10)
+    house.run_until(lambda: len(worker._in_flight) == 10)
     until(lambda: sum(item.phase == Phase.RUNNING for item in worker._in_flight.values()) == 4, PATIENCE)
     stopping = threading.Thread(target=worker.drain, args=(consumer,))
     stopping.start()
@@ -849,7 +849,7 @@ def test_a_row_that_nobody_can_read_keeps_no_other_from_being_looked_after(
     unreadable, before = looks()
     house.clock.moment += timedelta(hours=2)
     with capture_logs() as logs:
-        service.sweep()
+        service.run_periodic_tasks()
     unlooked, after = looks()
     assert unlooked == unreadable
     assert after > before

@@ -30,13 +30,13 @@ def _letter(house: House, number: int = -1) -> str:
 def test_an_order_gives_an_account_at_once_and_a_site_only_at_the_tick(house: House) -> None:
     house.order()
     house.settle()
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
     assert [request.marker for request in house.server.accounts.values()] == ["order-1"]
     assert house.install().state == State.STAGED
     assert house.installer.installed == []
 
     house.tick()
-    assert house.said() == ["install.started", "install.completed", "mail.sent"]
+    assert house.event_types() == ["install.started", "install.completed", "mail.sent"]
     assert house.install().state == State.INSTALLED
     assert house.install().mail_state == "sent"
 
@@ -83,10 +83,10 @@ def test_an_install_is_not_due_before_its_account_has_settled(tmp_path: Path) ->
 def test_an_install_that_waits_for_its_nightly_batch_is_not_taken_to_be_lost(tmp_path: Path) -> None:
     house = House(tmp_path, timer={"every": "0 3 * * *"})
     house.order()
-    house.lie_still(15 * 6 + 1, seconds=600)  # from noon until after three
-    assert house.said() == ["account.created", "install.staged"]
-    house.lie_still(1, seconds=3600)
-    assert house.said() == ["install.staged"] * 2, "but now: order intake and the installer both miss it"
+    house.let_time_pass(15 * 6 + 1, seconds=600)  # from noon until after three
+    assert house.event_types() == ["account.created", "install.staged"]
+    house.let_time_pass(1, seconds=3600)
+    assert house.event_types() == ["install.staged"] * 2, "but now: order intake and the installer both miss it"
 
 
 def test_the_same_order_three_times_is_one_account_one_install_one_letter(house: House) -> None:
@@ -111,7 +111,7 @@ def test_another_order_under_a_known_id_is_rejected_and_parked(house: House) -> 
     (parked,) = house.parked()
     assert parked.headers["reason-code"] == "order_conflict"
     assert "data.order_id" in str(parked.headers["reason"])
-    assert house.said()[-1] == "order.rejected"
+    assert house.event_types()[-1] == "order.rejected"
     assert house.server.calls == 1
 
 
@@ -147,7 +147,7 @@ def test_attempts_end_and_staff_can_start_them_anew(house: House) -> None:
         house.tick()
         house.advance(5000)
     assert house.install().state == State.FAILED
-    assert house.said()[-1] == "install.failed"
+    assert house.event_types()[-1] == "install.failed"
     house.publish(InstallRetry(install_id="order-1-g1"))
     house.settle()
     house.tick()
@@ -240,9 +240,9 @@ def test_a_cancel_that_meets_a_running_install_leaves_the_order_as_its_site_stan
     house = House(tmp_path, sites={"wordpress": {"stage": False}})
     house.installer.meanwhile = gate = Gate()
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: "command.refused" in house.said())
+    house.run_until(lambda: "command.refused" in house.event_types())
     gate.opened.set()
     house.settle()
     assert house.install().state == State.INSTALLED
@@ -281,9 +281,9 @@ def test_cancelling_a_reinstall_leaves_the_site_and_the_order_as_they_were(house
 def test_an_order_that_failed_and_is_requeued_has_all_its_tries_again(house: House) -> None:
     house.server.failures = [failure("server_down")] * (MAX_ATTEMPTS + 1)
     house.order()
-    house.until(lambda: "account.failed" in house.said(), minutes=60)
+    house.advance_until(lambda: "account.failed" in house.event_types(), minutes=60)
     house.order()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     assert house.server.calls == MAX_ATTEMPTS + 2
 
 
@@ -352,9 +352,9 @@ def test_a_letter_that_a_reinstall_has_outdated_is_not_sent_after_the_newer_one(
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()
     house.tick()
-    house.lie_still(20, seconds=600)
+    house.let_time_pass(20, seconds=600)
     assert [message["Message-ID"] for message in house.smtp.sent] == ["<welcome.order-1-g2@hosting.example>"]
-    assert house.said().count("install.completed") == 2, "nor is it asked for any more"
+    assert house.event_types().count("install.completed") == 2, "nor is it asked for any more"
     command = house.publish(MailResend(install_id="order-1-g1"))
     house.settle()
     (refused,) = [event.data for event in house.events() if isinstance(event.data, CommandRefused)]
@@ -379,27 +379,27 @@ def test_an_account_that_fails_for_a_moment_is_created_later(house: House) -> No
     house.server.failures = [failure("server_down")]
     house.order()
     house.settle()
-    assert house.said() == []
+    assert house.event_types() == []
     house.advance(11)
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
 
 
 def test_a_username_that_is_taken_on_the_server_gives_way_to_another(house: House) -> None:
     house.server.failures = [failure("username_taken", CauseKind.CONFLICT)]
     house.order()
     house.settle()
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
 
 
 def test_an_account_that_cannot_be_is_parked_and_can_be_requeued(house: House) -> None:
     house.server.failures = [failure("domain_taken", CauseKind.CONFLICT)]
     house.order()
     house.settle()
-    assert house.said() == ["account.failed"]
+    assert house.event_types() == ["account.failed"]
     assert house.parked()[0].headers["reason-code"] == "domain_taken"
     house.order()
     house.settle()
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
 
 
 def test_intake_goes_on_while_an_install_runs(house: House) -> None:
@@ -465,9 +465,9 @@ def test_a_letter_that_is_sent_again_has_all_its_attempts_again(tmp_path: Path) 
     house.order()
     house.settle()
     house.tick()
-    house.until(lambda: house.install().mail_state == "failed", minutes=10)
+    house.advance_until(lambda: house.install().mail_state == "failed", minutes=10)
     house.publish(MailResend(install_id="order-1-g1"))
-    house.until(house.mailed, minutes=10)
+    house.advance_until(house.mailed, minutes=10)
     assert len(house.smtp.sent) == 1
 
 
@@ -523,7 +523,7 @@ def test_an_accepted_order_is_carried_out_though_its_type_is_not_sold_any_more(h
     house.settings = house.settings.model_copy(update={"sites": _sites(house, "wordpress", sold=False)})
     house.restart(house.intake)
     house.advance(11)
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
     house.order()
     house.order(2)
     house.settle()
@@ -539,8 +539,8 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.settings = before.model_copy(update={"sites": {"static": before.sites["static"]}})
     house.restart(house.intake)
     house.advance(11)
-    house.lie_still(10, seconds=600)
-    assert house.said() == ["account.failed"]
+    house.let_time_pass(10, seconds=600)
+    assert house.event_types() == ["account.failed"]
     (parked,) = house.parked()
     assert parked.headers["reason-code"] == "not_configured"
     assert parked.headers["reason"] == "the settings have no server local or site type wordpress any more"
@@ -548,7 +548,7 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.restart(house.intake)
     house.order(id="requeued")
     house.settle()
-    assert house.said() == ["account.created", "install.staged"]
+    assert house.event_types() == ["account.created", "install.staged"]
 
 
 def _sites(house: House, name: str, **changes: Any) -> dict[str, Any]:

@@ -486,8 +486,8 @@ def test_eight_installers_two_relays_and_two_reconcilers_share_a_store(tmp_path:
         ends = monotonic() + PATIENCE
         while heard["install.completed"] < 40:
             assert monotonic() < ends, heard
-            heard.update(house.said())
-    heard.update(house.said())
+            heard.update(house.event_types())
+    heard.update(house.event_types())
     assert (heard["install.started"], heard["install.completed"]) == (40, 40)
     done = sorted(job.install_id for job in house.installer.installed)
     assert done == sorted(f"order-{number}-g1" for number in range(1, 41))
@@ -518,20 +518,20 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 
     house.installer.meanwhile = wait
     house.order()
-    house.turn_until(gates[0].reached.is_set)
+    house.run_until(gates[0].reached.is_set)
     frozen = freeze(house)
     house.pass_time(16)
-    house.look_around()
-    house.turn_until(gates[1].reached.is_set)
+    house.run_periodic_tasks()
+    house.run_until(gates[1].reached.is_set)
     gates[0].opened.set()
     house.services.append(frozen)
-    house.turn_until(lambda: frozen.idle)
+    house.run_until(lambda: frozen.idle)
     assert house.is_in(State.INSTALLING), "its end was nothing to the second"
     gates[1].opened.set()
     house.settle()
     install = house.install()
     assert (install.state, install.attempt, install.fence) == (State.INSTALLED, 2, 2)
-    assert house.said().count("install.completed") == len(house.smtp.sent) == 1
+    assert house.event_types().count("install.completed") == len(house.smtp.sent) == 1
 
 
 def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
@@ -568,18 +568,18 @@ def test_a_mailer_that_lost_its_letter_cannot_say_that_it_was_sent(tmp_path: Pat
 
     house.welcoming._deliver = deliver
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.mailer.lanes[0][1].close()
     frozen, house.mailer = house.mailer, house.open_mailer()
     house.services = [house.intake, house.installing, house.mailer]
     house.pass_time(300)
-    house.look_around()
-    house.turn_until(house.mailed)
+    house.run_periodic_tasks()
+    house.run_until(house.mailed)
     assert len(house.smtp.sent) == 1
     house.services.append(frozen)
     gate.opened.set()
     house.settle()
-    assert house.said().count("mail.sent") == 1
+    assert house.event_types().count("mail.sent") == 1
 
 
 def test_an_order_intake_that_lost_its_order_cannot_stage_its_install_again(tmp_path: Path) -> None:
@@ -594,12 +594,12 @@ def test_an_order_intake_that_lost_its_order_cannot_stage_its_install_again(tmp_
 
     vars(house.server)["create_account"] = create
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.pass_time(60)
     house.order(id="a copy")
-    house.turn_until(house.mailed)
+    house.run_until(house.mailed)
     gate.opened.set()
     house.settle()
-    said = house.said()
+    said = house.event_types()
     assert (said.count("account.created"), said.count("install.staged")) == (1, 1)
     assert len(house.server.accounts) == 1

@@ -50,7 +50,7 @@ def staff(house: House, command: Model, **attributes: Any) -> list[tuple[str, An
     return [(kind(event.type), event.data) for event in house.events()]
 
 
-def said(answer: list[tuple[str, Any]]) -> list[str]:
+def event_types(answer: list[tuple[str, Any]]) -> list[str]:
     return [name for name, _ in answer]
 
 
@@ -69,10 +69,10 @@ def test_a_slip_of_staff_is_refused_at_once_and_parks_nothing(house: House, wish
 def test_staff_cancel_any_order_that_has_no_site(house: House) -> None:
     house.order(site_type="static", source="/shop", user="shop")
     answer = staff(house, OrderCancel(order_id="order-1", reason="changed his mind"), authid="dana")
-    assert said(answer) == ["order.withdrawn", "install.cancelled"]
+    assert event_types(answer) == ["order.withdrawn", "install.cancelled"]
     assert answer[0][1].reason == "changed his mind"
     assert order_of(house).state == "cancelled"
-    assert said(staff(house, OrderCancel(order_id="order-1"))) == ["order.withdrawn"], "and hear so again"
+    assert event_types(staff(house, OrderCancel(order_id="order-1"))) == ["order.withdrawn"], "and hear so again"
 
 
 def test_an_installed_order_is_not_cancelled_and_staff_hear_what_to_do(house: House) -> None:
@@ -88,7 +88,7 @@ def test_staff_reinstall_any_order_and_as_often_as_it_takes(house: House) -> Non
     house.order(source="/shop", user="shop")
     for _ in range(12):
         answer = staff(house, OrderReinstall(order_id="order-1", blog_name="Anew"))
-        assert said(answer)[0] == "install.staged"
+        assert event_types(answer)[0] == "install.staged"
     assert order_of(house).generation == 13
     assert house.parked() == []
 
@@ -147,9 +147,9 @@ def test_an_address_that_is_corrected_while_the_account_is_made_is_the_sites_and
     gate, real = Gate(), house.server.create_account
     vars(house.server)["create_account"] = behind(gate, real)
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderAmend(order_id="order-1", email="new@customer.example"), source="/console", user="staff")
-    house.turn_until(lambda: order_of(house).customer.email == "new@customer.example")
+    house.run_until(lambda: order_of(house).customer.email == "new@customer.example")
     gate.opened.set()
     house.settle()
     (letter,) = house.smtp.sent
@@ -161,11 +161,11 @@ def test_an_address_that_is_corrected_during_an_attempt_that_fails_is_that_of_th
     gate = Gate()
     house.installer.meanwhile, house.installer.failures = gate, [failure("db_down")]
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderAmend(order_id="order-1", email="new@customer.example"), source="/console", user="staff")
-    house.turn_until(lambda: house.install().staged.customer.email == "new@customer.example")
+    house.run_until(lambda: house.install().staged.customer.email == "new@customer.example")
     gate.opened.set()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.installer.installed[0].admin_email == "new@customer.example"
 
 
@@ -174,12 +174,12 @@ def test_an_amended_order_is_still_the_same_order_when_it_comes_again(house: Hou
     staff(house, OrderAmend(order_id="order-1", name="Joanna Miller", email="new@customer.example"))
     house.order(id="again")
     house.settle()
-    assert house.said() == ["order.known"]
+    assert house.event_types() == ["order.known"]
 
 
 def test_an_amendment_that_corrects_nothing_is_refused(house: House) -> None:
     house.order()
-    assert said(staff(house, OrderAmend(order_id="order-1"))) == ["command.refused"]
+    assert event_types(staff(house, OrderAmend(order_id="order-1"))) == ["command.refused"]
 
 
 def test_an_order_that_failed_is_tried_with_the_corrected_address(house: House) -> None:
@@ -217,9 +217,9 @@ def test_an_order_that_waits_for_room_is_known_to_whoever_sends_it_again(house: 
     for copy in range(3):
         house.order(id=f"copy-{copy}")
     house.settle()
-    assert house.said() == ["order.known"] * 3
+    assert house.event_types() == ["order.known"] * 3
     assert house.server.calls == 1, "copies are no tries"
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.server.calls == 5
 
 
@@ -292,7 +292,7 @@ def test_an_account_that_failed_has_its_domain_again_when_it_is_tried_again(hous
     house.order()
     house.settle()
     house.order(id="again")
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.server.domains["shop1.example"] == order_of(house).username
     assert not second_order(house)
 
@@ -312,9 +312,9 @@ def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_s
     gate = Gate()
     house.installer.meanwhile = gate
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).state == "cancelled")
+    house.run_until(lambda: order_of(house).state == "cancelled")
     gate.opened.set()
     house.settle()
     assert (order_of(house).state, house.is_in(State.INSTALLED)) == ("created", True)
@@ -326,13 +326,13 @@ def test_no_domain_is_given_back_while_an_older_install_of_the_order_is_at_work(
     gate = Gate()
     house.installer.meanwhile = gate
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).generation == 2)
+    house.run_until(lambda: order_of(house).generation == 2)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).install_state == "cancelled")
+    house.run_until(lambda: order_of(house).install_state == "cancelled")
     for _ in range(20):
-        house.intake.turn()
+        house.intake.run_once()
     assert "shop1.example" in house.server.domains
     gate.opened.set()
     house.settle()
@@ -352,23 +352,23 @@ def test_the_domain_of_an_order_that_was_installed_anew_before_its_first_install
 
 def test_an_order_that_was_woken_and_failed_is_tried_again_when_staff_requeue_it(house: House) -> None:
     house.order()
-    house.turn_until(lambda: house.server.calls == 0 and house.intake.turn())
+    house.run_until(lambda: house.server.calls == 0 and house.intake.run_once())
     house.restart(house.intake)
     house.wipe()
     house.server.failures = [failed("server_denied", "on purpose")]
-    house.lie_still(steps=13, seconds=60)
+    house.let_time_pass(steps=13, seconds=60)
     (parked,) = [parking.read(delivery) for delivery in house.parked()]
     assert [outcome for _, outcome in requeueing.requeue(house.broker, "parking", [parked])] == ["confirmed"]
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
 
 
 def test_an_account_that_is_made_while_its_order_is_cancelled_gives_its_domain_back(house: House) -> None:
     gate, real = Gate(), house.server.create_account
     vars(house.server)["create_account"] = behind(gate, real)
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).state == "cancelled")
+    house.run_until(lambda: order_of(house).state == "cancelled")
     gate.opened.set()
     vars(house.server)["create_account"] = real
     house.settle()
@@ -390,7 +390,7 @@ def test_a_domain_that_the_server_does_not_take_back_now_is_given_back_later(hou
     house.order(site_type="static")
     house.settle()
     house.publish(OrderCancelled(order_id="order-1"))
-    house.lie_still(steps=40, seconds=60)
+    house.let_time_pass(steps=40, seconds=60)
     assert (troubles, house.server.domains) == ([], {})
     assert house.parked() == []
 
@@ -409,12 +409,12 @@ def test_a_domain_is_given_back_though_the_news_of_a_cancelled_install_was_lost(
     if "order-1-g2" in lost:
         house.intake.lanes = [lane for lane in house.intake.lanes if lane not in deaf]
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: house.is_in(State.CANCELLED, "order-1-g2"))
+    house.run_until(lambda: house.is_in(State.CANCELLED, "order-1-g2"))
     if "order-1-g2" in lost:
         house.wipe()
         house.intake.lanes += deaf
     house.events()
-    house.lie_still(steps=40, seconds=60)
+    house.let_time_pass(steps=40, seconds=60)
     assert house.server.domains == {}
     assert "command.refused" not in [kind(event.type) for event in house.events()]
 
@@ -436,14 +436,14 @@ def test_the_same_news_of_a_cancelled_install_twice_is_no_news_of_another(house:
     gate = Gate()
     house.installer.meanwhile = gate
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).generation == 2)
+    house.run_until(lambda: order_of(house).generation == 2)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(lambda: order_of(house).install_state == "cancelled")
+    house.run_until(lambda: order_of(house).install_state == "cancelled")
     house.publish(InstallCancelled(install_id="order-1-g2", order_id="order-1", generation=2, reason="again"))
     for _ in range(20):
-        house.intake.turn()
+        house.intake.run_once()
     assert "shop1.example" in house.server.domains
     gate.opened.set()
     house.settle()
@@ -453,7 +453,7 @@ def test_the_same_news_of_a_cancelled_install_twice_is_no_news_of_another(house:
 def test_giving_a_domain_back_is_no_try_of_its_order(house: House) -> None:
     house.server.failures = [failed("server_denied", "on purpose")]
     house.order()
-    house.lie_still(steps=3, seconds=60)
+    house.let_time_pass(steps=3, seconds=60)
     order = order_of(house)
     assert (order.state, order.holds_domain) == ("failed", False)
     assert (order.attempt, order.attempts_before) == (1, 0)
@@ -472,13 +472,13 @@ def test_a_domain_is_given_back_though_what_was_to_do_it_was_lost(house: House, 
 
     vars(house.server)["release_domain"] = hang
     house.publish(OrderCancelled(order_id="order-1"))
-    house.turn_until(begun.is_set)
+    house.run_until(begun.is_set)
     vars(house.server)["release_domain"] = real
     house.restart(house.intake)
     if loses == "broker":
         house.wipe()
     stuck.set()
-    house.lie_still(steps=16, seconds=60)
+    house.let_time_pass(steps=16, seconds=60)
     assert house.server.domains == {}
 
 
@@ -487,7 +487,7 @@ def test_a_driver_without_the_method_keeps_its_domains(house: House) -> None:
     house.order(site_type="static")
     house.settle()
     house.publish(OrderCancelled(order_id="order-1"))
-    house.lie_still(steps=30, seconds=60)
+    house.let_time_pass(steps=30, seconds=60)
     assert order_of(house).state == "cancelled"
     assert house.parked() == []
 
@@ -510,35 +510,35 @@ def test_an_old_worker_records_no_failure_while_its_successor_is_at_work(house: 
 
     vars(house.server)["create_account"] = create
     house.order()
-    house.turn_until(first.reached.is_set)
+    house.run_until(first.reached.is_set)
     house.pass_time(60)
     house.order(id="a copy")
-    house.turn_until(second.reached.is_set)
+    house.run_until(second.reached.is_set)
     first.opened.set()
-    house.turn_until(lambda: len(house.orders.leases.held()) == 1)
+    house.run_until(lambda: len(house.orders.leases.held()) == 1)
     for _ in range(20):
-        house.intake.turn()
+        house.intake.run_once()
     assert order_of(house).state == "accepted"
     second.opened.set()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.parked() == []
-    assert "account.failed" not in house.said()
+    assert "account.failed" not in house.event_types()
 
 
 def test_the_lease_of_an_account_is_renewed_so_that_no_other_replica_takes_it(house: House) -> None:
     gate, real = Gate(), house.server.create_account
     vars(house.server)["create_account"] = behind(gate, real)
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     for copy in range(12):
         house.pass_time(10)
         house.orders.leases.renew(house.intake.database)
         house.order(id=f"copy-{copy}")
         for _ in range(5):
-            house.intake.turn()
+            house.intake.run_once()
     assert (order_of(house).attempt, house.server.calls) == (1, 0)
     gate.opened.set()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.server.calls == 1
 
 
@@ -546,7 +546,7 @@ def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monk
     gate, real = Gate(), house.server.create_account
     vars(house.server)["create_account"] = behind(gate, real)
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     worker = house.intake.lanes[0][0]
     assert (list(house.orders.leases.held()), worker.overdue()) == (["order-1"], 0)
     later = monotonic() + 1000  # the default is 300, and a worker's own 900
@@ -556,10 +556,10 @@ def test_a_driver_that_hangs_is_left_to_another_try_and_shows(house: House, monk
     vars(house.server)["create_account"] = real
     house.pass_time(60)
     house.order(id="a copy")
-    house.turn_until(house.mailed)
+    house.run_until(house.mailed)
     gate.opened.set()
     house.settle()
-    assert house.said().count("account.created") == 1
+    assert house.event_types().count("account.created") == 1
 
 
 def test_what_waits_for_a_thread_is_held_however_long(monkeypatch: pytest.MonkeyPatch) -> None:

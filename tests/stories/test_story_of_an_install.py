@@ -24,7 +24,7 @@ def house(tmp_path: Path) -> House:
 
 def use_up_all_attempts(house: House) -> None:
     house.installer.failures += [failure("db_down")] * 3
-    house.until(lambda: house.is_in(State.FAILED))
+    house.advance_until(lambda: house.is_in(State.FAILED))
 
 
 def test_a_failed_install_says_that_it_waits_for_staff_and_what_they_do(house: House) -> None:
@@ -57,14 +57,14 @@ def test_nothing_is_said_to_be_done_before_the_letter_is_out(
 
 def test_what_fails_for_good_at_once_has_used_up_nothing(house: House) -> None:
     house.installer.failures.append(failure("php_missing", CauseKind.CONFIGURATION))
-    house.until(lambda: house.is_in(State.FAILED))
+    house.advance_until(lambda: house.is_in(State.FAILED))
     assert what_next(house.install()).startswith("not retried automatically")
 
 
 def test_the_limit_travels_with_every_event_and_is_the_installers_own(house: House) -> None:
     house.installer.failures.append(failure("db_down"))
     house.tick()
-    house.until(lambda: house.is_in(State.INSTALLED))
+    house.advance_until(lambda: house.is_in(State.INSTALLED))
     told = [event.data for event in house.events() if event.source == "/sitecrew/installer"]
     limited = [data for data in told if isinstance(data, InstallStaged | InstallStarted)]
     assert [data.attempt for data in limited] == [1, 2, 2]
@@ -73,13 +73,13 @@ def test_the_limit_travels_with_every_event_and_is_the_installers_own(house: Hou
 
 def test_a_cause_worth_fewer_attempts_says_how_many_it_was_given(house: House) -> None:
     house.installer.failures += [failure("verify_failed")] * 2
-    house.until(lambda: house.is_in(State.FAILED))
+    house.advance_until(lambda: house.is_in(State.FAILED))
     assert attempts(house.install()) == "2 of 2"
 
 
 def test_earlier_causes_are_kept_and_staffs_retry_keeps_the_total(house: House) -> None:
     house.installer.failures += [failure("db_down"), failure("timeout"), failure("db_down")]
-    house.until(lambda: house.is_in(State.FAILED))
+    house.advance_until(lambda: house.is_in(State.FAILED))
     house.publish(InstallRetry(install_id="order-1-g1"), authtype="user", authid="maria")
     house.settle()
     staged = house.install()
@@ -91,7 +91,7 @@ def test_earlier_causes_are_kept_and_staffs_retry_keeps_the_total(house: House) 
         ("failed", "db_down"),
         ("retried", "maria"),
     ]
-    house.until(lambda: house.is_in(State.INSTALLED))
+    house.advance_until(lambda: house.is_in(State.INSTALLED))
     assert house.install().history.entries[-1].what == "installed"
 
 

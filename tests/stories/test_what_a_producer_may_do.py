@@ -124,7 +124,7 @@ def test_nobody_passes_for_ourselves_by_claiming_our_source(house: House) -> Non
     )
     house.settle()
     assert rejected(house) == [("order_conflict", "data.order_id")]
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert order_of(house).domain == "shop1.example"
 
 
@@ -192,7 +192,7 @@ def test_an_order_that_waits_its_turn_survives_a_wiped_broker_and_can_be_cancell
     house.publish(OrderCancelled(order_id="order-2"))
     house.settle()
     house.wipe()
-    house.lie_still(steps=16, seconds=60)
+    house.let_time_pass(steps=16, seconds=60)
     assert made(house) == [1, 3]
     assert order_of(house, "order-2").state == "cancelled"
 
@@ -457,7 +457,7 @@ NO_ROOM = failed("disk_full", "no room on purpose")
 def test_a_disk_that_is_full_for_hours_parks_no_order(house: House) -> None:
     house.server.failures = [NO_ROOM] * 20
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.parked() == []
     assert len(house.installer.installed) == 1
 
@@ -465,13 +465,13 @@ def test_a_disk_that_is_full_for_hours_parks_no_order(house: House) -> None:
 def test_what_waits_for_room_has_all_its_tries_for_other_causes(house: House) -> None:
     house.server.failures = [*[NO_ROOM] * 8, *[RuntimeError("in between")] * 5]
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert house.parked() == []
 
 
 def test_a_disk_that_is_never_emptied_is_told_in_the_end(house: House) -> None:
     house.server.failures = [NO_ROOM] * 1000
     house.order()
-    house.until(lambda: bool(house.parked()), minutes=3 * 24 * 60)
+    house.advance_until(lambda: bool(house.parked()), minutes=3 * 24 * 60)
     assert house.clock.moment - order_of(house).created_at > timedelta(hours=20)
     assert parked_codes(house) == ["disk_full"]

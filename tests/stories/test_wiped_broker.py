@@ -47,7 +47,7 @@ def test_an_order_that_was_not_yet_looked_at_is_the_producers_to_send_again(hous
     house.order()
     house.wipe()
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     once(house)
 
 
@@ -60,10 +60,10 @@ def test_while_its_account_is_being_created(house: House) -> None:
 
     vars(house.server)["create_account"] = create
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.wipe()
     gate.opened.set()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     once(house)
 
 
@@ -72,7 +72,7 @@ def test_while_it_waits_for_a_server_that_was_down(house: House) -> None:
     house.order()
     house.settle()
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -82,7 +82,7 @@ def test_after_order_intake_was_killed_with_its_order(house: House) -> None:
     house.settle()
     house.restart(house.intake)
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -92,7 +92,7 @@ def test_when_the_installer_has_not_heard_of_it(house: House) -> None:
     house.settle()
     house.installing.lanes = lanes
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -100,7 +100,7 @@ def test_when_it_is_staged_and_waits_for_its_time(house: House) -> None:
     house.order()
     house.settle()
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -108,10 +108,10 @@ def test_while_it_is_being_installed(tmp_path: Path) -> None:
     house = traced(tmp_path, sites={"wordpress": {"stage": False}})
     house.installer.meanwhile = gate = Gate()
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.wipe()
     gate.opened.set()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     once(house)
 
 
@@ -120,10 +120,10 @@ def test_after_the_installer_was_killed_in_the_middle(tmp_path: Path) -> None:
     gate = Gate()
     house.installer.meanwhile = lambda job: gate(job) if job.fence == 1 else None
     house.order()
-    house.turn_until(gate.reached.is_set)
+    house.run_until(gate.reached.is_set)
     house.restart(house.installing)
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
     gate.opened.set()
 
@@ -135,7 +135,7 @@ def test_while_it_waits_for_another_attempt(house: House) -> None:
     house.tick()
     assert house.install().current_attempt == 2
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -146,7 +146,7 @@ def test_when_the_mailer_has_not_heard_of_it(house: House) -> None:
     house.tick()
     house.mailer.lanes = lanes
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -156,7 +156,7 @@ def test_while_its_letter_waits_for_the_mail_server(house: House) -> None:
     house.settle()
     house.tick()
     house.wipe()
-    house.until(house.mailed, minutes=60)
+    house.advance_until(house.mailed, minutes=60)
     once(house)
 
 
@@ -171,7 +171,7 @@ def test_when_the_installer_has_not_heard_of_its_letter(house: House, outcome: s
     house.tick()
     house.installing.lanes += deaf
     house.wipe()
-    house.until(lambda: house.install().mail_state == outcome, minutes=60)
+    house.advance_until(lambda: house.install().mail_state == outcome, minutes=60)
     assert len(house.smtp.sent) == (outcome == "sent")
     _comes_to_rest(house)
 
@@ -202,7 +202,7 @@ def test_a_cancel_that_is_lost_is_said_again(house: House, heard: bool) -> None:
     house.settle()
     house.installing.lanes = lanes
     house.wipe()
-    house.until(lambda: house.is_in(State.CANCELLED), minutes=30)
+    house.advance_until(lambda: house.is_in(State.CANCELLED), minutes=30)
     _comes_to_rest(house)
     assert house.installer.installed == []
 
@@ -218,7 +218,7 @@ def test_a_failed_install_waits_for_staff_and_can_be_retried(house: House) -> No
     house.reconcile()
     assert house.install().state == State.FAILED
     house.publish(InstallRetry(install_id="order-1-g1"))
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert len(house.installer.installed) == 1
 
 
@@ -227,9 +227,9 @@ def test_a_reinstall_that_was_accepted_comes_to_its_end(house: House) -> None:
     house.settle()
     house.tick()
     house.publish(OrderReinstallRequested(order_id="order-1"))
-    house.turn_until(lambda: house.intake.turn() and "install.staged" in house.said()[3:])
+    house.run_until(lambda: house.intake.run_once() and "install.staged" in house.event_types()[3:])
     house.wipe()
-    house.until(lambda: house.is_in(State.INSTALLED, "order-1-g2"), minutes=60)
+    house.advance_until(lambda: house.is_in(State.INSTALLED, "order-1-g2"), minutes=60)
     assert [job.generation for job in house.installer.installed] == [1, 2]
     assert len(house.smtp.sent) == 2
 
@@ -243,18 +243,18 @@ def test_a_broker_that_is_wiped_after_every_turn_delays_an_order_and_changes_not
 ) -> None:
     """And with a service of one's own choice killed each time, too."""
     house.order()
-    house.intake.turn()
+    house.intake.run_once()
     for _ in range(40):
         house.wipe()
         if service:
             killed: Service = getattr(house, service)
             house.restart(killed)
         house.pass_time(180)
-        house.look_around()
+        house.run_periodic_tasks()
         for each in house.services:
-            each.turn()
+            each.run_once()
         house.tick()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert len(house.server.accounts) == 1
     assert {job.install_id for job in house.installer.installed} == {"order-1-g1"}
     assert len({letter["Message-ID"] for letter in house.smtp.sent}) == 1
@@ -268,7 +268,7 @@ def _comes_to_rest(house: House) -> None:
         house.advance(24 * 3600)
         house.tick()
         house.reconcile()
-        said.append(house.said())
+        said.append(house.event_types())
     assert not any(said[-30:])
     assert len([word for words in said for word in words]) <= 25
 
@@ -290,7 +290,7 @@ def test_an_install_that_waits_for_a_rare_tick_is_not_woken_all_day(tmp_path: Pa
     house = House(tmp_path, timer={"every": "0 3 * * *"})
     house.order()
     house.settle()
-    house.said()
+    house.event_types()
     for _ in range(14 * 12):
         house.advance(300)
         house.reconciler.recover(house.installing.database)

@@ -198,13 +198,13 @@ class Service:
             worker = self.parts.worker(replace(lane, capacity=10, threads=4))
             self.lanes.append((worker, house.broker.consumer(lane.queue, 10)))
 
-    def sweep(self) -> None:
+    def run_periodic_tasks(self) -> None:
         """Run its periodic tasks, except the renewal of leases."""
         for task in self.made.periodic():
             if task.name != "renew_leases":
                 task.do()
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         moved = sum(worker.run_once(consumer, timeout=0) for worker, consumer in self.lanes)
         return moved + self.relay.run_once(timeout=0)
 
@@ -233,7 +233,7 @@ class House:
         self.settings = Settings(keys={"public": public, "private": private}, **settings)
         self.directory = directory
         self.clock = Clock()
-        self.heard: list[Delivery] = []
+        self.received: list[Delivery] = []
         self.broker, self.watcher = self._new_broker()
         self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
         self.static = FakeInstaller()
@@ -301,7 +301,7 @@ class House:
 
     def wipe(self) -> None:
         """Replace the broker, and everything in it, by an empty one."""
-        self.heard += self.watcher.take(10_000, 0)
+        self.received += self.watcher.take(10_000, 0)
         self.broker, self.watcher = self._new_broker()
         for service in self.services:
             service.reconnect()
@@ -343,18 +343,18 @@ class House:
         """Run until nothing is left to do at the current time."""
         deadline = monotonic() + PATIENCE
         while True:
-            moved = sum(service.turn() for service in self.services)
+            moved = sum(service.run_once() for service in self.services)
             if not moved and all(service.idle for service in self.services):
                 return
             assert monotonic() < deadline, "it does not come to rest"
 
-    def turn_until(self, reached: Callable[[], Any]) -> None:
+    def run_until(self, reached: Callable[[], Any]) -> None:
         """Run until a condition is true, which may be in the middle of an effect."""
         deadline = monotonic() + PATIENCE
         while not reached():
             assert monotonic() < deadline, "it does not come to that"
             for service in self.services:
-                service.turn()
+                service.run_once()
 
     def advance(self, seconds: float) -> None:
         """Move the clock, and run everything that becomes due."""
@@ -376,22 +376,22 @@ class House:
         self.batch.drain(consumer)
         self.settle()
 
-    def lie_still(self, steps: int, seconds: float) -> None:
+    def let_time_pass(self, steps: int, seconds: float) -> None:
         """Move the clock in steps, with recovery sweeps but without batches."""
         for _ in range(steps):
             self.advance(seconds)
             self.reconcile()
 
     def reconcile(self) -> None:
-        self.look_around()
+        self.run_periodic_tasks()
         self.settle()
 
-    def look_around(self) -> None:
+    def run_periodic_tasks(self) -> None:
         """Run the services' periodic tasks."""
         for service in self.services:
-            service.sweep()
+            service.run_periodic_tasks()
 
-    def until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
+    def advance_until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
         """Move the clock, with ticks and recovery sweeps, until a condition is true."""
         ends = self.clock.moment + timedelta(minutes=minutes)
         self.settle()  # what is at work now keeps its lease
@@ -436,10 +436,10 @@ class House:
 
     def events(self) -> list[Event[Any]]:
         """Return the events published since the last call."""
-        heard, self.heard = [*self.heard, *self.watcher.take(10_000, 0)], []
-        return [codec.decode(delivery.body) for delivery in heard]
+        received, self.received = [*self.received, *self.watcher.take(10_000, 0)], []
+        return [codec.decode(delivery.body) for delivery in received]
 
-    def said(self) -> list[str]:
+    def event_types(self) -> list[str]:
         return [kind(event.type) for event in self.events()]
 
     def parked(self) -> list[Delivery]:

@@ -33,7 +33,7 @@ def emitted(uow: UnitOfWork[Any]) -> list[Event[Any]]:
     return [codec.decode(message.body) for message in uow.outbox if message.exchange != DELAYED]
 
 
-def said(uow: UnitOfWork[Any]) -> list[str]:
+def event_types(uow: UnitOfWork[Any]) -> list[str]:
     return [kind(event.type) for event in emitted(uow)]
 
 

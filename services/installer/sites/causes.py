@@ -1,11 +1,11 @@
 """Causes of failed installs, and what an operator does about them."""
 
 from foundation.causes import Causes, Meaning
-from foundation.hosting.causes import HOSTING
+from foundation.hosting.causes import HOSTING_CAUSES
 from schemas.values import CauseKind
 
-CAUSES = Causes(
-    HOSTING,
+SITE_CAUSES = Causes(
+    HOSTING_CAUSES,
     {
         "account_missing": Meaning(
             CauseKind.CONFLICT,
@@ -120,4 +120,4 @@ CAUSES = Causes(
 )
 """Every cause that a site installer raises, by its code."""
 
-failed = CAUSES.failed
+failed = SITE_CAUSES.failed

@@ -18,7 +18,7 @@ import idna
 
 from foundation.config.settings import Mailer
 from services.mailer.addresses import domain_of, sender_of, with_ascii_domain
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.letter.content import UNPRINTABLE, PanelLogin, Welcome, sample
 from services.mailer.letter.envelope import Letter, content
 from services.mailer.letter.inlining import inlined
@@ -182,7 +182,7 @@ def _recipient(address: str) -> str:
         return with_ascii_domain(address)
     except ValueError:
         detail = "the customer's e-mail address is not one that mail can be sent to"
-        raise CAUSES.failed("recipient_refused", detail) from None
+        raise MAIL_CAUSES.failed("recipient_refused", detail) from None
 
 
 def _mailbox(header: str, name: str, address: str) -> str:

@@ -11,7 +11,7 @@ from jinja2.debug import rewrite_traceback_stack
 from jinja2.runtime import new_context
 
 from foundation.errors import ConfigurationError, Failed
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.letter.inlining import inlined_template
 
 _OURS = Path(__file__).parent / "templates"
@@ -121,7 +121,7 @@ def _widening(locale: str) -> Iterator[str]:
 
 def broken(detail: str) -> Failed:
     """The failure of a template; `detail` names the file and the line, and never a value."""
-    return CAUSES.failed("template_broken", detail)
+    return MAIL_CAUSES.failed("template_broken", detail)
 
 
 def _load(directory: Path) -> dict[str, tuple[str, str]]:

@@ -19,7 +19,7 @@ from foundation.addresses import HostPort, ascii_domain
 from foundation.errors import Failed
 from schemas.values import CauseKind
 from services.mailer import addresses
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.letter.envelope import Letter
 from services.mailer.smtp.answers import Step, one_line, verdict
 from services.mailer.smtp.client import Client, expect
@@ -69,7 +69,7 @@ class Smtp:
     def send(self, letter: Letter) -> None:
         """Returns once the server has taken the letter for all its recipients.
 
-        Raises Failed, with a cause of `CAUSES`. `smtp_interrupted` alone leaves it open whether the letter was taken.
+        Raises Failed, with one of `MAIL_CAUSES`. Only `smtp_interrupted` leaves it open whether the letter was taken.
         """
         deadline = Deadline(self.deadline)
         kept = self._still_working(deadline)
@@ -194,7 +194,7 @@ class Smtp:
             return
         if not client.has_extn("starttls"):
             login = ", and a login is not sent in the clear unless security is none" if self.username else ""
-            raise CAUSES.failed("smtp_tls", f"{self._place} offers no encryption (STARTTLS){login}")
+            raise MAIL_CAUSES.failed("smtp_tls", f"{self._place} offers no encryption (STARTTLS){login}")
         verified = self.security == "starttls" or self.username is not None or self.ca_file is not None
         with self._trying("secure the connection", client):
             client.secure(self._verifying if verified else _unverified())
@@ -208,7 +208,7 @@ class Smtp:
             detail = (
                 f"{self._place} takes logins by {', '.join(offered)} only; {', '.join(sorted(_LOGINS))} are known here"
             )
-            raise CAUSES.failed("smtp_auth", detail)
+            raise MAIL_CAUSES.failed("smtp_auth", detail)
 
     @cached_property
     def _verifying(self) -> ssl.SSLContext:
@@ -216,7 +216,9 @@ class Smtp:
             return ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
             reason = error.strerror or error
-            raise CAUSES.failed("smtp_tls", f"mailer.smtp.ca_file {self.ca_file} cannot be used: {reason}") from None
+            raise MAIL_CAUSES.failed(
+                "smtp_tls", f"mailer.smtp.ca_file {self.ca_file} cannot be used: {reason}"
+            ) from None
 
     # What goes wrong
 
@@ -230,9 +232,9 @@ class Smtp:
             said = one_line(error.smtp_error, [*self._secrets(), *secrets])
             meant = verdict(step, error.smtp_code, said)
             about = f"; {meant.about}" if meant.about else ""
-            raise CAUSES.failed(meant.code, f"{place} answered {error.smtp_code} {said}{about}") from None
+            raise MAIL_CAUSES.failed(meant.code, f"{place} answered {error.smtp_code} {said}{about}") from None
         except (smtplib.SMTPException, OSError, ValueError) as error:
-            raise CAUSES.failed(*self._silence(step, place, error, client)) from None
+            raise MAIL_CAUSES.failed(*self._silence(step, place, error, client)) from None
 
     def _silence(self, step: Step, place: str, error: Exception, client: Client) -> tuple[str, str]:
         """Code and detail of a failure that is no answer of the server."""

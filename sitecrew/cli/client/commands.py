@@ -119,10 +119,10 @@ def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[An
     sending.require_confirmed(sending.publish(broker, [sending.message(event) for event in sent.values()]))
     try:
         with terminal.working("waiting for an answer") as show:
-            for heard in sending.heard(watching, monotonic() + (timeout or 0)) if watching else ():
-                command = _answered(sent.values(), heard)
+            for answer in sending.incoming(watching, monotonic() + (timeout or 0)) if watching else ():
+                command = _answered(sent.values(), answer)
                 if command and command.id not in answers:
-                    answers[command.id] = _answer(command, heard)
+                    answers[command.id] = _answer(command, answer)
                     show(f"{len(answers)} of {len(sent)} answered")
                 if len(answers) == len(sent):
                     break
@@ -134,12 +134,12 @@ def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[An
     return list({**silent, **answers}.values())
 
 
-def _answered(sent: Iterable[Event[Any]], heard: Event[Any]) -> Event[Any] | None:
+def _answered(sent: Iterable[Event[Any]], answer: Event[Any]) -> Event[Any] | None:
     """The command that an event answers."""
-    if isinstance(heard.data, CommandRefused):
-        return next((event for event in sent if event.id == heard.data.command_id), None)
-    fitting = (event for event in sent if event.trace_id == heard.trace_id)
-    return next((event for event in fitting if isinstance(heard.data, _ANSWERS[type(event.data)])), None)
+    if isinstance(answer.data, CommandRefused):
+        return next((event for event in sent if event.id == answer.data.command_id), None)
+    fitting = (event for event in sent if event.trace_id == answer.trace_id)
+    return next((event for event in fitting if isinstance(answer.data, _ANSWERS[type(event.data)])), None)
 
 
 def _about(command: Event[Any]) -> Mapping[str, str]:
@@ -151,38 +151,38 @@ def _order_of(command: Any) -> str:
     return str(command.install_id.rpartition("-g")[0] if hasattr(command, "install_id") else command.order_id)
 
 
-def _answer(command: Event[Any], heard: Event[Any]) -> Answer:
-    outcome, describe = _OUTCOMES[type(heard.data)]
-    return Answer(_about(command), command.id, outcome, describe(heard, command), getattr(heard.data, "cause", None))
+def _answer(command: Event[Any], answer: Event[Any]) -> Answer:
+    outcome, describe = _OUTCOMES[type(answer.data)]
+    return Answer(_about(command), command.id, outcome, describe(answer, command), getattr(answer.data, "cause", None))
 
 
-def _cause(heard: Event[Any], _command: Event[Any]) -> str:
-    cause = heard.data.cause
+def _cause(answer: Event[Any], _command: Event[Any]) -> str:
+    cause = answer.data.cause
     return f"{cause.code}: {cause.detail}; {cause.remedy}"
 
 
-def _reason(heard: Event[Any], _command: Event[Any]) -> str:
-    return str(heard.data.reason)
+def _reason(answer: Event[Any], _command: Event[Any]) -> str:
+    return str(answer.data.reason)
 
 
-def _refusal(heard: Event[Any], _command: Event[Any]) -> str:
-    cause = heard.data.cause
+def _refusal(answer: Event[Any], _command: Event[Any]) -> str:
+    cause = answer.data.cause
     return f"{cause.detail}. What to do: {cause.remedy}"
 
 
-def _due(heard: Event[Any], command: Event[Any]) -> str:
-    staged = f"{heard.data.install_id}, " if "order_id" in _about(command) else ""
-    return f"{staged}due {times.relative(heard.data.due_at, heard.time or heard.data.due_at)}"
+def _due(answer: Event[Any], command: Event[Any]) -> str:
+    staged = f"{answer.data.install_id}, " if "order_id" in _about(command) else ""
+    return f"{staged}due {times.relative(answer.data.due_at, answer.time or answer.data.due_at)}"
 
 
-def _customer(heard: Event[Any], _command: Event[Any]) -> str:
-    customer = heard.data.customer
+def _customer(answer: Event[Any], _command: Event[Any]) -> str:
+    customer = answer.data.customer
     return f"{customer.name} <{customer.email}>; later emails go there"
 
 
 _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], str]]] = {
     CommandRefused: ("refused", _refusal),
-    MailSent: ("sent", lambda heard, _: f"to {heard.data.recipient}"),
+    MailSent: ("sent", lambda answer, _: f"to {answer.data.recipient}"),
     MailFailed: ("failed", _cause),
     InstallCancelled: ("cancelled", _reason),
     OrderWithdrawn: ("withdrawn", _reason),

@@ -25,9 +25,9 @@ def describe(broker: Broker, timeout: float, wanted: Sequence[str] = tuple(Servi
     watching = broker.watch(EVENTS, "service.described.#")
     sending.require_confirmed(sending.publish(broker, [sending.message(asked)]))
     with terminal.working("asking the services"):
-        for heard in sending.heard(watching, monotonic() + timeout):
-            if heard.trace_id == asked.trace_id and isinstance(heard.data, ServiceDescribed):
-                answers.setdefault(heard.data.service, heard.data)
+        for answer in sending.incoming(watching, monotonic() + timeout):
+            if answer.trace_id == asked.trace_id and isinstance(answer.data, ServiceDescribed):
+                answers.setdefault(answer.data.service, answer.data)
             if set(wanted) <= set(answers):
                 break
     return answers

@@ -61,13 +61,13 @@ def require_confirmed(outcomes: Sequence[Confirmation]) -> None:
                 )
 
 
-def heard(watching: Consumer, ends: float, away: Callable[[], object] = lambda: None) -> Iterator[Event[Any]]:
+def incoming(watching: Consumer, ends: float, away: Callable[[], object] = lambda: None) -> Iterator[Event[Any]]:
     """The events that a watching consumer receives until the monotonic clock reaches `ends`. `away` is called now and
     then, to check the connection."""
     while (left := ends - monotonic()) > 0:
         away()
         for delivery in watching.take(1000, min(left, _GLANCE)):
             try:
-                yield codec.decode(delivery.body, delivery.content_type, delivery.headers)
+                yield codec.read(delivery)
             except Malformed:
                 continue  # another program's message on our exchange

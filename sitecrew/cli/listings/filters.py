@@ -1,10 +1,12 @@
 """The options that filter lists and select what a command acts on, and their completion."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import wraps
 from importlib import import_module
+from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
 import typer
@@ -32,12 +34,35 @@ class Filters:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def filters(
-    cause: str | None, server: str | None, site_type: str | None, domain: str | None, customer: str | None, since: str
-) -> Filters:
-    """The options' values, validated. Raises a usage error for an invalid time."""
-    causes = [code.strip() for code in (cause or "").split(",") if code.strip()]
-    return Filters(tuple(causes), server or "", site_type or "", domain or "", customer or "", moment(since))
+NONE = Filters()
+
+
+def filtered(**options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the filters' options, all or only these, in place of its parameter `narrowed`.
+
+    The command raises a usage error for an invalid time.
+    """
+    options = options or _OPTIONS
+    shown = [Parameter(name, Parameter.KEYWORD_ONLY, default="", annotation=of) for name, of in options.items()]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def narrowing(**given: Any) -> None:
+            command(narrowed=_filters(**{name: given.pop(name) for name in options}), **given)
+
+        parameters: list[Parameter] = []
+        for each in signature(command).parameters.values():
+            parameters += shown if each.name == "narrowed" else [each.replace(kind=Parameter.KEYWORD_ONLY)]
+        narrowing.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        narrowing.__annotations__ = {each.name: each.annotation for each in parameters}
+        return narrowing
+
+    return decorate
+
+
+def _filters(*, cause: str, since: str, **words: str) -> Filters:
+    codes = [code.strip() for code in cause.split(",") if code.strip()]
+    return Filters(tuple(codes), since=moment(since), **words)
 
 
 def moment(since: str) -> datetime | None:
@@ -105,17 +130,25 @@ def _last_of_list(incomplete: str, known: Iterable[str]) -> Iterable[str]:
 _CATALOGUES = ("order_intake.causes", "installer.causes", "installer.sites.causes", "mailer.causes")
 _causes = causes("foundation.hosting.causes", *(f"services.{name}" for name in _CATALOGUES))
 
-Cause = Annotated[
-    str | None,
+_Cause = Annotated[
+    str,
     typer.Option(metavar="CODE,...", help="Only with one of these causes, such as db_down.", autocompletion=_causes),
 ]
-Server = Annotated[str | None, typer.Option(metavar="NAME", help="Only on this server.", autocompletion=_servers)]
-Type = Annotated[
-    str | None, typer.Option("--site-type", metavar="TYPE", help="Only this site type.", autocompletion=_site_types)
+_Server = Annotated[str, typer.Option(metavar="NAME", help="Only on this server.", autocompletion=_servers)]
+_Type = Annotated[
+    str, typer.Option("--site-type", metavar="TYPE", help="Only this site type.", autocompletion=_site_types)
 ]
-Domain = Annotated[str | None, typer.Option(metavar="NAME", help="Only domains that contain this.")]
-Customer = Annotated[str | None, typer.Option(metavar="TEXT", help="Only customers whose name or email contains this.")]
+_Domain = Annotated[str, typer.Option(metavar="NAME", help="Only domains that contain this.")]
+_Customer = Annotated[str, typer.Option(metavar="TEXT", help="Only customers whose name or email contains this.")]
 Since = Annotated[str, typer.Option(metavar="TIME", help="Only since then: 2h, 3d, or a date.")]
+_OPTIONS = {
+    "cause": _Cause,
+    "server": _Server,
+    "site_type": _Type,
+    "domain": _Domain,
+    "customer": _Customer,
+    "since": Since,
+}
 Limit = Annotated[int, typer.Option(metavar="N", help="Show at most N.", min=1)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not prompt.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done without doing it.")]

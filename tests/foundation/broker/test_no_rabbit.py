@@ -20,7 +20,7 @@ from tests.support.cli import settings_file, sitecrew
 pytestmark = pytest.mark.timeout(120)
 
 TOPOLOGY = table.sitecrew(Ladder(levels=2))
-PATIENCE = 0.5
+TIMEOUT = 0.5
 
 FRAME_OF_RUBBISH = b"\x01\x00\x00\x00\x00\x00\x10" + b"\xff" * 16 + b"\xce"
 START_FOR_NOBODY = (
@@ -45,13 +45,13 @@ PEERS: dict[str, tuple[peers.Behaviour, str]] = {
 @contextmanager
 def broker_at(ports: Sequence[int], scheme: str = "amqp") -> Iterator[RabbitBroker]:
     urls = [f"{scheme}://ann:hunter2@127.0.0.1:{port}/" for port in ports]
-    with closing(RabbitBroker(urls, TOPOLOGY, patience=PATIENCE)) as broker:
+    with closing(RabbitBroker(urls, TOPOLOGY, patience=TIMEOUT)) as broker:
         yield broker
 
 
 def test_a_connection_that_is_reset_before_anybody_looks_is_told_like_any_other_that_was_closed() -> None:
     checked = AssertionError("Expected connected socket, but getpeername() failed: error=OSError(107)")
-    assert reason_of(checked, PATIENCE).startswith("it closed the connection instead of speaking AMQP")
+    assert reason_of(checked, TIMEOUT).startswith("it closed the connection instead of speaking AMQP")
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -119,7 +119,7 @@ def test_a_command_says_so_and_ends_as_for_a_refused_connection(command: tuple[s
     with peers.listening(peers.silent) as port:
         address = f"amqp://ann:hunter2@127.0.0.1:{port}/"
         keys = {"keys__public": generate_keys()[0]}
-        config = settings_file(tmp_path, amqp_url=address, amqp_timeout_seconds=PATIENCE, **keys)
+        config = settings_file(tmp_path, amqp_url=address, amqp_timeout_seconds=TIMEOUT, **keys)
         ran = sitecrew("--config", config, *command)
     assert ran.exit_code == 3
     said = f"RabbitMQ at 127.0.0.1:{port}: no answer within 0.5 s. Check amqp_url"

@@ -109,7 +109,7 @@ def test_every_kind_of_event_is_known_by_what_it_says(tmp_path: Path, known: Mod
 def test_another_event_under_the_name_of_one_that_is_being_acted_on_is_refused(lane: Lane) -> None:
     acting = lane.hold()
     send(lane, OrderCancelled(order_id="one"), "same")
-    lane.turn_until(lambda: acting.at_work)
+    lane.run_until(lambda: acting.at_work)
     send(lane, OrderCancelled(order_id="two"), "same")
     send(lane, OrderCancelled(order_id="one"), "same")
     lane.until(lambda: not lane.turn())
@@ -157,7 +157,7 @@ def test_a_name_that_was_used_up_while_its_event_waited_is_told_to_who_sent_it(h
     send(house, OrderCancelled(order_id="order-1"), "same", time=house.clock.now())
     house.settle()
     send(house, order(), "same")
-    house.until(lambda: bool(house.parked()))
+    house.advance_until(lambda: bool(house.parked()))
     assert rejected(house) == [("order-1", "id_conflict")]
 
 

@@ -159,7 +159,7 @@ class Lane:
         while not reached():
             assert monotonic() < ends, "it does not come to that"
 
-    def turn_until(self, reached: Callable[[], object]) -> None:
+    def run_until(self, reached: Callable[[], object]) -> None:
         def turned() -> object:
             self.turn()
             return reached()
@@ -590,7 +590,7 @@ def test_what_was_handed_out_before_is_handled_alone_after_its_neighbours(lane: 
     replica = lane.elsewhere(*"abcd")
     acting = lane.hold()
     lane.send(*"efgh")
-    lane.turn_until(lambda: acting.at_work >= {*"efgh"})
+    lane.run_until(lambda: acting.at_work >= {*"efgh"})
     replica.close()
     lane.turn()
     acting.go.set()
@@ -620,11 +620,11 @@ def test_a_suspect_does_not_wait_for_ever_for_an_act_that_hangs(lane: Lane) -> N
     replica = lane.elsewhere("a")
     hanging = lane.hold()
     lane.send("b")
-    lane.turn_until(lambda: hanging.at_work == {"b"})
+    lane.run_until(lambda: hanging.at_work == {"b"})
     replica.close()
     lane.turn()
     lane.worker._deadline = 0.0
-    lane.turn_until(lambda: hanging.at_work == {"a", "b"})
+    lane.run_until(lambda: hanging.at_work == {"a", "b"})
 
 
 def test_an_act_past_its_time_is_counted_and_not_waited_for(lane: Lane) -> None:
@@ -648,7 +648,7 @@ def test_what_waits_for_a_thread_is_not_past_its_time(lane: Lane) -> None:
     lane.worker._deadline = 0.05
     lane.hold()
     lane.send("a", "b", "c")
-    lane.turn_until(lambda: lane.worker.overdue() == 1)
+    lane.run_until(lambda: lane.worker.overdue() == 1)
     assert len(lane.worker._in_flight) == 3
 
 
@@ -810,7 +810,7 @@ class Hurried:
         """So many that wait for a test."""
         acting = self.lane.hold()
         self.lane.send(*(f"held-{number}" for number in range(number)))
-        self.lane.turn_until(lambda: self.lane.broker.depth(INTAKE_ORDERS) == 0 and len(acting.at_work) == 1)
+        self.lane.run_until(lambda: self.lane.broker.depth(INTAKE_ORDERS) == 0 and len(acting.at_work) == 1)
         return acting
 
 
@@ -830,7 +830,7 @@ def test_one_that_turns_out_slow_has_those_behind_it_given_to_others(
     hurried = Hurried(lane, monkeypatch)
     acting = hurried.claim(20)
     hurried.seconds += 5
-    lane.turn_until(lambda: len(lane.worker._in_flight) == 1)
+    lane.run_until(lambda: len(lane.worker._in_flight) == 1)
     lane.relay.run_once(timeout=0)
     others = Acting()
     other, consumer = lane.replica(others)
@@ -846,7 +846,7 @@ def test_where_effects_are_slow_no_more_are_in_hand_than_threads(tmp_path: Path)
     lane = Lane(tmp_path, capacity=2, most=20)
     acting = lane.hold()
     lane.send(*(f"held-{number}" for number in range(20)))
-    lane.turn_until(lambda: len(acting.at_work) == 2)
+    lane.run_until(lambda: len(acting.at_work) == 2)
     assert lane.turn() == 0
     assert lane.broker.depth(INTAKE_ORDERS) == 18
     acting.go.set()

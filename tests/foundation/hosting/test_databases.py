@@ -9,7 +9,7 @@ import pytest
 
 from foundation.errors import Failed
 from foundation.hosting import Database, Databases
-from foundation.hosting.causes import HOSTING
+from foundation.hosting.causes import HOSTING_CAUSES
 from foundation.hosting.database_errors import failure
 from foundation.hosting.databases import MariaDatabases
 from schemas.values import CauseKind
@@ -130,4 +130,4 @@ def test_an_error_that_may_quote_a_statement_is_told_by_its_number_alone() -> No
 
 
 def test_every_cause_tells_the_operator_what_to_do() -> None:
-    assert all(meaning.remedy.endswith(".") for meaning in HOSTING.values())
+    assert all(meaning.remedy.endswith(".") for meaning in HOSTING_CAUSES.values())

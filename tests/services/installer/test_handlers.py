@@ -113,7 +113,7 @@ class Desk:
         outcome: Outcome = step(self.uow, effect.claim, self.event(staged()), *result)
         return outcome
 
-    def said(self) -> list[str]:
+    def event_types(self) -> list[str]:
         return [kind(message.type) for message in self.uow.outbox]
 
     def install(self, generation: int = 1) -> Install:
@@ -156,7 +156,7 @@ def test_a_newer_generation_takes_the_place_of_what_waits_or_has_failed(state: S
     desk.note(staged(2))
     gone = state in (State.STAGED, State.FAILED)
     assert desk.install().state == (State.CANCELLED if gone else state)
-    assert desk.said() == ["install.cancelled"] * gone
+    assert desk.event_types() == ["install.cancelled"] * gone
     if gone:
         assert desk.install().reason == "superseded by order-1-g2"
 
@@ -167,14 +167,14 @@ def test_one_that_no_news_came_of_is_noted_and_begun() -> None:
     assert isinstance(effect, Effect)
     assert effect.claim == desk.install()
     assert (effect.claim.state, effect.claim.attempt, effect.claim.fence) == (State.INSTALLING, 1, 1)
-    assert desk.said() == ["install.started"]
+    assert desk.event_types() == ["install.started"]
 
 
 @pytest.mark.parametrize("state", [state for state in State if state != State.STAGED])
 def test_a_message_about_what_is_not_staged_begins_nothing(state: State) -> None:
     desk = Desk(install(state))
     assert isinstance(desk.handle(staged()), Done)
-    assert (desk.install().state, desk.said()) == (state, [])
+    assert (desk.install().state, desk.event_types()) == (state, [])
 
 
 def test_what_is_not_due_comes_again_when_it_is() -> None:
@@ -217,7 +217,7 @@ def test_a_site_that_answers_is_recorded(wanted: bool, mail: MailState) -> None:
     assert (done.state, done.mail_state, done.lease_owner, done.attempt) == (State.INSTALLED, mail, None, 1)
     assert bool(done.check_at) == wanted, "news of a mail is waited for"
     assert [entry.what for entry in done.history.entries] == ["installed"]
-    assert desk.said() == ["install.completed"]
+    assert desk.event_types() == ["install.completed"]
 
 
 def test_whoever_lost_the_install_records_nothing() -> None:
@@ -229,21 +229,21 @@ def test_whoever_lost_the_install_records_nothing() -> None:
     desk.conclude(effect.failed, effect, DOWN)
     assert effect.not_begun
     desk.conclude(effect.not_begun, effect)
-    assert (desk.install(), desk.said()) == (taken, [])
+    assert (desk.install(), desk.event_types()) == (taken, [])
 
 
 def test_a_transient_cause_stages_the_next_attempt_and_the_last_fails_for_good() -> None:
     desk = Desk(installer={"max_attempts": 2})
     effect = desk.begin()
     desk.conclude(effect.failed, effect, DOWN)
-    assert desk.said() == ["install.staged", "install.staged"], "to those who watch, and to whoever begins it"
+    assert desk.event_types() == ["install.staged", "install.staged"], "to those who watch, and to whoever begins it"
     again = desk.install()
     assert (again.state, again.attempt, again.current_attempt, again.cause) == (State.STAGED, 1, 2, DOWN)
     assert timedelta(seconds=48) <= again.due_at - START <= timedelta(seconds=72)
     desk.now = again.due_at
     effect = desk.begin()
     desk.conclude(effect.failed, effect, DOWN)
-    assert (desk.install().state, desk.install().attempt, desk.said()) == (State.FAILED, 2, ["install.failed"])
+    assert (desk.install().state, desk.install().attempt, desk.event_types()) == (State.FAILED, 2, ["install.failed"])
 
 
 def test_a_cause_that_does_not_pass_fails_at_once() -> None:
@@ -276,12 +276,12 @@ def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: 
     desk = Desk(install(state))
     desk.handle(command(install_id="order-1-g1"), "/staff")
     if state not in (State.STAGED, State.FAILED):
-        assert (desk.install().state, desk.said()) == (state, ["command.refused"])
+        assert (desk.install().state, desk.event_types()) == (state, ["command.refused"])
     elif command is InstallCancel:
-        assert (desk.install().state, desk.said()) == (State.CANCELLED, ["install.cancelled"])
+        assert (desk.install().state, desk.event_types()) == (State.CANCELLED, ["install.cancelled"])
     else:
         made = int(state == State.FAILED)
-        assert (desk.install().state, desk.said()) == (State.STAGED, ["install.staged", "install.staged"])
+        assert (desk.install().state, desk.event_types()) == (State.STAGED, ["install.staged", "install.staged"])
         assert (desk.install().attempt, desk.install().attempts_before) == (0, made)
 
 
@@ -289,13 +289,13 @@ def test_order_intake_may_cancel_before_the_news_has_come_and_staff_are_told() -
     desk = Desk()
     assert isinstance(desk.handle(InstallCancel(install_id="order-1-g1")), Retry)
     assert isinstance(desk.handle(InstallCancel(install_id="order-1-g1"), "/staff"), Done)
-    assert desk.said() == ["command.refused"]
+    assert desk.event_types() == ["command.refused"]
 
 
 def test_order_intake_is_told_again_that_an_install_is_cancelled() -> None:
     desk = Desk(install(State.CANCELLED))
     desk.handle(InstallCancel(install_id="order-1-g1"))
-    assert desk.said() == ["install.cancelled"]
+    assert desk.event_types() == ["install.cancelled"]
 
 
 def test_the_news_of_a_mail_end_the_wait_for_them() -> None:

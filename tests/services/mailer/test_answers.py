@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.values import CauseKind
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.smtp.answers import Step, one_line, verdict
 
 TO: Step = "name the recipient"
@@ -47,7 +47,7 @@ def test_what_is_about_the_recipient_is_put_down_to_the_recipient(code: int, sai
 def test_a_refused_greeting_names_its_setting_wherever_it_is_said(step: Step, code: int, said: str) -> None:
     found = verdict(step, code, said)
     assert (found.code, "mailer.smtp.helo" in found.about) == ("smtp_refused", True)
-    assert "mailer.smtp.helo" in CAUSES["smtp_refused"].remedy
+    assert "mailer.smtp.helo" in MAIL_CAUSES["smtp_refused"].remedy
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_refused_greeting_names_its_setting_wherever_it_is_said(step: Step, co
 def test_a_sending_limit_is_waited_for_and_nobodys_fault(step: Step, code: int, said: str) -> None:
     found = verdict(step, code, said)
     assert found.code == "smtp_limit"
-    assert CAUSES[found.code].kind == CauseKind.TRANSIENT
+    assert MAIL_CAUSES[found.code].kind == CauseKind.TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_sending_limit_is_waited_for_and_nobodys_fault(step: Step, code: int, 
 def test_a_full_mailbox_is_waited_for_and_told(step: Step, code: int, said: str) -> None:
     found = verdict(step, code, said)
     assert found.code == "recipient_full"
-    assert CAUSES[found.code].kind == CauseKind.TRANSIENT
+    assert MAIL_CAUSES[found.code].kind == CauseKind.TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_relay_that_wants_a_login_or_encryption_is_a_wrong_setting(
 ) -> None:
     found = verdict(step, code, said)
     assert found.code == cause
-    assert CAUSES[cause].kind == CauseKind.CONFIGURATION
+    assert MAIL_CAUSES[cause].kind == CauseKind.CONFIGURATION
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_refused_login_is_a_wrong_setting_whatever_it_says(said: str) -> None:
 
 
 def test_no_remedy_promises_another_attempt() -> None:
-    for code, meaning in CAUSES.items():
+    for code, meaning in MAIL_CAUSES.items():
         assert "again by itself" not in meaning.remedy, code
         assert "we send it again" not in meaning.remedy, code
 

@@ -18,21 +18,21 @@ from schemas.installs import InstallCompleted, SiteSpec
 from schemas.mails import MailResend
 from schemas.orders import OrderAmended
 from schemas.values import AccountRef, Cause, CauseKind, Customer
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.customers import CUSTOMERS
 from services.mailer.delivery import Welcoming
-from services.mailer.mails import LEASE, MAILS, PATIENCE, TRANSITIONS, Mail
+from services.mailer.mails import LEASE, MAILS, OVERDUE, TRANSITIONS, Mail
 from services.mailer.recipients import RECIPIENTS
 from services.mailer.resend import resend
 from services.mailer.rows import MailRows
 from services.mailer.states import State
-from tests.support.in_memory import at, emitted, event_of, redelivered, said, unit_of_work
+from tests.support.in_memory import at, emitted, event_of, event_types, redelivered, unit_of_work
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
 JO, ANN = (Customer(name=name, email=f"{name}@customer.example") for name in ("Jo", "Ann"))
-TEMPORARY = CAUSES.cause("smtp_temporary", "later")
-REFUSED = CAUSES.cause("recipient_refused", "no")
+TEMPORARY = MAIL_CAUSES.cause("smtp_temporary", "later")
+REFUSED = MAIL_CAUSES.cause("recipient_refused", "no")
 
 
 def completed(
@@ -74,7 +74,7 @@ class Desk:
     ) -> Outcome | Effect:
         uow, event = self.at(seconds), event_of(data or completed(), source, seconds)
         result = self.welcoming.welcome(uow, event)
-        self.said = said(uow)
+        self.event_types = event_types(uow)
         return result
 
     def claimed(self, seconds: float = 0, data: InstallCompleted | None = None) -> Mail:
@@ -118,7 +118,12 @@ def test_a_mail_that_is_not_wanted_is_suppressed_and_stays_so() -> None:
     desk = Desk()
     for seconds in (0, 100):
         assert desk.welcome(seconds, completed(site="silent")) == Done()
-    assert (desk.mail().state, desk.mail().check_at, desk.said, desk.counted()) == (State.SUPPRESSED, None, [], 0)
+    assert (desk.mail().state, desk.mail().check_at, desk.event_types, desk.counted()) == (
+        State.SUPPRESSED,
+        None,
+        [],
+        0,
+    )
 
 
 def test_nobody_else_claims_it_while_it_is_leased() -> None:
@@ -142,7 +147,7 @@ def test_a_mail_that_loses_every_worker_fails() -> None:
     assert desk.welcome(desk.attempts * 60) == Done()
     mail = desk.mail()
     assert mail.cause is not None
-    assert (mail.state, mail.cause.code, desk.said) == (State.FAILED, "worker_lost", ["mail.failed"])
+    assert (mail.state, mail.cause.code, desk.event_types) == (State.FAILED, "worker_lost", ["mail.failed"])
 
 
 def test_a_mail_waits_until_it_is_due_but_for_what_clocks_differ() -> None:
@@ -172,7 +177,7 @@ def test_an_address_that_has_had_its_mails_waits_which_is_no_attempt() -> None:
     assert (result.at, result.cause.code) == (at(3601), "letters_limit")
     mail = desk.mail("3-g1")
     assert (mail.state, mail.fence, mail.attempt, mail.due_at) == (State.WAITING, 0, 0, at(3601))
-    assert mail.check_at == at(3601) + PATIENCE
+    assert mail.check_at == at(3601) + OVERDUE
     assert desk.claimed(10, completed(4, customer=ANN)).state == State.SENDING
     assert desk.claimed(3601, completed(3, customer=shouting)).attempt == 1
     assert desk.counted() == 2
@@ -183,11 +188,11 @@ def test_what_became_of_it_is_told_again_only_to_an_installer_that_asks() -> Non
     desk.sent(desk.claimed())
     for seconds, source, told in ((0, "/test", []), (9, "/sitecrew/mailer", []), (9, "/test", ["mail.sent"])):
         assert desk.welcome(seconds, source=source) == Done()
-        assert desk.said == told
+        assert desk.event_types == told
     desk = Desk()
     desk.failed(desk.claimed(), REFUSED)
     assert desk.welcome(9) == Done()
-    assert desk.said == ["mail.failed"]
+    assert desk.event_types == ["mail.failed"]
 
 
 # The customer is corrected
@@ -222,7 +227,7 @@ def test_a_mail_that_was_sent_is_over() -> None:
     desk = Desk()
     uow = desk.sent(desk.claimed())
     mail = desk.mail()
-    assert said(uow) == ["mail.sent"]
+    assert event_types(uow) == ["mail.sent"]
     assert (mail.state, mail.message_id, mail.sent_at) == (State.SENT, "<1@x>", at(1))
     assert (mail.lease_owner, mail.lease_until, mail.check_at, mail.cause) == (None, None, None, None)
     assert desk.counted() == 1
@@ -232,10 +237,10 @@ def test_a_worker_that_has_lost_its_lease_records_nothing() -> None:
     desk = Desk()
     lost = desk.claimed()
     successor = desk.claimed(60)
-    assert said(desk.sent(lost, 61)) == []
+    assert event_types(desk.sent(lost, 61)) == []
     for cause in (TEMPORARY, REFUSED):
         result, uow = desk.failed(lost, cause, 61)
-        assert (result, said(uow)) == (Done(), [])
+        assert (result, event_types(uow)) == (Done(), [])
     assert desk.mail() == successor
 
 
@@ -246,14 +251,14 @@ def test_after_a_cause_that_passes_there_is_another_attempt_and_nothing_was_coun
     assert 24 <= (result.at - at(1)).total_seconds() <= 36
     mail = desk.mail()
     assert (mail.state, mail.cause, mail.due_at, mail.attempt) == (State.WAITING, TEMPORARY, result.at, 1)
-    assert (mail.lease_owner, mail.check_at) == (None, result.at + PATIENCE)
-    assert (said(uow), desk.counted()) == ([], 0)
+    assert (mail.lease_owner, mail.check_at) == (None, result.at + OVERDUE)
+    assert (event_types(uow), desk.counted()) == ([], 0)
 
 
 @pytest.mark.parametrize("code", ["smtp_interrupted", "smtp_timeout"])
 def test_what_was_perhaps_sent_is_counted(code: str) -> None:
     desk = Desk()
-    desk.failed(desk.claimed(), CAUSES.cause(code, "gone"))
+    desk.failed(desk.claimed(), MAIL_CAUSES.cause(code, "gone"))
     assert desk.counted() == 1
 
 
@@ -262,7 +267,7 @@ def test_after_any_other_cause_it_has_failed(kind: CauseKind) -> None:
     desk = Desk()
     cause = REFUSED.model_copy(update={"kind": kind})
     result, uow = desk.failed(desk.claimed(), cause)
-    assert (result, said(uow)) == (Done(), ["mail.failed"])
+    assert (result, event_types(uow)) == (Done(), ["mail.failed"])
     assert (desk.mail().state, desk.mail().cause, desk.mail().check_at) == (State.FAILED, cause, None)
 
 
@@ -271,7 +276,7 @@ def test_the_last_attempt_fails_for_good() -> None:
     for attempt in range(1, desk.attempts + 1):
         result, uow = desk.failed(desk.claimed(attempt * 10_000), TEMPORARY, attempt * 10_000)
         assert isinstance(result, Retry) == (attempt < desk.attempts)
-    assert said(uow) == ["mail.failed"]
+    assert event_types(uow) == ["mail.failed"]
 
 
 def test_a_claim_that_no_thread_has_begun_is_given_back() -> None:
@@ -297,7 +302,7 @@ def test_a_mail_is_sent_again_with_all_its_attempts_and_without_a_limit() -> Non
     desk.failed(desk.claimed(), REFUSED)
     desk.claimed(1, completed(2))
     uow = resent(desk, recipient="new@customer.example")
-    assert (redelivered(uow), said(uow)) == ([MAILER_INSTALLS], [])
+    assert (redelivered(uow), event_types(uow)) == ([MAILER_INSTALLS], [])
     mail = desk.mail()
     assert (mail.state, mail.recipient, mail.due_at, mail.cause) == (
         State.WAITING,
@@ -322,7 +327,7 @@ def test_what_is_on_its_way_outdated_or_unknown_is_not_sent_again() -> None:
     desk.claimed(2, completed(generation=2))
     for install_id in ("1-g1", "1-g2", "2-g1"):
         uow = resent(desk, install_id)
-        assert (said(uow), redelivered(uow)) == (["command.refused"], [])
+        assert (event_types(uow), redelivered(uow)) == (["command.refused"], [])
 
 
 # The record

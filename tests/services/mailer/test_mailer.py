@@ -58,13 +58,13 @@ def test_a_stranger_gets_so_many_letters_in_an_hour_and_the_rest_waits_visibly(h
     assert {(mail.cause.code, mail.cause.kind) for mail in held if mail.cause} == {
         ("letters_limit", CauseKind.CAPACITY)
     }
-    house.lie_still(59, 60)
+    house.let_time_pass(59, 60)
     assert len(house.smtp.sent) == 3, "however often it is looked at"
-    house.lie_still(3, 60)
+    house.let_time_pass(3, 60)
     assert len(house.smtp.sent) == 6
-    house.lie_still(61, 60)
+    house.let_time_pass(61, 60)
     assert len(house.smtp.sent) == 7
-    assert "mail.failed" not in house.said()
+    assert "mail.failed" not in house.event_types()
 
 
 def test_other_customers_do_not_wait_for_him(house: House) -> None:
@@ -92,14 +92,14 @@ def test_reinstalls_of_one_order_do_not_flood_its_customer(house: House) -> None
         house.settle()
         house.tick()
     assert len(house.smtp.sent) == 3
-    house.lie_still(61, 60)
+    house.let_time_pass(61, 60)
     assert len(house.smtp.sent) == 4, "of what waited only the newest opens anything"
 
 
 def test_letters_that_the_mail_server_does_not_take_are_not_counted(house: House) -> None:
     house.smtp.failures = [failure("smtp_temporary") for _ in range(4)]
     house.order()
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     to_one(house, 3, "jo1@customer.example")
     assert len(house.smtp.sent) == 3
 
@@ -136,7 +136,7 @@ def test_an_address_is_forgotten_after_the_hour_and_not_before(house: House) -> 
 def test_the_mailer_forgets_addresses_by_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten: list[object] = []
     monkeypatch.setattr(addresses, "forget_old", forgotten.append)
-    house.look_around()
+    house.run_periodic_tasks()
     assert forgotten == [house.mailer.database]
 
 
@@ -199,12 +199,12 @@ def test_a_letter_that_is_being_sent_while_it_is_corrected_is_tried_again_at_the
         house.batch.run_once(consumer, timeout=0)
         return gate.reached.is_set()
 
-    house.turn_until(begun)
+    house.run_until(begun)
     house.publish(OrderAmended(order_id="order-1", customer=Customer(name="Jo", email="new@customer.example")))
-    house.turn_until(lambda: letter(house).completed.customer.email == "new@customer.example")
+    house.run_until(lambda: letter(house).completed.customer.email == "new@customer.example")
     gate.opened.set()
     house.batch.drain(consumer)
-    house.until(house.mailed)
+    house.advance_until(house.mailed)
     assert recipients(house) == ["new@customer.example"]
 
 
@@ -221,7 +221,7 @@ def test_a_letter_that_hangs_is_left_to_another_worker_when_its_time_is_over(
         house.batch.run_once(consumer, timeout=0)
         return gate.reached.is_set()
 
-    house.turn_until(begun)
+    house.run_until(begun)
     assert list(house.welcoming.leases.held()) == ["order-1-g1"]
     later = monotonic() + house.settings.mailer.smtp.deadline_seconds + 61
     monkeypatch.setattr(leases, "monotonic", lambda: later)
@@ -250,13 +250,13 @@ def test_a_letter_whose_key_is_not_there_is_told_and_sent_by_itself_when_the_key
     house.order()
     house.settle()
     house.tick()
-    house.lie_still(5, 600)
+    house.let_time_pass(5, 600)
     assert letter(house).state == State.FAILED
     [failed] = [event.data for event in house.events() if event.type.endswith("mail.failed.v1")]
     assert (failed.cause.code, failed.cause.kind) == ("wrong_key", CauseKind.CONFIGURATION)
     assert failed.next == "sent automatically once a mailer has the key for it"
     house.welcoming._opener = right
-    house.lie_still(1, 60)
+    house.let_time_pass(1, 60)
     assert len(house.smtp.sent) == 1
     assert house.mailed()
     assert (letter(house).state, letter(house).cause) == (State.SENT, None)

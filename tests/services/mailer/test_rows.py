@@ -15,7 +15,7 @@ from foundation.telemetry.tracing import Trace
 from schemas.envelope import Event
 from schemas.orders import OrderAmended
 from services.mailer import recovery
-from services.mailer.causes import CAUSES
+from services.mailer.causes import MAIL_CAUSES
 from services.mailer.delivery import Welcoming
 from services.mailer.mails import MAILS, Mail
 from services.mailer.rows import MailRows, load
@@ -78,7 +78,7 @@ def test_what_was_written_is_what_is_loaded(database: Database[MailRows]) -> Non
 
 
 def test_mails_whose_key_is_gone_for_good_keep_no_other_closed(database: Database[MailRows]) -> None:
-    wrong = CAUSES.cause("wrong_key", "on purpose")
+    wrong = MAIL_CAUSES.cause("wrong_key", "on purpose")
     with database.begin() as uow:
         for number in range(120):
             mail = Mail.of(completed(number), Trace(), START, wanted=True)

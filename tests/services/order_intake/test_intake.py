@@ -27,11 +27,11 @@ from schemas.orders import (
 from schemas.values import AccountRef, Cause, CauseKind, Customer, Model
 from services.order_intake.creating import MAX_ATTEMPTS, MAX_WAITS
 from services.order_intake.intake import Intake
-from services.order_intake.orders import LEASE, PATIENCE, TRANSITIONS, Order
+from services.order_intake.orders import LEASE, OVERDUE, TRANSITIONS, Order
 from services.order_intake.rows import OrderRows
 from services.order_intake.states import InstallState, OrderState
 from tests.support.house import FakeServer
-from tests.support.in_memory import at, emitted, event_of, redelivered, said, unit_of_work
+from tests.support.in_memory import at, emitted, event_of, event_types, redelivered, unit_of_work
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -93,7 +93,7 @@ class Desk:
         uow.sender = sender
         event = event_of(data, source, seconds).model_copy(update={"id": id})
         result = handler(uow, event)
-        self.said, self.redelivered, self.events = said(uow), redelivered(uow), emitted(uow)
+        self.event_types, self.redelivered, self.events = event_types(uow), redelivered(uow), emitted(uow)
         return result
 
     def place(self, seconds: float = 0, data: OrderPlaced | None = None, **how: Any) -> Outcome | Effect:
@@ -131,14 +131,14 @@ def test_a_new_order_is_claimed() -> None:
     desk = Desk()
     assert desk.claimed().claim == desk.order
     assert (desk.order.state, desk.order.attempt, desk.order.fence) == (OrderState.ACCEPTED, 1, 1)
-    assert (desk.order.lease_until, desk.order.check_at) == (at(0) + LEASE, at(0) + LEASE + PATIENCE)
+    assert (desk.order.lease_until, desk.order.check_at) == (at(0) + LEASE, at(0) + LEASE + OVERDUE)
     assert (desk.order.install_state, desk.order.user_id) == (InstallState.NONE, "shop")
 
 
 def test_what_cannot_be_sold_leaves_no_row() -> None:
     desk = Desk()
     assert isinstance(desk.place(data=placed(site_type="nothing")), Park)
-    assert (desk.said, desk.rows.orders.all()) == (["order.rejected"], [])
+    assert (desk.event_types, desk.rows.orders.all()) == (["order.rejected"], [])
 
 
 def test_orders_of_one_batch_see_each_others_domains() -> None:
@@ -170,7 +170,7 @@ def test_an_order_above_the_limit_waits_its_turn() -> None:
     waits = desk.place()
     assert isinstance(waits, Retry)
     assert waits.at == at(60)
-    assert (desk.order.attempt, desk.order.due_at, desk.order.check_at) == (0, at(60), at(60) + PATIENCE)
+    assert (desk.order.attempt, desk.order.due_at, desk.order.check_at) == (0, at(60), at(60) + OVERDUE)
     desk.claimed(data=placed(9), sender=Sender("orders", user_id="other"))
     assert desk.claimed(60).claim.attempt == 1
 
@@ -182,7 +182,7 @@ def test_the_same_order_again_waits_only_if_it_moves_the_order() -> None:
     assert isinstance(moves_it, Retry)
     assert moves_it.at == at(0) + LEASE
     assert desk.place(1, id="a copy") == Done()
-    assert desk.said == ["order.known"]
+    assert desk.event_types == ["order.known"]
     woken = desk.place(1, source="/sitecrew/order-intake", sender=OURSELVES)
     assert isinstance(woken, Retry)
 
@@ -200,7 +200,7 @@ def test_an_order_that_has_lost_too_many_workers_fails() -> None:
         desk.claimed(31 * number)
     lost = desk.place(1000)
     assert isinstance(lost, Park)
-    assert (lost.cause.code, desk.said, desk.redelivered) == ("worker_lost", ["account.failed"], [INTAKE_ORDERS])
+    assert (lost.cause.code, desk.event_types, desk.redelivered) == ("worker_lost", ["account.failed"], [INTAKE_ORDERS])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_an_order_that_is_created_or_cancelled_is_known() -> None:
     assert desk.place() == Done()
     assert [event.data.state for event in desk.events] == ["cancelled"]
     assert desk.place(source="/sitecrew/order-intake", sender=OURSELVES) == Done()
-    assert desk.said == [], "nobody waits for what we have woken"
+    assert desk.event_types == [], "nobody waits for what we have woken"
 
 
 def test_a_failed_order_has_all_its_attempts_again() -> None:
@@ -255,7 +255,7 @@ def test_a_failed_order_whose_server_is_gone_fails_again() -> None:
 def test_the_account_is_there_and_the_install_is_staged() -> None:
     desk = Desk()
     desk.create()
-    assert (desk.said, desk.redelivered) == (["account.created", "install.staged"], [INSTALLER_NOW])
+    assert (desk.event_types, desk.redelivered) == (["account.created", "install.staged"], [INSTALLER_NOW])
     assert (desk.order.state, desk.order.generation) == (OrderState.CREATED, 1)
     assert (desk.order.lease_owner, desk.order.install_state) == (None, InstallState.STAGED)
 
@@ -274,7 +274,7 @@ def test_an_account_for_a_cancelled_order_has_its_domain_taken_back() -> None:
     desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     assert isinstance(desk.take_back(), Retry), "its account is just being created"
     desk.succeeds(effect)
-    assert (desk.said, desk.redelivered, desk.order.holds_domain) == ([], [INTAKE_ORDERS], True)
+    assert (desk.event_types, desk.redelivered, desk.order.holds_domain) == ([], [INTAKE_ORDERS], True)
     assert isinstance(desk.take_back(), Effect)
 
 
@@ -285,7 +285,7 @@ def test_what_a_worker_brings_back_that_lost_its_order_is_dropped() -> None:
     before = desk.order
     assert desk.succeeds(first) == Done()
     assert isinstance(desk.fails(first, cause(kind=CauseKind.CONFIGURATION)), Retry)
-    assert (desk.order, desk.said, desk.redelivered) == (before, [], [])
+    assert (desk.order, desk.event_types, desk.redelivered) == (before, [], [])
     desk.succeeds(second)
     assert desk.order.state == OrderState.CREATED
 
@@ -300,7 +300,7 @@ def test_pauses_double_and_the_last_attempt_fails() -> None:
         assert isinstance(desk.place(now - 1), Retry), "its time has not come"
     assert pauses == [10, 20, 40, 80, 160]
     assert isinstance(desk.fails(desk.claimed(now), cause(), now), Park)
-    assert (desk.said, desk.redelivered) == (["account.failed"], [INTAKE_ORDERS])
+    assert (desk.event_types, desk.redelivered) == (["account.failed"], [INTAKE_ORDERS])
 
 
 def test_a_username_that_is_taken_costs_an_attempt_and_no_pause() -> None:
@@ -344,7 +344,7 @@ def test_a_domain_is_given_back_under_a_claim() -> None:
     assert isinstance(release, Effect)
     assert isinstance(desk.place(1), Retry), "nobody tries it meanwhile"
     desk.fails(release, cause(), 5)
-    assert (desk.order.holds_domain, desk.order.check_at) == (True, at(5) + PATIENCE)
+    assert (desk.order.holds_domain, desk.order.check_at) == (True, at(5) + OVERDUE)
     release = desk.take_back(6)
     assert isinstance(release, Effect)
     desk.succeeds(release, 7, True)
@@ -382,7 +382,7 @@ def test_a_cancel_that_came_too_late_is_undone() -> None:
     desk = Desk()
     desk.create()
     desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
-    assert desk.said == ["install.cancel", "order.withdrawn"]
+    assert desk.event_types == ["install.cancel", "order.withdrawn"]
     desk.does(desk.intake.install_completed, of_install(InstallCompleted))
     assert (desk.order.state, desk.order.gives_domain_back) == (OrderState.CREATED, False)
 
@@ -396,7 +396,7 @@ def test_a_failed_install_is_announced_no_more_but_its_cancel_is() -> None:
     desk.create()
     desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
     desk.does(desk.intake.install_failed, of_install(InstallFailed, cause=cause()))
-    assert desk.order.check_at == at(0) + PATIENCE
+    assert desk.order.check_at == at(0) + OVERDUE
 
 
 def test_news_of_an_end_stay_whatever_comes_after_them() -> None:
@@ -413,9 +413,9 @@ def test_a_withdrawn_order_gives_its_domain_back_when_all_its_installs_are_over(
     desk.create()
     desk.does(desk.intake.changes.reinstall, OrderReinstallRequested(order_id="order-1"))
     desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
-    assert desk.said == ["install.cancel", "install.cancel", "order.withdrawn"]
+    assert desk.event_types == ["install.cancel", "install.cancel", "order.withdrawn"]
     desk.does(desk.intake.install_cancelled, of_install(InstallCancelled, generation=2))
-    assert (desk.redelivered, desk.order.check_at) == ([], at(0) + PATIENCE)
+    assert (desk.redelivered, desk.order.check_at) == ([], at(0) + OVERDUE)
     for told in ([INTAKE_ORDERS], []):
         desk.does(desk.intake.install_cancelled, of_install(InstallCancelled))
         assert desk.redelivered == told, "it is told once"
@@ -478,7 +478,7 @@ def test_what_speaks_of_an_unknown_order_may_be_early_or_somebody_elses(data: Mo
 def test_staff_are_told_that_there_is_no_such_order(command: type[Model]) -> None:
     desk = Desk()
     assert desk.does(desk.intake.commands()[command], command(order_id="order-1")) == Done()
-    assert desk.said == ["command.refused"]
+    assert desk.event_types == ["command.refused"]
 
 
 # Its states

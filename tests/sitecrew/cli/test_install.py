@@ -181,7 +181,7 @@ def test_retry_stages_one_or_all_that_failed(house: House, sitecrew: Command) ->
 def test_if_nothing_has_failed_there_is_nothing_to_retry(house: House, sitecrew: Command) -> None:
     ran = sitecrew("install", "retry", "--all-failed", "--json")
     assert (ran.exit_code, ran.json) == (0, [])
-    assert house.said() == []
+    assert house.event_types() == []
 
 
 def test_without_an_answer_the_command_says_what_to_check(house: House, sitecrew: Command) -> None:
@@ -251,7 +251,7 @@ def test_watching_as_json_gives_an_event_a_line_without_what_is_sealed(
 def sending_until(monkeypatch: pytest.MonkeyPatch, last: str) -> list[Any]:
     """Press Ctrl-C after an event of this type."""
     heard: list[Any] = []
-    listen = sending.heard
+    listen = sending.incoming
 
     def interrupted(watching: Any, ends: float, **more: Any) -> Iterator[Any]:
         for event in listen(watching, ends, **more):
@@ -260,7 +260,7 @@ def sending_until(monkeypatch: pytest.MonkeyPatch, last: str) -> list[Any]:
             if event.type == last:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(sending, "heard", interrupted)
+    monkeypatch.setattr(sending, "incoming", interrupted)
     return heard
 
 

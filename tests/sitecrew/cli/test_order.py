@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
-from foundation.broker.topology import ORDERS
+from foundation.broker.topology import EVENTS, ORDERS
 from foundation.clock import utc_now
 from foundation.config.queues import INTAKE_COMMANDS, INTAKE_ORDERS
 from foundation.config.queues import sitecrew as topology
@@ -24,6 +25,7 @@ from sitecrew.cli.client import sending, session
 from sitecrew.cli.client.orders.following import exit_code
 from sitecrew.cli.client.orders.progress import OrderProgress
 from tests.support.cli import Ran, settings_file, sitecrew
+from tests.support.house import PATIENCE
 
 ORDER: dict[str, Any] = {
     "order_id": "1042",
@@ -205,6 +207,14 @@ def test_waiting_ends_with_an_error_if_nothing_is_heard(broker: MemoryBroker, co
     assert (ran.exit_code, ran.stdout) == (1, "1042\n")
     assert "not finished after 0 seconds: 1042" in ran.stderr
     assert broker.depth(INTAKE_ORDERS) == 1
+
+
+def test_an_event_from_before_a_rule_was_tightened_is_not_overlooked(broker: MemoryBroker) -> None:
+    broker.declare()
+    watching = broker.watch(EVENTS, "#")
+    body = codec.encode(says(staged())).replace(b"ann@example.org", b"root@localhost")
+    broker.publisher().publish([Message(EVENTS, "install.staged.v1", body, "e", "sitecrew.install.staged.v1")])
+    assert next(sending.incoming(watching, monotonic() + PATIENCE)).data.customer.email == "root@localhost"
 
 
 # The progress of an order, from its events

@@ -61,7 +61,7 @@ def test_all_generations_and_the_letter_are_in_one_page(house: House, sitecrew: 
     house.order(1)
     house.settle()
     house.installer.failures.append(failure("db_down"))
-    house.until(lambda: house.mailed(1))
+    house.advance_until(lambda: house.mailed(1))
     shown = sitecrew("order", "show", "order-1").stdout
     for piece in (
         "order-1-g1",
@@ -88,7 +88,7 @@ def test_an_order_whose_letter_is_tried_again_says_why(house: House, sitecrew: C
         "the letter goes out automatically",
     ):
         assert piece in shown
-    house.until(lambda: house.mailed(1))
+    house.advance_until(lambda: house.mailed(1))
     assert "smtp_unreachable" not in sitecrew("order", "show", "order-1").stdout
 
 
@@ -237,7 +237,7 @@ def test_a_reinstall_shows_what_goes_and_has_the_domain_typed(
 ) -> None:
     house.order(1)
     house.settle()
-    house.until(lambda: house.mailed(1))
+    house.advance_until(lambda: house.mailed(1))
     house.pass_time(7300)
     asked(monkeypatch)
     for typed, code in (("yes", 1), ("shop1.example", 0)):
@@ -298,7 +298,7 @@ def test_cancelling_waits_for_what_comes_of_it(house: House, sitecrew: Command) 
 def test_an_installed_order_is_refused_with_the_reason(house: House, sitecrew: Command) -> None:
     house.order(1)
     house.settle()
-    house.until(lambda: house.mailed(1))
+    house.advance_until(lambda: house.mailed(1))
     with at_work(house):
         ran = sitecrew("order", "cancel", "order-1")
     assert (ran.exit_code, answers(ran)) == (6, [])
@@ -341,7 +341,7 @@ def test_an_order_that_is_known_ends_the_wait_at_once(house: House, sitecrew: Co
     sitecrew("order", "place", "-", given=data)
     house.settle()
     if installed:
-        house.until(lambda: house.is_in(State.INSTALLED, "shop-1-g1"))
+        house.advance_until(lambda: house.is_in(State.INSTALLED, "shop-1-g1"))
         house.settle()
     else:
         house.publish(InstallCancel(install_id="shop-1-g1"))
@@ -358,7 +358,7 @@ def test_ctrl_c_says_that_it_goes_on_and_how_to_see_it(sitecrew: Command, monkey
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(sending, "heard", interrupted)
+    monkeypatch.setattr(sending, "incoming", interrupted)
     order = ORDER % "static"
     ran = sitecrew("order", "place", "-", "--wait", given=order)
     assert ran.exit_code == 130
@@ -382,7 +382,7 @@ def test_the_very_same_event_again_ends_the_wait_at_once(house: House, sitecrew:
     example = (Path(__file__).parents[3] / "examples" / "orders" / "static.json").read_text()
     assert sitecrew("order", "place", "-", given=example).exit_code == 0
     house.settle()
-    house.until(lambda: house.is_in(State.INSTALLED, "shop-1002-g1"))
+    house.advance_until(lambda: house.is_in(State.INSTALLED, "shop-1002-g1"))
     house.settle()
     with at_work(house):
         ran = sitecrew("order", "place", "-", "--wait", "--timeout", "20", given=example)

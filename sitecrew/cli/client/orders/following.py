@@ -34,7 +34,7 @@ class Follower:
     def follow(self, watching: Consumer, timeout: float) -> Sequence[OrderProgress]:
         """Listen for up to `timeout` seconds; how far each is then."""
         with terminal.working(self._summary()) as say:
-            for event in sending.heard(watching, monotonic() + timeout) if self._open else ():
+            for event in sending.incoming(watching, monotonic() + timeout) if self._open else ():
                 for event_id in self._concerned(event):
                     self._advance(event_id, event)
                 if not self._open:

@@ -24,21 +24,21 @@ def show(broker: Broker, *, json: bool) -> None:
     watching = broker.watch(EVENTS, *PATTERNS)
     terminal.note("watching; stop with Ctrl-C")
     with suppress(KeyboardInterrupt):
-        for event in sending.heard(watching, math.inf, away=partial(_tell_of_gap, broker, [], [0])):
+        for event in sending.incoming(watching, math.inf, away=partial(_tell_of_gap, broker, [], [0])):
             if json:
                 terminal.line(masked(event.model_dump(mode="json", exclude_none=True)))
             else:
                 terminal.out(_line(event))
 
 
-def _tell_of_gap(broker: Broker, lost: list[str], heard_of: list[int]) -> None:
+def _tell_of_gap(broker: Broker, lost: list[str], reconnections: list[int]) -> None:
     """Warn once when the connection is lost, and once when it is back, however soon: events in between are missed."""
     gone = broker.disconnected()
     if gone and not lost:
         terminal.warn("lost the connection to the broker; reconnecting")
-    elif not gone and (lost or broker.reconnections > heard_of[0]):
+    elif not gone and (lost or broker.reconnections > reconnections[0]):
         terminal.warn("reconnected to the broker; events in between were missed, see `sitecrew status`")
-        heard_of[0] = broker.reconnections
+        reconnections[0] = broker.reconnections
     lost[:] = gone
 
 

@@ -18,7 +18,7 @@ from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, SiteInstaller
-from services.installer.sites.causes import CAUSES
+from services.installer.sites.causes import SITE_CAUSES
 from services.installer.sites.static import Static
 from services.installer.sites.verification.verify import Page, shows, verify
 from sitecrew.stack.web.static import serve
@@ -191,7 +191,7 @@ def test_titles_are_compared_as_people_read_them(shown: str, text: str) -> None:
 
 
 def test_every_cause_has_a_kind_and_says_what_to_do() -> None:
-    for code, meaning in CAUSES.items():
+    for code, meaning in SITE_CAUSES.items():
         assert meaning.kind in CauseKind
         assert meaning.remedy.endswith("."), code
 
