@@ -223,8 +223,8 @@ def test_a_site_that_answers_is_recorded(wanted: bool, mail: MailState) -> None:
 def test_whoever_lost_the_install_records_nothing() -> None:
     desk = Desk()
     effect = desk.begin()
-    taken = desk.install().staged_again(DOWN, START, START, START).begun(Terms("another", timedelta(15)), START, 6)
-    desk.rows.installs.save(taken)
+    staged_again = desk.install().staged_again(DOWN, START, START, START)
+    taken = desk.rows.installs.save(staged_again.begun(Terms("another", timedelta(15)), START, 6))
     desk.conclude(effect.succeeded, effect, SITE)
     desk.conclude(effect.failed, effect, DOWN)
     assert effect.not_begun
