@@ -1,9 +1,15 @@
 """Host names: the same name in one form, or refused; never another one."""
 
+from collections.abc import Callable
+
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.values import Customer, Domain, Model
+from schemas.values import Customer, Domain, Model, _email, _validated_email
 
 
 class Named(Model):
@@ -95,3 +101,30 @@ def test_a_mailbox_that_no_mail_server_takes_is_refused_at_the_door(local: str) 
     with pytest.raises(ValidationError, match="64 bytes"):
         Customer(name="Jo", email=f"{local}@customer.example")
     assert Customer(name="Jo", email=f"{local[:32]}@customer.example")
+
+
+def outcome(validate: Callable[[str], str], sent: str) -> tuple[type[Exception] | None, str]:
+    try:
+        return None, validate(sent)
+    except ValueError as error:
+        return type(error), str(error)
+
+
+LOCAL = st.text("ab1_+-.'\" éA", max_size=8) | st.integers(60, 260).map("x".__mul__)
+LABEL = st.text("ab1-_éA ", max_size=6) | st.sampled_from(["xn--mnchen-3ya", "xn--a", "0xa", *SPECIAL_USE_DOMAIN_NAMES])
+HOST = st.lists(LABEL | st.integers(60, 66).map("a".__mul__), max_size=5).map(".".join)
+ADDRESS = st.builds("{}@{}".format, LOCAL | st.sampled_from(CASE_INSENSITIVE_MAILBOX_NAMES), HOST)
+PLAIN = st.from_regex(r"[a-z0-9_+.-]{1,4}@([a-z0-9-]{1,3}\.){0,3}[a-z0-9]{1,3}", fullmatch=True)
+MAILBOX = st.sampled_from([f"{'x' * 64}@", "a@"])
+LONG = st.builds(lambda mailbox, size: f"{mailbox}{'b.' * size}com", MAILBOX, st.integers(90, 128))
+
+
+@given(ADDRESS | PLAIN | LONG)
+@example("jo@customer.example")
+@example("jo@customer.example\n")
+@example("jo@@customer.example")
+@example(f"{'x' * 64}@{'b.' * 93}com")
+@example(f"{'x' * 64}@{'b.' * 94}com")
+@example(f"{'x' * 65}@customer.example")
+def test_a_plain_address_is_judged_as_the_library_does(sent: str) -> None:
+    assert outcome(_email, sent) == outcome(_validated_email, sent)
