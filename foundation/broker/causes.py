@@ -7,7 +7,7 @@ _CORRECT = Meaning(CauseKind.PERMANENT, "Correct the field named in the detail a
 _RENAME = Meaning(CauseKind.PERMANENT, "Give each event an id of its own at the sender, and publish it again.")
 _REQUEUE = Meaning(
     CauseKind.PERMANENT,
-    "Nothing at the sender. Look in the service's log for what ended it or its connection, fix that, then"
+    "Nothing at the sender. Find out from the service's log what ended it or its connection, fix that, then"
     " `sitecrew parked requeue`.",
 )
 _POLICY = Meaning(

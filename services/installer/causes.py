@@ -10,12 +10,12 @@ INSTALL_CAUSES = Causes(
     {
         "worker_lost": Meaning(
             CauseKind.TRANSIENT,
-            "See in the installer's log what ended the worker at that time: memory, a kill, or a lost database.",
+            "Find out from the installer's log what ended the worker at that time: memory, a kill, or a lost database.",
         ),
         "early": Meaning(CauseKind.TRANSIENT, "Nothing to do: it was delivered before it is due."),
         "given_back": Meaning(CauseKind.TRANSIENT, "Nothing to do: another replica installs it."),
-        "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install of the account ends first."),
-        "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the news of the install is on its way."),
+        "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install in this account ends first."),
+        "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the install's own message is on its way."),
     }
 )
 """Causes of the installer's own, by their codes."""

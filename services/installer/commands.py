@@ -55,7 +55,7 @@ class Commands:
         install = uow.rows.installs.get(event.data.install_id)
         if install is None and _may_be_early(uow, event):
             return Retry(
-                uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel came before the news of the install")
+                uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
             )
         if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
             gone = InstallCancelled(**install.ref, reason=install.reason or event.data.reason)
@@ -92,9 +92,9 @@ def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry], 
 
 
 _REMEDIES = {
-    State.INSTALLING: "wait until it has ended, which `sitecrew install watch` shows",
-    State.INSTALLED: "an installed site is installed anew with `sitecrew order reinstall`",
-    State.CANCELLED: "a cancelled install stays so; `sitecrew order reinstall` makes a new one",
+    State.INSTALLING: "wait until it has ended; `sitecrew install watch` shows when",
+    State.INSTALLED: "to install the site again, use `sitecrew order reinstall`",
+    State.CANCELLED: "a cancelled install stays cancelled; `sitecrew order reinstall` makes a new one",
 }
 """The states in which an install can be neither cancelled nor retried, and what to do then."""
 

@@ -124,7 +124,7 @@ class Installing:
             _supersede(uow, install, newer, event)
             return Done()
         if any(other.state == State.INSTALLING for other in siblings):
-            busy = INSTALL_CAUSES.cause("account_busy", "another install works in this account")
+            busy = INSTALL_CAUSES.cause("account_busy", "another install is running in this account")
             return Retry(uow.now + self._terms.lease, busy)
         begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
         tried = {"attempt": begun.attempt, "max_attempts": begun.max_attempts}
@@ -194,7 +194,7 @@ class Installing:
         server = self._servers.get(install.server)
         if installer is None or server is None:
             missing = f"site type {install.site_type}" if installer is None else f"server {install.server}"
-            raise failed("not_configured", f"this installer knows no {missing}")
+            raise failed("not_configured", f"this installer does not know {missing}")
         return installer, server
 
     def _job(self, install: Install, server: Server) -> Job:

@@ -66,7 +66,7 @@ class InstallerService:
             Gauge("installs", "Installs by state", installs.counts),
             Gauge.of_one(
                 "oldest_pending_install_age_seconds",
-                "Since when the oldest of the installs is staged that are not yet installed, failed or cancelled",
+                "When the oldest install that is not yet installed, failed or cancelled was staged",
                 lambda connection: installs.oldest_pending_seconds(connection, self._parts.now()),
             ),
         )

@@ -16,7 +16,7 @@ def with_ascii_domain(address: str) -> str:
     """The address with its domain in ASCII; what is before the @ stays. Raises ValueError if it is none."""
     local, _, domain = address.rpartition("@")
     if not _ADDRESS.fullmatch(address):
-        raise ValueError("is no mail address")
+        raise ValueError("is not an email address")
     return f"{local}@{ascii_domain(domain)}"
 
 
@@ -29,7 +29,7 @@ def sender_of(setting: str) -> tuple[str, str]:
         converted = ""
     if not converted or not converted.isascii():
         raise ConfigurationError(
-            "mailer.sender is not an address that every mail server takes: write it like 'Name <mail@host.example>',"
+            "mailer.sender is not an address that every mail server accepts: write it like 'Name <mail@host.example>',"
             " in ASCII letters before the @"
         )
     return name, converted

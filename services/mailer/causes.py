@@ -17,22 +17,22 @@ MAIL_CAUSES = Causes(
         ),
         "smtp_temporary": Meaning(
             CauseKind.TRANSIENT,
-            "The mail server wants to be asked later. If it goes on saying so, its log tells why.",
+            "The mail server asks us to try again later. If it keeps doing so, its log says why.",
         ),
         "smtp_limit": Meaning(
             CauseKind.TRANSIENT,
-            "A sending limit of the mail server is reached: have it raised. It is neither the letter's fault nor the"
+            "The mail server's sending limit is reached: have it raised. It is neither the letter's fault nor the"
             " customer's.",
         ),
         "smtp_interrupted": Meaning(
             CauseKind.TRANSIENT,
-            "See the mail server's log for the reason. It may have taken the letter or not; every copy of a letter"
-            " bears the same Message-ID.",
+            "Check the mail server's log for the reason. It may or may not have accepted the letter; every copy of it"
+            " has the same Message-ID.",
         ),
         "smtp_refused": Meaning(
             CauseKind.PERMANENT,
-            "It is not the customer's address. Mend what the answer complains about: the name we greet with"
-            " (mailer.smtp.helo), the sender (mailer.sender), this machine's standing, or the letter itself; then"
+            "The customer's address is not the problem. Fix what the answer complains about: the name we greet with"
+            " (mailer.smtp.helo), the sender (mailer.sender), this machine's reputation, or the letter itself; then"
             " `sitecrew mail resend`.",
         ),
         "smtp_auth": Meaning(
@@ -52,27 +52,29 @@ MAIL_CAUSES = Causes(
         ),
         "recipient_full": Meaning(
             CauseKind.TRANSIENT,
-            "Ask the customer to make room in his mailbox, or for another address: `sitecrew mail resend INSTALL"
+            "Ask the customer to make room in the mailbox, or for another address: `sitecrew mail resend INSTALL"
             " --to ADDRESS`.",
         ),
         "letters_limit": Meaning(
             CauseKind.CAPACITY,
-            "See whether this customer's orders are meant (`sitecrew order list --customer ADDRESS`); raise"
+            "Check whether this customer's orders are genuine (`sitecrew order list --customer ADDRESS`); raise"
             " limits.letters_per_hour if they are.",
         ),
         "template_broken": Meaning(
             CauseKind.CONFIGURATION,
-            "Correct that template, or remove it to get ours back; see the result with `sitecrew mail preview`.",
+            "Correct that template, or remove it to use ours; see the result with `sitecrew mail preview`.",
         ),
         "wrong_key": Meaning(
             CauseKind.CONFIGURATION,
-            "Give the mailer the private key that this was sealed to: as keys.private, or in keys.previous if the pair"
+            "Give the mailer the private key that opens this: as keys.private, or in keys.previous if the pair"
             " has been changed since.",
         ),
         "worker_lost": Meaning(
             CauseKind.TRANSIENT,
-            "See in the log what ends the mailer. The customer may have got the letter, more than once.",
+            "Find out from the log what ended the mailer. The customer may have received the letter, even repeatedly.",
         ),
-        "stopping": Meaning(CauseKind.TRANSIENT, "Nothing: the mailer was told to stop, and another one sends it."),
+        "stopping": Meaning(
+            CauseKind.TRANSIENT, "Nothing to do: the mailer was told to stop, and another one sends it."
+        ),
     }
 )

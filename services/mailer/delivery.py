@@ -210,7 +210,7 @@ def after_failure(mail: Mail, cause: Cause) -> str:
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})
 _STOPPING = MAIL_CAUSES.cause("stopping", "the mailer that had this letter was told to stop before its turn came")
 _SENDER_LOST = MAIL_CAUSES.cause(
-    "worker_lost", "every worker that was to send this letter ended before it could say how that went"
+    "worker_lost", "every worker that tried to send this letter ended before it could report the outcome"
 )
 
 

@@ -27,13 +27,13 @@ def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:
     """Have the install's mail sent once more, with all its attempts ahead of it."""
     mail = uow.rows.mails.get(event.data.install_id)
     if mail is None:
-        remedy = "see `sitecrew install show` for what it waits for"
+        remedy = "`sitecrew install show` shows what it is waiting for"
         return refuse_command(uow, event, None, "it has no letter, or is not installed", remedy, code="no_such_letter")
     if mail.is_on_its_way:
-        remedy = "wait: it is sent, or fails, by itself"
+        remedy = "wait until it is sent or has failed"
         return refuse_command(uow, event, mail.order_id, f"its letter is {mail.state}", remedy)
     if mail.is_outdated(uow.rows.mails.of(mail.order_id)):
-        remedy = "send the letter of the order's latest install: what is in this one opens nothing any more"
+        remedy = "resend the letter of the order's latest install: the credentials in this one no longer work"
         return refuse_command(uow, event, mail.order_id, "a newer install of the order has a letter", remedy)
     waiting = uow.rows.mails.save(mail.resent(event.data.recipient, uow.now))
     uow.redeliver(waiting.completed, MAILER_INSTALLS, waiting.order_id, event)

@@ -5,11 +5,11 @@ from schemas.values import CauseKind
 
 INTAKE_CAUSES = Causes(
     {
-        "in_progress": Meaning(CauseKind.TRANSIENT, "Nothing to do: another worker is at it, or it waits its turn."),
+        "in_progress": Meaning(CauseKind.TRANSIENT, "Nothing to do: another worker has it, or it is waiting its turn."),
         "no_such_order": Meaning(CauseKind.CONFLICT, "Publish the order first, then `sitecrew parked requeue`."),
         "not_yours": Meaning(
             CauseKind.CONFLICT,
-            "Send it with the source, and as the broker's user, that placed the order; staff use `sitecrew order`.",
+            "Send it from the same source and as the same broker user as the order; staff use `sitecrew order`.",
         ),
         "order_conflict": Meaning(
             CauseKind.CONFLICT,
@@ -34,11 +34,11 @@ INTAKE_CAUSES = Causes(
         ),
         "order_cancelled": Meaning(
             CauseKind.CONFLICT,
-            "A cancelled order is not installed any more: place a new one, under an id of its own.",
+            "A cancelled order is never installed: place a new one with its own id.",
         ),
         "already_installed": Meaning(
             CauseKind.CONFLICT,
-            "Remove the site at the hosting server if it is to go; Sitecrew destroys no account.",
+            "If the site is to go, remove it on the hosting server; Sitecrew deletes no accounts.",
         ),
         "not_configured": Meaning(
             CauseKind.CONFIGURATION,
@@ -46,7 +46,7 @@ INTAKE_CAUSES = Causes(
         ),
         "worker_lost": Meaning(
             CauseKind.TRANSIENT,
-            "Look in the log for what ended order intake, mend it, then `sitecrew parked requeue`.",
+            "Find out from the log what ended order intake, fix it, then `sitecrew parked requeue`.",
         ),
     }
 )

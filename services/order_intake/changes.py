@@ -57,17 +57,17 @@ class Changes:
         if order is None:
             return _wait_for_order(uow, event)
         if not order.is_of(event.source, uow.sender):
-            return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
+            return reject_order_id(uow, event, "not_yours", "is not this sender's order")
         if order.state == OrderState.ACCEPTED:
             being_created = INTAKE_CAUSES.cause(
-                "in_progress", "the order's account is being created, or waits its turn"
+                "in_progress", "the order's account is being created, or is waiting its turn"
             )
             return Retry(max(uow.now + _PAUSE, order.free_at), being_created)
         if obstacle := self._obstacle(order):
             return Park(obstacle)
         counted = limits.reinstall(order, self._per_hour, uow.now)
         if counted is None:
-            had = f"has had the {self._per_hour} re-installs that it may have in an hour"
+            had = f"has reached its limit of {self._per_hour} re-installs an hour"
             return reject_order_id(uow, event, "too_many_reinstalls", had)
         self._staging.again(uow, counted, event.data.blog_name, event)
         return Done()
@@ -80,9 +80,9 @@ class Changes:
         if uow.sender.is_ourselves and event.source == uow.source:
             return self._releasing.give_back(uow, order)
         if not order.is_of(event.source, uow.sender):
-            return reject_order_id(uow, event, "not_yours", "is no order of this sender's")
+            return reject_order_id(uow, event, "not_yours", "is not this sender's order")
         if order.is_installed:
-            return reject_order_id(uow, event, "already_installed", "is installed: there is nothing to take back")
+            return reject_order_id(uow, event, "already_installed", "is already installed: there is nothing to cancel")
         if order.state != OrderState.CANCELLED:
             self._withdraw(uow, order, event.data.reason or "the order was cancelled", event)
         return Done()
@@ -95,7 +95,7 @@ class Changes:
         if order is None:
             return _refuse_unknown(uow, event)
         if order.state == OrderState.ACCEPTED:
-            return _refuse(uow, event, "its account is being created", "try it again when the account is there")
+            return _refuse(uow, event, "its account is being created", "try again once the account exists")
         if obstacle := self._obstacle(order):
             return _refuse(uow, event, obstacle.detail, obstacle.remedy)
         self._staging.again(uow, order, event.data.blog_name, event)
@@ -108,7 +108,7 @@ class Changes:
             return _refuse_unknown(uow, event)
         if order.is_installed:
             installed = INTAKE_CAUSES["already_installed"].remedy
-            return _refuse(uow, event, "it is installed: there is nothing to take back", installed)
+            return _refuse(uow, event, "it is already installed: there is nothing to cancel", installed)
         if order.state == OrderState.CANCELLED:
             _tell_withdrawn(uow, order, event)
         else:
@@ -121,7 +121,7 @@ class Changes:
         if order is None:
             return _refuse_unknown(uow, event)
         if event.data.name is None and event.data.email is None:
-            return _refuse(uow, event, "nothing was given to correct", "give a name, an e-mail address, or both")
+            return _refuse(uow, event, "no correction was given", "give a name, an e-mail address, or both")
         known = order.customer
         customer = Customer(name=event.data.name or known.name, email=event.data.email or known.email)
         uow.rows.orders.save(order.amended(customer, uow.now))
@@ -150,7 +150,7 @@ def _tell_withdrawn(uow: UnitOfWork[OrderRows], order: Order, event: Event[Any])
 
 
 def _refuse_unknown(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
-    remedy = "look at the number; an order that was sent just now may not have arrived yet"
+    remedy = "check the number; an order that was just sent may not have arrived yet"
     return refuse_command(uow, event, event.data.order_id, "there is no such order", remedy, code="no_such_order")
 
 
@@ -161,7 +161,7 @@ def _refuse(uow: UnitOfWork[OrderRows], event: Event[Any], detail: str, remedy: 
 def _wait_for_order(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:
     """Try a fresh event again later, since it may have overtaken its order; park an old one."""
     early = INTAKE_CAUSES.cause(
-        "no_such_order", "data.order_id names an order that has not come, or has no account yet"
+        "no_such_order", "data.order_id names an order that has not arrived, or has no account yet"
     )
     fresh = event.time is not None and abs(uow.now - event.time) < _FRESH
     return Retry(uow.now + _PAUSE, early) if fresh else Park(early)

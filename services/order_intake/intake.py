@@ -88,7 +88,7 @@ class Intake:
             return _reject_domain(uow, event)
         order = uow.rows.enter(self._accepted(uow, event))
         if order.due_at > uow.now:
-            return Retry(order.due_at, INTAKE_CAUSES.cause("in_progress", "its producer's limit holds it back"))
+            return Retry(order.due_at, INTAKE_CAUSES.cause("in_progress", "its producer has reached its limit"))
         return self._creating.create(uow, order, event)
 
     def _errors(self, placed: OrderPlaced) -> list[FieldError]:
@@ -96,15 +96,15 @@ class Intake:
         sold = [name for name, site in self._settings.sites.items() if site.sold]
         zones = _time_zones()
         found = {
-            "data.order_id": "ends like the name of an install (-g and a number); give it another ending"
+            "data.order_id": "must not end like an install id (-g and a number)"
             if _LIKE_AN_INSTALL.search(placed.order_id)
             else "",
-            "data.site_type": "" if placed.site_type in sold else f"is none of {', '.join(sold)}",
-            "data.server": f"is none of {', '.join(self._servers)}"
+            "data.site_type": "" if placed.site_type in sold else f"must be one of {', '.join(sold)}",
+            "data.server": f"must be one of {', '.join(self._servers)}"
             if placed.server and placed.server not in self._servers
             else "",
             "data.domain": self._names.objection(placed.domain),
-            "data.timezone": "is no time zone of the IANA database; send it like 'Europe/Berlin'"
+            "data.timezone": "is not a known time zone; send a name from the IANA database, such as 'Europe/Berlin'"
             if placed.timezone and zones and placed.timezone not in zones
             else "",
         }
@@ -146,13 +146,13 @@ class Intake:
         woken = uow.sender.is_ourselves and event.source == uow.source
         if not order.is_of(event.source, uow.sender) or not (woken or order.digest == digest(event.data)):
             return reject_order_id(
-                uow, event, "order_conflict", "is taken by an order with other content, or another's"
+                uow, event, "order_conflict", "is already taken, by an order with other content or of another sender"
             )
         if order.state in (OrderState.CREATED, OrderState.CANCELLED):
             return Done() if woken else _answer_known(uow, order, event)
         if order.free_at > uow.now:
             moves_it = woken or event.id == order.event_id or order.state == OrderState.FAILED
-            waits = INTAKE_CAUSES.cause("in_progress", "another worker has it, or it waits its turn")
+            waits = INTAKE_CAUSES.cause("in_progress", "another worker has it, or it is waiting its turn")
             return Retry(order.free_at, waits) if moves_it else _answer_known(uow, order, event)
         if order.state == OrderState.FAILED:
             # It released its domain when it failed, and another customer may have it by now.
@@ -217,5 +217,5 @@ def _answer_known(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPl
 
 
 def _reject_domain(uow: UnitOfWork[OrderRows], event: Event[OrderPlaced]) -> Outcome:
-    message = "is below or above a domain of another customer"
+    message = "is above or below another customer's domain"
     return reject(uow, event, "domain_conflict", FieldError(field="data.domain", message=message))

@@ -31,7 +31,7 @@ class Releasing:
         if not order.gives_domain_back:
             return Done()
         if order.lease_until and order.is_leased(uow.now):
-            return Retry(order.lease_until, INTAKE_CAUSES.cause("in_progress", "its account is just being created"))
+            return Retry(order.lease_until, INTAKE_CAUSES.cause("in_progress", "its account is being created"))
         claimed = uow.rows.orders.save(order.releasing(self._terms, uow.now))
         return Effect(claimed, self._release, self._released, self._kept, self._not_begun)
 

@@ -76,7 +76,7 @@ class Staging:
             return None
         _log.error("order.not_configured", order_id=order.order_id, server=order.server, site_type=order.site_type)
         what = f"server {order.server} or site type {order.site_type}"
-        return INTAKE_CAUSES.cause("not_configured", f"the settings have no {what} any more")
+        return INTAKE_CAUSES.cause("not_configured", f"the settings no longer have {what}")
 
     def _announce(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
         if order.cancel_reason is None:

@@ -17,6 +17,6 @@ def what_next(order_id: str, state: OrderState, tries: int) -> str:
         case OrderState.FAILED:
             return after_failure(order_id)
         case OrderState.CANCELLED:
-            return "nothing: it was cancelled; a new order needs an id of its own"
+            return "nothing: it was cancelled; a new order needs its own id"
         case _:
             return ""

@@ -118,7 +118,7 @@ def test_another_order_under_a_known_id_is_rejected_and_parked(house: House) -> 
 def test_an_order_for_what_is_not_configured_names_the_field(house: House) -> None:
     house.order(site_type="joomla")
     house.settle()
-    assert "data.site_type is none of wordpress, static" in str(house.parked()[0].headers["reason"])
+    assert "data.site_type must be one of wordpress, static" in str(house.parked()[0].headers["reason"])
 
 
 def test_a_transient_failure_is_tried_again_after_a_pause(house: House) -> None:
@@ -543,7 +543,7 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     assert house.event_types() == ["account.failed"]
     (parked,) = house.parked()
     assert parked.headers["reason-code"] == "not_configured"
-    assert parked.headers["reason"] == "the settings have no server local or site type wordpress any more"
+    assert parked.headers["reason"] == "the settings no longer have server local or site type wordpress"
     house.settings = before
     house.restart(house.intake)
     house.order(id="requeued")
@@ -560,7 +560,9 @@ def test_a_type_that_is_not_sold_is_rejected(tmp_path: Path) -> None:
     house.order()
     house.settle()
     (rejected,) = house.events()
-    assert [(error.field, error.message) for error in rejected.data.errors] == [("data.site_type", "is none of static")]
+    assert [(error.field, error.message) for error in rejected.data.errors] == [
+        ("data.site_type", "must be one of static")
+    ]
 
 
 # Names and addresses

@@ -117,7 +117,7 @@ class Letters:
         try:
             return html if self._stationery.inlined else inlined(html)
         except ValueError:
-            raise broken(f"{self._stationery.file(name)}: its style sheet cannot be understood") from None
+            raise broken(f"{self._stationery.file(name)}: its style sheet cannot be parsed") from None
 
     def _values(self, welcome: Welcome, lang: str, date: datetime) -> dict[str, Any]:
         """What templates know. Names are cleaned: none of them can begin a line of its own."""

@@ -81,7 +81,7 @@ class Smtp:
         Returns what it found, for people. Raises Failed as `send` does."""
         client = self._opened(Deadline(self.deadline), sender or "")
         try:
-            with self._trying("ask for a sign of life", client):
+            with self._trying("check the connection", client):
                 expect(client.noop())
             self._ask_about(client, sender)
             return self._found(client)
@@ -114,7 +114,7 @@ class Smtp:
         found = f"{self._place} answers ({encrypted or 'not encrypted'}) to {client.local_hostname}"
         if self.username is None:
             return found
-        clear = "" if encrypted else ", which anybody on the way can read (mailer.smtp.security is none)"
+        clear = "" if encrypted else ", which anyone on the way can read (mailer.smtp.security is none)"
         return f"{found}, takes the login of {self.username}{clear}"
 
     # One letter
@@ -205,9 +205,7 @@ class Smtp:
         """Name what is offered instead, if it is nothing of ours."""
         offered = client.esmtp_features.get("auth", "").split()
         if offered and not _LOGINS & set(map(str.upper, offered)):
-            detail = (
-                f"{self._place} takes logins by {', '.join(offered)} only; {', '.join(sorted(_LOGINS))} are known here"
-            )
+            detail = f"{self._place} accepts logins by {', '.join(offered)} only; ours are {', '.join(sorted(_LOGINS))}"
             raise MAIL_CAUSES.failed("smtp_auth", detail)
 
     @cached_property
@@ -225,7 +223,7 @@ class Smtp:
     @contextmanager
     def _trying(self, step: Step, client: Client, secrets: Sequence[str] = ()) -> Iterator[None]:
         """Turns whatever goes wrong in this step into the cause it stands for."""
-        place = f"{self._place}, asked to {step},"
+        place = f"{self._place}, when we {step},"
         try:
             yield
         except smtplib.SMTPResponseException as error:
@@ -239,12 +237,12 @@ class Smtp:
     def _silence(self, step: Step, place: str, error: Exception, client: Client) -> tuple[str, str]:
         """Code and detail of a failure that is no answer of the server."""
         if client.deadline.passed:
-            return "smtp_timeout", f"{place} was not done within {self.deadline:g} seconds for the whole conversation"
+            return "smtp_timeout", f"{place} did not finish within {self.deadline:g} seconds in all"
         # smtplib turns a timeout into "disconnected", and keeps the true reason only as its context.
         if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             return "smtp_timeout", f"{place} did not answer within {self.timeout:g} seconds"
         if isinstance(error, smtplib.SMTPNotSupportedError) and step == "name the sender":
-            return "recipient_refused", f"{place} cannot mail to addresses beyond ASCII (it does not offer SMTPUTF8)"
+            return "recipient_refused", f"{place} cannot deliver to non-ASCII addresses (it does not offer SMTPUTF8)"
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return "smtp_tls", f"{place} failed to agree on TLS: {getattr(error, 'verify_message', error.reason)}"
         if isinstance(error, smtplib.SMTPServerDisconnected) or not isinstance(

@@ -21,7 +21,7 @@ Step = Literal[
     "name the sender",
     "name the recipient",
     "send the letter",
-    "ask for a sign of life",
+    "check the connection",
 ]
 
 _LETTERS = 300
@@ -103,7 +103,7 @@ class Verdict:
 
 _OUR_NAME = Verdict("smtp_refused", "it refuses the name we greet with (mailer.smtp.helo)")
 _OUR_SENDER = Verdict("smtp_refused", "it refuses the sender (mailer.sender)")
-_OUR_LOGIN = Verdict("smtp_auth", "it does not relay for us as we are")
+_OUR_LOGIN = Verdict("smtp_auth", "it refuses to relay for us")
 _OUR_SIZE = Verdict("smtp_refused", "the letter is too large for it")
 _REFUSED = Verdict("smtp_refused")
 _TO_WHOM = ("name the recipient", "send the letter")

@@ -91,7 +91,7 @@ class Client(smtplib.SMTP):
             room -= len(line)
             if not line or room < 0:
                 self.close()
-                raise smtplib.SMTPServerDisconnected("its answer has no end" if line else "it closed the connection")
+                raise smtplib.SMTPServerDisconnected("its answer does not end" if line else "it closed the connection")
             lines.append(line[4:].strip())
             code = int(line[:3]) if line[:3].isdigit() else -1
             if code < 0 or line[3:4] != b"-":

@@ -24,7 +24,7 @@ def the_one(connection: Connection, name: str) -> Mail:
     """The email of this install, or of this order's latest install. Raises NotFound."""
     mail = listing.latest(connection, name)
     if mail is None:
-        raise NotFound(f"there is no email for {name}; see `sitecrew install show {name}` for what it waits for")
+        raise NotFound(f"there is no email for {name}; `sitecrew install show {name}` shows what it waits for")
     return mail
 
 

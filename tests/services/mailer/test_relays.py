@@ -109,7 +109,7 @@ def test_a_server_that_takes_other_logins_only_is_told_with_what_it_offers() -> 
     with relay(EHLO="250-relay.example\r\n250 AUTH XOAUTH2 OAUTHBEARER") as server:
         cause = told(lambda: to(server, username=USER, password=PASSWORD).send(letter()))
         assert cause.code == "smtp_auth"
-        assert "XOAUTH2, OAUTHBEARER only; CRAM-MD5, LOGIN, PLAIN are known here" in cause.detail
+        assert "XOAUTH2, OAUTHBEARER only; ours are CRAM-MD5, LOGIN, PLAIN" in cause.detail
         assert "AUTH" not in server.commands()
 
 
@@ -402,7 +402,7 @@ def test_a_server_that_says_a_little_at_a_time_does_not_hold_a_thread_for_ever(f
         smtp = Smtp("127.0.0.1", port, "none", timeout=PATIENCE, deadline=0.5, helo="sitecrew.example")
         cause = told(lambda: smtp.send(letter()))
     assert (cause.code, cause.kind) == ("smtp_timeout", CauseKind.TRANSIENT)
-    assert "0.5 seconds for the whole conversation" in cause.detail
+    assert "0.5 seconds in all" in cause.detail
 
 
 def test_a_handshake_that_never_ends_is_ended() -> None:
@@ -444,7 +444,7 @@ def test_a_letter_that_is_taken_a_little_at_a_time_does_not_hold_a_thread_for_ev
         security: dict[str, Any] = {"security": "tls", "ca_file": ca_file} if encrypted else {"security": "none"}
         smtp = Smtp("127.0.0.1", port, timeout=PATIENCE, deadline=2.0, helo="sitecrew.example", **security)
         cause = told(lambda: smtp.send(letter(text="All of it.\n" * 2_000_000)))
-    assert (cause.code, "for the whole conversation" in cause.detail) == ("smtp_timeout", True)
+    assert (cause.code, "seconds in all" in cause.detail) == ("smtp_timeout", True)
 
 
 @pytest.mark.parametrize("flood", ["250-" + "x" * 70_000, "\r\n".join(["250-more"] * 10_000)])

@@ -272,7 +272,7 @@ def test_an_account_for_a_cancelled_order_has_its_domain_taken_back() -> None:
     desk = Desk()
     effect = desk.claimed()
     desk.does(desk.intake.changes.cancel, OrderCancelled(order_id="order-1"))
-    assert isinstance(desk.take_back(), Retry), "its account is just being created"
+    assert isinstance(desk.take_back(), Retry), "its account is being created"
     desk.succeeds(effect)
     assert (desk.event_types, desk.redelivered, desk.order.holds_domain) == ([], [INTAKE_ORDERS], True)
     assert isinstance(desk.take_back(), Effect)

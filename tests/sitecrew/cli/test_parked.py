@@ -28,7 +28,7 @@ REASON = {
     "parked-by": "/sitecrew/order-intake",
     "parked-from": INTAKE_ORDERS,
     "reason-code": "invalid_order",
-    "reason": "data.site_type is none of wordpress, static",
+    "reason": "data.site_type must be one of wordpress, static",
     "remedy": "correct it at the producer",
     "field": "data.site_type",
     "sent-by": "/shop",

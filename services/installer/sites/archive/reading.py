@@ -74,4 +74,4 @@ def _fault(loc: tuple[int | str, ...], kind: str, message: str) -> str:
     section, _, name = ".".join(starred).rpartition(".")
     known = [key.rpartition(".")[2] for key in keys() if key.rpartition(".")[0] == section]
     near = difflib.get_close_matches(name, known, n=1)
-    return f"{place} is no key of a recipe" + (f"; did you mean {near[0]}?" if near else "")
+    return f"unknown key {place}" + (f"; did you mean {near[0]}?" if near else "")

@@ -31,7 +31,7 @@ def _pattern(expression: str) -> str:
     try:
         groups = re.compile(expression).groups
     except re.error as error:
-        raise ValueError(f"is no regular expression ({error})") from None
+        raise ValueError(f"is not a valid regular expression ({error})") from None
     if groups != 1:
         raise ValueError("needs one pair of parentheses, around the version")
     return expression
@@ -53,9 +53,9 @@ class Source(Part):
 
     path: Path = Field(description="the archive: tar (also .gz, .bz2, .xz) or zip; relative to the recipe's folder")
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="its checksum, in lower case; `sha256sum` prints it")
-    folder: Inside | None = Field(None, description="what of the archive becomes the site; without it, the whole")
-    largest: int = Field(1 << 30, ge=1, description="bytes that it may hold unpacked")
-    most_files: int = Field(50_000, ge=1, description="files and folders that it may hold")
+    folder: Inside | None = Field(None, description="the folder in it that becomes the site; without it, the whole")
+    largest: int = Field(1 << 30, ge=1, description="the most bytes it may unpack to")
+    most_files: int = Field(50_000, ge=1, description="the most files and folders it may contain")
 
 
 class VersionIn(Part):
@@ -82,7 +82,7 @@ class Password(Part):
     @model_validator(mode="after")
     def _hard_to_guess(self) -> "Password":
         if not all("!" <= letter <= "~" for letter in self.letters):
-            raise ValueError("letters may be printable ASCII, without a space")
+            raise ValueError("letters must be printable ASCII, without spaces")
         if self.length * math.log2(max(1, len(set(self.letters)))) < _BITS:
             raise ValueError(f"can be guessed: raise length, or allow more letters, for at least {_BITS} bits")
         return self
@@ -94,7 +94,7 @@ _BITS = 64
 class Login(Part):
     """What the welcome letter tells. Without this section the customer gets no login."""
 
-    path: str = Field(description="page of the site where one logs in; a template without secrets")
+    path: str = Field(description="the site's login page; a template without secrets")
     username: str = Field("{{ account }}", description="a template without secrets")
     password: Password = Field(Password(), description="how the password is made")
 
@@ -102,18 +102,18 @@ class Login(Part):
 class Secret(Part):
     """One secret, as `secrets.<name>` in templates: made anew for each install, or read from a file."""
 
-    random: int | None = Field(None, ge=8, le=256, description="letters and digits, so many, new for each install")
+    random: int | None = Field(None, ge=8, le=256, description="this many letters and digits, new for each install")
     file: Path | None = Field(None, description="a file that holds it; relative to the recipe's folder")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Secret":
         if (self.random is None) == (self.file is None):
-            raise ValueError("needs one of random and file")
+            raise ValueError("needs either random or file")
         return self
 
 
 class _Step(Part):
-    name: Line = Field(description="what it is for, in a word or two; causes and logs call it so")
+    name: Line = Field(description="what it is for, in a word or two; causes and logs show it")
 
 
 class _Program(_Step):
@@ -138,7 +138,7 @@ class Write(_Step):
     @model_validator(mode="after")
     def _one_of_both(self) -> "Write":
         if (self.text is None) == (self.template is None):
-            raise ValueError("needs one of text and template")
+            raise ValueError("needs either text or template")
         return self
 
 
@@ -157,7 +157,7 @@ class RunPhp(_Program):
 class Remove(_Step):
     """Files or folders that no visitor must find, like the application's own installer."""
 
-    remove: list[Inside] = Field(min_length=1, description="what to take away; what is not there is no error")
+    remove: list[Inside] = Field(min_length=1, description="what to remove; a missing file is not an error")
 
 
 Version = Annotated[
@@ -181,7 +181,7 @@ Step = Annotated[
     Discriminator(
         _verb,
         custom_error_type="verb",
-        custom_error_message=f"needs one of {', '.join(_VERBS)}, and no two of them",
+        custom_error_message=f"needs exactly one of {', '.join(_VERBS)}",
     ),
 ]
 
@@ -198,11 +198,11 @@ class Seen(Part):
 class Recipe(Part):
     """How one application becomes a site."""
 
-    application: Line = Field(description="its name, as people call it")
-    version: Version = Field(description="its version, or where that is to be read")
+    application: Line = Field(description="the name that people know it by")
+    version: Version = Field(description="its version, or where to read it")
     archive: Source = Field(description="its files")
     database: bool = Field(False, description="true: the site gets a database of its own")
-    php: PhpNeeds | None = Field(None, description="for applications in PHP")
+    php: PhpNeeds | None = Field(None, description="for PHP applications")
     secrets: dict[Word, Secret] = Field(default_factory=dict, description="further secrets, for templates")
     login: Login | None = Field(None, description="what the customer logs in with")
     steps: list[Step] = Field(default_factory=list, description="what is done to the files, in order")

@@ -133,7 +133,7 @@ def test_killed_at_any_step_the_next_run_ends_well(web_host: LocalServer, instal
 @pytest.mark.parametrize(
     ("old", "new", "code", "said"),
     [
-        ("answers = true", "awnsers = true", "recipe_wrong", r"steps\.5\.awnsers is no key .*; did you mean answers\?"),
+        ("answers = true", "awnsers = true", "recipe_wrong", r"unknown key steps\.5\.awnsers; did you mean answers\?"),
         (
             "{{ title | php }}",
             "{{ titel | php }}",
