@@ -43,6 +43,8 @@ class Topology:
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
     ladder: Ladder
+    retired: tuple[Binding, ...] = ()
+    """Bindings to queues that earlier versions declared; declaring the topology removes them."""
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -61,6 +61,9 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (MAILER_COMMANDS, ((COMMANDS, "mail.#"), *_TO_ALL)),
 )
 
+# Order intake has no handler for what these brought: each event would be parked as misdirected.
+_RETIRED = tuple(Binding(EVENTS, INTAKE_INSTALLS, key) for key in ("install.#", "install.started.*"))
+
 
 def sitecrew(ladder: Ladder) -> Topology:
     """Return the whole topology, with this delay ladder."""
@@ -80,7 +83,7 @@ def sitecrew(ladder: Ladder) -> Topology:
         bindings += [Binding(exchange, name, key) for exchange, key in sources]
         bindings.append(Binding(DELIVER, name, f"#.{destination(name)}"))
     _add_ladder(ladder, exchanges, queues, bindings)
-    return Topology(tuple(exchanges), tuple(queues), tuple(bindings), ladder)
+    return Topology(tuple(exchanges), tuple(queues), tuple(bindings), ladder, _RETIRED)
 
 
 def _kept(name: str) -> Queue:

@@ -16,7 +16,7 @@ from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import DEAD_LETTERS, EVENTS, ORDERS, PARKING, UNROUTED, Topology
 from foundation.config import queues as table
-from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
+from foundation.config.queues import INSTALLER_DUE, INTAKE_INSTALLS, INTAKE_ORDERS
 from foundation.errors import ConfigurationError
 from foundation.testing.memory import MemoryBroker
 from tests.support.brokers import Brokers, Clock, eventually, gather, until
@@ -587,6 +587,25 @@ def test_declaring_again_changes_nothing(broker: Broker) -> None:
     eventually(lambda: broker.depth(INTAKE_ORDERS), 1, SECONDS)
     send(broker, [order(2)])
     eventually(lambda: broker.depth(INTAKE_ORDERS), 2, SECONDS)
+
+
+def test_declaring_removes_the_bindings_that_an_earlier_version_declared(
+    open_ground: Callable[[Topology], Ground],
+) -> None:
+    earlier = replace(TOPOLOGY, bindings=(*TOPOLOGY.bindings, *TOPOLOGY.retired), retired=())
+    broker = open_ground(earlier).broker
+    started = Message(EVENTS, "install.started.v1", b"started", message_id="started")
+    completed = Message(EVENTS, "install.completed.v1", b"completed", message_id="completed")
+    broker.declare()
+    send(broker, [started, completed])
+    eventually(lambda: broker.depth(INTAKE_INSTALLS), 2, SECONDS)
+    broker.topology = TOPOLOGY  # type: ignore[attr-defined]
+    broker.declare()
+    broker.declare()
+    broker.publisher().publish([started, completed], SECONDS)
+    eventually(lambda: broker.depth(INTAKE_INSTALLS), 3, SECONDS)
+    taken = gather(broker.consumer(INTAKE_INSTALLS, 10), 3, SECONDS)
+    assert [delivery.message_id for delivery in taken] == ["started", "completed", "completed"]
 
 
 def test_publisher_and_consumer_declare_what_is_missing(open_ground: Callable[[Topology], Ground]) -> None:

@@ -19,7 +19,7 @@ from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from foundation.broker.delay import Ladder
 from foundation.config.queues import INSTALLER_DUE, sitecrew
-from foundation.config.settings import Settings, known, load
+from foundation.config.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -194,11 +194,6 @@ def test_hosting_accounts_lie_on_a_volume(service: str, settings_of: Callable[[s
         v["persistentVolumeClaim"]["claimName"] for v in pod_of(service)["spec"]["volumes"] if v["name"] == volume
     ]
     assert only("PersistentVolumeClaim", claim)
-
-
-def test_an_installer_has_time_to_finish_what_it_has_begun() -> None:
-    grace = pod_of("installer")["spec"]["terminationGracePeriodSeconds"]
-    assert grace >= known()["installer.timeout_seconds"].default + 60
 
 
 # What looks at it

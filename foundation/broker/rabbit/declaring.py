@@ -20,6 +20,8 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
             channel.exchange_bind(bound.target, bound.source, bound.key)
         else:
             channel.queue_bind(bound.target, bound.source, bound.key)
+    for bound in topology.retired:  # RabbitMQ takes the removal of what is not there for done
+        channel.queue_unbind(bound.target, bound.source, bound.key)
 
 
 def difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> str | None:

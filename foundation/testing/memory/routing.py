@@ -19,6 +19,8 @@ class Routes:
         for exchange in topology.exchanges:
             self._exchanges.setdefault(exchange.name, exchange)
         self.bind(topology.bindings)
+        for binding in topology.retired:
+            self._bound.get(binding.source, {}).pop(binding, None)
 
     def bind(self, bindings: Iterable[Binding]) -> None:
         for binding in bindings:
