@@ -104,7 +104,7 @@ class Creating:
             return self._without_room(uow, order, cause)
         pause = RETRIES.pause(cause, order.attempt)
         if cause.code == "username_taken" and order.attempt < MAX_ATTEMPTS:
-            order, pause = order.renamed(), timedelta(0)
+            order, pause = order.renamed(uow.now), timedelta(0)
         if pause is None:
             return self._give_up(uow, order, event, cause)
         uow.rows.orders.save(order.postponed(uow.now + pause, cause, uow.now))

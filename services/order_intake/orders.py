@@ -203,10 +203,10 @@ class Order(LeasedRow):
         """Return it waiting until `due_at` for room on its server, which costs no attempt."""
         return self._to(S.ACCEPTED, now, waits=self.waits + 1).released(due_at, due_at + OVERDUE, cause).unclaimed()
 
-    def renamed(self) -> "Order":
+    def renamed(self, now: datetime) -> "Order":
         """Return it with another username to try."""
         names = (candidate(self.domain, self.order_id, number) for number in count(self.fence))
-        return replace(self, username=next(name for name in names if name != self.username))
+        return self._to(S.ACCEPTED, now, username=next(name for name in names if name != self.username))
 
     def woken(self, now: datetime) -> "Order":
         """Return it after its event was redelivered."""

@@ -490,13 +490,14 @@ def test_an_order_goes_only_where_its_states_lead(state: OrderState) -> None:
     desk.claimed()
     order = desk.order
     vars(order)["state"] = state
-    ways: dict[OrderState, Callable[[], Order]] = {
-        OrderState.ACCEPTED: lambda: order.again(at(1)),
-        OrderState.CREATED: lambda: order.created(ACCOUNT, at(1), at(1)),
-        OrderState.FAILED: lambda: order.failed(cause(), at(1)),
-        OrderState.CANCELLED: lambda: order.cancelled("no", at(1)),
-    }
-    for target, way in ways.items():
+    ways: list[tuple[OrderState, Callable[[], Order]]] = [
+        (OrderState.ACCEPTED, lambda: order.again(at(1))),
+        (OrderState.ACCEPTED, lambda: order.renamed(at(1))),
+        (OrderState.CREATED, lambda: order.created(ACCOUNT, at(1), at(1))),
+        (OrderState.FAILED, lambda: order.failed(cause(), at(1))),
+        (OrderState.CANCELLED, lambda: order.cancelled("no", at(1))),
+    ]
+    for target, way in ways:
         if target in TRANSITIONS[state]:
             assert way().state == target
         else:
