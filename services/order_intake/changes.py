@@ -82,7 +82,9 @@ class Changes:
         if not order.is_of(event.source, uow.sender):
             return reject_order_id(uow, event, "not_yours", "is not this sender's order")
         if order.is_installed:
-            return reject_order_id(uow, event, "already_installed", "is already installed: there is nothing to cancel")
+            return reject_order_id(
+                uow, event, "already_installed", "is already installed, so there is nothing to cancel"
+            )
         if order.state != OrderState.CANCELLED:
             self._withdraw(uow, order, event.data.reason or "the order was cancelled", event)
         return Done()
@@ -108,7 +110,7 @@ class Changes:
             return _refuse_unknown(uow, event)
         if order.is_installed:
             installed = INTAKE_CAUSES["already_installed"].remedy
-            return _refuse(uow, event, "it is already installed: there is nothing to cancel", installed)
+            return _refuse(uow, event, "it is already installed, so there is nothing to cancel", installed)
         if order.state == OrderState.CANCELLED:
             _tell_withdrawn(uow, order, event)
         else:

@@ -79,7 +79,7 @@ def test_an_installed_order_is_not_cancelled_and_staff_hear_what_to_do(house: Ho
     house.order()
     ((name, refused),) = staff(house, OrderCancel(order_id="order-1"))
     assert name == "command.refused"
-    assert "it is installed" in refused.cause.detail
+    assert "it is already installed" in refused.cause.detail
     assert "hosting server" in refused.cause.remedy
     assert house.parked() == []
 

@@ -249,7 +249,7 @@ class Smtp:
             error, smtplib.SMTPException | ValueError
         ):
             code = "smtp_interrupted" if client.in_the_letter else "smtp_unreachable"
-            return code, f"{place} is gone: {one_line(str(error))}"
+            return code, f"{place} failed: {one_line(str(error))}"
         return _REFUSED_AT.get(step, "smtp_refused"), f"{place} cannot: {one_line(str(error))}"
 
     @property

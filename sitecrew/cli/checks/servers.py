@@ -52,7 +52,7 @@ def web(settings: Settings, name: str) -> str:
             f"make sure that the web server runs and serves what is below {setting}.root, or correct"
             f" {setting}.web_address, {setting}.scheme and the other settings in docs/hosting.md",
         ) from None
-    return f"{asked.web_address} serves a test site by {' and '.join(sorted(kinds))} address"
+    return f"{asked.web_address} serves a test site at its {' and '.join(sorted(kinds))} address"
 
 
 def site(settings: Settings, site_type: str, name: str, *, install: bool) -> str:

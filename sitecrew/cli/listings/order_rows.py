@@ -200,7 +200,7 @@ def _page(order: Order, now: datetime) -> list[tuple[str, str]]:
     return [
         ("order", f"{order.order_id}, placed {times.both(order.created_at, now)} by {_source(order)}"),
         ("state", f"{_state(order)}, {times.relative(order.updated_at, now)}"),
-        ("tries", _attempts(order)),
+        ("attempts", _attempts(order)),
         *install_rows.cause_lines(cause, ""),
         ("cancelled because", order.cancel_reason or ""),
         ("site", f"{order.site_type}, “{order.title}”, {order.domain}"),

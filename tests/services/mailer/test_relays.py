@@ -259,7 +259,7 @@ def test_a_login_in_the_clear_is_possible_if_asked_for_and_doctor_says_so() -> N
     with relay(EHLO="250-relay.example\r\n250 AUTH PLAIN", AUTH="235 ok") as server:
         smtp = settings_for(server.port, username="sitecrew", password="secret", security="none")
         smtp.send(letter())
-        assert "anybody on the way can read" in smtp.check()
+        assert "anyone on the way can read" in smtp.check()
 
 
 def test_without_a_login_encryption_is_taken_where_it_is_offered_and_not_missed_where_it_is_not(
@@ -452,7 +452,7 @@ def test_an_answer_without_end_is_not_read_to_the_end(flood: str) -> None:
     with relay(EHLO=flood, HELO=flood) as server:
         cause = told(lambda: to(server).send(letter()))
     assert cause.kind == CauseKind.TRANSIENT
-    assert "no end" in cause.detail
+    assert "does not end" in cause.detail
 
 
 # 37: senders with a domain beyond ASCII

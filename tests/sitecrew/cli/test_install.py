@@ -161,7 +161,7 @@ def test_a_refused_command_is_exit_code_6_with_the_reason(house: House, sitecrew
         unknown = sitecrew("install", "retry", "order-9-g1", "--json")
     assert (ran.exit_code, unknown.exit_code) == (6, 5)
     assert ran.stdout == "", "the error says it all"
-    assert "it is installed. What to do: an installed site is installed anew" in ran.stderr
+    assert "it is installed. What to do: to install the site again, use" in ran.stderr
     (answer,) = unknown.json
     assert (answer["outcome"], answer["cause"]["code"]) == ("refused", "no_such_install")
 

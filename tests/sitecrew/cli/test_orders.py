@@ -302,7 +302,7 @@ def test_an_installed_order_is_refused_with_the_reason(house: House, sitecrew: C
     with at_work(house):
         ran = sitecrew("order", "cancel", "order-1")
     assert (ran.exit_code, answers(ran)) == (6, [])
-    assert "it is installed" in ran.stderr
+    assert "it is already installed" in ran.stderr
     assert house.parked() == []
 
 

@@ -75,7 +75,7 @@ def test_an_unknown_key_names_the_nearest_that_is_known(tmp_path: Path, text: st
     ("text", "said"),
     [
         (STEP, "steps.0: needs exactly one of write, run, php, remove"),
-        (STEP + "run = ['a']\nremove = ['b']", "steps.0: needs one of write, run, php, remove"),
+        (STEP + "run = ['a']\nremove = ['b']", "steps.0: needs exactly one of write, run, php, remove"),
         (STEP + "run = []", "steps.0.run: must not be empty"),
         (STEP + "php = ['a']", "a step runs PHP: say so with a section [php]"),
         ("[[steps]]\nwrite = 'a'\ntext = ''", "steps.0.name: must be given"),
@@ -100,7 +100,7 @@ def test_an_unknown_key_names_the_nearest_that_is_known(tmp_path: Path, text: st
         ),
         (
             LOGIN + "password.letters = 'äöü'",
-            "login.password: letters may be printable ASCII",
+            "login.password: letters must be printable ASCII",
         ),
         ("[secrets.key]", "secrets.key: needs either random or file"),
         ("[secrets.'no name']\nrandom = 9", "secrets.no name"),
@@ -115,7 +115,7 @@ def test_what_cannot_be_is_told_by_its_place(tmp_path: Path, text: str, said: st
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ("{ file = 'V', pattern = '(' }", "version.pattern: is no regular expression"),
+        ("{ file = 'V', pattern = '(' }", "version.pattern: is not a valid regular expression"),
         ("{ file = 'V', pattern = 'x' }", "version.pattern: needs one pair of parentheses"),
         ("{ fil = 'V' }", "unknown key version.fil; did you mean file?"),
         ("{ file = '../V' }", "version.file: must stay inside the site"),
