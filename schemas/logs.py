@@ -181,6 +181,7 @@ EVENTS: dict[str, str] = {
     "site.cache_kept": "A cache of the application could not be cleared after a site was rolled back.",
     "site.leftovers_kept": "Files that an earlier run left behind could not be removed now; the next install tries"
     " again.",
+    "site_type.configured": "Staff changed how installs of a site type are handled; the event says how.",
     "site_type.not_configured": "A site type in the settings can't be installed here; `reason` says why.",
     "store.conflict": "Two transactions conflicted (such as a deadlock), and one is retried.",
     "store.unreachable": "The database does not answer; work waits until it does.",

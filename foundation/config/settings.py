@@ -495,16 +495,6 @@ class Settings(Section):
     log: Log = Log()
     tracing: Tracing = Tracing()
 
-    def stages(self, site_type: str) -> bool:
-        """Whether installs of this type wait for the timer's batch; also true for a type that is no longer set up."""
-        site = self.sites.get(site_type)
-        return site is None or site.stage
-
-    def begins_at(self, site_type: str, due_at: datetime) -> datetime:
-        """Return when an install due at `due_at` should begin: at the next tick, or at `due_at` if its type is not
-        staged."""
-        return self.timer.first_tick(due_at) if self.stages(site_type) else due_at
-
     @field_validator("amqp_url")
     @classmethod
     def _addresses(cls, url: SecretStr) -> SecretStr:

@@ -16,6 +16,7 @@ COMMAND_CAUSES = Causes(
         "not_possible": Meaning(CauseKind.CONFLICT, "Check its state with `sitecrew order show`."),
         "no_such_order": Meaning(CauseKind.CONFLICT, "List the orders with `sitecrew order list`."),
         "no_such_install": Meaning(CauseKind.CONFLICT, "List the installs with `sitecrew install list --state all`."),
+        "no_such_site_type": Meaning(CauseKind.CONFLICT, "List the site types with `sitecrew site list`."),
         "no_such_letter": Meaning(CauseKind.CONFLICT, "List the mails with `sitecrew mail list`."),
     }
 )
@@ -33,9 +34,11 @@ def refuse_command(
     *,
     code: str = "not_possible",
 ) -> Done:
-    """Publish that a command about an order or an install is refused, why, and what to do instead."""
+    """Publish that a command is refused, why, and what to do instead. `order_id` is the order that it is about, if
+    any."""
     install_id = getattr(event.data, "install_id", None)
-    cause = COMMAND_CAUSES.cause(code, f"{install_id or order_id}: {detail}", remedy)
+    about = install_id or order_id
+    cause = COMMAND_CAUSES.cause(code, f"{about}: {detail}" if about else detail, remedy)
     refused = CommandRefused(command_id=event.id, install_id=install_id, order_id=order_id, cause=cause)
     uow.emit(refused, order_id, event)
     _log.warning("command.refused", install_id=install_id, order_id=order_id, type=event.type, reason=cause.detail)

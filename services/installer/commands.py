@@ -11,7 +11,7 @@ from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
-from schemas.services import ServiceDescribe
+from schemas.services import ServiceDescribe, SiteTypeConfigure
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
 from services.installer.installs import Install
@@ -46,6 +46,7 @@ class Commands:
             InstallCancel: self.cancel,
             InstallRetry: self.retry,
             TimerRunNow: self.run_now,
+            SiteTypeConfigure: self._installing.site_types.configure,
             ServiceDescribe: self._description.answer,
         }
 

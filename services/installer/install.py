@@ -18,6 +18,7 @@ from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
+from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
@@ -60,6 +61,7 @@ class Installing:
         self._servers = servers
         self._installers = installers
         self._sealer = sealer
+        self.site_types = SiteTypes("installer", settings)
         own = settings.installer
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
         first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
@@ -162,11 +164,11 @@ class Installing:
 
     def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
         """Return when an install that is due then should at the latest have been taken."""
-        return self._settings.begins_at(site_type, due_at) + OVERDUE
+        return self.site_types.begins_at(site_type, due_at) + OVERDUE
 
     def queue_of(self, site_type: str) -> str:
         """Return the queue in which installs of this type come due: the timer's, or the immediate one."""
-        return INSTALLER_DUE if self._settings.stages(site_type) else INSTALLER_NOW
+        return INSTALLER_DUE if self.site_types.stages(site_type) else INSTALLER_NOW
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good."""
@@ -239,7 +241,7 @@ class Installing:
         site, seconds = outcome
         if install := _held(uow, claim):
             completed = _completed(install, site, self._servers[install.server], seconds)
-            mail = MailState.WAITING if self._settings.sites[install.site_type].welcome_email else MailState.OFF
+            mail = MailState.WAITING if self.site_types.is_welcomed(install.site_type) else MailState.OFF
             uow.rows.installs.save(install.installed(completed, mail, uow.now))
             uow.emit(completed, install.order_id, event)
             _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))

@@ -31,6 +31,7 @@ class InstallerService:
         self._settings = settings.installer
         self._parts = parts
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
+        self.installing.site_types.read(parts.store)
         self.recovery = Recovery(self.installing)
         self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
         self.timer = Batches(
@@ -59,6 +60,7 @@ class InstallerService:
         return (
             Periodic("renew_leases", often, lambda: self.installing.leases.renew(database)),
             Periodic("recover", often, lambda: self.recovery.recover(database)),
+            self.installing.site_types.rereading(database.store),
         )
 
     def gauges(self) -> Sequence[Gauge]:

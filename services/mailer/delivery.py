@@ -15,6 +15,7 @@ from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.passwords import without
+from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
@@ -43,6 +44,7 @@ class Welcoming:
 
     def __init__(self, settings: Settings, letters: Letters, send: Send, opener: Opener, now: Now) -> None:
         self._settings = settings
+        self.site_types = SiteTypes("mailer", settings)
         self._per_hour = settings.limits.letters_per_hour
         self._letters = letters
         self._deliver = send
@@ -93,10 +95,10 @@ class Welcoming:
         return Done()
 
     def _new(self, uow: UnitOfWork[MailRows], event: Event[InstallCompleted]) -> Mail:
-        completed, site = event.data, self._settings.sites.get(event.data.site.site_type)
+        completed = event.data
         if known := uow.rows.customers.get(completed.order_id):
             completed = completed.model_copy(update={"customer": known.customer})
-        wanted = site is None or site.welcome_email
+        wanted = self.site_types.is_welcomed(completed.site.site_type)
         return uow.rows.mails.save(Mail.of(completed, trace_of(event), uow.now, wanted=wanted))
 
     def _is_counted(self, mail: Mail) -> bool:

@@ -10,17 +10,22 @@ from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Handlers, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
+from foundation.service.site_types import SiteTypes
 from schemas.envelope import Event
 from schemas.mails import MailResend
-from schemas.services import ServiceDescribe
+from schemas.services import ServiceDescribe, SiteTypeConfigure
 from services.mailer.rows import MailRows
 
 _log = structlog.get_logger(__name__)
 
 
-def commands(facts: Mapping[str, Any] | None = None) -> Handlers:
+def commands(site_types: SiteTypes, facts: Mapping[str, Any] | None = None) -> Handlers:
     """Return the handlers. `facts` are the settings that `service.described` reports."""
-    return {MailResend: resend, ServiceDescribe: Description("mailer", lambda: facts or {}).answer}
+    return {
+        MailResend: resend,
+        SiteTypeConfigure: site_types.configure,
+        ServiceDescribe: Description("mailer", lambda: facts or {}).answer,
+    }
 
 
 def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:

@@ -13,12 +13,13 @@ from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.service.description import Description
+from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderKnown, OrderPlaced
-from schemas.services import ServiceDescribe
+from schemas.services import ServiceDescribe, SiteTypeConfigure
 from schemas.values import install_id
 from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.changes import Changes
@@ -42,7 +43,8 @@ class Intake:
         self._settings = settings
         self._servers = servers
         self._names = Names(settings)
-        self._staging = Staging(settings, servers)
+        self.site_types = SiteTypes("order-intake", settings, refuses_unknown=True)
+        self._staging = Staging(settings, servers, self.site_types)
         self._terms = Terms(this_process(), LEASE, OVERDUE)
         self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
         self.leases = Leases(ORDERS, self._terms, settings.order_intake.timeout_seconds)
@@ -58,7 +60,11 @@ class Intake:
 
     def commands(self) -> Handlers:
         """Handlers of what staff ask for any order."""
-        return {**self.changes.by_staff(), ServiceDescribe: self._description.answer}
+        return {
+            **self.changes.by_staff(),
+            SiteTypeConfigure: self.site_types.configure,
+            ServiceDescribe: self._description.answer,
+        }
 
     def installs(self) -> Handlers:
         """Handlers of what the installer reports when an install has ended."""

@@ -11,6 +11,7 @@ from foundation.config.servers import site_url
 from foundation.config.settings import Settings
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
+from foundation.service.site_types import SiteTypes
 from foundation.telemetry.tracing import Origin, trace_of
 from schemas.accounts import AccountCreated
 from schemas.envelope import Event
@@ -27,14 +28,15 @@ _log = structlog.get_logger(__name__)
 class Staging:
     """Emits what the installer needs to know of orders' installs."""
 
-    def __init__(self, settings: Settings, servers: Mapping[str, Server]) -> None:
+    def __init__(self, settings: Settings, servers: Mapping[str, Server], site_types: SiteTypes) -> None:
         self._settings = settings
         self._servers = servers
+        self._site_types = site_types
 
     def created(self, uow: UnitOfWork[OrderRows], order: Order, account: AccountRef, cause: Origin) -> Order:
         """Record the order's account, and stage its first install."""
         due_at = self._due_at(order, uow.now)
-        begins_at = self._settings.begins_at(order.site_type, due_at)
+        begins_at = self._site_types.begins_at(order.site_type, due_at)
         created = uow.rows.orders.save(order.created(account, begins_at, uow.now))
         news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
         uow.emit(news, order.order_id, cause)
@@ -44,7 +46,7 @@ class Staging:
     def again(self, uow: UnitOfWork[OrderRows], order: Order, title: str | None, cause: Event[Any]) -> None:
         """Stage the order's next install."""
         due_at = self._due_at(order, uow.now)
-        begins_at = self._settings.begins_at(order.site_type, due_at)
+        begins_at = self._site_types.begins_at(order.site_type, due_at)
         renewed = order.reinstalling(title or order.title, trace_of(cause), begins_at, uow.now)
         self._stage(uow, uow.rows.orders.save(renewed), due_at, cause)
 
@@ -63,7 +65,7 @@ class Staging:
     def announce_again(self, uow: UnitOfWork[OrderRows], order: Order) -> None:
         """Announce the order's newest install, or its cancel, once more."""
         number = order.announcements
-        begins_at = self._settings.begins_at(order.site_type, uow.now)
+        begins_at = self._site_types.begins_at(order.site_type, uow.now)
         uow.rows.orders.save(order.announced(begins_at, number))
         if order.account and self.unknown(order) is None:
             self._announce(uow, order)
@@ -91,7 +93,7 @@ class Staging:
     def _stage(self, uow: UnitOfWork[OrderRows], order: Order, due_at: datetime, cause: Origin) -> None:
         """Announce the install at once, and deliver it to the installer when it is due."""
         staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
-        uow.deliver(staged, INSTALLER_DUE if self._settings.stages(order.site_type) else INSTALLER_NOW, due_at)
+        uow.deliver(staged, INSTALLER_DUE if self._site_types.stages(order.site_type) else INSTALLER_NOW, due_at)
 
     def _staged(self, order: Order, due_at: datetime) -> InstallStaged:
         if order.account is None:

@@ -26,7 +26,7 @@ NOUNS = {
     "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
     "keys": "The key pair that seals passwords: generate, rotate.",
     "mail": "Welcome emails: list, show, resend, preview.",
-    "sites": "The site types that can be ordered: list, show.",
+    "site": "The site types that can be ordered: list, show.",
     "server": "The hosting servers: list, show.",
     "timer": "When the next batches start.",
     "config": "Every setting: its value, and where it comes from.",
@@ -34,7 +34,7 @@ NOUNS = {
 }
 VERBS = ("up", "run", "status", "doctor")
 """Nouns that are commands themselves."""
-FORMER = {"installs": "install", "letter": "mail"}
+FORMER = {"installs": "install", "letter": "mail", "sites": "site"}
 """Earlier names of nouns, which keep working until 1.0 and are not shown."""
 
 

@@ -125,7 +125,7 @@ def test_a_row_keeps_the_latest_of_a_long_history(house: House) -> None:
 
 def test_when_an_install_begins_is_what_the_installer_says_not_who_looks(house: House) -> None:
     due_at = house.install().due_at
-    assert house.install().begins_at == house.settings.begins_at("wordpress", due_at)
+    assert house.install().begins_at == house.settings.timer.first_tick(due_at)
 
 
 def test_installer_and_mailer_say_what_they_are_when_they_are_asked(house: House) -> None:

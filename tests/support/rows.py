@@ -50,14 +50,14 @@ def install_of(staged: InstallStaged, at: datetime) -> Install:
     )
 
 
-def on_each_store(service: str, migrations: Path, load: Load[Any]) -> Any:
+def on_each_store(service: str, migrations: Path | None, load: Load[Any]) -> Any:
     """Make the fixture of a service's database, on SQLite and on PostgreSQL."""
 
     @pytest.fixture(params=["sqlite", "postgresql"])
     def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database[Any]]:
         url = f"sqlite:///{tmp_path}/store.db"
         store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
-        store.migrate([migrations])
+        store.migrate([migrations] if migrations else [])
         yield Database(store, service, lambda: START, lambda _messages: None, load)
         store.close()
 

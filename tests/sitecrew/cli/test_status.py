@@ -136,10 +136,10 @@ def config(tmp_path: Path) -> str:
 
 
 def test_sites_and_servers_are_shown_without_secrets(config: str) -> None:
-    listed = run("--config", config, "sites", "list").lines
+    listed = run("--config", config, "site", "list").lines
     assert [line.split()[0] for line in listed] == ["TYPE", "wordpress", "static"]
     assert "at once" in listed[2]
-    assert run("--config", config, "sites", "show", "static", "--json").json["stage"] is False
+    assert run("--config", config, "site", "show", "static", "--json").json["stage"] is False
     servers = run("--config", config, "server", "list").lines
     assert servers[1].split()[:4] == ["web1", "yes", "local", "203.0.113.9"]
     shown = run("--config", config, "server", "show", "web1")
@@ -148,7 +148,7 @@ def test_sites_and_servers_are_shown_without_secrets(config: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"), [(("sites", "show", "wordpres"), "wordpress"), (("server", "show", "wed1"), "web1")]
+    ("line", "meant"), [(("site", "show", "wordpres"), "wordpress"), (("server", "show", "wed1"), "web1")]
 )
 def test_a_slip_in_a_name_is_answered_with_the_nearest(config: str, line: tuple[str, ...], meant: str) -> None:
     ran = run("--config", config, *line)

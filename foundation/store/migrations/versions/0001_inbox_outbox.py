@@ -1,4 +1,4 @@
-"""The inbox and the outbox that every service has."""
+"""The inbox and the outbox that every service has, and what staff have set in it for site types."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,8 +39,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_outbox"),
     )
     op.create_index("ix_outbox_claimed_until", "outbox", ["claimed_until"])
+    op.create_table(
+        "site_type_overrides",
+        sa.Column("site_type", sa.String(32), nullable=False),
+        sa.Column("stage", sa.Boolean),
+        sa.Column("welcome_email", sa.Boolean),
+        sa.PrimaryKeyConstraint("site_type", name="pk_site_type_overrides"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("site_type_overrides")
     op.drop_table("outbox")
     op.drop_table("inbox")

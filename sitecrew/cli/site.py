@@ -1,4 +1,4 @@
-"""`sitecrew sites`: the site types in the settings."""
+"""`sitecrew site`: the site types in the settings."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from sitecrew.cli.help import examples, noun
 from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import Json
 
-app = noun("sitecrew sites list", "sitecrew sites show wordpress")
+app = noun("sitecrew site list", "sitecrew site show wordpress")
 
 
-@app.command("list", epilog=examples("sitecrew sites list", "sitecrew sites list --json"))
+@app.command("list", epilog=examples("sitecrew site list", "sitecrew site list --json"))
 def list_sites(ctx: typer.Context, json: Json = False) -> None:
     """List the site types: which are sold, how they are installed and announced."""
     from sitecrew.cli.client import session
@@ -37,7 +37,7 @@ def list_sites(ctx: typer.Context, json: Json = False) -> None:
     Table(("TYPE", "SOLD", "INSTALLER", "INSTALLED", "AFTER", "ADDRESS", "EMAIL"), rows).show()
 
 
-@app.command(epilog=examples("sitecrew sites show wordpress", "sitecrew sites show static --json"))
+@app.command(epilog=examples("sitecrew site show wordpress", "sitecrew site show static --json"))
 def show(
     ctx: typer.Context,
     site_type: Annotated[
