@@ -127,7 +127,10 @@ EVENTS: dict[str, str] = {
     "broker.disconnected": "A connection to RabbitMQ was lost or could not be opened. The service keeps trying to"
     " reconnect. Logged at once for each new reason, then at most every 30 s; `number` is how often it has happened"
     " since the last line.",
+    "http.listening": "The HTTP API and the console accept requests.",
     "periodic.failed": "A periodic task failed; it runs again at its next time.",
+    "projection.skipped": "An event could not be written into the API's database; a rebuild heals that.",
+    "projection.unreadable": "The API passed over a message that is no valid event; whoever it was for parks it.",
     "sweep.failed": "A recovery sweep failed on an order. It has looked at the others, and tries again.",
     "command.refused": "Staff asked for something that is not possible in the current state; they were told why.",
     "clock.skewed": "This machine's clock differs from the database's, which leases go by. Synchronize this machine's"

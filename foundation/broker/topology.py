@@ -8,6 +8,8 @@ from functools import cached_property, lru_cache
 from foundation.broker.delay import Ladder
 
 ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
+REPLAYS = "replays"
+"""Where services tell again of rows that they were asked for; no service of ours acts on it."""
 PARKING, UNROUTED = "parking", "unrouted"
 DEAD_LETTERS = "dead-letters"
 """Where the broker dead-letters messages from work queues: into parking, and to a service that reports them. What

@@ -5,6 +5,8 @@ All queues are quorum queues, so losing a node loses no message. `x-dead-letter-
 dead-lettering (RabbitMQ documentation, "Quorum Queues", dead lettering).
 """
 
+from dataclasses import replace
+
 from foundation.broker.delay import DELIVER, Ladder, destination
 from foundation.broker.topology import (
     COMMANDS,
@@ -12,6 +14,7 @@ from foundation.broker.topology import (
     EVENTS,
     ORDERS,
     PARKING,
+    REPLAYS,
     UNROUTED,
     Binding,
     Exchange,
@@ -19,6 +22,8 @@ from foundation.broker.topology import (
     Topology,
 )
 
+API_EVENTS = "api.events"
+API_PARKED = "api.parked"
 INTAKE_ORDERS = "intake.orders"
 INTAKE_INSTALLS = "intake.installs"
 INTAKE_COMMANDS = "intake.commands"
@@ -37,6 +42,9 @@ DELIVERY_LIMIT = 20
 
 UNLIMITED = 1_000_000
 """RabbitMQ 4's default limit drops a message after 20 returns, and looking at a parked message returns it."""
+
+_OVERHEARD = 1_000_000
+"""How many copies wait for the HTTP API at most; it can be told of what it missed."""
 
 _NEVER_LOSE = {
     "x-queue-type": "quorum",
@@ -71,6 +79,7 @@ def sitecrew(ladder: Ladder) -> Topology:
         Exchange(ORDERS),
         Exchange(EVENTS),
         Exchange(COMMANDS, arguments={"alternate-exchange": UNROUTED}),
+        Exchange(REPLAYS),
         Exchange(PARKING, "fanout"),
         Exchange(DEAD_LETTERS, "fanout"),
         Exchange(UNROUTED, "fanout"),
@@ -84,6 +93,31 @@ def sitecrew(ladder: Ladder) -> Topology:
         bindings.append(Binding(DELIVER, name, f"#.{destination(name)}"))
     _add_ladder(ladder, exchanges, queues, bindings)
     return Topology(tuple(exchanges), tuple(queues), tuple(bindings), ladder, _RETIRED)
+
+
+def with_api(ladder: Ladder) -> Topology:
+    """Return the whole topology with the queues of the HTTP API, which only that service declares: where nobody runs
+    it, nothing may pile up."""
+    whole = sitecrew(ladder)
+    sources: dict[str, tuple[tuple[str, str], ...]] = {
+        API_EVENTS: ((ORDERS, "#"), (EVENTS, "#"), (COMMANDS, "#"), (REPLAYS, "#"))
+    }
+    sources[API_PARKED] = tuple((exchange, "") for exchange in (PARKING, DEAD_LETTERS, UNROUTED))
+    return replace(
+        whole,
+        queues=(*whole.queues, *map(_overheard, sources)),
+        bindings=(
+            *whole.bindings,
+            *(Binding(exchange, name, key) for name in sources for exchange, key in sources[name]),
+        ),
+    )
+
+
+def _overheard(name: str) -> Queue:
+    """A queue of copies, read in order by one consumer. It drops the oldest rather than grow without end."""
+    limits: dict[str, str | int] = {"x-max-length": _OVERHEARD, "x-overflow": "drop-head"}
+    one = {"x-single-active-consumer": True, "x-delivery-limit": DELIVERY_LIMIT}
+    return Queue(name, {"x-queue-type": "quorum", **limits, **one})
 
 
 def _kept(name: str) -> Queue:

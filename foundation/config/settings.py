@@ -308,6 +308,37 @@ class Mailer(Section):
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
 
 
+class Api(Section):
+    """The HTTP API and the staff's console."""
+
+    store_url: DatabaseUrl = Field(
+        SecretStr("sqlite:///var/api.db"), description="database of what the events have told, of staff and tokens"
+    )
+    listen: Listen = Field("127.0.0.1:9414", description="address for health checks and metrics; off: none")
+    address: Address = Field("127.0.0.1:8080", description="address of the HTTP API and the console")
+    public_url: WebUrl | None = Field(
+        None, description="URL under which people and programs reach them, if there is a proxy in front"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose X-Forwarded-For and -Proto are believed"
+    )
+    tls_certificate: Path | None = Field(None, description="certificate chain for https without a proxy, PEM")
+    tls_key: Path | None = Field(None, description="its private key, PEM; empty: it is in the certificate's file")
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="encrypts the secrets of webhooks and makes the links of status pages: any long random text",
+    )
+    requests_per_minute: Limit = Field(600, description="per API token; further ones are refused (429). 0: no limit")
+    session_hours: Seconds = Field(12, gt=0, description="sign-ins to the console end after so many hours")
+    activity_days: Seconds = Field(400, gt=0, description="the activity log is kept for so many days")
+    status_page_days: Seconds = Field(
+        30, gt=0, description="a customer's status page ends so many days after the email was sent"
+    )
+    webhooks_to_private: bool = Field(
+        False, description="webhooks may go to loopback, link-local and private addresses"
+    )
+
+
 Options = dict[str, Secret[Any]]
 """Settings of a plug-in, validated by the plug-in's own model. Only the plug-in knows which of them are secret, so all
 are treated as secrets."""
@@ -483,6 +514,7 @@ class Settings(Section):
     installer: Installer = Installer()
     timer: Timer = Timer()
     mailer: Mailer = Mailer()
+    api: Api = Api()
     domains: Domains = Domains()
     limits: Limits = Limits()
     sites: dict[SiteType, Site] = Field(default_factory=dict, validate_default=True)

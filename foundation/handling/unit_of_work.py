@@ -80,9 +80,13 @@ class UnitOfWork(Generic[RowsT]):
         """Publish an event or command to the exchange of its type, after the row that it tells of was saved. `subject`
         is the order's id; `cause` is the event that led to it, or that event's trace, which is continued."""
         event = self._event(data, subject, cause)
-        entry = catalogue.by_model(type(data))
-        self._send(event, entry.exchange, entry.routing_key)
+        self.publish(event)
         return event
+
+    def publish(self, event: Event[Any]) -> None:
+        """Publish an event or command as it is to the exchange of its type."""
+        entry = catalogue.by_model(type(event.data))
+        self._send(event, entry.exchange, entry.routing_key)
 
     def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
         """Deliver the event to one queue at `at`, through the delay ladder. A `suspect` (its worker was lost) will be

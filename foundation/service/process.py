@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from foundation.broker import Broker
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.topology import Topology
 from foundation.clock import SharedClock
 from foundation.config.queues import sitecrew
 from foundation.config.settings import Settings, load
@@ -49,12 +50,12 @@ _LOOK_AT_CLOCK = 20.0
 _log = structlog.get_logger(__name__)
 
 
-def broker_of(settings: Settings, name: str) -> RabbitBroker:
+def broker_of(settings: Settings, name: str, topology: Callable[[Ladder], Topology] = sitecrew) -> RabbitBroker:
     """Create the broker that the settings name, without opening a connection."""
     ladder = Ladder(settings.delay.unit_ms, settings.delay.levels)
     return RabbitBroker(
         [settings.amqp_url.get_secret_value()],
-        sitecrew(ladder),
+        topology(ladder),
         name,
         patience=settings.amqp_timeout_seconds,
         tls=settings.amqp_tls.files(),
@@ -62,7 +63,13 @@ def broker_of(settings: Settings, name: str) -> RabbitBroker:
 
 
 def serve(
-    name: str, settings: Settings, own: Running, migrations: Path, load: Load[Any], make: Callable[[Parts], Service]
+    name: str,
+    settings: Settings,
+    own: Running,
+    migrations: Path,
+    load: Load[Any],
+    make: Callable[[Parts], Service],
+    topology: Callable[[Ladder], Topology] = sitecrew,
 ) -> int:
     """Run a service until SIGTERM or SIGINT, then finish what has begun; a second signal ends it at once.
 
@@ -72,7 +79,7 @@ def serve(
     metrics, heartbeats = Metrics(name), Heartbeats()
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
-    store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}")
+    store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}", topology)
     exporting = tracing.exporting(name, settings.tracing.endpoint.get_secret_value())
     dependencies, clock = Dependencies("store", "broker"), SharedClock(store.time)
 

@@ -17,6 +17,7 @@ class Service(StrEnum):
     ORDER_INTAKE = "order-intake"
     INSTALLER = "installer"
     MAILER = "mailer"
+    API = "api"
 
 
 CONCURRENCY = {
@@ -36,7 +37,7 @@ CONCURRENCY = {
 )
 def run(
     ctx: typer.Context,
-    service: Annotated[Service, typer.Argument(help="order-intake, installer or mailer.")],
+    service: Annotated[Service, typer.Argument(help="order-intake, installer, mailer or api.")],
     concurrency: Annotated[
         int | None, typer.Option(metavar="N", help="Accounts, installs or emails at a time, in this process.")
     ] = None,
@@ -48,8 +49,10 @@ def run(
     settings."""
     from foundation.config.settings import load
 
+    if concurrency is not None and service not in CONCURRENCY:
+        raise typer.BadParameter(f"{service} has no such setting", param_hint="--concurrency")
     given = {
-        CONCURRENCY[service]: ("--concurrency", concurrency),
+        CONCURRENCY.get(service, ""): ("--concurrency", concurrency),
         f"{service.replace('-', '_')}.listen": ("--listen", listen),
         "log.level": ("--log-level", log_level),
     }

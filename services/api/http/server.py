@@ -1,0 +1,68 @@
+"""The web server: uvicorn in a thread of the service."""
+
+import socket
+import threading
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from foundation.addresses import HostPort
+from foundation.config.settings import Api
+from foundation.errors import ConfigurationError
+
+_GRACE = 10
+"""Seconds that running requests may take to finish when the service stops; streams are ended at once."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Server:
+    """Serves one application at the address that the settings name."""
+
+    def __init__(self, own: Api, app: ASGIApp) -> None:
+        self._own = own
+        self._app = app
+        self.port: int | None = None
+        """Where it listens, once it does."""
+        self.stopping = threading.Event()
+        """Set when it should end: whoever streams ends the stream then."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set, then finish what runs. Raises ConfigurationError if the address is taken."""
+        place = HostPort.parse(self._own.address)
+        listening = _listen(place)
+        self.port = listening.getsockname()[1]
+        server = uvicorn.Server(self._config())
+        threading.Thread(target=self._end, args=(stop, server), name="http stop", daemon=True).start()
+        _log.info("http.listening", port=self.port)
+        server.run(sockets=[listening])
+
+    def _config(self) -> uvicorn.Config:
+        own, tls = self._own, {}
+        if own.tls_certificate:
+            tls = {"ssl_certfile": own.tls_certificate, "ssl_keyfile": own.tls_key}
+        return uvicorn.Config(
+            self._app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            date_header=True,
+            proxy_headers=bool(own.trusted_proxies),
+            forwarded_allow_ips=list(own.trusted_proxies),
+            timeout_graceful_shutdown=_GRACE,
+            **tls,  # type: ignore[arg-type]  # two paths
+        )
+
+    def _end(self, stop: threading.Event, server: uvicorn.Server) -> None:
+        stop.wait()
+        self.stopping.set()
+        server.should_exit = True
+
+
+def _listen(place: HostPort) -> socket.socket:
+    try:
+        return socket.create_server((place.host, place.port), family=place.family)
+    except OSError as error:
+        raise ConfigurationError(f"api.address: cannot listen on {place}: {error.strerror}") from None

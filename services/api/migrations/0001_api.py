@@ -1,0 +1,261 @@
+"""What the events have told; what was asked; staff, sessions and tokens; webhooks."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from foundation.store.types import Utc
+
+revision = "api_0001"
+down_revision = None
+branch_labels = ("api",)
+depends_on = "foundation_0001"
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "order_views",
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer),
+        sa.Column("max_attempts", sa.Integer),
+        sa.Column("due_at", Utc),
+        sa.Column("cause", sa.Text),
+        sa.Column("cause_code", sa.String(64)),
+        sa.Column("reason", sa.String(200)),
+        sa.Column("site_type", sa.String(32)),
+        sa.Column("domain", sa.String(253)),
+        sa.Column("title", sa.String(200)),
+        sa.Column("server", sa.String(200)),
+        sa.Column("username", sa.String(64)),
+        sa.Column("address", sa.String(64)),
+        sa.Column("customer_name", sa.String(200)),
+        sa.Column("customer_email", sa.String(320)),
+        sa.Column("locale", sa.String(32)),
+        sa.Column("placed_by", sa.String(255)),
+        sa.Column("placed_at", Utc),
+        sa.Column("versions", sa.Text, nullable=False),
+        sa.Column("updated_at", Utc),
+        sa.PrimaryKeyConstraint("order_id", name="pk_order_views"),
+    )
+    op.create_index("ix_order_views_customer_email", "order_views", ["customer_email"])
+    op.create_index("ix_order_views_domain", "order_views", ["domain"])
+    op.create_index("ix_order_views_updated_at", "order_views", ["updated_at"])
+    op.create_table(
+        "install_views",
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer),
+        sa.Column("max_attempts", sa.Integer),
+        sa.Column("due_at", Utc),
+        sa.Column("cause", sa.Text),
+        sa.Column("cause_code", sa.String(64)),
+        sa.Column("reason", sa.String(200)),
+        sa.Column("site_type", sa.String(32)),
+        sa.Column("url", sa.Text),
+        sa.Column("title", sa.String(200)),
+        sa.Column("server", sa.String(200)),
+        sa.Column("username", sa.String(64)),
+        sa.Column("domain", sa.String(253)),
+        sa.Column("worker", sa.String(200)),
+        sa.Column("staged_at", Utc),
+        sa.Column("started_at", Utc),
+        sa.Column("finished_at", Utc),
+        sa.Column("seconds", sa.Float),
+        sa.Column("application", sa.String(200)),
+        sa.Column("application_version", sa.String(200)),
+        sa.Column("login_url", sa.Text),
+        sa.Column("versions", sa.Text, nullable=False),
+        sa.Column("updated_at", Utc),
+        sa.PrimaryKeyConstraint("install_id", name="pk_install_views"),
+    )
+    op.create_index("ix_install_views_order_id", "install_views", ["order_id"])
+    op.create_index("ix_install_views_staged_at", "install_views", ["staged_at"])
+    op.create_index("ix_install_views_updated_at", "install_views", ["updated_at"])
+    op.create_table(
+        "letter_views",
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer),
+        sa.Column("max_attempts", sa.Integer),
+        sa.Column("due_at", Utc),
+        sa.Column("cause", sa.Text),
+        sa.Column("cause_code", sa.String(64)),
+        sa.Column("reason", sa.String(200)),
+        sa.Column("recipient", sa.String(320)),
+        sa.Column("message_id", sa.String(400)),
+        sa.Column("resends", sa.Integer),
+        sa.Column("sent_at", Utc),
+        sa.Column("versions", sa.Text, nullable=False),
+        sa.Column("updated_at", Utc),
+        sa.PrimaryKeyConstraint("install_id", name="pk_letter_views"),
+    )
+    op.create_index("ix_letter_views_order_id", "letter_views", ["order_id"])
+    op.create_index("ix_letter_views_updated_at", "letter_views", ["updated_at"])
+    op.create_table(
+        "activity",
+        sa.Column("id", _NUMBER, nullable=False, autoincrement=True),
+        sa.Column("key", sa.String(32), nullable=False),
+        sa.Column("at", Utc, nullable=False),
+        sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("order_id", sa.String(64)),
+        sa.Column("install_id", sa.String(80)),
+        sa.Column("actor_type", sa.String(64)),
+        sa.Column("actor", sa.String(255)),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("detail", sa.String(400), nullable=False),
+        sa.Column("cause", sa.Text),
+        sa.Column("trace_id", sa.String(32)),
+        sa.PrimaryKeyConstraint("id", name="pk_activity"),
+        sa.UniqueConstraint("key", name="uq_activity_key"),
+    )
+    op.create_index("ix_activity_actor_id", "activity", ["actor", "id"])
+    op.create_index("ix_activity_at", "activity", ["at"])
+    op.create_index("ix_activity_kind_id", "activity", ["kind", "id"])
+    op.create_index("ix_activity_order_id_id", "activity", ["order_id", "id"])
+    op.create_index("ix_activity_trace_id", "activity", ["trace_id"])
+    op.create_table(
+        "steps",
+        sa.Column("id", _NUMBER, nullable=False, autoincrement=True),
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("step", sa.String(200), nullable=False),
+        sa.Column("begun_at", Utc, nullable=False),
+        sa.Column("seconds", sa.Float),
+        sa.PrimaryKeyConstraint("id", name="pk_steps"),
+    )
+    op.create_index("ix_steps_begun_at", "steps", ["begun_at"])
+    op.create_index("ix_steps_install_id_id", "steps", ["install_id", "id"])
+    op.create_table(
+        "workers",
+        sa.Column("instance", sa.String(200), nullable=False),
+        sa.Column("service", sa.String(200), nullable=False),
+        sa.Column("seen_at", Utc, nullable=False),
+        sa.Column("heartbeat", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("instance", "service", name="pk_workers"),
+    )
+    op.create_table(
+        "switches",
+        sa.Column("service", sa.String(200), nullable=False),
+        sa.Column("site_type", sa.String(32), nullable=False),
+        sa.Column("told", sa.Text, nullable=False),
+        sa.Column("at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("service", "site_type", name="pk_switches"),
+    )
+    op.create_table(
+        "asked",
+        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("type", sa.String(64), nullable=False),
+        sa.Column("order_id", sa.String(64)),
+        sa.Column("install_id", sa.String(80)),
+        sa.Column("actor", sa.String(255), nullable=False),
+        sa.Column("asked_at", Utc, nullable=False),
+        sa.Column("trace_id", sa.String(32), nullable=False),
+        sa.Column("outcome", sa.String(16), nullable=False),
+        sa.Column("answer", sa.String(64)),
+        sa.Column("detail", sa.Text),
+        sa.Column("cause", sa.Text),
+        sa.Column("answered_at", Utc),
+        sa.PrimaryKeyConstraint("id", "source", name="pk_asked"),
+    )
+    op.create_index("ix_asked_asked_at", "asked", ["asked_at"])
+    op.create_index("ix_asked_outcome_asked_at", "asked", ["outcome", "asked_at"])
+    op.create_index("ix_asked_trace_id", "asked", ["trace_id"])
+    op.create_table(
+        "staff",
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("password", sa.Text, nullable=False),
+        sa.Column("disabled", sa.Boolean, nullable=False),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("changed_at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_staff"),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("seen_at", Utc, nullable=False),
+        sa.Column("expires_at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_sessions"),
+    )
+    op.create_index("ix_sessions_expires_at", "sessions", ["expires_at"])
+    op.create_index("ix_sessions_name", "sessions", ["name"])
+    op.create_table(
+        "tokens",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("scopes", sa.String(200), nullable=False),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("created_by", sa.String(64), nullable=False),
+        sa.Column("used_at", Utc),
+        sa.Column("disabled", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_tokens"),
+        sa.UniqueConstraint("name", name="uq_tokens_name"),
+    )
+    op.create_table(
+        "failed_logins",
+        sa.Column("key", sa.String(300), nullable=False),
+        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("until", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_failed_logins"),
+    )
+    op.create_table(
+        "webhook_endpoints",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("url", sa.Text, nullable=False),
+        sa.Column("types", sa.Text, nullable=False),
+        sa.Column("source", sa.String(255)),
+        sa.Column("secrets", sa.Text, nullable=False),
+        sa.Column("disabled", sa.Boolean, nullable=False),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("created_by", sa.String(64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook_endpoints"),
+    )
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("endpoint_id", sa.String(36), nullable=False),
+        sa.Column("key", sa.String(32), nullable=False),
+        sa.Column("type", sa.String(64), nullable=False),
+        sa.Column("order_id", sa.String(64)),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("due_at", Utc),
+        sa.Column("lease_until", Utc),
+        sa.Column("status", sa.Integer),
+        sa.Column("answer", sa.Text),
+        sa.Column("created_at", Utc, nullable=False),
+        sa.Column("ended_at", Utc),
+        sa.PrimaryKeyConstraint("id", name="pk_webhook_deliveries"),
+    )
+    op.create_index("ix_webhook_deliveries_due_at", "webhook_deliveries", ["due_at"])
+    op.create_index("ix_webhook_deliveries_endpoint_id_created_at", "webhook_deliveries", ["endpoint_id", "created_at"])
+    op.create_index("uq_webhook_deliveries_endpoint_id_key", "webhook_deliveries", ["endpoint_id", "key"], unique=True)
+
+
+def downgrade() -> None:
+    op.drop_table("webhook_deliveries")
+    op.drop_table("webhook_endpoints")
+    op.drop_table("failed_logins")
+    op.drop_table("tokens")
+    op.drop_table("sessions")
+    op.drop_table("staff")
+    op.drop_table("asked")
+    op.drop_table("switches")
+    op.drop_table("workers")
+    op.drop_table("steps")
+    op.drop_table("activity")
+    op.drop_table("letter_views")
+    op.drop_table("install_views")
+    op.drop_table("order_views")

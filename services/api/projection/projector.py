@@ -1,0 +1,148 @@
+"""Keep the projection: take what is published, and write what it tells.
+
+The projection can be lost: a rebuild has the services tell of all their rows again. So an event that
+cannot be understood is logged and passed over, and nothing is ever parked from here.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from time import sleep
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from foundation.broker import Broker, Consumer, Delivery, codec
+from foundation.broker.codec import Malformed
+from foundation.clock import Now
+from foundation.errors import StoreConflict, StoreUnreachable
+from foundation.handling.pace import TOGETHER
+from foundation.store import Store
+from foundation.store.records import Loaded, Records
+from foundation.telemetry.health import Heartbeats
+from schemas.envelope import Event
+from schemas.installs import InstallProgress
+from schemas.services import ServiceHeartbeat, SiteTypeConfigured
+from services.api.projection import activity, steps, switches, workers
+from services.api.projection.activity import Line
+from services.api.projection.telling import INSTALL, LETTER, ORDER, tellings, version
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView, View
+
+_AT_A_TIME = 500
+
+_log = structlog.get_logger(__name__)
+
+Also = Callable[[Connection, Sequence[Event[Any]], datetime], None]
+"""What else is written in the transaction that writes what some events tell."""
+
+_RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER: LETTERS}
+_NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] = {
+    InstallProgress: steps.note,
+    ServiceHeartbeat: lambda connection, event, at: workers.note(connection, event.data, at),
+    SiteTypeConfigured: lambda connection, event, at: switches.note(connection, event.data, event.time or at),
+}
+
+
+def project(connection: Connection, events: Sequence[Event[Any]], now: datetime) -> None:
+    """Write what these events tell: records, log lines, steps and replicas. The outcome does not depend on their order,
+    nor on how often each of them comes."""
+    told = [(event, telling) for event in events for telling in tellings(event)]
+    owners = {event.data.order_id for event, _ in told}
+    rows: dict[str, Loaded[Any]] = {of: records.load(connection, owners) for of, records in _RECORDS.items()}
+    for event, telling in told:
+        loaded = rows[telling.of]
+        view = _known(loaded, telling.of, event.data)
+        loaded.save(view.told(telling.facet, version(event, telling), telling.fields, event.time or now))
+    for loaded in rows.values():
+        loaded.flush(connection)
+    lines = (activity.line_of(event, now) for event in events)
+    activity.write(connection, [line for line in lines if isinstance(line, Line)])
+    for event in events:
+        if note := _NOTED.get(type(event.data)):
+            note(connection, event, now)
+
+
+def _known(loaded: Loaded[Any], of: str, data: Any) -> View:
+    """Return the record that an event is about, as it is known so far."""
+    if of == ORDER:
+        return loaded.get(data.order_id) or OrderView(order_id=data.order_id)
+    named = {"install_id": data.install_id, "order_id": data.order_id, "generation": data.generation}
+    return loaded.get(data.install_id) or (InstallView(**named) if of == INSTALL else LetterView(**named))
+
+
+class Projector:
+    """Consumes one queue, and projects what it delivers."""
+
+    def __init__(
+        self, queue: str, store: Store, broker: Broker, now: Now, heartbeats: Heartbeats, also: Sequence[Also] = ()
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._broker = broker
+        self._now = now
+        self._heartbeats = heartbeats
+        self._also = also
+        self.moved = threading.Condition()
+        """Notified after each transaction, for whoever waits for news."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Project until `stop` is set."""
+        consumer = self._broker.consumer(self._queue, _AT_A_TIME)
+        self._heartbeats.watch(self._queue, lambda: 0)
+        while not stop.is_set():
+            self._heartbeats.beat(self._queue)
+            self.run_once(consumer, stop)
+        self._heartbeats.end(self._queue)
+        consumer.close()
+
+    def run_once(self, consumer: Consumer, stop: threading.Event, timeout: float = 1.0) -> int:
+        """Project what is there, after waiting up to `timeout` seconds for it; return how many deliveries it was."""
+        taken = consumer.take(_AT_A_TIME, timeout)
+        if 1 < len(taken) < _AT_A_TIME:
+            sleep(TOGETHER)
+            taken += consumer.take(_AT_A_TIME - len(taken), 0)
+        while taken and not self._projected(taken):
+            self._heartbeats.beat(self._queue)
+            if stop.wait(1):
+                return 0  # they are the broker's again
+        if taken:
+            consumer.settle(taken)
+            with self.moved:
+                self.moved.notify_all()
+        return len(taken)
+
+    def _projected(self, taken: Sequence[Delivery]) -> bool:
+        """Write them, and pass over what cannot be; return False if the database is away."""
+        events = [event for delivery in taken if (event := self._event(delivery))]
+        try:
+            self._write(events)
+        except (StoreUnreachable, StoreConflict) as error:
+            _log.warning("store.unreachable", queue=self._queue, reason=str(error))
+            return False
+        except Exception:  # noqa: BLE001  # one of them is at fault; trying each alone shows which
+            return all(self._projected_alone(event) for event in events)
+        return True
+
+    def _projected_alone(self, event: Event[Any]) -> bool:
+        try:
+            self._write([event])
+        except (StoreUnreachable, StoreConflict):
+            return False
+        except Exception:  # noqa: BLE001  # a bug of ours, or a value that no database takes
+            _log.exception("projection.skipped", type=event.type, message_id=event.id)
+        return True
+
+    def _write(self, events: Sequence[Event[Any]]) -> None:
+        now = self._now()
+        with self._store.transaction() as connection:
+            project(connection, events, now)
+            for write in self._also:
+                write(connection, events, now)
+
+    def _event(self, delivery: Delivery) -> Event[Any] | None:
+        try:
+            return codec.read(delivery)
+        except Malformed as problem:
+            _log.info("projection.unreadable", queue=self._queue, reason=str(problem))
+            return None

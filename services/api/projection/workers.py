@@ -1,0 +1,55 @@
+"""The replicas of all services, as their heartbeats tell of them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+
+from sqlalchemy import Column, Connection, String, Table, delete, select
+
+from foundation.store import PydanticJson, Utc
+from foundation.store.types import metadata
+from schemas.services import ServiceHeartbeat
+
+LOST = timedelta(seconds=30)
+"""How long a replica may be silent before it counts as lost."""
+_KEPT = timedelta(days=1)
+"""How long a lost one is shown."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("instance", String(200), primary_key=True),
+    Column("service", String(200), primary_key=True),
+    Column("seen_at", Utc, nullable=False),
+    Column("heartbeat", PydanticJson(ServiceHeartbeat), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One replica, as its last heartbeat described it."""
+
+    seen_at: datetime
+    told: ServiceHeartbeat
+
+    def is_lost(self, now: datetime) -> bool:
+        return now - self.seen_at > LOST
+
+    @classmethod
+    def all(cls, connection: Connection) -> list[Self]:
+        """Return all replicas, by service and instance."""
+        found = select(workers.c.seen_at, workers.c.heartbeat).order_by(workers.c.service, workers.c.instance)
+        return [cls(seen_at, told) for seen_at, told in connection.execute(found)]
+
+
+def note(connection: Connection, told: ServiceHeartbeat, at: datetime) -> None:
+    """Write down that a replica is alive."""
+    named = (workers.c.instance == told.instance, workers.c.service == told.service)
+    fresh = {"seen_at": at, "heartbeat": told}
+    if not connection.execute(workers.update().where(*named).values(**fresh)).rowcount:
+        connection.execute(workers.insert().values(instance=told.instance, service=told.service, **fresh))
+
+
+def forget_old(connection: Connection, now: datetime) -> None:
+    """Remove replicas that were lost a day ago."""
+    connection.execute(delete(workers).where(workers.c.seen_at < now - _KEPT))

@@ -1,0 +1,70 @@
+"""The api wired up: it projects what is published, serves the HTTP API and the console, and posts webhooks."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, func, select
+
+from foundation.config.queues import API_EVENTS
+from foundation.config.settings import Settings
+from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
+from foundation.store.counts import by_state
+from services.api import asking
+from services.api.asking import asked
+from services.api.desk import Desk, load
+from services.api.http.app import app_of
+from services.api.http.server import Server
+from services.api.projection import workers
+from services.api.projection.activity import activity
+from services.api.projection.projector import Projector
+from services.api.projection.steps import steps
+
+__all__ = ["MIGRATIONS", "ApiService", "load"]
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class ApiService:
+    """The api."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings = settings.api
+        self._parts = parts
+        self.projector = Projector(
+            API_EVENTS, parts.store, parts.broker, parts.now, parts.heartbeats, also=[asking.answered]
+        )
+        self.desk = Desk(settings, parts.database, parts.broker, self.projector)
+        self.server = Server(settings.api, app_of(self.desk))
+
+    def lanes(self) -> Sequence[Lane]:
+        return ()
+
+    def loops(self) -> Sequence[Loop]:
+        return (self.projector.run, self.server.run)
+
+    def periodic(self) -> Sequence[Periodic]:
+        return (Periodic("forget_old", 3600, self._forget_old),)
+
+    def gauges(self) -> Sequence[Gauge]:
+        return (
+            Gauge("asked", "What was asked of services, by outcome", _outcomes),
+            Gauge.of_one("activity_newest", "Number of the newest line of the activity log", _newest_line),
+        )
+
+    def _forget_old(self) -> None:
+        now = self._parts.now()
+        before = now - timedelta(days=self._settings.activity_days)
+        with self._parts.store.transaction() as connection:
+            connection.execute(delete(activity).where(activity.c.at < before))
+            connection.execute(delete(steps).where(steps.c.begun_at < before))
+            workers.forget_old(connection, now)
+            asking.forget_old(connection, now)
+
+
+def _outcomes(connection: Connection) -> dict[asking.Outcome, int]:
+    return by_state(connection, asked.c.outcome, asking.Outcome)
+
+
+def _newest_line(connection: Connection) -> float:
+    return float(connection.execute(select(func.max(activity.c.id))).scalar() or 0)
