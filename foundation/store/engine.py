@@ -181,7 +181,7 @@ def _copy(cursor: Any, statement: str, parameters: Any, _context: object) -> boo
         with cursor.copy(statement) as copy:
             copy.write(parameters["rows"])
     except DataError as error:
-        raise type(error)(error.diag.message_primary) from None  # its context quotes the value
+        raise type(error)(str(error.diag.message_primary)) from None  # its context quotes the value
     return True
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import (
     Column,
     Connection,
+    Index,
     PrimaryKeyConstraint,
     Select,
     String,
@@ -19,18 +20,19 @@ from sqlalchemy import (
 
 from foundation.store import bulk
 from foundation.store.in_list import in_list
-from foundation.store.types import Utc, metadata
+from foundation.store.types import Bytewise, Utc, metadata
 
 inbox = Table(
     "inbox",
     metadata,
-    Column("consumer", String(64), nullable=False),
-    Column("source", String(255), nullable=False),
-    Column("id", String(255), nullable=False),
+    Column("consumer", Bytewise(64), nullable=False),
+    Column("source", Bytewise(255), nullable=False),
+    Column("id", Bytewise(255), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("user_id", String(255), nullable=False),
-    Column("received_at", Utc, nullable=False, index=True),
+    Column("received_at", Utc, nullable=False),
     PrimaryKeyConstraint("consumer", "id", "source"),
+    Index("ix_inbox_received_at", "received_at", postgresql_using="brin"),  # written in this order, and read rarely
 )
 
 _COLUMNS = tuple(map(str, inbox.c.keys()))

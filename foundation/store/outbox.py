@@ -30,14 +30,14 @@ from sqlalchemy import (
 
 from foundation.store import bulk
 from foundation.store.in_list import in_list
-from foundation.store.types import Utc, metadata
+from foundation.store.types import Bytewise, Utc, metadata
 
 _LONGEST_CLAIM = timedelta(minutes=5)
 
 outbox = Table(
     "outbox",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", Bytewise(32), primary_key=True),
     Column("exchange", String(64), nullable=False),
     Column("routing_key", String(255), nullable=False),
     Column("due_at", Utc),

@@ -13,7 +13,7 @@ from foundation.store.counts import by_state
 from foundation.store.frozen import replace
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Records
-from foundation.store.types import Word, metadata
+from foundation.store.types import Bytewise, Word, metadata
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
 from schemas.values import Cause, Customer
@@ -35,8 +35,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 installs = Table(
     "installs",
     metadata,
-    Column("install_id", String(80), primary_key=True),
-    Column("order_id", String(64), nullable=False, index=True),
+    Column("install_id", Bytewise(80), primary_key=True),
+    Column("order_id", Bytewise(64), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
     Column("site_type", String(32), nullable=False),
     Column("domain", String(253), nullable=False),

@@ -6,17 +6,17 @@ An install carries the customer as of its staging, so its events do not know of 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, String, Table
+from sqlalchemy import Column, Table
 
 from foundation.store import PydanticJson, Utc
 from foundation.store.records import Records
-from foundation.store.types import metadata
+from foundation.store.types import Bytewise, metadata
 from schemas.values import Customer
 
 customers = Table(
     "customers",
     metadata,
-    Column("order_id", String(64), primary_key=True),
+    Column("order_id", Bytewise(64), primary_key=True),
     Column("customer", PydanticJson(Customer), nullable=False),
     Column("amended_at", Utc, nullable=False),
 )

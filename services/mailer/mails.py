@@ -15,7 +15,7 @@ from foundation.store import PydanticJson, Utc, lease
 from foundation.store.frozen import replace
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Records
-from foundation.store.types import Word, metadata
+from foundation.store.types import Bytewise, Word, metadata
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted
 from schemas.values import Cause, Customer
@@ -42,8 +42,8 @@ _EARLY = timedelta(seconds=1)
 mails = Table(
     "mails",
     metadata,
-    Column("install_id", String(80), primary_key=True),
-    Column("order_id", String(64), nullable=False, index=True),
+    Column("install_id", Bytewise(80), primary_key=True),
+    Column("order_id", Bytewise(64), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
     Column("recipient", String(320), nullable=False),
     Column("state", Word(State), nullable=False, index=True),

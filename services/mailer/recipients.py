@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
-from sqlalchemy import Column, String, Table, delete, select
+from sqlalchemy import Column, Table, delete, select
 
 from foundation.handling.unit_of_work import Database
 from foundation.store import PydanticJson, Utc
 from foundation.store.frozen import replace
 from foundation.store.records import Records
-from foundation.store.types import metadata
+from foundation.store.types import Bytewise, metadata
 from schemas.envelope import Moment
 from schemas.values import Model
 
@@ -29,7 +29,7 @@ class Sent(Model):
 recipients = Table(
     "recipients",
     metadata,
-    Column("address", String(320), primary_key=True),
+    Column("address", Bytewise(320), primary_key=True),
     Column("sent", PydanticJson(Sent), nullable=False),
     Column("last_at", Utc, nullable=False, index=True),
 )

@@ -59,7 +59,7 @@ class Moments(Model):
 orders = Table(
     "orders",
     metadata,
-    Column("order_id", String(64), primary_key=True),
+    Column("order_id", Bytewise(64), primary_key=True),
     Column("digest", String(80), nullable=False),
     Column("event_id", String(255), nullable=False),
     Column("source", String(255), nullable=False),
@@ -76,7 +76,7 @@ orders = Table(
     Column("timezone", String(64)),
     Column("permalinks", String(200)),
     Column("server", String(200), nullable=False),
-    Column("username", String(16), nullable=False),
+    Column("username", Bytewise(16), nullable=False),
     Column("account", PydanticJson(AccountRef)),
     Column("waits", Integer, nullable=False),
     Column("generation", Integer, nullable=False),

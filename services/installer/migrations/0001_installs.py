@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from foundation.store.types import Utc
+from foundation.store.types import Bytewise, Utc
 
 revision = "installer_0001"
 down_revision = None
@@ -14,8 +14,8 @@ depends_on = "foundation_0001"
 def upgrade() -> None:
     op.create_table(
         "installs",
-        sa.Column("install_id", sa.String(80), nullable=False),
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("install_id", Bytewise(80), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("site_type", sa.String(32), nullable=False),
         sa.Column("domain", sa.String(253), nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from foundation.store.types import Utc
+from foundation.store.types import Bytewise, Utc
 
 revision = "mailer_0001"
 down_revision = None
@@ -14,8 +14,8 @@ depends_on = "foundation_0001"
 def upgrade() -> None:
     op.create_table(
         "mails",
-        sa.Column("install_id", sa.String(80), nullable=False),
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("install_id", Bytewise(80), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("recipient", sa.String(320), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
@@ -41,7 +41,7 @@ def upgrade() -> None:
     op.create_index("ix_mails_check_at", "mails", ["check_at"])
     op.create_table(
         "recipients",
-        sa.Column("address", sa.String(320), nullable=False),
+        sa.Column("address", Bytewise(320), nullable=False),
         sa.Column("sent", sa.Text, nullable=False),
         sa.Column("last_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("address", name="pk_recipients"),
@@ -49,7 +49,7 @@ def upgrade() -> None:
     op.create_index("ix_recipients_last_at", "recipients", ["last_at"])
     op.create_table(
         "customers",
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("customer", sa.Text, nullable=False),
         sa.Column("amended_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_customers"),

@@ -14,7 +14,7 @@ depends_on = "foundation_0001"
 def upgrade() -> None:
     op.create_table(
         "orders",
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("digest", sa.String(80), nullable=False),
         sa.Column("event_id", sa.String(255), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("timezone", sa.String(64)),
         sa.Column("permalinks", sa.String(200)),
         sa.Column("server", sa.String(200), nullable=False),
-        sa.Column("username", sa.String(16), nullable=False),
+        sa.Column("username", Bytewise(16), nullable=False),
         sa.Column("account", sa.Text),
         sa.Column("waits", sa.Integer, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from foundation.store.types import Utc
+from foundation.store.types import Bytewise, Utc
 
 revision = "foundation_0001"
 down_revision = None
@@ -14,18 +14,18 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "inbox",
-        sa.Column("consumer", sa.String(64), nullable=False),
-        sa.Column("source", sa.String(255), nullable=False),
-        sa.Column("id", sa.String(255), nullable=False),
+        sa.Column("consumer", Bytewise(64), nullable=False),
+        sa.Column("source", Bytewise(255), nullable=False),
+        sa.Column("id", Bytewise(255), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("received_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("consumer", "id", "source", name="pk_inbox"),
     )
-    op.create_index("ix_inbox_received_at", "inbox", ["received_at"])
+    op.create_index("ix_inbox_received_at", "inbox", ["received_at"], postgresql_using="brin")
     op.create_table(
         "outbox",
-        sa.Column("id", sa.String(32), nullable=False),
+        sa.Column("id", Bytewise(32), nullable=False),
         sa.Column("exchange", sa.String(64), nullable=False),
         sa.Column("routing_key", sa.String(255), nullable=False),
         sa.Column("due_at", Utc),
