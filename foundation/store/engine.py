@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from select import POLLIN, poll
 from typing import Any
 
 import orjson
@@ -146,6 +147,7 @@ def _engine(url: str, ours: bool) -> Engine:
     if place.get_backend_name() == "sqlite":
         return _sqlite(place, address.file_of(url), own, ours)
     engine = create_engine(place, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, connect_args=own, **_COMMON)
+    engine.dialect.do_ping = _is_open  # type: ignore[method-assign,assignment]  # instead of a statement
     event.listen(engine, "connect", _prepare_server)
     event.listen(engine, "begin", _begin_on_server)
     event.listen(engine, "do_execute_no_params", _execute_unprepared)
@@ -155,6 +157,16 @@ def _engine(url: str, ours: bool) -> Engine:
 
 def _prepare_server(connection: Any, _record: object) -> None:
     connection.autocommit = True  # _begin_on_server begins transactions
+
+
+def _is_open(connection: Any) -> bool:
+    """Whether an idle connection can be used, as far as can be seen without a round trip: a server says nothing on it
+    until it closes it."""
+    if connection.closed:
+        return False
+    socket = poll()
+    socket.register(connection, POLLIN)
+    return not socket.poll(0)
 
 
 def _begin_on_server(connection: Connection) -> None:
