@@ -75,7 +75,7 @@ class Event(Model, Generic[DataT_co]):
     def trace_id(self) -> str | None:
         """The trace id in `traceparent`; None if that is missing or malformed."""
         found = _TRACEPARENT.fullmatch(self.traceparent or "")
-        return found[1] if found and set(found[1]) != {"0"} else None
+        return found[1] if found and found[1].strip("0") else None
 
 
 # The classes of the single types of events inherit these fields with their descriptions. Looking for docstrings in each

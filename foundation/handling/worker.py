@@ -50,6 +50,9 @@ from schemas.values import Cause
 DEADLINE = 900.0
 """Seconds that an effect may take by default."""
 
+_PATIENCE = 1.0
+"""Seconds to wait for something to do before looking whether to stop."""
+
 _STATUSES = sorted({kind.status for kind in (Done, Duplicate, Retry, Park)})
 
 _log = structlog.get_logger(__name__)
@@ -98,7 +101,7 @@ class WorkItem:
 
     @property
     def is_new(self) -> bool:
-        return self.phase == Phase.ARRIVED
+        return self.phase is Phase.ARRIVED
 
     def seconds_running(self) -> float:
         return monotonic() - self.begun_at if self.begun_at is not None else 0.0
@@ -162,7 +165,7 @@ class Worker:
         """Handle deliveries until `stop` is set; then finish what has begun and return the rest to the queue."""
         while not stop.is_set():
             self._heartbeats.beat(self.queue)
-            self._run_once_or_pause(consumer, stop, timeout=1.0, linger=TOGETHER)
+            self._run_once_or_pause(consumer, stop, linger=TOGETHER)
         self.drain(consumer)
 
     def drain(self, consumer: Consumer) -> None:
@@ -171,7 +174,7 @@ class Worker:
         patience = threading.Event()
         while self._next or self._busy or not self._finished.empty():
             self._heartbeats.beat(self.queue)
-            self._run_once_or_pause(consumer, patience, timeout=1.0, taking=False)
+            self._run_once_or_pause(consumer, patience, taking=False)
         self._heartbeats.end(self.queue)
         for item in self._in_flight.values():
             if not item.abandoned:
@@ -226,9 +229,11 @@ class Worker:
         if waiting := self._pool.waiting:
             self._pool.employ(self._pace.threads_for(waiting))
 
-    def _run_once_or_pause(self, consumer: Consumer, stop: threading.Event, timeout: float, **how: Any) -> None:
+    def _run_once_or_pause(
+        self, consumer: Consumer, stop: threading.Event, *, taking: bool = True, linger: float = 0.0
+    ) -> None:
         try:
-            self.run_once(consumer, timeout, **how)
+            self.run_once(consumer, _PATIENCE, taking=taking, linger=linger)
         except StoreConflict as error:  # such as a deadlock: the next run tries the same again
             _log.warning("store.conflict", queue=self.queue, reason=str(error))
         except StoreUnreachable as error:

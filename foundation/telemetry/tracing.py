@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any
@@ -18,11 +19,12 @@ from schemas.values import Model
 
 try:
     from opentelemetry import propagate, trace
-    from opentelemetry.trace import ProxyTracerProvider, SpanKind
+    from opentelemetry.trace import ProxyTracerProvider, SpanKind, Tracer
 except ImportError:  # the extra is not installed
     trace = None  # type: ignore[assignment]
 
 
+_NO_SPAN = nullcontext()
 _handled: ContextVar[tuple[Event[Any] | None, str] | None] = ContextVar("handled", default=None)
 
 
@@ -46,6 +48,7 @@ def exporting(service: str, endpoint: str) -> Iterator[None]:
     provider = TracerProvider(resource=Resource.create(names))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(provider)
+    _tracer.cache_clear()
     try:
         yield
     finally:
@@ -121,10 +124,19 @@ def _order_of(event: Event[Any]) -> str | None:
     return getattr(event.data, "order_id", None) or event.subject
 
 
-def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextManager[object]:
+@cache
+def _tracer() -> "Tracer | None":
+    """Return what makes spans; None if they would go nowhere. Cached: OpenTelemetry looks into the environment."""
     provider = trace.get_tracer_provider() if trace else None
-    if event is None or provider is None or isinstance(provider, ProxyTracerProvider):  # spans would go nowhere
-        return nullcontext()
+    if provider is None or isinstance(provider, ProxyTracerProvider):
+        return None
+    return provider.get_tracer("sitecrew")
+
+
+def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextManager[object]:
+    tracer = _tracer()
+    if event is None or tracer is None:
+        return _NO_SPAN
     # Attributes: OpenTelemetry's semantic conventions for messaging.
     attributes = {
         "messaging.system": "rabbitmq",
@@ -134,14 +146,13 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
         "messaging.message.conversation_id": _order_of(event) or "",
     }
     context = propagate.extract(carried(event))
-    tracer = provider.get_tracer("sitecrew")
     return tracer.start_as_current_span(f"{phase} {queue}", context, SpanKind.CONSUMER, attributes)
 
 
 def carried(cause: Origin | None) -> dict[str, str]:
     """Return the attributes that a cause passes on: who caused it, and the current span's trace or else its own."""
     own = {name: value for name in _CARRIED if (value := getattr(cause, name, None))}
-    if trace is not None and trace.get_current_span().get_span_context().is_valid:
+    if _tracer() and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         own = {name: value for name, value in own.items() if name in ("authtype", "authid")}

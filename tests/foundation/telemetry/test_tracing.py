@@ -42,7 +42,9 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    tracing._tracer.cache_clear()
     yield exporter
+    tracing._tracer.cache_clear()
     provider.shutdown()
 
 
@@ -179,6 +181,7 @@ def test_an_endpoint_without_the_extra_says_what_to_install(monkeypatch: pytest.
 
 def test_without_opentelemetry_the_trace_travels_on_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "trace", None)
+    tracing._tracer.cache_clear()
     event = codec.envelope(TimerRunNow(), id="1", source="/tests", subject=None, traceparent=TRACEPARENT)
     with tracing.handling(event, "installer.commands", "claim"):
         assert tracing.merge_handled(None, "", {})["trace_id"] == TRACE
