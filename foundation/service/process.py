@@ -101,7 +101,7 @@ def serve(
         _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
         _log.info("service.started", store=store.place)
         gc.freeze()  # what the start has made stays; looking through it again costs some percent of the time
-        gc.set_threshold(10_000)  # in a batch of orders, most objects live to its end: looking often finds nothing
+        gc.set_threshold(50_000)  # more than a batch of orders makes: its objects live to its end, and leave no circles
         working.set()
         broken = _run(parts, service, [Periodic("look_at_clock", _LOOK_AT_CLOCK, clock.read)], relay, stop)
         broker.close()
