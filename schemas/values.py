@@ -30,6 +30,11 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
+def as_json(model: BaseModel) -> bytes:
+    """Return a model as JSON without what is None: `model_dump_json` without its detours."""
+    return model.__pydantic_serializer__.to_json(model, exclude_none=True)
+
+
 def filled_in(model: type[BaseModel], document: Any) -> Any:
     """Return a document from outside without the model's optional fields that are empty (null or blank): forms,
     spreadsheets and PHP send "" where nothing was filled in."""

@@ -18,7 +18,7 @@ from foundation.errors import SitecrewError
 from foundation.wording import in_words
 from schemas import catalogue
 from schemas.envelope import Event
-from schemas.values import KEPT, Cause, Model, filled_in
+from schemas.values import KEPT, Cause, Model, as_json, filled_in
 
 CONTENT_TYPE = "application/cloudevents+json"
 MAX_DEPTH = 32
@@ -49,11 +49,7 @@ class Malformed(SitecrewError):
 
 def encode(event: Event[Any]) -> bytes:
     """An event as CloudEvents structured JSON, without unset attributes."""
-    return _json(event)
-
-
-def _json(model: Model) -> bytes:
-    return model.__pydantic_serializer__.to_json(model, exclude_none=True)
+    return as_json(event)
 
 
 def read(delivery: Delivery) -> Event[Any]:
@@ -113,7 +109,7 @@ def _refuse_size(size: int) -> None:
 def digest(event: Event[Any]) -> str:
     """A digest of the event's content: equal for equal content, however and whenever it is sent."""
     about = f"{event.type}\n{event.subject or ''}\n".encode()
-    return blake2b(about + _json(event.data), digest_size=16).hexdigest()
+    return blake2b(about + as_json(event.data), digest_size=16).hexdigest()
 
 
 def _document(body: bytes, content_type: str, headers: Mapping[str, object]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import BigInteger, DateTime, Dialect, MetaData, String, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from schemas.values import KEPT
+from schemas.values import KEPT, as_json
 
 metadata = MetaData(
     naming_convention={
@@ -103,7 +103,7 @@ class PydanticJson(TypeDecorator[BaseModel]):
     def _text(self, value: BaseModel | None) -> str | None:
         if value is None:
             return None
-        text = value.__pydantic_serializer__.to_json(value, exclude_none=True).decode()
+        text = as_json(value).decode()
         self._remember(text, value)
         return text
 
