@@ -150,6 +150,7 @@ EVENTS: dict[str, str] = {
     "install.failed": "An install failed for good; it waits for staff, with a remedy.",
     "install.lost_its_lease": "A worker finished an install after another had taken it over; its result was dropped.",
     "install.overdue": "An install's message did not arrive in time, so it was put into the queue again.",
+    "install.resolved": "Staff marked a failed install as dealt with by hand.",
     "install.retried_by_staff": "Staff retried an install.",
     "install.retry": "An attempt failed; the next one is due at `due_at`.",
     "install.step": "A step of an install began.",
@@ -188,6 +189,8 @@ EVENTS: dict[str, str] = {
     "site_type.not_configured": "A site type in the settings can't be installed here; `reason` says why.",
     "store.conflict": "Two transactions conflicted (such as a deadlock), and one is retried.",
     "store.unreachable": "The database does not answer; work waits until it does.",
+    "timer.paused": "Staff paused the timer: no batch begins.",
+    "timer.resumed": "Staff resumed the timer.",
     "topology.declared_again": "A message was unroutable, so exchanges and queues were declared again.",
     "topology.not_declared": "A message was unroutable, and declaring exchanges and queues again failed; the message"
     " stays in the outbox.",

@@ -33,6 +33,8 @@ class ServiceDescribed(Model):
     """The time zone of that expression."""
     next_tick: Moment | None = None
     """When this replica starts its next batch."""
+    paused_since: Moment | None = None
+    """Since when the timer is paused; from the installer only."""
 
 
 class ServiceHeartbeat(Model):

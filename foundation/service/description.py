@@ -14,7 +14,7 @@ from schemas.envelope import Event
 from schemas.services import ServiceDescribe, ServiceDescribed
 
 
-def _nothing() -> Mapping[str, Any]:
+def _nothing(_uow: UnitOfWork) -> Mapping[str, Any]:
     return {}
 
 
@@ -23,7 +23,7 @@ class Description:
     """Describes one replica. `facts` returns further fields of the answer; it is called for each answer."""
 
     service: str
-    facts: Callable[[], Mapping[str, Any]] = _nothing
+    facts: Callable[[UnitOfWork], Mapping[str, Any]] = _nothing
     started_at: datetime = field(default_factory=utc_now)
 
     def answer(self, uow: UnitOfWork, event: Event[ServiceDescribe]) -> Outcome:
@@ -33,7 +33,7 @@ class Description:
             instance=this_process(),
             version=version("sitecrew"),
             started_at=self.started_at,
-            **self.facts(),
+            **self.facts(uow),
         )
         uow.emit(described, None, event)
         return Done()

@@ -1,11 +1,11 @@
 """How installs of each site type are handled: as the settings say, or as staff have said since, without a restart."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Boolean, Column, String, Table
+from sqlalchemy import Boolean, Column, Connection, String, Table
 
 from foundation.config.settings import Settings
 from foundation.handling.commands import refuse_command
@@ -71,6 +71,17 @@ class SiteTypes:
         site = self._settings.sites.get(site_type)
         return _either(self._override(site_type).welcome_email, site is None or site.welcome_email)
 
+    def told(self, site_type: str) -> SiteTypeConfigured:
+        """Return how installs of this type are handled now."""
+        override = self._override(site_type)
+        return SiteTypeConfigured(
+            service=self._service,
+            site_type=site_type,
+            stage=self.stages(site_type),
+            welcome_email=self.is_welcomed(site_type),
+            overrides=tuple(name for name in ("stage", "welcome_email") if getattr(override, name) is not None),
+        )
+
     def configure(self, uow: UnitOfWork, event: Event[SiteTypeConfigure]) -> Outcome:
         """Handle the command. It is in force here at once, and in other replicas when they read the table again."""
         name = event.data.site_type
@@ -82,19 +93,24 @@ class SiteTypes:
         override = loaded.save(replace(loaded.get(name) or Override(name), **changes))
         loaded.flush(uow.connection)
         self._overrides = {**self._overrides, name: override}  # if this is not committed, the next read takes it back
-        uow.emit(self._configured(override), None, event)
+        uow.emit(self.told(name), None, event)
         _log.info("site_type.configured", site_type=name)
         return Done()
 
-    def read(self, store: Store) -> None:
-        """Read what staff have set, through whatever replica. Raises StoreUnreachable."""
-        with store.reading() as connection:
-            rows = OVERRIDES.read(connection.execute(OVERRIDES.select()))
+    def read(self, connection: Connection) -> None:
+        """Read what staff have set, through whatever replica."""
+        rows = OVERRIDES.read(connection.execute(OVERRIDES.select()))
         self._overrides = {row.site_type: row for row in rows}
 
     def rereading(self, store: Store) -> Periodic:
-        """Return the task that reads it every few seconds."""
-        return Periodic("read_site_types", _READ, lambda: self.read(store))
+        """Read what staff have set, and return the task that does so every few seconds. Raises StoreUnreachable."""
+
+        def read() -> None:
+            with store.reading() as connection:
+                self.read(connection)
+
+        read()
+        return Periodic("read_site_types", _READ, read)
 
     def _override(self, site_type: str) -> Override:
         return self._overrides.get(site_type) or Override(site_type)
@@ -104,15 +120,6 @@ class SiteTypes:
             return Done()
         detail = f"{event.data.site_type} is none of the site types {', '.join(self._settings.sites)}"
         return refuse_command(uow, event, None, detail, "see `sitecrew site list`", code="no_such_site_type")
-
-    def _configured(self, override: Override) -> SiteTypeConfigured:
-        return SiteTypeConfigured(
-            service=self._service,
-            site_type=override.site_type,
-            stage=self.stages(override.site_type),
-            welcome_email=self.is_welcomed(override.site_type),
-            overrides=tuple(name for name in ("stage", "welcome_email") if asdict(override)[name] is not None),
-        )
 
 
 def _either(override: bool | None, default: bool) -> bool:

@@ -1,7 +1,8 @@
-"""The handlers of commands: cancel or retry an install, run the timer now."""
+"""The handlers of commands: cancel, retry or resolve an install; run, pause or resume the timer."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -10,11 +11,22 @@ from foundation.handling.outcomes import Done, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from schemas.envelope import Event
-from schemas.installs import InstallCancel, InstallCancelled, InstallRetry, TimerRunNow
+from schemas.installs import (
+    InstallCancel,
+    InstallCancelled,
+    InstallResolve,
+    InstallResolved,
+    InstallRetry,
+    TimerPause,
+    TimerPaused,
+    TimerResume,
+    TimerResumed,
+    TimerRunNow,
+)
 from schemas.services import ServiceDescribe, SiteTypeConfigure
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
-from services.installer.installs import Install
+from services.installer.installs import TRANSITIONS, Install
 from services.installer.rows import InstallRows
 from services.installer.states import State
 
@@ -39,19 +51,24 @@ class Commands:
     ) -> None:
         self._installing = installing
         self._run_now = run_now
-        self._description = Description("installer", lambda: installing.facts(next_tick()))
+        self._description = Description(
+            "installer", lambda uow: installing.facts(next_tick(), uow.rows.timer.paused_since)
+        )
 
     def handlers(self) -> Handlers:
         return {
             InstallCancel: self.cancel,
             InstallRetry: self.retry,
+            InstallResolve: self.resolve,
             TimerRunNow: self.run_now,
+            TimerPause: self.pause,
+            TimerResume: self.resume,
             SiteTypeConfigure: self._installing.site_types.configure,
             ServiceDescribe: self._description.answer,
         }
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
-        """Cancel an install that is staged or has failed; refuse otherwise. Cancel and claim lock the same
+        """Cancel an install that is neither running nor over; refuse otherwise. Cancel and claim lock the same
         row, so exactly one of them happens."""
         install = uow.rows.installs.get(event.data.install_id)
         if install is None and _may_be_early(uow, event):
@@ -62,7 +79,7 @@ class Commands:
             gone = InstallCancelled(**install.ref, reason=install.reason or event.data.reason)
             uow.emit(gone, install.order_id, event)
             return Done()
-        if install is None or install.state in _REMEDIES:
+        if install is None or State.CANCELLED not in TRANSITIONS[install.state]:
             return _refuse(uow, event, install)
         uow.rows.installs.save(install.cancelled(event.data.reason, uow.now, event.authid))
         uow.emit(InstallCancelled(**install.ref, reason=event.data.reason), install.order_id, event)
@@ -72,7 +89,7 @@ class Commands:
     def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
         """Stage the install again, due now, from its first attempt."""
         install = uow.rows.installs.get(event.data.install_id)
-        if install is None or install.state in _REMEDIES:
+        if install is None or install.state not in (State.STAGED, State.FAILED):
             return _refuse(uow, event, install)
         check_at = self._installing.overdue_at(install.site_type, uow.now)
         staged = uow.rows.installs.save(install.retried(check_at, uow.now, event.authid))
@@ -80,12 +97,36 @@ class Commands:
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
         return Done()
 
+    def resolve(self, uow: UnitOfWork[InstallRows], event: Event[InstallResolve]) -> Outcome:
+        """Mark a failed install as dealt with by hand; refuse otherwise."""
+        install = uow.rows.installs.get(event.data.install_id)
+        if install is None or State.RESOLVED not in TRANSITIONS[install.state]:
+            return _refuse(uow, event, install)
+        resolved = uow.rows.installs.save(install.resolved(event.data.note, uow.now, event.authid))
+        uow.emit(InstallResolved(**resolved.ref, note=event.data.note), resolved.order_id, event)
+        _log.info("install.resolved", install_id=resolved.install_id, order_id=resolved.order_id)
+        return Done()
+
+    def pause(self, uow: UnitOfWork[InstallRows], event: Event[TimerPause]) -> Outcome:
+        """Begin no batch any more, in whatever replica."""
+        timer = uow.rows.timers.save(uow.rows.timer.paused(event.data.reason, uow.now))
+        uow.emit(TimerPaused(since=timer.paused_since or uow.now, reason=timer.reason), None, event)
+        _log.warning("timer.paused", reason=timer.reason)
+        return Done()
+
+    def resume(self, uow: UnitOfWork[InstallRows], event: Event[TimerResume]) -> Outcome:
+        """Begin batches again."""
+        uow.rows.timers.save(uow.rows.timer.resumed())
+        uow.emit(TimerResumed(), None, event)
+        _log.info("timer.resumed")
+        return Done()
+
     def run_now(self, _uow: UnitOfWork, _event: Event[TimerRunNow]) -> Outcome:
         self._run_now()
         return Done()
 
 
-def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry], install: Install | None) -> Outcome:
+def _refuse(uow: UnitOfWork, event: Event[Any], install: Install | None) -> Outcome:
     if install is None:
         advice = "see `sitecrew install list --state all`"
         return refuse_command(uow, event, None, "there is no such install", advice, code="no_such_install")
@@ -93,11 +134,13 @@ def _refuse(uow: UnitOfWork, event: Event[InstallCancel] | Event[InstallRetry], 
 
 
 _REMEDIES = {
+    State.STAGED: "it has not failed; `sitecrew install cancel` keeps it from running",
     State.INSTALLING: "wait until it has ended; `sitecrew install watch` shows when",
     State.INSTALLED: "to install the site again, use `sitecrew order reinstall`",
+    State.RESOLVED: "staff have dealt with it; `sitecrew order reinstall` makes a new one",
     State.CANCELLED: "a cancelled install stays cancelled; `sitecrew order reinstall` makes a new one",
 }
-"""The states in which an install can be neither cancelled nor retried, and what to do then."""
+"""What to do instead, by the state in which an install cannot be cancelled, retried or resolved."""
 
 
 def _may_be_early(uow: UnitOfWork, event: Event[InstallCancel]) -> bool:

@@ -16,7 +16,7 @@ class Entry(Model):
 
     at: Moment
     what: str
-    """`attempt failed`, `failed`, `installed`, `retried` or `cancelled`."""
+    """`attempt failed`, `failed`, `installed`, `retried`, `resolved` or `cancelled`."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     cause: Cause | None = None
     by: str | None = None

@@ -147,7 +147,7 @@ class Installing:
         suspect = install.cause is not None and install.cause.code == "worker_lost"
         uow.deliver(event, self.queue_of(install.site_type), install.due_at, suspect=suspect)
 
-    def facts(self, next_tick: datetime | None) -> Mapping[str, Any]:
+    def facts(self, next_tick: datetime | None, paused_since: datetime | None) -> Mapping[str, Any]:
         """Return the settings that `service.described` reports."""
         own = self._settings
         return {
@@ -156,6 +156,7 @@ class Installing:
             "timer": own.timer.every,
             "timezone": own.timer.timezone,
             "next_tick": next_tick,
+            "paused_since": paused_since,
         }
 
     def after_next_batch(self, now: datetime) -> datetime:

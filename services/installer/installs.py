@@ -27,7 +27,8 @@ completion nothing may be heard of its mail."""
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.STAGED: frozenset({State.STAGED, State.INSTALLING, State.CANCELLED}),
     State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.FAILED}),
-    State.FAILED: frozenset({State.STAGED, State.CANCELLED}),
+    State.FAILED: frozenset({State.STAGED, State.RESOLVED, State.CANCELLED}),
+    State.RESOLVED: frozenset({State.CANCELLED}),
     State.INSTALLED: frozenset(),
     State.CANCELLED: frozenset(),
 }
@@ -71,7 +72,7 @@ class Install(LeasedRow):
     max_attempts: int | None = None
     """As the installer had it that last took the install."""
     reason: str | None = None
-    """Why it was cancelled, as whoever did that said."""
+    """Why it was cancelled, or how it was resolved, as whoever did that said."""
     history: History = field(default_factory=History)
     staged: InstallStaged
     completed: InstallCompleted | None = None
@@ -132,6 +133,11 @@ class Install(LeasedRow):
         """Staff want it tried now, with all its attempts before it once more."""
         again = self._to(State.STAGED).restarted().released(now, check_at, self.cause)
         return replace(again, finished_at=None, history=self._history(now, "retried", by=by))
+
+    def resolved(self, note: str, now: datetime, by: str | None) -> Self:
+        """Staff have dealt with it by hand: nothing more is to be done."""
+        over = self._to(State.RESOLVED).ended(self.cause)
+        return replace(over, reason=note, finished_at=now, history=self._history(now, "resolved", by=by, reason=note))
 
     def cancelled(self, reason: str, now: datetime, by: str | None = None) -> Self:
         """It will not be installed."""

@@ -13,6 +13,7 @@ from schemas.mails import MailFailed, MailSent
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
 from services.installer.installs import OVERDUE, Install, installs
+from services.installer.pausing import paused_since
 from services.installer.rows import InstallRows
 from services.installer.states import MailState, State
 
@@ -31,14 +32,16 @@ class Recovery:
 
     def recover(self, database: Database[InstallRows]) -> None:
         """Run the sweep once. Any number of replicas may do so at a time."""
-        database.sweep(_overdue, self._look_around)
+        with database.store.reading() as connection:
+            is_paused = paused_since(connection) is not None
+        database.sweep(_overdue, lambda uow: self._look_around(uow, is_paused=is_paused))
 
-    def _look_around(self, uow: UnitOfWork[InstallRows]) -> None:
+    def _look_around(self, uow: UnitOfWork[InstallRows], *, is_paused: bool) -> None:
         for install in uow.rows.installs.all():
             if install.check_at and install.check_at < uow.now:
-                self._look_after(uow, install)
+                self._look_after(uow, install, is_paused=is_paused)
 
-    def _look_after(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
+    def _look_after(self, uow: UnitOfWork[InstallRows], install: Install, *, is_paused: bool) -> None:
         match install.state:
             case State.INSTALLING:
                 lost = INSTALL_CAUSES.cause(
@@ -46,6 +49,8 @@ class Recovery:
                 )
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.attempt_failed(uow, install, lost, install.trace)
+            case State.STAGED if is_paused and self._installing.site_types.stages(install.site_type):
+                uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
             case State.STAGED:
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))

@@ -1,24 +1,32 @@
 """What the installer decides on: the installs of some orders, in memory for one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
+from schemas.installs import TimerPause, TimerResume
 from schemas.mails import MailFailed, MailSent
+from schemas.services import ServiceDescribe
 from schemas.values import Model
 from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
+from services.installer.pausing import TIMER, TIMERS, TimerRow
 
 
 @dataclass(frozen=True)
 class InstallRows:
-    """All generations of some orders: whole, or what is kept of their mails."""
+    """All generations of some orders: whole, or what is kept of their mails. And the timer, for commands about it."""
 
     installs: Loaded[Install]
     mails: Loaded[MailOfInstall]
+    timers: Loaded[TimerRow] = field(default_factory=lambda: Loaded(TIMERS))
+
+    @property
+    def timer(self) -> TimerRow:
+        return self.timers.get(TIMER) or TimerRow()
 
     def siblings(self, install: Install) -> Sequence[Install]:
         """The other generations of its order."""
@@ -32,6 +40,7 @@ class InstallRows:
         """Write what was changed."""
         self.installs.flush(connection)
         self.mails.flush(connection)
+        self.timers.flush(connection)
 
 
 def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[Any]]) -> InstallRows:
@@ -40,4 +49,6 @@ def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[A
     if events and all(isinstance(event.data, MailSent | MailFailed) for event in events):
         return InstallRows(Loaded(INSTALLS), MAILS.load(connection, orders))
     lock(connection, orders)
-    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS))
+    about_timer = any(isinstance(event.data, TimerPause | TimerResume | ServiceDescribe) for event in events)
+    timers = TIMERS.load(connection, [TIMER] if about_timer else [])
+    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS), timers)

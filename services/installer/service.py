@@ -1,6 +1,7 @@
 """The installer wired up: its timer, which handlers serve which queue, its periodic tasks and its gauges."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from foundation.config.keys import Sealer
@@ -8,7 +9,7 @@ from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLE
 from foundation.config.settings import Settings
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
-from services.installer import installs
+from services.installer import installs, pausing
 from services.installer.batch import Batches
 from services.installer.commands import Commands
 from services.installer.install import Installing
@@ -31,7 +32,7 @@ class InstallerService:
         self._settings = settings.installer
         self._parts = parts
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
-        self.installing.site_types.read(parts.store)
+        self._rereading = self.installing.site_types.rereading(parts.store)
         self.recovery = Recovery(self.installing)
         self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
         self.timer = Batches(
@@ -41,8 +42,14 @@ class InstallerService:
             lambda: parts.broker.depth(INSTALLER_DUE),
             parts.now,
             parts.metrics.tick(),
+            lambda: self.paused_since() is not None,
         )
         self.commands = Commands(self.installing, self.timer.run_now, lambda: self.timer.upcoming)
+
+    def paused_since(self) -> datetime | None:
+        """Return since when no batch begins, in any replica; None if the timer runs. Raises StoreUnreachable."""
+        with self._parts.store.reading() as connection:
+            return pausing.paused_since(connection)
 
     def lanes(self) -> Sequence[Lane]:
         return (
@@ -60,12 +67,17 @@ class InstallerService:
         return (
             Periodic("renew_leases", often, lambda: self.installing.leases.renew(database)),
             Periodic("recover", often, lambda: self.recovery.recover(database)),
-            self.installing.site_types.rereading(database.store),
+            self._rereading,
         )
 
     def gauges(self) -> Sequence[Gauge]:
         return (
             Gauge("installs", "Installs by state", installs.counts),
+            Gauge.of_one(
+                "timer_paused",
+                "1 while staff have paused the timer, else 0",
+                lambda connection: float(pausing.paused_since(connection) is not None),
+            ),
             Gauge.of_one(
                 "oldest_pending_install_age_seconds",
                 "When the oldest install that is not yet installed, failed or cancelled was staged",

@@ -10,6 +10,7 @@ class State(StrEnum):
     INSTALLING = "installing"
     INSTALLED = "installed"
     FAILED = "failed"
+    RESOLVED = "resolved"
     CANCELLED = "cancelled"
 
 

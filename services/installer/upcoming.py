@@ -19,8 +19,8 @@ def what_next(install: Install) -> str:
             return f"attempt {attempts(install)} starts automatically, in the batch at {_exact(install)}"
         case State.STAGED:
             return f"installed automatically, in the batch at {_exact(install)}"
-        case State.CANCELLED:
-            return f"nothing: it was cancelled; `sitecrew order reinstall {install.order_id}` makes a new install"
+        case State.RESOLVED | State.CANCELLED:
+            return f"nothing: it was {install.state}; `sitecrew order reinstall {install.order_id}` makes a new install"
         case State.INSTALLING:
             return f"it is being installed, attempt {attempts(install)}"
         case State.INSTALLED:

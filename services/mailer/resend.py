@@ -24,7 +24,7 @@ def commands(site_types: SiteTypes, facts: Mapping[str, Any] | None = None) -> H
     return {
         MailResend: resend,
         SiteTypeConfigure: site_types.configure,
-        ServiceDescribe: Description("mailer", lambda: facts or {}).answer,
+        ServiceDescribe: Description("mailer", lambda _uow: facts or {}).answer,
     }
 
 

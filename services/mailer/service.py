@@ -43,7 +43,7 @@ class MailerService:
         self._database = parts.database
         self._server = server
         self.welcoming = Welcoming(settings, letters, server.send, opener, parts.now)
-        self.welcoming.site_types.read(parts.store)
+        self._rereading = self.welcoming.site_types.rereading(parts.store)
 
     def lanes(self) -> Sequence[Lane]:
         own, welcoming = self._settings, self.welcoming
@@ -70,7 +70,7 @@ class MailerService:
             Periodic("close_idle", 10, lambda: self._server.close_idle(_IDLE)),
             Periodic("forget_recipients", 600, lambda: recipients.forget_old(self._database)),
             Periodic("renew_leases", 10, lambda: self.welcoming.leases.renew(self._database)),
-            self.welcoming.site_types.rereading(self._database.store),
+            self._rereading,
         )
 
     def gauges(self) -> Sequence[Gauge]:

@@ -49,7 +49,7 @@ class Intake:
         self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
         self.leases = Leases(ORDERS, self._terms, settings.order_intake.timeout_seconds)
         self._description = Description(
-            "order-intake", lambda: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
+            "order-intake", lambda _uow: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
         )
         releasing = Releasing(servers, self._terms)
         self.changes = Changes(self._staging, releasing, settings.limits.reinstalls_per_hour)

@@ -26,7 +26,7 @@ class IntakeService:
         self._settings = settings.order_intake
         self._parts = parts
         self.intake = Intake(settings, servers, Sealer(settings.keys.public))
-        self.intake.site_types.read(parts.store)
+        self._rereading = self.intake.site_types.rereading(parts.store)
 
     def lanes(self) -> Sequence[Lane]:
         own, intake = self._settings, self.intake
@@ -55,7 +55,7 @@ class IntakeService:
         return (
             Periodic("recover", 60, lambda: self.intake.recover(database)),
             Periodic("renew_leases", 10, lambda: self.intake.leases.renew(database)),
-            self.intake.site_types.rereading(database.store),
+            self._rereading,
         )
 
     def gauges(self) -> Sequence[Gauge]:

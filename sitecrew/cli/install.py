@@ -147,6 +147,29 @@ def retry(
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)
 
 
+@app.command(epilog=examples("sitecrew install resolve 1042-g1 --note 'installed it by hand'"))
+def resolve(
+    ctx: typer.Context,
+    ids: Annotated[
+        list[str],
+        typer.Argument(metavar="INSTALL", help="An install id; or an order id, domain or email: its latest install."),
+    ],
+    note: Annotated[str, typer.Option(metavar="TEXT", help="What was done, for whoever looks at it later.")],
+    timeout: _Timeout = 10,
+    json: Json = False,
+) -> None:
+    """Mark failed installs as dealt with by hand: nothing more is to be done."""
+    from schemas.installs import InstallResolve
+    from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.listings import install_lists
+
+    checked = validated(InstallResolve, {"install_id": "1-g1", "note": note}, {"note": "--note"})
+    order = install_lists.Order(
+        "resolve", lambda name: InstallResolve(install_id=name, note=checked.note), [State.FAILED], careful=True
+    )
+    install_lists.carry_out(ctx, order, ids, filters.NONE, timeout, dry_run=False, yes=True, json=json)
+
+
 @app.command(epilog=examples("sitecrew install watch", "sitecrew install watch --json | jq .type"))
 def watch(
     ctx: typer.Context,

@@ -1,4 +1,4 @@
-"""`sitecrew timer`: when batches start."""
+"""`sitecrew timer`: when batches start, and whether."""
 
 from typing import Annotated
 
@@ -7,7 +7,9 @@ import typer
 from sitecrew.cli.help import examples, noun
 from sitecrew.cli.listings.filters import Json
 
-app = noun("sitecrew timer show", "sitecrew install run-now")
+app = noun("sitecrew timer show", "sitecrew timer pause --reason 'moving a server'", "sitecrew install run-now")
+
+_Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the installer's answer.", min=0)]
 
 
 @app.command(epilog=examples("sitecrew timer show", "sitecrew timer show --ticks 10 --json"))
@@ -22,3 +24,28 @@ def show(
     from sitecrew.cli.listings import ticking
 
     ticking.show(session.settings_of(ctx), ticks, timeout, json=json)
+
+
+@app.command(epilog=examples("sitecrew timer pause", "sitecrew timer pause --reason 'moving a server'"))
+def pause(
+    ctx: typer.Context,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="For whoever finds it paused.")] = None,
+    timeout: _Timeout = 10,
+    json: Json = False,
+) -> None:
+    """Start no batch until `timer resume`; a running one is finished."""
+    from schemas.installs import TimerPause
+    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client.orders.files import validated
+
+    wanted = validated(TimerPause, {"reason": reason}, {"reason": "--reason"})
+    commands.carry_out(session.settings_of(ctx), [wanted], timeout, by="installer", json=json)
+
+
+@app.command(epilog=examples("sitecrew timer resume"))
+def resume(ctx: typer.Context, timeout: _Timeout = 10, json: Json = False) -> None:
+    """Start batches again, at the next tick."""
+    from schemas.installs import TimerResume
+    from sitecrew.cli.client import commands, session
+
+    commands.carry_out(session.settings_of(ctx), [TimerResume()], timeout, by="installer", json=json)

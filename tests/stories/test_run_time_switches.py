@@ -1,13 +1,17 @@
-"""What staff switch while the services run: staging and the welcome email of a site type."""
+"""What staff switch while the services run: staging and the welcome email of a site type, and the timer."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schemas.services import SiteTypeConfigure
+from foundation.config.queues import INSTALLER_DUE
+from schemas.installs import InstallResolve, TimerPause, TimerResume
+from schemas.orders import OrderCancel, OrderReinstall
+from schemas.services import ServiceDescribe, SiteTypeConfigure
+from schemas.values import CauseKind, Model
 from services.installer.states import MailState, State
-from tests.support.house import House, kind
+from tests.support.house import House, failure, kind
 
 
 @pytest.fixture
@@ -17,9 +21,14 @@ def house(tmp_path: Path) -> House:
 
 
 def switch(house: House, **wanted: Any) -> list[tuple[str, Any]]:
+    return staff(house, SiteTypeConfigure(**{"site_type": "wordpress", **wanted}))
+
+
+def staff(house: House, command: Model) -> list[tuple[str, Any]]:
+    """What is said when staff ask for something."""
     house.settle()
     house.events()
-    house.publish(SiteTypeConfigure(**{"site_type": "wordpress", **wanted}), source="/console", user="staff")
+    house.publish(command, source="/console", user="staff")
     house.settle()
     return [(kind(event.type), event.data) for event in house.events()]
 
@@ -73,3 +82,45 @@ def test_an_unknown_site_type_is_refused_once_and_parks_nothing(house: House) ->
     [(name, refused)] = switch(house, site_type="joomla", stage="off")
     assert (name, refused.cause.code) == ("command.refused", "no_such_site_type")
     assert house.parked() == []
+
+
+def test_a_paused_timer_stays_paused_through_restarts_until_it_is_resumed(house: House) -> None:
+    [(name, paused)] = staff(house, TimerPause(reason="moving a server"))
+    assert (name, paused.reason) == ("timer.paused", "moving a server")
+    house.restart(house.installing)
+    assert house.timer._is_paused()
+    described = dict(staff(house, ServiceDescribe()))
+    assert described["service.described"].paused_since in (None, paused.since)  # three services answer
+    assert [name for name, _ in staff(house, TimerResume())] == ["timer.resumed"]
+    assert not house.timer._is_paused()
+
+
+def test_what_waits_for_a_paused_timer_is_not_delivered_again_and_again(house: House) -> None:
+    house.order()
+    staff(house, TimerPause())
+    waiting = house.broker.depth(INSTALLER_DUE)
+    for _ in range(4):
+        house.pass_time(1200)
+        house.installing.run_periodic_tasks()
+        house.installing.run_once()
+    assert house.broker.depth(INSTALLER_DUE) == waiting == 1
+    staff(house, TimerResume())
+    house.tick()
+    assert house.is_in(State.INSTALLED)
+
+
+def test_a_resolved_install_can_be_installed_anew_or_cancelled_with_its_order(house: House) -> None:
+    for number in (1, 2):
+        house.order(number)
+    house.settle()
+    house.installer.failures += [failure("disk_full", CauseKind.CONFIGURATION) for _ in range(2)]
+    house.tick()
+    for number in (1, 2):
+        [(name, _)] = staff(house, InstallResolve(install_id=f"order-{number}-g1", note="done by hand"))
+        assert name == "install.resolved"
+    staff(house, OrderReinstall(order_id="order-1"))
+    house.tick()
+    assert house.is_in(State.RESOLVED, "order-1-g1")
+    assert house.is_in(State.INSTALLED, "order-1-g2")
+    staff(house, OrderCancel(order_id="order-2"))
+    assert house.is_in(State.CANCELLED, "order-2-g1")

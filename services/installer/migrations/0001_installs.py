@@ -1,4 +1,4 @@
-"""Installs."""
+"""Installs, and the timer."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,7 +45,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_installs_order_id", "installs", ["order_id"])
     op.create_index("ix_installs_check_at", "installs", ["check_at"])
+    op.create_table(
+        "timers",
+        sa.Column("name", sa.String(16), nullable=False),
+        sa.Column("paused_since", Utc),
+        sa.Column("reason", sa.String(200)),
+        sa.PrimaryKeyConstraint("name", name="pk_timers"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("timers")
     op.drop_table("installs")

@@ -12,7 +12,19 @@ from foundation.broker.topology import EVENTS
 from foundation.config.settings import Settings
 from foundation.errors import NotFound, Refused, SitecrewError
 from schemas.envelope import Event
-from schemas.installs import CommandRefused, InstallCancel, InstallCancelled, InstallRetry, InstallStaged
+from schemas.installs import (
+    CommandRefused,
+    InstallCancel,
+    InstallCancelled,
+    InstallResolve,
+    InstallResolved,
+    InstallRetry,
+    InstallStaged,
+    TimerPause,
+    TimerPaused,
+    TimerResume,
+    TimerResumed,
+)
 from schemas.mails import MailFailed, MailResend, MailSent
 from schemas.orders import OrderAmend, OrderAmended, OrderCancel, OrderReinstall, OrderWithdrawn
 from schemas.values import Cause, Model
@@ -21,16 +33,19 @@ from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.words import count
 
 _WATCHED = (
-    *("install.cancelled.#", "install.staged.#", "mail.#", "order.withdrawn.#", "order.amended.#"),
-    "command.refused.#",
+    *("install.cancelled.#", "install.staged.#", "install.resolved.#", "mail.#", "order.withdrawn.#"),
+    *("order.amended.#", "timer.#", "command.refused.#"),
 )
 _ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
     InstallCancel: (InstallCancelled,),
     InstallRetry: (InstallStaged,),
+    InstallResolve: (InstallResolved,),
     MailResend: (MailSent, MailFailed),
     OrderCancel: (OrderWithdrawn,),
     OrderReinstall: (InstallStaged,),
     OrderAmend: (OrderAmended,),
+    TimerPause: (TimerPaused,),
+    TimerResume: (TimerResumed,),
 }
 """The events that confirm a command. A refusal names its command."""
 
@@ -43,17 +58,17 @@ class Answer:
     """The outcome of one command."""
 
     about: Mapping[str, str]
-    """The order or install it is about: `order_id` or `install_id`."""
+    """The order or install it is about: `order_id` or `install_id`; empty if it is about the timer."""
     command_id: str
     outcome: str
-    """`cancelled`, `withdrawn`, `staged`, `amended`, `sent`, `failed`, `refused`, `unanswered`, or `published` if no
-    answer was awaited."""
+    """`cancelled`, `withdrawn`, `staged`, `resolved`, `amended`, `sent`, `paused`, `resumed`, `failed`, `refused`,
+    `unanswered`, or `published` if no answer was awaited."""
     message: str
     cause: Cause | None = None
 
     @property
     def name(self) -> str:
-        return next(iter(self.about.values()))
+        return next(iter(self.about.values()), "timer")
 
     def record(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -143,12 +158,15 @@ def _answered(sent: Iterable[Event[Any]], answer: Event[Any]) -> Event[Any] | No
 
 
 def _about(command: Event[Any]) -> Mapping[str, str]:
-    name = "install_id" if hasattr(command.data, "install_id") else "order_id"
-    return {name: getattr(command.data, name)}
+    names = (name for name in ("install_id", "order_id") if hasattr(command.data, name))
+    return {name: getattr(command.data, name) for name in names}
 
 
-def _order_of(command: Any) -> str:
-    return str(command.install_id.rpartition("-g")[0] if hasattr(command, "install_id") else command.order_id)
+def _order_of(command: Any) -> str | None:
+    """The order that a command is about, if it is about one."""
+    if hasattr(command, "install_id"):
+        return str(command.install_id.rpartition("-g")[0])
+    return getattr(command, "order_id", None)
 
 
 def _answer(command: Event[Any], answer: Event[Any]) -> Answer:
@@ -175,6 +193,11 @@ def _due(answer: Event[Any], command: Event[Any]) -> str:
     return f"{staged}due {times.relative(answer.data.due_at, answer.time or answer.data.due_at)}"
 
 
+def _paused(answer: Event[Any], _command: Event[Any]) -> str:
+    since = times.both(answer.data.since, answer.time or answer.data.since)
+    return f"since {since}" + (f": {answer.data.reason}" if answer.data.reason else "")
+
+
 def _customer(answer: Event[Any], _command: Event[Any]) -> str:
     customer = answer.data.customer
     return f"{customer.name} <{customer.email}>; later emails go there"
@@ -188,5 +211,8 @@ _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], st
     OrderWithdrawn: ("withdrawn", _reason),
     OrderAmended: ("amended", _customer),
     InstallStaged: ("staged", _due),
+    InstallResolved: ("resolved", lambda answer, _: str(answer.data.note)),
+    TimerPaused: ("paused", _paused),
+    TimerResumed: ("resumed", lambda _answer, _command: "batches begin again, at the next tick"),
 }
 """The outcome that each answer stands for, and how to describe it."""

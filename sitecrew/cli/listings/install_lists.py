@@ -51,7 +51,7 @@ class Question:
     @property
     def newest_first(self) -> bool:
         """Finished installs, which only accumulate, are listed newest first; pending ones by when they are due."""
-        return bool({State.INSTALLED, State.CANCELLED} & set(self.states))
+        return bool({State.INSTALLED, State.RESOLVED, State.CANCELLED} & set(self.states))
 
     def nothing(self) -> str:
         """What to say if nothing is found."""

@@ -26,6 +26,7 @@ from sitecrew.cli.client.describing import describe
 from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.listings.needs import Need, needs, unanswering
 from sitecrew.cli.listings.records import Records
+from sitecrew.cli.listings.ticking import waiting_for
 from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.tables import pairs, sentence
 from sitecrew.cli.run import Service
@@ -94,6 +95,7 @@ def _document(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: S
     return {
         "services": {name: told.model_dump(mode="json") if told else None for name, told in services.items()},
         "next_batch_at": installer.next_tick if installer else None,
+        "paused_since": installer.paused_since if installer else None,
         **{name: {str(state): number for state, number in sums.items()} for name, sums in counts.items()},
         "parked": len(seen.parked),
         "needs": [asdict(need) for need in needed],
@@ -102,13 +104,12 @@ def _document(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: S
 
 def _tell(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Sequence[Need], now: datetime) -> None:
     installer = seen.services.get(Service.INSTALLER)
-    batch = times.both(installer.next_tick, now) if installer else ""
     pairs(
         [
             *((str(name), _service(seen, name, now)) for name in Service),
             *((name, _sums(sums)) for name, sums in counts.items()),
             ("parked", "" if seen.unreachable else str(len(seen.parked))),
-            ("next batch", batch),
+            ("next batch", waiting_for(installer, now)),
         ]
     )
     if not needed:

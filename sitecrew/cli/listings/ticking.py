@@ -25,18 +25,26 @@ def show(settings: Settings, ticks: int, timeout: float, *, json: bool) -> None:
     known = running.next_tick if running else None
     if json:
         said = {"every": every, "timezone": zone, "installer": running.instance if running else None}
-        terminal.document({**said, "next_tick": known, "ticks": coming})
+        paused = running.paused_since if running else None
+        terminal.document({**said, "next_tick": known, "paused_since": paused, "ticks": coming})
         return
     pairs(
         [
             ("every", every),
             ("time zone", zone),
             ("installer", running.instance if running else "no answer; this is from the settings here"),
-            ("waiting for", times.both(known, now)),
+            ("waiting for", waiting_for(running, now)),
             ("budget", f"{own.budget_seconds:g}s per batch, {own.jitter_seconds:g}s jitter, from the settings here"),
             *((f"tick {number}", _local(tick, now)) for number, tick in enumerate(coming, 1)),
         ]
     )
+
+
+def waiting_for(installer: ServiceDescribed | None, now: datetime) -> str:
+    """What an installer's timer waits for; empty if none answers."""
+    if installer and installer.paused_since:
+        return f"`sitecrew timer resume`: paused since {times.both(installer.paused_since, now)}"
+    return times.both(installer.next_tick, now) if installer else ""
 
 
 def _running(settings: Settings, timeout: float) -> ServiceDescribed | None:

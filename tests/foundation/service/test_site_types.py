@@ -44,7 +44,7 @@ def test_other_replicas_hear_of_it_when_they_read_the_table_again(database: Data
     ours, other = replica(), replica()
     told(database, ours, stage="off")
     assert other.stages("wordpress")
-    other.rereading(database.store).do()
+    other.rereading(database.store)
     assert not other.stages("wordpress")
     assert other.stages("static")
 
@@ -60,7 +60,7 @@ def test_what_is_not_committed_is_not_in_force_for_long(database: Database[Any])
 
     with pytest.raises(LookupError):
         never_commits()
-    ours.read(database.store)
+    ours.rereading(database.store)
     assert ours.stages("wordpress")
 
 

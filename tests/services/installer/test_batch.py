@@ -50,6 +50,7 @@ class Station:
         )
         self.opened = 0
         self.stop = threading.Event()
+        self.is_paused: Callable[[], bool] = lambda: False
 
     def handle(self, uow: UnitOfWork, event: Event[Any]) -> Outcome | Effect:
         return self.handler(uow, event)
@@ -66,7 +67,7 @@ class Station:
         )
 
     def batches(self, **timer: Any) -> Batches:
-        return Batches(Timer(**timer), self.worker, self.open, self.depth, self.clock.now)
+        return Batches(Timer(**timer), self.worker, self.open, self.depth, self.clock.now, is_paused=self.is_paused)
 
     def open(self) -> Consumer:
         self.opened += 1
@@ -257,6 +258,21 @@ def test_ticks_that_passed_while_a_batch_worked_are_not_made_up_for(station: Sta
 
 def test_a_call_starts_a_batch_at_once_and_no_tick_is_left_out_for_it(station: Station) -> None:
     assert ticks(station, 3, calls=[60]) == [at("12:01"), at("12:05"), at("12:10")]
+
+
+def test_no_batch_begins_while_the_timer_is_paused_but_one_that_is_called_for(station: Station) -> None:
+    station.is_paused = lambda: station.clock.now() < at("12:12")
+    assert ticks(station, 3, calls=[0, 60]) == [at("12:02"), at("12:15"), at("12:20")]
+
+
+def test_a_timer_that_cannot_read_whether_it_is_paused_begins_nothing(station: Station) -> None:
+    def is_paused() -> bool:
+        if station.clock.now() < at("12:12"):
+            raise StoreUnreachable("gone")
+        return False
+
+    station.is_paused = is_paused
+    assert ticks(station, 1) == [at("12:15")]
 
 
 def test_replicas_start_up_to_the_jitter_after_the_tick(station: Station) -> None:

@@ -14,7 +14,15 @@ from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store.lease import Terms
 from foundation.store.records import Loaded
 from schemas.envelope import Event
-from schemas.installs import InstallCancel, InstallRetry, InstallStaged, SiteSpec
+from schemas.installs import (
+    InstallCancel,
+    InstallResolve,
+    InstallRetry,
+    InstallStaged,
+    SiteSpec,
+    TimerPause,
+    TimerResume,
+)
 from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
 from schemas.values import AccountRef, CauseKind, Customer, Model
@@ -61,6 +69,8 @@ def install(state: State = State.STAGED, generation: int = 1) -> Install:
             return begun.installed(None, MailState.WAITING, START)  # type: ignore[arg-type]  # nothing looks at it
         case State.FAILED:
             return begun.failed(DOWN, 6, START)
+        case State.RESOLVED:
+            return begun.failed(DOWN, 6, START).resolved("by hand", START, None)
         case State.CANCELLED:
             return new.cancelled("on purpose", START)
 
@@ -132,6 +142,7 @@ def test_only_the_transitions_of_the_table_are_made(state: State, after: State) 
         State.INSTALLING: lambda: known.begun(terms, START, 6),
         State.INSTALLED: lambda: known.installed(None, MailState.OFF, START),  # type: ignore[arg-type]  # likewise
         State.FAILED: lambda: known.failed(DOWN, 6, START),
+        State.RESOLVED: lambda: known.resolved("by hand", START, None),
         State.CANCELLED: lambda: known.cancelled("on purpose", START),
     }[after]
     if after in TRANSITIONS[state] and (state, after) != (State.STAGED, State.STAGED):
@@ -266,7 +277,7 @@ def test_what_was_not_begun_when_the_service_stops_was_no_attempt() -> None:
 def test_a_customer_is_corrected_in_what_is_not_over(state: State) -> None:
     desk = Desk(install(state))
     desk.handle(OrderAmended(order_id="order-1", customer=Customer(name="Ann", email="ann@customer.example")))
-    over = state in (State.INSTALLED, State.CANCELLED)
+    over = state in (State.INSTALLED, State.RESOLVED, State.CANCELLED)
     assert desk.install().staged.customer.name == ("Jo" if over else "Ann")
 
 
@@ -275,7 +286,7 @@ def test_a_customer_is_corrected_in_what_is_not_over(state: State) -> None:
 def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: Any) -> None:
     desk = Desk(install(state))
     desk.handle(command(install_id="order-1-g1"), "/staff")
-    if state not in (State.STAGED, State.FAILED):
+    if state not in (State.STAGED, State.FAILED) and (state, command) != (State.RESOLVED, InstallCancel):
         assert (desk.install().state, desk.event_types()) == (state, ["command.refused"])
     elif command is InstallCancel:
         assert (desk.install().state, desk.event_types()) == (State.CANCELLED, ["install.cancelled"])
@@ -283,6 +294,29 @@ def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: 
         made = int(state == State.FAILED)
         assert (desk.install().state, desk.event_types()) == (State.STAGED, ["install.staged", "install.staged"])
         assert (desk.install().attempt, desk.install().attempts_before) == (0, made)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_staff_resolve_what_has_failed(state: State) -> None:
+    desk = Desk(install(state))
+    desk.handle(InstallResolve(install_id="order-1-g1", note="installed it by hand"), "/staff")
+    if state != State.FAILED:
+        assert (desk.install().state, desk.event_types()) == (state, ["command.refused"])
+        return
+    assert (desk.install().state, desk.event_types()) == (State.RESOLVED, ["install.resolved"])
+    assert (desk.install().reason, desk.install().check_at) == ("installed it by hand", None)
+    assert desk.install().history.entries[-1].what == "resolved"
+
+
+def test_a_pause_lasts_since_it_began_and_for_the_latest_reason() -> None:
+    desk = Desk()
+    desk.handle(TimerPause(reason="moving a server"), "/staff")
+    desk.now += timedelta(minutes=1)
+    desk.handle(TimerPause(reason="still moving it"), "/staff")
+    assert (desk.rows.timer.paused_since, desk.rows.timer.reason) == (START, "still moving it")
+    assert desk.event_types() == ["timer.paused"]
+    desk.handle(TimerResume(), "/staff")
+    assert (desk.rows.timer.paused_since, desk.event_types()) == (None, ["timer.resumed"])
 
 
 def test_order_intake_may_cancel_before_the_news_has_come_and_staff_are_told() -> None:

@@ -297,3 +297,16 @@ def test_watching_tells_of_a_connection_that_was_back_before_anybody_looked(
     monkeypatch.setattr(house.broker, "disconnected", disconnected)
     monkeypatch.setattr(sending, "_GLANCE", 0)
     assert sitecrew("install", "watch").stderr.count("events in between were missed") == 1
+
+
+def test_a_resolved_install_needs_nobody_and_is_shown_only_on_request(house: House, sitecrew: Command) -> None:
+    failed(house)
+    with at_work(house):
+        ran = sitecrew("install", "resolve", "order-1", "--note", "installed it by hand", "--timeout", "60")
+    assert (ran.exit_code, ran.lines) == (0, ["order-1-g1  resolved  installed it by hand"])
+    assert sitecrew("install", "list").lines == []
+    assert "resolved" in sitecrew("install", "list", "--state", "resolved").lines[1]
+    assert "nothing needs attention" in sitecrew("status", "--timeout", "0").stderr
+    with at_work(house):
+        again = sitecrew("install", "resolve", "order-1-g1", "--note", "again", "--timeout", "60")
+    assert (again.exit_code, "it is resolved" in again.stderr) == (6, True)

@@ -163,3 +163,43 @@ def test_the_timer_shows_its_next_ticks_and_says_whose_they_are(config: str, hou
         running = run("--config", config, "timer", "show", "--timeout", "20", "--json").json
     assert running["every"] == "*/5 * * * *", "that of the installer, not of the settings here"
     assert running["installer"]
+
+
+def test_the_timer_is_paused_and_resumed(house: House, sitecrew: Callable[..., Ran]) -> None:
+    with at_work(house):
+        paused = sitecrew("timer", "pause", "--reason", "moving a server", "--timeout", "60")
+        shown = sitecrew("timer", "show", "--timeout", "60")
+        status = sitecrew("status", "--timeout", "60", "--json").json
+        resumed = sitecrew("timer", "resume", "--timeout", "60", "--json").json
+        after = sitecrew("timer", "show", "--timeout", "60", "--json").json
+    assert paused.lines == ["timer  paused  since 2026-01-01T12:00:00Z (now): moving a server"]
+    assert "paused since" in shown.stdout
+    assert status["paused_since"] == "2026-01-01T12:00:00Z"
+    assert [answer["outcome"] for answer in resumed] == ["resumed"]
+    assert after["paused_since"] is None
+
+
+def test_a_site_type_is_switched_in_every_service_and_the_list_says_so(
+    house: House, sitecrew: Callable[..., Ran]
+) -> None:
+    with at_work(house):
+        told = sitecrew("site", "set", "wordpress", "--stage", "off", "--timeout", "60")
+    assert told.exit_code == 0
+    assert [line.split() for line in told.lines[1:]] == [
+        [name, "at", "once,", "by", "staff", "yes"] for name in ("order-intake", "installer", "mailer")
+    ]
+    assert "at once, by staff" in sitecrew("site", "list").lines[1]
+    listed = sitecrew("site", "list", "--json").json
+    assert (listed["wordpress"]["stage"], listed["wordpress"]["overrides"]) == (False, ["stage"])
+    assert listed["static"]["overrides"] == []
+
+
+def test_a_site_type_that_is_unknown_or_unchanged_or_unanswered_is_not_switched(
+    house: House, sitecrew: Callable[..., Ran]
+) -> None:
+    with at_work(house):
+        unknown = sitecrew("site", "set", "joomla", "--stage", "off", "--timeout", "60")
+    assert (unknown.exit_code, "see `sitecrew site list`" in unknown.stderr) == (5, True)
+    assert sitecrew("site", "set", "wordpress").exit_code == 2
+    silent = sitecrew("site", "set", "wordpress", "--stage", "on", "--timeout", "0")
+    assert (silent.exit_code, "no answer from order-intake and installer and mailer" in silent.stderr) == (1, True)
