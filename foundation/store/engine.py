@@ -9,14 +9,13 @@ from select import POLLIN, poll
 from typing import Any
 
 import orjson
-from psycopg import DataError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from foundation.errors import StoreUnreachable
-from foundation.store import address, bulk, failures, migrate, sqlite_files
+from foundation.store import address, failures, migrate, sqlite_files
 
 _BUSY_SECONDS = 10
 """How long to wait for others: for a lock or for one of the pool's connections."""
@@ -151,7 +150,6 @@ def _engine(url: str, ours: bool) -> Engine:
     event.listen(engine, "connect", _prepare_server)
     event.listen(engine, "begin", _begin_on_server)
     event.listen(engine, "do_execute_no_params", _execute_unprepared)
-    event.listen(engine, "do_execute", _copy)
     return engine
 
 
@@ -182,18 +180,6 @@ def _begin_on_server(connection: Connection) -> None:
 def _execute_unprepared(cursor: Any, statement: str, _context: object) -> bool:
     """Execute without preparing: two statements in one save a round trip, but cannot be prepared."""
     cursor.execute(statement, prepare=False)
-    return True
-
-
-def _copy(cursor: Any, statement: str, parameters: Any, _context: object) -> bool:
-    """Send the rows of a COPY."""
-    if not bulk.is_copy(statement):
-        return False
-    try:
-        with cursor.copy(statement) as copy:
-            copy.write(parameters["rows"])
-    except DataError as error:
-        raise type(error)(str(error.diag.message_primary)) from None  # its context quotes the value
     return True
 
 

@@ -78,8 +78,7 @@ def statements(store: Store) -> list[tuple[str, int]]:
 
     def note(_c: object, _cursor: object, statement: str, parameters: Sequence[object], _x: object, many: bool) -> None:
         if not statement.startswith("BEGIN"):
-            verb = statement.split(maxsplit=1)[0]
-            seen.append(("INSERT" if verb == "COPY" else verb, len(parameters) if many else 1))
+            seen.append((statement.split(maxsplit=1)[0], len(parameters) if many else 1))
 
     event.listen(store.engine, "before_cursor_execute", note)
     return seen
