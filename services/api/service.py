@@ -34,6 +34,15 @@ class ApiService:
         self.projector = Projector(
             API_EVENTS, parts.store, parts.broker, parts.now, parts.heartbeats, also=[asking.answered]
         )
+        parts.metrics.on_scrape(
+            "projection_behind_seconds",
+            "Age of the newest event that the projection has, while more wait",
+            "",
+            lambda: {"": self.projector.behind()},
+        )
+        parts.metrics.on_scrape(
+            "projection_messages", "Messages that the projection has yet to take", "queue", self.projector.waiting
+        )
         self.desk = Desk(settings, parts.database, parts.broker, self.projector)
         self.server = Server(settings.api, app_of(self.desk))
 
@@ -41,6 +50,7 @@ class ApiService:
         return ()
 
     def loops(self) -> Sequence[Loop]:
+        self.server.listen()  # here, so that a wrong address is a wrong setting rather than a broken loop
         return (self.projector.run, self.server.run)
 
     def periodic(self) -> Sequence[Periodic]:

@@ -43,5 +43,5 @@ def require_demo() -> None:
     """Raises ConfigurationError unless the extra `demo` is installed."""
     from foundation.errors import ConfigurationError
 
-    if find_spec("aiosmtpd") is None:
+    if not all(map(find_spec, ("aiosmtpd", "fastapi"))):
         raise ConfigurationError("this needs the extra `demo`, which production does not: pip install 'sitecrew[demo]'")

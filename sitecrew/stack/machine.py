@@ -16,6 +16,7 @@ from time import monotonic, perf_counter, sleep
 from typing import Any, Protocol
 
 from foundation.broker.rabbit import RabbitBroker
+from foundation.config.queues import with_api
 from foundation.config.settings import CONFIG_VARIABLE, Settings, load
 from foundation.errors import Refused, SitecrewError
 from foundation.service.process import broker_of
@@ -30,8 +31,17 @@ from sitecrew.stack.servers.php import PhpWeb
 from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from sitecrew.stack.web.process import StaticWeb
 
-SERVICES = {"order-intake": "services.order_intake", "installer": "services.installer", "mailer": "services.mailer"}
+SERVICES = {
+    "order-intake": "services.order_intake",
+    "installer": "services.installer",
+    "mailer": "services.mailer",
+    "api": "services.api",
+}
+_KEYS = {"mailer": ("SITECREW_KEYS__PRIVATE_FILE", "mailer.key"), "api": ("SITECREW_API__SECRET_KEY_FILE", "api.key")}
+"""The file of a service's secret key, and the variable that names it."""
 _ROOT = Path(__file__).parents[2]
+_STARTED = {"api": '"http.listening"'}
+"""What a service logs once it is up, where that is not `service.started`."""
 _GRACE = 30.0
 """Seconds that a service may take to finish what it has begun."""
 _GONE_SECONDS = 3.0
@@ -139,7 +149,7 @@ def _try(start: Callable[[], None], say: Say) -> None:
 def _declare(settings: Settings, *, alone: bool) -> None:
     """Declare the topology. Services would wait for a missing broker, but a person wants to know at once. Raises
     Refused if we must be `alone` on the broker and are not."""
-    broker = broker_of(settings, "sitecrew up")
+    broker = broker_of(settings, "sitecrew up", with_api)
     try:
         broker.declare()
         if alone:
@@ -169,7 +179,7 @@ class _Ready:
         self._all = threading.Event()
 
     def on_line(self, service: str, line: str) -> None:
-        if service in self._missing and '"service.started"' in line:
+        if service in self._missing and _STARTED.get(service, '"service.started"') in line:
             self._missing.discard(service)
             if not self._missing:
                 self._all.set()
@@ -219,8 +229,9 @@ def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
 def _service(name: str, directory: Path, config: Path) -> Command:
     # Our own environment is not inherited: what matters of it is in the settings file.
     environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
-    if name == "mailer":
-        environment["SITECREW_KEYS__PRIVATE_FILE"] = str(directory / "mailer.key")
+    if name in _KEYS:
+        variable, file = _KEYS[name]
+        environment[variable] = str(directory / file)
     return Command(
         name=name,
         argv=(sys.executable, "-m", SERVICES[name]),

@@ -6,6 +6,7 @@ They are written to `sitecrew.toml` there. Its ports are kept from run to run, b
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from sitecrew.stack.ports import free_port, port_taken
 from sitecrew.stack.servers.mariadb import PrivateMariaDB
 
 HOST = "127.0.0.1"
-SERVICES = ("order_intake", "installer", "mailer")
+SERVICES = ("order_intake", "installer", "mailer", "api")
 HONOURED = (
     *("amqp_url", "amqp_tls.*", "amqp_timeout_seconds", "timer.*", "sites.*", "log.level"),
     *("installer.concurrency", "installer.max_attempts", "installer.timeout_seconds", "installer.lease_seconds"),
@@ -43,6 +44,8 @@ class Ports:
     order_intake: int
     installer: int
     mailer: int
+    api: int
+    console: int
 
 
 def exported() -> tuple[dict[str, Any], list[str]]:
@@ -76,6 +79,7 @@ def local_settings(directory: Path, hosting: Path, ports: Ports, database: Priva
         "installer.wordpress_isolated": True,
         "installer.archives": str(directory / "archives"),
         "timer.jitter_seconds": 0,
+        "api.address": f"{HOST}:{ports.console}",
         "sites.wordpress.address": "temporary",
         "sites.static.address": "temporary",
     }
@@ -89,9 +93,11 @@ def local_settings(directory: Path, hosting: Path, ports: Ports, database: Priva
 
 
 def write(directory: Path, settings: Mapping[str, Any]) -> Path:
-    """Write the settings file, and a key pair if there is none; the private key goes in a file of its own."""
+    """Write the settings file, and the keys if there are none; each secret one goes in a file of its own."""
     private_file, config = directory / "mailer.key", directory / "sitecrew.toml"
-    public_file = directory / "mailer.pub"
+    public_file, api_file = directory / "mailer.pub", directory / "api.key"
+    if not api_file.exists():
+        _write_private(api_file, secrets.token_urlsafe(32))
     if not private_file.exists():
         public, private = generate_keys()
         _write_private(private_file, private)
@@ -103,7 +109,7 @@ def write(directory: Path, settings: Mapping[str, Any]) -> Path:
 
 
 def _numbers(config: Path) -> dict[str, int]:
-    places = {"web": "servers.local.public_port", "mail": "mailer.smtp.port"}
+    places = {"web": "servers.local.public_port", "mail": "mailer.smtp.port", "console": "api.address"}
     places |= {service: f"{service}.listen" for service in SERVICES}
     found: dict[str, int] = {}
     for name, place in places.items():

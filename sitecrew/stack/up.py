@@ -55,6 +55,7 @@ def what_next(running: Running) -> Iterator[str]:
     ports, site = running.ports, running.plan.site_types[0]
     health = (f"{name} http://{HOST}:{getattr(ports, name.replace('-', '_'))}" for name in running.services)
     yield f"  sites     http://{HOST}:{ports.web}/~<account>/"
+    yield f"  console   http://{HOST}:{ports.console}/"
     yield f"  emails    {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
     yield f"  health    {', '.join(health)} (/readyz?verbose, /metrics)"
     yield "In another terminal:"

@@ -198,7 +198,7 @@ def test_every_path_and_database_of_a_stack_lies_below_its_directory(house: Up) 
     settings = house.settings()
     shown = json.dumps(settings.model_dump(mode="json"))
     assert "var/" not in shown.replace(str(house.directory), "")
-    for service in (settings.order_intake, settings.installer, settings.mailer):
+    for service in (settings.order_intake, settings.installer, settings.mailer, settings.api):
         assert service.store_url.get_secret_value().startswith(f"sqlite:///{house.directory}/")
 
 
@@ -249,7 +249,7 @@ def test_a_directory_keeps_its_ports_and_a_site_answers_after_the_second_start(
     with static(tmp_path / "up", brokers) as second:
         second.until("In another terminal:")
         after = second.settings()
-    for name in ("servers", "mailer", "installer", "order_intake"):
+    for name in ("servers", "mailer", "installer", "order_intake", "api"):
         assert getattr(after, name) == getattr(before, name)
 
 

@@ -1,5 +1,6 @@
 """The web server: uvicorn in a thread of the service."""
 
+import os
 import socket
 import threading
 
@@ -23,20 +24,22 @@ class Server:
     def __init__(self, own: Api, app: ASGIApp) -> None:
         self._own = own
         self._app = app
-        self.port: int | None = None
-        """Where it listens, once it does."""
+        self._listening: socket.socket | None = None
         self.stopping = threading.Event()
         """Set when it should end: whoever streams ends the stream then."""
 
+    def listen(self) -> int:
+        """Listen from now on; requests wait for `run`. Returns the port. Raises ConfigurationError if it is taken."""
+        self._listening = self._listening or _listen(HostPort.parse(self._own.address))
+        return int(self._listening.getsockname()[1])
+
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set, then finish what runs. Raises ConfigurationError if the address is taken."""
-        place = HostPort.parse(self._own.address)
-        listening = _listen(place)
-        self.port = listening.getsockname()[1]
+        port = self.listen()
         server = uvicorn.Server(self._config())
         threading.Thread(target=self._end, args=(stop, server), name="http stop", daemon=True).start()
-        _log.info("http.listening", port=self.port)
-        server.run(sockets=[listening])
+        _log.info("http.listening", port=port)
+        server.run(sockets=[self._listening] if self._listening else None)
 
     def _config(self) -> uvicorn.Config:
         own, tls = self._own, {}
@@ -65,4 +68,4 @@ def _listen(place: HostPort) -> socket.socket:
     try:
         return socket.create_server((place.host, place.port), family=place.family)
     except OSError as error:
-        raise ConfigurationError(f"api.address: cannot listen on {place}: {error.strerror}") from None
+        raise ConfigurationError(f"api.address: cannot listen on {place}: {os.strerror(error.errno or 0)}") from None

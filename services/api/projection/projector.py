@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from foundation.broker import Broker, Consumer, Delivery, codec
 from foundation.broker.codec import Malformed
 from foundation.clock import Now
-from foundation.errors import StoreConflict, StoreUnreachable
+from foundation.errors import BrokerUnreachable, StoreConflict, StoreUnreachable
 from foundation.handling.pace import TOGETHER
 from foundation.store import Store
 from foundation.store.records import Loaded, Records
@@ -85,6 +85,22 @@ class Projector:
         self._also = also
         self.moved = threading.Condition()
         """Notified after each transaction, for whoever waits for news."""
+        self._behind_since: datetime | None = None
+        """When the newest event happened that is projected, or in hand, while more wait."""
+
+    def behind(self) -> float:
+        """Return for how many seconds of events the projection is behind; 0 if none wait, or another replica
+        projects."""
+        since = self._behind_since
+        return max(0.0, (self._now() - since).total_seconds()) if since else 0.0
+
+    def waiting(self) -> Mapping[str, float]:
+        """Return how many events wait, by queue; nothing while the broker is away."""
+        try:
+            depth = None if self._broker.disconnected() else self._broker.depth(self._queue)
+        except BrokerUnreachable:
+            return {}
+        return {} if depth is None else {self._queue: depth}
 
     def run(self, stop: threading.Event) -> None:
         """Project until `stop` is set."""
@@ -102,19 +118,23 @@ class Projector:
         if 1 < len(taken) < _AT_A_TIME:
             sleep(TOGETHER)
             taken += consumer.take(_AT_A_TIME - len(taken), 0)
-        while taken and not self._projected(taken):
+        events = [event for delivery in taken if (event := self._event(delivery))]
+        newest = max((event.time for event in events if event.time), default=None)
+        self._behind_since = newest
+        while taken and not self._projected(events):
             self._heartbeats.beat(self._queue)
             if stop.wait(1):
                 return 0  # they are the broker's again
+        if len(taken) < _AT_A_TIME:
+            self._behind_since = None
         if taken:
             consumer.settle(taken)
             with self.moved:
                 self.moved.notify_all()
         return len(taken)
 
-    def _projected(self, taken: Sequence[Delivery]) -> bool:
+    def _projected(self, events: Sequence[Event[Any]]) -> bool:
         """Write them, and pass over what cannot be; return False if the database is away."""
-        events = [event for delivery in taken if (event := self._event(delivery))]
         try:
             self._write(events)
         except (StoreUnreachable, StoreConflict) as error:

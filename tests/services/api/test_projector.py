@@ -1,5 +1,6 @@
 """What the projection makes of events, in whatever order and however often they come."""
 
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,16 @@ from typing import Any
 
 import pytest
 
+from foundation.broker import Message, codec
+from foundation.broker.delay import Ladder
+from foundation.config.queues import API_EVENTS, with_api
 from foundation.store import Store
+from foundation.telemetry.health import Heartbeats
+from foundation.testing.memory import MemoryBroker
+from schemas import catalogue
 from schemas.envelope import Event
-from services.api.projection.projector import project
+from schemas.installs import InstallStaged
+from services.api.projection.projector import Projector, project
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView
 from services.api.service import MIGRATIONS
 from tests.support.house import START, House, failure
@@ -63,3 +71,27 @@ def test_an_order_is_shown_with_its_site_and_its_letter(told: list[Event[Any]], 
     assert installs[0].finished_at is not None
     assert installs[0].finished_at >= START + timedelta(seconds=60)
     assert [(letter.state, letter.recipient) for letter in letters] == [("sent", "jo1@customer.example")]
+
+
+def test_it_says_how_far_behind_it_is_while_more_events_wait(
+    told: list[Event[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.api.projection.projector._AT_A_TIME", 1)
+    broker, store = MemoryBroker(with_api(Ladder()), lambda: START), Store(f"sqlite:///{tmp_path}/api.db")
+    store.migrate([MIGRATIONS])
+    broker.declare()
+    now = START + timedelta(hours=1)
+    projector = Projector(API_EVENTS, store, broker, lambda: now, Heartbeats())
+    events = [event for event in told if event.type == "sitecrew.install.staged.v1"]
+    entry = catalogue.by_model(InstallStaged)
+    for event in events:
+        broker.publisher().publish([Message(entry.exchange, entry.routing_key, codec.encode(event), event.id)])
+    consumer = broker.consumer(API_EVENTS, 1)
+    for event in events:
+        assert projector.run_once(consumer, threading.Event(), 0) == 1
+        assert event.time is not None
+        assert projector.behind() == (now - event.time).total_seconds()
+    assert projector.waiting() == {API_EVENTS: 0}
+    assert projector.run_once(consumer, threading.Event(), 0) == 0
+    assert projector.behind() == 0
+    store.close()
