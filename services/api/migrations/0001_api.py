@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from foundation.store.types import Utc
+from foundation.store.types import Bytewise, Utc
 
 revision = "api_0001"
 down_revision = None
@@ -16,7 +16,7 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 def upgrade() -> None:
     op.create_table(
         "order_views",
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer),
         sa.Column("max_attempts", sa.Integer),
@@ -25,27 +25,33 @@ def upgrade() -> None:
         sa.Column("cause_code", sa.String(64)),
         sa.Column("reason", sa.String(200)),
         sa.Column("site_type", sa.String(32)),
-        sa.Column("domain", sa.String(253)),
+        sa.Column("domain", Bytewise(253)),
         sa.Column("title", sa.String(200)),
         sa.Column("server", sa.String(200)),
-        sa.Column("username", sa.String(64)),
+        sa.Column("username", Bytewise(64)),
         sa.Column("address", sa.String(64)),
         sa.Column("customer_name", sa.String(200)),
-        sa.Column("customer_email", sa.String(320)),
+        sa.Column("customer_email", Bytewise(320)),
         sa.Column("locale", sa.String(32)),
         sa.Column("placed_by", sa.String(255)),
         sa.Column("placed_at", Utc),
         sa.Column("versions", sa.Text, nullable=False),
-        sa.Column("updated_at", Utc),
+        sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_order_views"),
     )
     op.create_index("ix_order_views_customer_email", "order_views", ["customer_email"])
-    op.create_index("ix_order_views_domain", "order_views", ["domain"])
-    op.create_index("ix_order_views_updated_at", "order_views", ["updated_at"])
+    op.create_index("ix_order_views_domain", "order_views", ["domain", "customer_email"])
+    op.create_index("ix_order_views_placed_by_updated_at", "order_views", ["placed_by", "updated_at"])
+    op.create_index("ix_order_views_username", "order_views", ["username"])
+    op.create_index("ix_order_views_cause_code", "order_views", ["cause_code", "updated_at"])
+    op.create_index(
+        "ix_order_views_state_updated_at", "order_views", ["state", "updated_at", "order_id", "site_type", "server"]
+    )
+    op.create_index("ix_order_views_updated_at", "order_views", ["updated_at", "order_id", "site_type", "server"])
     op.create_table(
         "install_views",
-        sa.Column("install_id", sa.String(80), nullable=False),
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("install_id", Bytewise(80), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer),
@@ -69,16 +75,21 @@ def upgrade() -> None:
         sa.Column("application_version", sa.String(200)),
         sa.Column("login_url", sa.Text),
         sa.Column("versions", sa.Text, nullable=False),
-        sa.Column("updated_at", Utc),
+        sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("install_id", name="pk_install_views"),
     )
     op.create_index("ix_install_views_order_id", "install_views", ["order_id"])
-    op.create_index("ix_install_views_staged_at", "install_views", ["staged_at"])
-    op.create_index("ix_install_views_updated_at", "install_views", ["updated_at"])
+    op.create_index("ix_install_views_cause_code", "install_views", ["cause_code", "updated_at"])
+    op.create_index(
+        "ix_install_views_state_updated_at",
+        "install_views",
+        ["state", "updated_at", "install_id", "site_type", "server"],
+    )
+    op.create_index("ix_install_views_updated_at", "install_views", ["updated_at", "install_id", "site_type", "server"])
     op.create_table(
         "letter_views",
-        sa.Column("install_id", sa.String(80), nullable=False),
-        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("install_id", Bytewise(80), nullable=False),
+        sa.Column("order_id", Bytewise(64), nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer),
@@ -92,11 +103,13 @@ def upgrade() -> None:
         sa.Column("resends", sa.Integer),
         sa.Column("sent_at", Utc),
         sa.Column("versions", sa.Text, nullable=False),
-        sa.Column("updated_at", Utc),
+        sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("install_id", name="pk_letter_views"),
     )
     op.create_index("ix_letter_views_order_id", "letter_views", ["order_id"])
-    op.create_index("ix_letter_views_updated_at", "letter_views", ["updated_at"])
+    op.create_index("ix_letter_views_cause_code", "letter_views", ["cause_code", "updated_at"])
+    op.create_index("ix_letter_views_state_updated_at", "letter_views", ["state", "updated_at", "install_id"])
+    op.create_index("ix_letter_views_updated_at", "letter_views", ["updated_at", "install_id"])
     op.create_table(
         "activity",
         sa.Column("id", _NUMBER, nullable=False, autoincrement=True),
@@ -114,10 +127,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_activity"),
         sa.UniqueConstraint("key", name="uq_activity_key"),
     )
-    op.create_index("ix_activity_actor_id", "activity", ["actor", "id"])
-    op.create_index("ix_activity_at", "activity", ["at"])
-    op.create_index("ix_activity_kind_id", "activity", ["kind", "id"])
-    op.create_index("ix_activity_order_id_id", "activity", ["order_id", "id"])
+    op.create_index("ix_activity_actor_at", "activity", ["actor", "at", "id", "kind"])
+    op.create_index("ix_activity_at_id", "activity", ["at", "id"])
+    op.create_index("ix_activity_kind_at", "activity", ["kind", "at", "id", "actor"])
+    op.create_index("ix_activity_order_id_at", "activity", ["order_id", "at", "id"])
     op.create_index("ix_activity_trace_id", "activity", ["trace_id"])
     op.create_table(
         "steps",

@@ -1,11 +1,14 @@
 """The activity log: one line for each thing that happened or was asked for."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, String, Table
 
 from foundation.store import PydanticJson, Utc, bulk
+from foundation.store.records import Records
 from foundation.store.types import metadata
 from schemas import catalogue
 from schemas.envelope import Event
@@ -33,10 +36,10 @@ activity = Table(
     Column("detail", String(400), nullable=False),
     Column("cause", PydanticJson(Cause)),
     Column("trace_id", String(32)),
-    Index("ix_activity_at", "at"),
-    Index("ix_activity_order_id_id", "order_id", "id"),
-    Index("ix_activity_actor_id", "actor", "id"),
-    Index("ix_activity_kind_id", "kind", "id"),
+    Index("ix_activity_at_id", "at", "id"),
+    Index("ix_activity_order_id_at", "order_id", "at", "id"),
+    Index("ix_activity_actor_at", "actor", "at", "id", "kind"),
+    Index("ix_activity_kind_at", "kind", "at", "id", "actor"),
     Index("ix_activity_trace_id", "trace_id"),
 )
 
@@ -57,6 +60,27 @@ class Line(NamedTuple):
     detail: str = ""
     cause: Cause | None = None
     trace_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line as it was written."""
+
+    id: int
+    key: str
+    at: datetime
+    kind: str
+    order_id: str | None
+    install_id: str | None
+    actor_type: str | None
+    actor: str | None
+    source: str
+    detail: str
+    cause: Cause | None
+    trace_id: str | None
+
+
+ENTRIES = Records(activity, Entry, key="id")
 
 
 def line_of(event: Event[Any], at: Any) -> Line | None:

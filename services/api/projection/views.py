@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, Self
 
 from pydantic import Field
-from sqlalchemy import Column, Float, Integer, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
 
 from foundation.store import PydanticJson, Utc
 from foundation.store.frozen import replace
 from foundation.store.records import Records
-from foundation.store.types import metadata
+from foundation.store.types import Bytewise, metadata
 from schemas.values import Cause, Model
 
 Fields = Mapping[str, Any]
@@ -48,7 +48,7 @@ class View:
 def _columns() -> list[Column[Any]]:
     return [
         Column("versions", PydanticJson(Versions), nullable=False),
-        Column("updated_at", Utc, index=True),
+        Column("updated_at", Utc, nullable=False),
     ]
 
 
@@ -65,30 +65,43 @@ def _progress() -> list[Column[Any]]:
     ]
 
 
+def _listed(table: str, *looked_at: str) -> list[Index]:
+    """Indices in which a listing finds its rows in their order: all, of one state, or with one cause. What else it
+    looks at is in them as well, so that rows that are not wanted need not be read."""
+    return [
+        Index(f"ix_{table}_updated_at", "updated_at", *looked_at),
+        Index(f"ix_{table}_state_updated_at", "state", "updated_at", *looked_at),
+        Index(f"ix_{table}_cause_code", "cause_code", "updated_at"),
+    ]
+
+
 order_views = Table(
     "order_views",
     metadata,
-    Column("order_id", String(64), primary_key=True),
+    Column("order_id", Bytewise(64), primary_key=True),
     *_progress(),
     Column("site_type", String(32)),
-    Column("domain", String(253), index=True),
+    Column("domain", Bytewise(253)),
     Column("title", String(200)),
     Column("server", String(200)),
-    Column("username", String(64)),
+    Column("username", Bytewise(64), index=True),
     Column("address", String(64)),
     Column("customer_name", String(200)),
-    Column("customer_email", String(320), index=True),
+    Column("customer_email", Bytewise(320), index=True),
     Column("locale", String(32)),
     Column("placed_by", String(255)),
     Column("placed_at", Utc),
     *_columns(),
+    Index("ix_order_views_domain", "domain", "customer_email"),
+    Index("ix_order_views_placed_by_updated_at", "placed_by", "updated_at"),
+    *_listed("order_views", "order_id", "site_type", "server"),
 )
 
 install_views = Table(
     "install_views",
     metadata,
-    Column("install_id", String(80), primary_key=True),
-    Column("order_id", String(64), nullable=False, index=True),
+    Column("install_id", Bytewise(80), primary_key=True),
+    Column("order_id", Bytewise(64), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
     *_progress(),
     Column("site_type", String(32)),
@@ -98,7 +111,7 @@ install_views = Table(
     Column("username", String(64)),
     Column("domain", String(253)),
     Column("worker", String(200)),
-    Column("staged_at", Utc, index=True),
+    Column("staged_at", Utc),
     Column("started_at", Utc),
     Column("finished_at", Utc),
     Column("seconds", Float),
@@ -106,13 +119,14 @@ install_views = Table(
     Column("application_version", String(200)),
     Column("login_url", Text),
     *_columns(),
+    *_listed("install_views", "install_id", "site_type", "server"),
 )
 
 letter_views = Table(
     "letter_views",
     metadata,
-    Column("install_id", String(80), primary_key=True),
-    Column("order_id", String(64), nullable=False, index=True),
+    Column("install_id", Bytewise(80), primary_key=True),
+    Column("order_id", Bytewise(64), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
     *_progress(),
     Column("recipient", String(320)),
@@ -120,6 +134,7 @@ letter_views = Table(
     Column("resends", Integer),
     Column("sent_at", Utc),
     *_columns(),
+    *_listed("letter_views", "install_id"),
 )
 
 
