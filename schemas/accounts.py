@@ -10,6 +10,8 @@ class AccountCreated(Model):
     order_id: OrderId
     site_type: SiteType
     account: AccountRef
+    attempt: Attempt | None = None
+    """The number of the attempt that created it; the first is 1."""
 
 
 class AccountRetrying(Model):
@@ -17,17 +19,27 @@ class AccountRetrying(Model):
 
     order_id: OrderId
     attempt: Attempt
+    """The number of the next attempt; the first is 1."""
     max_attempts: Attempt | None = None
     """The maximum number of attempts."""
     due_at: Moment
     """The earliest time of the next attempt, RFC 3339."""
     cause: Cause
+    username: Line | None = None
+    """The username that will be tried."""
 
 
 class AccountFailed(Model):
-    """The account could not be created, and there will be no further attempt by itself."""
+    """The account could not be created, and there will be no further attempt by itself. Told again, with
+    `domain_released`, when its server has released the domain."""
 
     order_id: OrderId
     cause: Cause
+    attempt: Attempt | None = None
+    """The number of the last attempt; the first is 1."""
+    max_attempts: Attempt | None = None
+    """The maximum number of attempts."""
+    domain_released: bool | None = None
+    """Whether another order may have the domain."""
     next: Line | None = None
     """What happens next, for people."""

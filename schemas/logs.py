@@ -178,6 +178,7 @@ EVENTS: dict[str, str] = {
     "orders.limited": "A producer has reached its limit of orders per minute; further ones wait their turn.",
     "outbox.kept": "RabbitMQ did not accept messages; they stay in the outbox and are published again.",
     "program.survivors": "A customer's program had left processes behind, which were killed.",
+    "replay.finished": "A service has told of all its rows once more; `number` is how many.",
     "service.broken": "A loop of the service failed. The service stops, so that its supervisor restarts it.",
     "service.started": "The service has reached its broker and database, and is working.",
     "service.stopped": "The service has finished what it had begun, and ended.",

@@ -10,11 +10,15 @@ from schemas.values import Attempt, Cause, Email, InstallId, Line, Model
 
 
 class MailWaiting(InstallRef):
-    """The welcome email is to be sent: the site is installed, an attempt failed, or a limit holds it back."""
+    """The welcome email is still to be sent: an attempt failed, a limit holds it back, or staff have it sent again.
+
+    Not sent before the first attempt: `install.completed` says that it is to be sent.
+    """
 
     recipient: Email
     """Where it will be sent."""
     attempt: Attempt = 1
+    """The number of the next attempt; the first is 1."""
     max_attempts: Attempt | None = None
     """The maximum number of attempts."""
     due_at: Moment
@@ -43,6 +47,8 @@ class MailSent(InstallRef):
     """The email's Message-ID header."""
     resends: Annotated[int, Field(ge=0)] = 0
     """How often staff have had it sent again."""
+    attempt: Attempt | None = None
+    """The number of the attempt that sent it; the first is 1."""
 
 
 class MailFailed(InstallRef):
@@ -51,8 +57,12 @@ class MailFailed(InstallRef):
     recipient: Email
     """Where it was to be sent."""
     cause: Cause
+    attempt: Attempt | None = None
+    """The number of the last attempt; the first is 1."""
     max_attempts: Attempt | None = None
     """The maximum number of attempts."""
+    resends: Annotated[int, Field(ge=0)] | None = None
+    """How often staff have had it sent again."""
     next: Line | None = None
     """What happens next, for people."""
 

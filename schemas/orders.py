@@ -127,11 +127,16 @@ class OrderKnown(Model):
 
 
 class OrderWithdrawn(Model):
-    """An order was cancelled: installs of it that have not begun will not run."""
+    """An order was cancelled: installs of it that have not begun will not run. Told again, with `domain_released`, when
+    its server has released the domain."""
 
     order_id: OrderId
     reason: Line
     """The reason that was given."""
+    state: Line | None = None
+    """`cancelled`; or `created` if the order has a site, and only a re-install was cancelled."""
+    domain_released: bool | None = None
+    """Whether another order may have the domain."""
 
 
 class OrderAmended(Model):

@@ -64,6 +64,10 @@ class ServiceReplay(Model):
 
     after: str | None = None
     """Where to go on, in the order of keys; from the beginning if not given."""
+    command_id: str | None = None
+    """The `id` of the command that is gone on with. Services send it to themselves."""
+    rows: Annotated[int, Field(ge=0)] = 0
+    """How many rows were told of before. Services send it to themselves."""
 
 
 class ServiceReplayed(Model):

@@ -9,7 +9,8 @@ from foundation.broker.delay import Ladder
 
 ORDERS, EVENTS, COMMANDS = "orders", "events", "commands"
 REPLAYS = "replays"
-"""Where services tell again of rows that they were asked for; no service of ours acts on it."""
+"""Where services tell of their rows once more for whoever asks (`service.replay`). Nothing of ours is bound to it: a
+replay mails nobody and installs nothing."""
 PARKING, UNROUTED = "parking", "unrouted"
 DEAD_LETTERS = "dead-letters"
 """Where the broker dead-letters messages from work queues: into parking, and to a service that reports them. What

@@ -14,13 +14,13 @@ from typing_extensions import TypeVar
 from foundation.broker import Delivery, codec
 from foundation.broker.sender import OURSELVES, Sender, is_note, sender_of
 from foundation.broker.setbacks import is_setback, setbacks
-from foundation.broker.topology import PARKING
+from foundation.broker.topology import PARKING, REPLAYS
 from foundation.clock import Now
 from foundation.errors import StoreUnreachable
 from foundation.store import Store, outbox
 from foundation.store.outbox import OutboxMessage
 from foundation.telemetry import tracing
-from foundation.telemetry.tracing import Origin
+from foundation.telemetry.tracing import Origin, Trace
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.values import Cause, Model
@@ -87,6 +87,12 @@ class UnitOfWork(Generic[RowsT]):
         """Publish an event or command as it is to the exchange of its type."""
         entry = catalogue.by_model(type(event.data))
         self._send(event, entry.exchange, entry.routing_key)
+
+    def replay(self, data: Model, subject: str, trace: Trace, sequence: str, at: datetime | None) -> None:
+        """Publish to `replays` that a row of this version reached a state, at `at` if that is known."""
+        told = {**tracing.carried(trace), "sequence": sequence, "replay": True}
+        event = codec.envelope(data, id=new_id(), source=self.source, subject=subject, time=at, **told)
+        self._send(event, REPLAYS, catalogue.by_model(type(data)).routing_key)
 
     def deliver(self, event: Event[Any], queue: str, at: datetime, *, suspect: bool = False) -> None:
         """Deliver the event to one queue at `at`, through the delay ladder. A `suspect` (its worker was lost) will be

@@ -71,6 +71,11 @@ class LeasedRow:
     cause: Cause | None = None
     """Why the last attempt failed, or why the work is waiting."""
 
+    @property
+    def version(self) -> str:
+        """Its `sequence`, as events state it: padded, so that texts compare as numbers."""
+        return f"{self.sequence:010}"
+
     def is_leased(self, now: datetime) -> bool:
         """Whether a worker holds a lease that has not expired."""
         return self.lease_until is not None and self.lease_until > now

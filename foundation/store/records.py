@@ -92,6 +92,15 @@ class Records(Generic[R]):
         """Read one row without locking it; None if there is none."""
         return next(iter(self.read(connection.execute(self.select().where(self.table.c[self.key] == key)))), None)
 
+    def page(self, connection: Connection, after: str | None, limit: int) -> list[R]:
+        """Read up to `limit` rows in key order, from the first one behind `after`, without locking them."""
+        key = self.table.c[self.key]
+        rest = self.select().where(key > after) if after is not None else self.select()
+        return self.read(connection.execute(rest.order_by(key).limit(limit)))
+
+    def key_of(self, row: R) -> str:
+        return str(getattr(row, self.key))
+
 
 class Loaded(Generic[R]):
     """The rows of some owners within one transaction. Not thread-safe."""
@@ -130,7 +139,7 @@ class Loaded(Generic[R]):
     def sequence(self, key: str | None) -> str | None:
         """Return the version of a row as events state it; None if there is no such row."""
         row: Any = self._now.get(key) if key else None
-        return f"{row.sequence:010}" if row else None
+        return row.version if row else None
 
     def held(self: "Loaded[L]", claimed: L) -> L | None:
         """Return the current version of a claimed row; None if its worker has lost the lease."""

@@ -6,16 +6,16 @@ from typing import Any
 
 import structlog
 
+from foundation.config.queues import INSTALLER_COMMANDS
 from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
+from foundation.service.replay import Replay
 from schemas.envelope import Event
 from schemas.installs import (
     InstallCancel,
-    InstallCancelled,
     InstallResolve,
-    InstallResolved,
     InstallRetry,
     TimerPause,
     TimerPaused,
@@ -23,10 +23,11 @@ from schemas.installs import (
     TimerResumed,
     TimerRunNow,
 )
-from schemas.services import ServiceDescribe, SiteTypeConfigure
+from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
+from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
-from services.installer.installs import TRANSITIONS, Install
+from services.installer.installs import INSTALLS, TRANSITIONS, Install
 from services.installer.rows import InstallRows
 from services.installer.states import State
 
@@ -65,6 +66,7 @@ class Commands:
             TimerResume: self.resume,
             SiteTypeConfigure: self._installing.site_types.configure,
             ServiceDescribe: self._description.answer,
+            ServiceReplay: Replay("installer", INSTALLER_COMMANDS, INSTALLS, telling.tell).answer,
         }
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
@@ -76,13 +78,12 @@ class Commands:
                 uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
             )
         if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
-            gone = InstallCancelled(**install.ref, reason=install.reason or event.data.reason)
-            uow.emit(gone, install.order_id, event)
+            uow.emit(telling.cancelled(install), install.order_id, event)
             return Done()
         if install is None or State.CANCELLED not in TRANSITIONS[install.state]:
             return _refuse(uow, event, install)
-        uow.rows.installs.save(install.cancelled(event.data.reason, uow.now, event.authid))
-        uow.emit(InstallCancelled(**install.ref, reason=event.data.reason), install.order_id, event)
+        cancelled = uow.rows.installs.save(install.cancelled(event.data.reason, uow.now, event.authid))
+        uow.emit(telling.cancelled(cancelled), install.order_id, event)
         _log.info("install.cancelled", install_id=install.install_id, order_id=install.order_id)
         return Done()
 
@@ -103,7 +104,7 @@ class Commands:
         if install is None or State.RESOLVED not in TRANSITIONS[install.state]:
             return _refuse(uow, event, install)
         resolved = uow.rows.installs.save(install.resolved(event.data.note, uow.now, event.authid))
-        uow.emit(InstallResolved(**resolved.ref, note=event.data.note), resolved.order_id, event)
+        uow.emit(telling.resolved(resolved), resolved.order_id, event)
         _log.info("install.resolved", install_id=resolved.install_id, order_id=resolved.order_id)
         return Done()
 

@@ -24,14 +24,12 @@ from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
 from schemas.installs import (
     ApplicationLogin,
-    InstallCancelled,
     InstallCompleted,
-    InstallFailed,
     InstallStaged,
-    InstallStarted,
 )
 from schemas.orders import OrderAmended
 from schemas.values import Cause
+from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES, RETRY
 from services.installer.installs import INSTALLS, OVERDUE, Install
 from services.installer.rows import InstallRows
@@ -39,7 +37,6 @@ from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
 from services.installer.states import MailState, State
-from services.installer.upcoming import after_failure
 
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
@@ -129,21 +126,12 @@ class Installing:
             busy = INSTALL_CAUSES.cause("account_busy", "another install is running in this account")
             return Retry(uow.now + self._terms.lease, busy)
         begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
-        tried = {"attempt": begun.attempt, "max_attempts": begun.max_attempts}
-        uow.emit(InstallStarted(**begun.ref, **tried, worker=self._terms.owner), begun.order_id, event)
+        uow.emit(telling.started(begun), begun.order_id, event)
         return Effect(begun, self._run, self._record, self._fail, self._give_back)
 
     def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
-        staged = install.staged.model_copy(
-            update={
-                "attempt": install.current_attempt,
-                "max_attempts": install.max_attempts,
-                "due_at": install.due_at,
-                "cause": install.cause,
-            }
-        )
-        event = uow.emit(staged, install.order_id, cause)
+        event = uow.emit(telling.staged(install), install.order_id, cause)
         suspect = install.cause is not None and install.cause.code == "worker_lost"
         uow.deliver(event, self.queue_of(install.site_type), install.due_at, suspect=suspect)
 
@@ -176,7 +164,7 @@ class Installing:
         pause = self._retries.pause(cause, install.attempt)
         if pause is None:
             over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))
-            uow.emit(_failed(over, cause), over.order_id, event)
+            uow.emit(telling.failed(over), over.order_id, event)
             _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
             return
         due_at = uow.now + pause
@@ -253,10 +241,11 @@ class Installing:
             self.attempt_failed(uow, install, cause, event)
         return Done()
 
-    def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, _event: Event[InstallStaged]) -> Outcome:
+    def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged]) -> Outcome:
         """The service stops before a thread was free for the install: another replica begins it at once."""
         if install := _held(uow, claim):
-            uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
+            given = uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
+            uow.emit(telling.staged(given), given.order_id, event)
             return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
         return Done()
 
@@ -274,8 +263,8 @@ def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | No
 
 def _supersede(uow: UnitOfWork[InstallRows], older: Install, newer: Install, cause: Origin) -> None:
     reason = f"superseded by {newer.install_id}"
-    uow.rows.installs.save(older.cancelled(reason, uow.now))
-    uow.emit(InstallCancelled(**older.ref, reason=reason), older.order_id, cause)
+    cancelled = uow.rows.installs.save(older.cancelled(reason, uow.now))
+    uow.emit(telling.cancelled(cancelled), older.order_id, cause)
 
 
 def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:
@@ -313,11 +302,6 @@ def _completed(install: Install, site: InstalledSite, server: Server, seconds: f
         customer=install.staged.customer,
         seconds=round(seconds, 3),
     )
-
-
-def _failed(install: Install, cause: Cause) -> InstallFailed:
-    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
-    return InstallFailed(**install.ref, **tried, cause=cause, next=after_failure(install)[:200])
 
 
 def _names(install: Install) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """The recovery sweep, and what the mailer reports: installs that have stalled are moved on or announced again."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection
@@ -9,7 +11,8 @@ from foundation.handling.outcomes import Done, Handlers, Outcome
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import lease
 from schemas.envelope import Event
-from schemas.mails import MailFailed, MailSent
+from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
+from schemas.values import Model
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
 from services.installer.installs import OVERDUE, Install, installs
@@ -64,17 +67,24 @@ class Recovery:
 
     def mails(self) -> Handlers:
         """Handlers of the mailer's events: an install's row also says what became of its mail."""
-        return {MailSent: self.mail_sent, MailFailed: self.mail_failed}
+        return {MailWaiting: self.mail_waits, **dict.fromkeys(_ENDS, self.mail_ended)}
 
-    def mail_sent(self, uow: UnitOfWork[InstallRows], event: Event[MailSent]) -> Outcome:
-        if mail := uow.rows.mails.get(event.data.install_id):
-            uow.rows.mails.save(mail.told(MailState.SENT))
+    def mail_waits(self, _uow: UnitOfWork[InstallRows], _event: Event[MailWaiting]) -> Outcome:
+        """Do nothing: that a mail waits is the mailer's matter."""
         return Done()
 
-    def mail_failed(self, uow: UnitOfWork[InstallRows], event: Event[MailFailed]) -> Outcome:
+    def mail_ended(self, uow: UnitOfWork[InstallRows], event: Event[Any]) -> Outcome:
+        """Note what became of the mail; the mailer is asked no more."""
         if mail := uow.rows.mails.get(event.data.install_id):
-            uow.rows.mails.save(mail.told(MailState.FAILED, event.data.cause))
+            uow.rows.mails.save(mail.told(_ENDS[type(event.data)], getattr(event.data, "cause", None)))
         return Done()
+
+
+_ENDS: Mapping[type[Model], MailState] = {
+    MailSent: MailState.SENT,
+    MailFailed: MailState.FAILED,
+    MailSuppressed: MailState.OFF,
+}
 
 
 def _overdue(connection: Connection, now: datetime) -> set[str]:

@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
 from schemas.installs import TimerPause, TimerResume
-from schemas.mails import MailFailed, MailSent
+from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.services import ServiceDescribe
 from schemas.values import Model
 from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
 from services.installer.pausing import TIMER, TIMERS, TimerRow
+
+_OF_MAILS = MailSent | MailFailed | MailSuppressed | MailWaiting
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class InstallRows:
 def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[Any]]) -> InstallRows:
     """For the mailer's answers, what is kept of mails. Else the installs, and their orders are locked as well: two
     generations that have no row yet must not be installed side by side."""
-    if events and all(isinstance(event.data, MailSent | MailFailed) for event in events):
+    if events and all(isinstance(event.data, _OF_MAILS) for event in events):
         return InstallRows(Loaded(INSTALLS), MAILS.load(connection, orders))
     lock(connection, orders)
     about_timer = any(isinstance(event.data, TimerPause | TimerResume | ServiceDescribe) for event in events)

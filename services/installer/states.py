@@ -20,6 +20,6 @@ class MailState(StrEnum):
     WAITING = "waiting"
     """Nothing was heard of it yet, or there is nothing to write of."""
     OFF = "off"
-    """Installs of this type get none."""
+    """It gets none: its type has none, or a newer install replaced it before its mail was sent."""
     SENT = "sent"
     FAILED = "failed"

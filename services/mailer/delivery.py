@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 
@@ -17,12 +16,12 @@ from foundation.handling.unit_of_work import UnitOfWork
 from foundation.passwords import without
 from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
-from foundation.telemetry.tracing import trace_of
+from foundation.telemetry.tracing import Origin, trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCompleted
-from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
 from schemas.values import Cause
+from services.mailer import telling
 from services.mailer.causes import MAIL_CAUSES
 from services.mailer.customers import Corrected
 from services.mailer.letter.content import Welcome
@@ -67,17 +66,22 @@ class Welcoming:
         mail = uow.rows.mails.get(event.data.install_id) or self._new(uow, event)
         if mail.rests(uow.now):
             return Done()  # what sends it, or will, is told by its row: see `recovery`
-        if mail.state in (State.SENT, State.FAILED):
-            return self._answer(uow, mail, event)
+        if mail.state in (State.SENT, State.FAILED, State.SUPPRESSED):
+            return _answer(uow, mail, event)
         if mail.state == State.SENDING and mail.attempt >= self._retries.attempts:
-            return self._fail_for_good(uow, mail, mail, event, _SENDER_LOST)
+            return _fail_for_good(uow, mail, event, _SENDER_LOST)
+        return self._claim(uow, mail, event)
+
+    def _claim(self, uow: UnitOfWork[MailRows], mail: Mail, event: Event[InstallCompleted]) -> Outcome | Effect:
+        if mail.state == State.SENDING:
+            mail = put_off(uow, mail.put_off(uow.now, _SENDER_LOST), event)
         if mail.is_outdated(uow.rows.mails.of(mail.order_id)):
-            uow.rows.mails.save(mail.suppressed())
             _log.info("mail.outdated", **mail.names)
+            _suppress(uow, mail, "a newer install of the order has a letter", event)
             return Done()
         if until := self._full_until(uow, mail):
-            return self._hold(uow, mail, until)
-        claimed = uow.rows.mails.save(mail.sending(self._terms, uow.now))
+            return self._hold(uow, mail, until, event)
+        claimed = uow.rows.mails.save(mail.sending(self._terms, uow.now, self._retries.attempts))
         if self._is_counted(claimed):
             uow.rows.count(claimed, uow.now)
         return Effect(claimed, self._send, self._record, self._fail, self._release)
@@ -90,7 +94,9 @@ class Welcoming:
         if known is None or known.amended_at <= at:
             uow.rows.customers.save(Corrected(order_id=order_id, customer=customer, amended_at=at))
             for mail in uow.rows.mails.of(order_id):
-                uow.rows.mails.save(mail.amended(customer))
+                corrected = uow.rows.mails.save(mail.amended(customer))
+                if mail.state == State.WAITING:
+                    uow.emit(telling.waiting(corrected), order_id, event)
             _log.info("mail.amended", order_id=order_id)
         return Done()
 
@@ -98,8 +104,10 @@ class Welcoming:
         completed = event.data
         if known := uow.rows.customers.get(completed.order_id):
             completed = completed.model_copy(update={"customer": known.customer})
-        wanted = self.site_types.is_welcomed(completed.site.site_type)
-        return uow.rows.mails.save(Mail.of(completed, trace_of(event), uow.now, wanted=wanted))
+        mail = uow.rows.mails.save(Mail.of(completed, trace_of(event), uow.now))
+        if self.site_types.is_welcomed(completed.site.site_type):
+            return mail
+        return _suppress(uow, mail, f"no letters are sent for {completed.site.site_type} sites", event)
 
     def _is_counted(self, mail: Mail) -> bool:
         """Whether it counts towards the recipient's hourly limit; what staff resend does not."""
@@ -109,22 +117,12 @@ class Welcoming:
         """Return when the recipient's limit lets the mail go; None for now."""
         return uow.rows.free_at(mail, uow.now, self._per_hour) if self._is_counted(mail) else None
 
-    def _hold(self, uow: UnitOfWork[MailRows], mail: Mail, until: datetime) -> Outcome:
+    def _hold(self, uow: UnitOfWork[MailRows], mail: Mail, until: datetime, event: Event[InstallCompleted]) -> Outcome:
         """Hold the mail back until its recipient's limit lets it go; that costs no attempt."""
         cause = MAIL_CAUSES.cause("letters_limit", f"{mail.recipient} has had {self._per_hour} letters within an hour")
-        uow.rows.mails.save(mail.put_off(until, cause))
+        put_off(uow, mail.put_off(until, cause), event)
         _log.warning("mail.held", **mail.names, cause=cause.code, reason=cause.detail, due_at=until)
         return Retry(until, cause)
-
-    def _answer(self, uow: UnitOfWork[MailRows], mail: Mail, event: Event[InstallCompleted]) -> Outcome:
-        """Emit the mail's outcome again for an installer that asks because it has not heard of it."""
-        if event.source == uow.source or event.time is None or event.time <= mail.created_at:
-            return Done()  # a late copy of what the mail was sent for
-        if mail.state == State.SENT:
-            uow.emit(_sent(mail, mail.message_id or ""), mail.order_id, event)
-        elif mail.cause:
-            uow.emit(self._failed(mail, mail.cause), mail.order_id, event)
-        return Done()
 
     def opens(self, mail: Mail) -> bool:
         """Whether this mailer has the key to what is sealed in the mail."""
@@ -154,18 +152,18 @@ class Welcoming:
             raise MAIL_CAUSES.failed("wrong_key", str(error)) from None
 
     def _release(self, uow: UnitOfWork[MailRows], claim: Mail, _event: Event[InstallCompleted]) -> Outcome:
-        """No thread has begun it: it is due now, and the claim was no attempt."""
+        """No thread has begun it: it is due as before, and the claim was no attempt."""
         uow.rows.uncount(claim)
         if mail := uow.rows.mails.held(claim):
-            uow.rows.mails.save(mail.put_off(uow.now, mail.cause).unclaimed())
+            uow.rows.mails.save(mail.put_off(mail.due_at, mail.cause).unclaimed())
         return Retry(uow.now, _STOPPING)
 
     def _record(
         self, uow: UnitOfWork[MailRows], claim: Mail, event: Event[InstallCompleted], message_id: str
     ) -> Outcome:
         if mail := uow.rows.mails.held(claim):
-            uow.rows.mails.save(mail.sent(message_id, uow.now))
-            uow.emit(_sent(claim, message_id), claim.order_id, event)
+            sent = uow.rows.mails.save(mail.sent(message_id, uow.now))
+            uow.emit(telling.sent(sent), sent.order_id, event)
             _log.info("mail.sent", **claim.names)
         return Done()
 
@@ -178,35 +176,37 @@ class Welcoming:
             return Done()
         pause = self._retries.pause(cause, mail.attempt)
         if pause is None:
-            return self._fail_for_good(uow, claim, mail, event, cause)
-        uow.rows.mails.save(mail.put_off(uow.now + pause, cause))
+            return _fail_for_good(uow, mail, event, cause)
+        put_off(uow, mail.put_off(uow.now + pause, cause), event)
         return Retry(uow.now + pause, cause)
 
-    def _fail_for_good(
-        self, uow: UnitOfWork[MailRows], tried: Mail, mail: Mail, event: Event[InstallCompleted], cause: Cause
-    ) -> Outcome:
-        """`tried` is the mail as it was sent, `mail` as it is now."""
-        uow.rows.mails.save(mail.failed(cause))
-        uow.emit(self._failed(tried, cause), tried.order_id, event)
-        _log.error("mail.failed", **tried.names, cause=cause.code, reason=cause.detail, remedy=cause.remedy)
-        return Done()
 
-    def _failed(self, mail: Mail, cause: Cause) -> MailFailed:
-        return MailFailed(
-            **_ref(mail),
-            recipient=mail.recipient,
-            cause=cause,
-            max_attempts=self._retries.attempts,
-            next=after_failure(mail, cause),
-        )
+def put_off(uow: UnitOfWork[MailRows], waiting: Mail, cause: Origin) -> Mail:
+    """Save a mail that waits for another attempt, and tell so."""
+    waiting = uow.rows.mails.save(waiting)
+    uow.emit(telling.waiting(waiting), waiting.order_id, cause)
+    return waiting
 
 
-def after_failure(mail: Mail, cause: Cause) -> str:
-    """What becomes of a letter that has failed."""
-    if cause.code == "wrong_key":
-        return "sent automatically once a mailer has the key for it"
-    tries = f"all {mail.attempt} attempts failed; " if mail.attempt > 1 else ""
-    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew mail resend {mail.install_id}`"
+def _suppress(uow: UnitOfWork[MailRows], mail: Mail, reason: str, event: Event[InstallCompleted]) -> Mail:
+    suppressed = uow.rows.mails.save(mail.suppressed(reason))
+    uow.emit(telling.suppressed(suppressed), mail.order_id, event)
+    return suppressed
+
+
+def _fail_for_good(uow: UnitOfWork[MailRows], mail: Mail, event: Event[InstallCompleted], cause: Cause) -> Outcome:
+    failed = uow.rows.mails.save(mail.failed(cause))
+    uow.emit(telling.failed(failed), failed.order_id, event)
+    _log.error("mail.failed", **failed.names, cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+    return Done()
+
+
+def _answer(uow: UnitOfWork[MailRows], mail: Mail, event: Event[InstallCompleted]) -> Outcome:
+    """Emit the mail's outcome again for an installer that asks because it has not heard of it."""
+    if event.source != uow.source and event.time is not None and event.time > mail.created_at:
+        for told in telling.tell(mail):
+            uow.emit(told.data, mail.order_id, event)
+    return Done()  # if not, it is a late copy of what the mail was sent for
 
 
 _PERHAPS_SENT = frozenset({"smtp_interrupted", "smtp_timeout"})
@@ -214,12 +214,3 @@ _STOPPING = MAIL_CAUSES.cause("stopping", "the mailer that had this letter was t
 _SENDER_LOST = MAIL_CAUSES.cause(
     "worker_lost", "every worker that tried to send this letter ended before it could report the outcome"
 )
-
-
-def _sent(mail: Mail, message_id: str) -> MailSent:
-    """All of it was validated when it came in."""
-    return MailSent.model_construct(**_ref(mail), recipient=mail.recipient, message_id=message_id, resends=mail.resends)
-
-
-def _ref(mail: Mail) -> dict[str, Any]:
-    return {"install_id": mail.install_id, "order_id": mail.order_id, "generation": mail.generation}

@@ -23,7 +23,7 @@ from services.mailer.states import State
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.WAITING: frozenset({State.WAITING, State.SENDING, State.SUPPRESSED}),
-    State.SENDING: frozenset({State.WAITING, State.SENDING, State.SENT, State.FAILED, State.SUPPRESSED}),
+    State.SENDING: frozenset({State.WAITING, State.SENT, State.FAILED}),
     State.SENT: frozenset({State.WAITING}),
     State.FAILED: frozenset({State.WAITING}),
     State.SUPPRESSED: frozenset({State.WAITING}),
@@ -48,7 +48,9 @@ mails = Table(
     Column("recipient", String(320), nullable=False),
     Column("state", Word(State), nullable=False, index=True),
     *lease.columns(),
+    Column("max_attempts", Integer),
     Column("resends", Integer, nullable=False),
+    Column("reason", String(200)),
     Column("message_id", String(400)),
     Column("completed", PydanticJson(InstallCompleted), nullable=False),
     Column("trace", PydanticJson(Trace), nullable=False),
@@ -65,9 +67,14 @@ class Mail(LeasedRow):
     order_id: str
     generation: int
     recipient: str
+    """Where its last attempt went, or its next one goes."""
     state: State
+    max_attempts: int | None = None
+    """As the mailer had it that last claimed the mail."""
     resends: int = 0
     """How often staff had it sent again."""
+    reason: str | None = None
+    """Why it is suppressed."""
     message_id: str | None = None
     completed: InstallCompleted
     trace: Trace
@@ -76,16 +83,16 @@ class Mail(LeasedRow):
     sent_at: datetime | None = None
 
     @classmethod
-    def of(cls, completed: InstallCompleted, trace: Trace, now: datetime, *, wanted: bool) -> Self:
-        """A new mail, due now; suppressed if it is not wanted."""
+    def of(cls, completed: InstallCompleted, trace: Trace, now: datetime) -> Self:
+        """A new mail, due now."""
         return cls(
             install_id=completed.install_id,
             order_id=completed.order_id,
             generation=completed.generation,
             recipient=completed.customer.email,
-            state=State.WAITING if wanted else State.SUPPRESSED,
+            state=State.WAITING,
             due_at=now,
-            check_at=now + OVERDUE if wanted else None,
+            check_at=now + OVERDUE,
             completed=completed,
             trace=trace,
             created_at=now,
@@ -108,18 +115,18 @@ class Mail(LeasedRow):
         return self.state == State.SENDING or (self.state == State.WAITING and not held)
 
     def rests(self, now: datetime) -> bool:
-        """Whether a message about it has nothing to do: it is being sent, not due yet, or not wanted."""
+        """Whether a message about it has nothing to do: it is being sent, or not due yet."""
         if self.state == State.SENDING:
             return self.is_leased(now)
-        return self.state == State.SUPPRESSED or (self.state == State.WAITING and self.due_at > now + _EARLY)
+        return self.state == State.WAITING and self.due_at > now + _EARLY
 
     def is_outdated(self, siblings: Iterable["Mail"]) -> bool:
         """Whether a newer install of its order has a mail: the credentials in this one are void."""
         return any(other.generation > self.generation for other in siblings)
 
-    def sending(self, terms: Terms, now: datetime) -> Self:
+    def sending(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
         """Return it claimed for one more attempt."""
-        return self._to(State.SENDING).claimed(terms, now)
+        return replace(self._to(State.SENDING).claimed(terms, now), max_attempts=max_attempts)
 
     def sent(self, message_id: str, now: datetime) -> Self:
         return replace(self._to(State.SENT).ended(), message_id=message_id, sent_at=now)
@@ -129,11 +136,13 @@ class Mail(LeasedRow):
         return self._to(State.FAILED).ended(cause)
 
     def put_off(self, due_at: datetime, cause: Cause | None) -> Self:
-        """Return it waiting for another attempt at `due_at`."""
-        return self._to(State.WAITING).released(due_at, due_at + OVERDUE, cause)
+        """Return it waiting for another attempt at `due_at`, addressed to the customer as he is now."""
+        waiting = self._to(State.WAITING).released(due_at, due_at + OVERDUE, cause)
+        return replace(waiting, recipient=self.completed.customer.email, reason=None)
 
-    def suppressed(self) -> Self:
-        return self._to(State.SUPPRESSED).ended(self.cause)
+    def suppressed(self, reason: str) -> Self:
+        """Return it as one that will not be sent."""
+        return replace(self._to(State.SUPPRESSED).ended(), reason=reason)
 
     def reopened(self, now: datetime) -> Self:
         """Return it due now, with all its attempts ahead of it."""
@@ -144,12 +153,13 @@ class Mail(LeasedRow):
         customer = self.completed.customer
         if recipient:
             customer = customer.model_copy(update={"email": recipient})
-        return replace(self.reopened(now).amended(customer), resends=self.resends + 1)
+        return replace(self.amended(customer).reopened(now), resends=self.resends + 1)
 
     def amended(self, customer: Customer) -> Self:
         """Return it addressed to the corrected customer, from the next attempt on."""
         completed = self.completed.model_copy(update={"customer": customer})
-        return replace(self, completed=completed, recipient=customer.email)
+        recipient = customer.email if self.state == State.WAITING else self.recipient
+        return replace(self, completed=completed, recipient=recipient)
 
     def looked_at(self, now: datetime) -> Self:
         """Return it with its next recovery check put off."""

@@ -10,6 +10,7 @@ from foundation.config.queues import MAILER_INSTALLS
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import lease
 from foundation.store.search import has_cause
+from services.mailer.delivery import put_off
 from services.mailer.mails import Mail, mails
 from services.mailer.rows import MailRows
 from services.mailer.states import State
@@ -39,7 +40,7 @@ def reopen(database: Database[MailRows], opens: Callable[[Mail], bool]) -> None:
         for mail in uow.rows.mails.all():
             if not _is_unopened(mail) or mail.is_outdated(uow.rows.mails.of(mail.order_id)) or not opens(mail):
                 continue
-            uow.rows.mails.save(mail.reopened(uow.now))
+            put_off(uow, mail.reopened(uow.now), mail.trace)
             uow.redeliver(mail.completed, MAILER_INSTALLS, mail.order_id, mail.trace)
             _log.info("mail.reopened", **mail.names)
 

@@ -5,16 +5,20 @@ from typing import Any
 
 import structlog
 
-from foundation.config.queues import MAILER_INSTALLS
+from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Handlers, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
+from foundation.service.replay import Replay
 from foundation.service.site_types import SiteTypes
 from schemas.envelope import Event
 from schemas.mails import MailResend
-from schemas.services import ServiceDescribe, SiteTypeConfigure
+from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
+from services.mailer.delivery import put_off
+from services.mailer.mails import MAILS
 from services.mailer.rows import MailRows
+from services.mailer.telling import tell
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +29,7 @@ def commands(site_types: SiteTypes, facts: Mapping[str, Any] | None = None) -> H
         MailResend: resend,
         SiteTypeConfigure: site_types.configure,
         ServiceDescribe: Description("mailer", lambda _uow: facts or {}).answer,
+        ServiceReplay: Replay("mailer", MAILER_COMMANDS, MAILS, tell).answer,
     }
 
 
@@ -40,7 +45,7 @@ def resend(uow: UnitOfWork[MailRows], event: Event[MailResend]) -> Outcome:
     if mail.is_outdated(uow.rows.mails.of(mail.order_id)):
         remedy = "resend the letter of the order's latest install: the credentials in this one no longer work"
         return refuse_command(uow, event, mail.order_id, "a newer install of the order has a letter", remedy)
-    waiting = uow.rows.mails.save(mail.resent(event.data.recipient, uow.now))
+    waiting = put_off(uow, mail.resent(event.data.recipient, uow.now), event)
     uow.redeliver(waiting.completed, MAILER_INSTALLS, waiting.order_id, event)
     _log.info("mail.resend", order_id=waiting.order_id, install_id=waiting.install_id, number=waiting.resends)
     return Done()

@@ -64,7 +64,7 @@ def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[A
 
 def _addresses(events: Sequence[Event[Any]], mails: Loaded[Mail], customers: Loaded[Corrected]) -> Iterator[str]:
     """Yield every address that a mail can go to after these events."""
-    yield from (mail.recipient.lower() for mail in mails.all())
+    yield from (address.lower() for mail in mails.all() for address in (mail.recipient, mail.completed.customer.email))
     yield from (known.customer.email.lower() for known in customers.all())
     yield from (
         event.data.customer.email.lower() for event in events if isinstance(event.data, InstallCompleted | OrderAmended)

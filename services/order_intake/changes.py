@@ -16,10 +16,9 @@ from schemas.orders import (
     OrderCancelled,
     OrderReinstall,
     OrderReinstallRequested,
-    OrderWithdrawn,
 )
 from schemas.values import Cause, Customer
-from services.order_intake import limits
+from services.order_intake import limits, telling
 from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rejections import reject_order_id
@@ -148,7 +147,7 @@ class Changes:
 
 
 def _tell_withdrawn(uow: UnitOfWork[OrderRows], order: Order, event: Event[Any]) -> None:
-    uow.emit(OrderWithdrawn(order_id=order.order_id, reason=str(order.cancel_reason)), order.order_id, event)
+    uow.emit(telling.withdrawn(order), order.order_id, event)
 
 
 def _refuse_unknown(uow: UnitOfWork[OrderRows], event: Event[Any]) -> Outcome:

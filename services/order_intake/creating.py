@@ -14,19 +14,17 @@ from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
 from foundation.store.lease import Terms
-from schemas.accounts import AccountFailed
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
 from schemas.values import AccountRef, Cause, CauseKind, ControlPanelLogin
+from services.order_intake import telling
 from services.order_intake.causes import INTAKE_CAUSES
-from services.order_intake.orders import Order
+from services.order_intake.orders import MAX_ATTEMPTS, Order
 from services.order_intake.releasing import stopped
 from services.order_intake.rows import OrderRows
 from services.order_intake.staging import Staging
 from services.order_intake.states import OrderState
-from services.order_intake.upcoming import after_failure
 
-MAX_ATTEMPTS = 6
 MAX_WAITS = 150
 """How often an order may wait for room on its server: about a day in all."""
 BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
@@ -52,6 +50,9 @@ class Creating:
         """Claim the order for one more attempt at its account, or give it up."""
         if obstacle := self._obstacle(order):
             return self._give_up(uow, order, event, obstacle)
+        if order.lease_owner:
+            lost = INTAKE_CAUSES.cause("worker_lost", f"the worker {order.lease_owner} ended, or lost its database")
+            order = _put_off(uow, order.postponed(uow.now, lost, uow.now), event)
         claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
         return Effect(claimed, self._create, self._created, self._failed, self._not_begun)
 
@@ -90,7 +91,10 @@ class Creating:
     ) -> Outcome:
         order = uow.rows.orders.get(claim.order_id)
         if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
-            self._staging.take_back(uow, uow.rows.orders.save(order.too_late(uow.now)))
+            late = uow.rows.orders.save(order.too_late(uow.now))
+            if not order.holds_domain:
+                uow.emit(telling.ended(late), late.order_id, event)
+            self._staging.take_back(uow, late)
         elif (held := uow.rows.orders.held(claim)) and held.state == OrderState.ACCEPTED:
             self._staging.created(uow, held, account, event)
             _log.info("account.created", order_id=held.order_id, username=held.username, server=held.server)
@@ -101,26 +105,27 @@ class Creating:
         if order is None or order.state != OrderState.ACCEPTED:
             return Retry(uow.now, INTAKE_CAUSES.cause("in_progress", "it is another worker's by now, or was cancelled"))
         if cause.kind == CauseKind.CAPACITY and order.waits < MAX_WAITS:
-            return self._without_room(uow, order, cause)
+            return self._without_room(uow, order, event, cause)
         pause = RETRIES.pause(cause, order.attempt)
         if cause.code == "username_taken" and order.attempt < MAX_ATTEMPTS:
             order, pause = order.renamed(uow.now), timedelta(0)
         if pause is None:
             return self._give_up(uow, order, event, cause)
-        uow.rows.orders.save(order.postponed(uow.now + pause, cause, uow.now))
+        _put_off(uow, order.postponed(uow.now + pause, cause, uow.now), event)
         return Retry(uow.now + pause, cause)
 
-    def _without_room(self, uow: UnitOfWork[OrderRows], order: Order, cause: Cause) -> Outcome:
+    def _without_room(
+        self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced], cause: Cause
+    ) -> Outcome:
         again_at = uow.now + BACKOFF.pause(order.waits + 1)
-        uow.rows.orders.save(order.without_room(again_at, cause, uow.now))
+        _put_off(uow, order.without_room(again_at, cause, uow.now), event)
         _log.warning("account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at)
         return Retry(again_at, cause)
 
     def _give_up(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
         failed = uow.rows.orders.save(order.failed(cause, uow.now))
         self._staging.take_back(uow, failed)
-        news = AccountFailed(order_id=order.order_id, cause=cause, next=after_failure(order.order_id))
-        uow.emit(news, order.order_id, event)
+        uow.emit(telling.failed(failed), order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
         return Park(cause)
 
@@ -128,3 +133,10 @@ class Creating:
         if order := uow.rows.orders.held(claim):
             uow.rows.orders.save(order.let_go(uow.now).unclaimed())
         return stopped(uow)
+
+
+def _put_off(uow: UnitOfWork[OrderRows], waiting: Order, event: Event[OrderPlaced]) -> Order:
+    """Save an order that waits for another attempt, and tell so."""
+    waiting = uow.rows.orders.save(waiting)
+    uow.emit(telling.retrying(waiting), waiting.order_id, event)
+    return waiting

@@ -7,25 +7,28 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from foundation.config.keys import Sealer
+from foundation.config.queues import INTAKE_COMMANDS
 from foundation.config.settings import Settings
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.hosting import Server
 from foundation.service.description import Description
+from foundation.service.replay import Replay
 from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderKnown, OrderPlaced
-from schemas.services import ServiceDescribe, SiteTypeConfigure
+from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from schemas.values import install_id
+from services.order_intake import telling
 from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.changes import Changes
-from services.order_intake.creating import MAX_ATTEMPTS, Creating
+from services.order_intake.creating import Creating
 from services.order_intake.names import Names
-from services.order_intake.orders import LEASE, ORDERS, OVERDUE, Order, digest, path_of
+from services.order_intake.orders import LEASE, MAX_ATTEMPTS, ORDERS, OVERDUE, Order, digest, path_of
 from services.order_intake.recovery import recover
 from services.order_intake.rejections import reject, reject_order_id
 from services.order_intake.releasing import Releasing
@@ -60,10 +63,12 @@ class Intake:
 
     def commands(self) -> Handlers:
         """Handlers of what staff ask for any order."""
+        replay = Replay("order-intake", INTAKE_COMMANDS, ORDERS, telling.tell)
         return {
             **self.changes.by_staff(),
             SiteTypeConfigure: self.site_types.configure,
             ServiceDescribe: self._description.answer,
+            ServiceReplay: replay.answer,
         }
 
     def installs(self) -> Handlers:
@@ -92,7 +97,7 @@ class Intake:
             return reject(uow, event, "invalid_order", *errors)
         if self._names.is_anothers(uow.rows, event.data):
             return _reject_domain(uow, event)
-        order = uow.rows.enter(self._accepted(uow, event))
+        order = _enter(uow, self._accepted(uow, event), event)
         if order.due_at > uow.now:
             return Retry(order.due_at, INTAKE_CAUSES.cause("in_progress", "its producer has reached its limit"))
         return self._creating.create(uow, order, event)
@@ -164,7 +169,7 @@ class Intake:
             # It released its domain when it failed, and another customer may have it by now.
             if self._names.is_anothers(uow.rows, event.data):
                 return _reject_domain(uow, event)
-            order = uow.rows.enter(order.again(uow.now))
+            order = _enter(uow, order.again(uow.now), event)
         return self._creating.create(uow, order, event)
 
     def answer_duplicate(self, uow: UnitOfWork[OrderRows], event: Event[Any]) -> None:
@@ -176,9 +181,11 @@ class Intake:
     # Its installs have ended
 
     def install_completed(self, uow: UnitOfWork[OrderRows], event: Event[InstallCompleted]) -> Outcome:
-        """Note that the order has its site; its install is announced no more."""
+        """Note that the order has its site, and tell so if it was cancelled; its install is announced no more."""
         if order := uow.rows.orders.get(event.data.order_id):
-            uow.rows.orders.save(order.installed(event.data.generation, uow.now))
+            installed = uow.rows.orders.save(order.installed(event.data.generation, uow.now))
+            if installed.state != order.state:
+                uow.emit(telling.created(installed), order.order_id, event)
         return Done()
 
     def install_failed(self, uow: UnitOfWork[OrderRows], event: Event[InstallFailed]) -> Outcome:
@@ -205,6 +212,12 @@ class Intake:
 def _time_zones() -> frozenset[str]:
     """Return the time zones that this machine knows; empty if it has no time zone database."""
     return frozenset(available_timezones()) - {"localtime", "Factory"}  # whatever a machine is set to, and nothing
+
+
+def _enter(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Order:
+    order = uow.rows.enter(order)
+    uow.emit(telling.accepted(order), order.order_id, event)
+    return order
 
 
 def _answer_known(uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome:

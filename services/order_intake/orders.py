@@ -25,6 +25,7 @@ from services.order_intake.states import InstallState, OrderState
 
 S = OrderState
 
+MAX_ATTEMPTS = 6
 LEASE = timedelta(seconds=30)
 """How long a worker may be silent before another may create its account."""
 OVERDUE = timedelta(minutes=10)
@@ -189,11 +190,11 @@ class Order(LeasedRow):
 
     def started(self, event_id: str, terms: Terms, now: datetime) -> "Order":
         """Return it claimed for an attempt at its account, which this event moves."""
-        return self._to(S.ACCEPTED, now, event_id=event_id, holds_domain=True, cause=None).claimed(terms, now)
+        return self._to(S.ACCEPTED, now, event_id=event_id, holds_domain=True).claimed(terms, now)
 
     def again(self, now: datetime) -> "Order":
         """Return a failed order accepted once more, with all its attempts ahead of it."""
-        return self._to(S.ACCEPTED, now, waits=0).restarted()
+        return self._to(S.ACCEPTED, now, waits=0).restarted().released(self.due_at, now + OVERDUE)
 
     def postponed(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
         """Return it after a failed attempt; the next may begin at `due_at`."""
@@ -219,7 +220,7 @@ class Order(LeasedRow):
 
     def failed(self, cause: Cause, now: datetime) -> "Order":
         """Return it failed, until it is sent again; its domain is to be released."""
-        return self._to(S.FAILED, now).released(now, now + OVERDUE, cause)
+        return self._to(S.FAILED, now).released(self.due_at, now + OVERDUE, cause)
 
     # The domain
 
@@ -229,7 +230,7 @@ class Order(LeasedRow):
 
     def let_go(self, now: datetime) -> "Order":
         """Return it without a lease; what the worker was to do is still to be done."""
-        return replace(self, updated_at=now).released(now, now + OVERDUE, self.cause)
+        return replace(self, updated_at=now).released(self.due_at, now + OVERDUE, self.cause)
 
     def without_domain(self, now: datetime) -> "Order":
         """Return it after its domain was released: nothing more is to be done."""
@@ -244,7 +245,7 @@ class Order(LeasedRow):
     def cancelled(self, reason: str, now: datetime) -> "Order":
         """Return it cancelled or, if it has a site, with its newest install cancelled. The cancel is announced again
         until the install is over."""
-        withdrawn = self._to(S.CREATED if self.has_site else S.CANCELLED, now, cancel_reason=reason)
+        withdrawn = self._to(S.CREATED if self.has_site else S.CANCELLED, now, cancel_reason=reason, cause=None)
         if self.state == S.CREATED:
             return withdrawn.announced(now, 0)
         # Whoever creates the account just now ends with the lease: then the domain is to be given back.

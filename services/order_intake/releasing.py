@@ -11,6 +11,7 @@ from foundation.hosting import Server
 from foundation.store.lease import Terms
 from schemas.envelope import Event
 from schemas.values import Cause
+from services.order_intake import telling
 from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rows import OrderRows
@@ -41,9 +42,10 @@ class Releasing:
             release(order.username, order.domain)
         return release is not None
 
-    def _released(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any], done: bool) -> Outcome:
+    def _released(self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[Any], done: bool) -> Outcome:
         if order := uow.rows.orders.held(claim):
-            uow.rows.orders.save(order.without_domain(uow.now))
+            without = uow.rows.orders.save(order.without_domain(uow.now))
+            uow.emit(telling.ended(without), without.order_id, event)
             if done:
                 _log.info("domain.given_back", order_id=order.order_id, server=order.server)
         return Done()

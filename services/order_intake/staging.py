@@ -13,11 +13,11 @@ from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
 from foundation.service.site_types import SiteTypes
 from foundation.telemetry.tracing import Origin, trace_of
-from schemas.accounts import AccountCreated
 from schemas.envelope import Event
 from schemas.installs import InstallCancel, InstallStaged, SiteSpec
 from schemas.orders import OrderCancelled
 from schemas.values import AccountRef, Cause, install_id
+from services.order_intake import telling
 from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import Order
 from services.order_intake.rows import OrderRows
@@ -38,8 +38,7 @@ class Staging:
         due_at = self._due_at(order, uow.now)
         begins_at = self._site_types.begins_at(order.site_type, due_at)
         created = uow.rows.orders.save(order.created(account, begins_at, uow.now))
-        news = AccountCreated(order_id=order.order_id, site_type=order.site_type, account=account)
-        uow.emit(news, order.order_id, cause)
+        uow.emit(telling.created(created), order.order_id, cause)
         self._stage(uow, created, due_at, cause)
         return created
 

@@ -12,7 +12,7 @@ from schemas.mails import MailResend, MailSent
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
 from services.installer.states import State
-from services.order_intake.creating import MAX_ATTEMPTS
+from services.order_intake.orders import MAX_ATTEMPTS
 from tests.support.house import TRACE, Gate, House, failure, kind
 
 
@@ -30,7 +30,7 @@ def _letter(house: House, number: int = -1) -> str:
 def test_an_order_gives_an_account_at_once_and_a_site_only_at_the_tick(house: House) -> None:
     house.order()
     house.settle()
-    assert house.event_types() == ["account.created", "install.staged"]
+    assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
     assert [request.marker for request in house.server.accounts.values()] == ["order-1"]
     assert house.install().state == State.STAGED
     assert house.installer.installed == []
@@ -84,7 +84,7 @@ def test_an_install_that_waits_for_its_nightly_batch_is_not_taken_to_be_lost(tmp
     house = House(tmp_path, timer={"every": "0 3 * * *"})
     house.order()
     house.let_time_pass(15 * 6 + 1, seconds=600)  # from noon until after three
-    assert house.event_types() == ["account.created", "install.staged"]
+    assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
     house.let_time_pass(1, seconds=3600)
     assert house.event_types() == ["install.staged"] * 2, "but now: order intake and the installer both miss it"
 
@@ -379,7 +379,10 @@ def test_an_account_that_fails_for_a_moment_is_created_later(house: House) -> No
     house.server.failures = [failure("server_down")]
     house.order()
     house.settle()
-    assert house.event_types() == []
+    accepted, retrying = house.events()
+    assert (accepted.data.due_at, accepted.data.placed_by) == (house.clock.now(), "/test")
+    assert (retrying.data.attempt, retrying.data.max_attempts) == (2, MAX_ATTEMPTS)
+    assert (retrying.data.cause.code, retrying.data.due_at - accepted.data.due_at) == ("server_down", timedelta(0, 10))
     house.advance(11)
     assert house.event_types() == ["account.created", "install.staged"]
 
@@ -388,18 +391,21 @@ def test_a_username_that_is_taken_on_the_server_gives_way_to_another(house: Hous
     house.server.failures = [failure("username_taken", CauseKind.CONFLICT)]
     house.order()
     house.settle()
-    assert house.event_types() == ["account.created", "install.staged"]
+    accepted, retrying, created, _ = (event.data for event in house.events())
+    assert accepted.username != retrying.username == created.account.username
 
 
 def test_an_account_that_cannot_be_is_parked_and_can_be_requeued(house: House) -> None:
     house.server.failures = [failure("domain_taken", CauseKind.CONFLICT)]
     house.order()
     house.settle()
-    assert house.event_types() == ["account.failed"]
+    _, *failed = house.events()
+    assert [kind(event.type) for event in failed] == ["account.failed"] * 2
+    assert [event.data.domain_released for event in failed] == [False, True]
     assert house.parked()[0].headers["reason-code"] == "domain_taken"
     house.order()
     house.settle()
-    assert house.event_types() == ["account.created", "install.staged"]
+    assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
 
 
 def test_intake_goes_on_while_an_install_runs(house: House) -> None:
@@ -523,7 +529,7 @@ def test_an_accepted_order_is_carried_out_though_its_type_is_not_sold_any_more(h
     house.settings = house.settings.model_copy(update={"sites": _sites(house, "wordpress", sold=False)})
     house.restart(house.intake)
     house.advance(11)
-    assert house.event_types() == ["account.created", "install.staged"]
+    assert house.event_types() == ["order.accepted", "account.retrying", "account.created", "install.staged"]
     house.order()
     house.order(2)
     house.settle()
@@ -540,7 +546,7 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.restart(house.intake)
     house.advance(11)
     house.let_time_pass(10, seconds=600)
-    assert house.event_types() == ["account.failed"]
+    assert house.event_types() == ["order.accepted", "account.retrying", "account.failed", "account.failed"]
     (parked,) = house.parked()
     assert parked.headers["reason-code"] == "not_configured"
     assert parked.headers["reason"] == "the settings no longer have server local or site type wordpress"
@@ -548,7 +554,7 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.restart(house.intake)
     house.order(id="requeued")
     house.settle()
-    assert house.event_types() == ["account.created", "install.staged"]
+    assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
 
 
 def _sites(house: House, name: str, **changes: Any) -> dict[str, Any]:

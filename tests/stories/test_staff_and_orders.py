@@ -26,8 +26,7 @@ from schemas.orders import (
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.states import State
-from services.order_intake.creating import MAX_ATTEMPTS
-from services.order_intake.orders import LEASE, ORDERS, Generations, orders
+from services.order_intake.orders import LEASE, MAX_ATTEMPTS, ORDERS, Generations, orders
 from sitecrew.cli.client import parking, requeueing
 from tests.stories.test_what_a_producer_may_do import made, order_of
 from tests.support.house import PATIENCE, Gate, House, failure, kind
@@ -69,7 +68,8 @@ def test_a_slip_of_staff_is_refused_at_once_and_parks_nothing(house: House, wish
 def test_staff_cancel_any_order_that_has_no_site(house: House) -> None:
     house.order(site_type="static", source="/shop", user="shop")
     answer = staff(house, OrderCancel(order_id="order-1", reason="changed his mind"), authid="dana")
-    assert event_types(answer) == ["order.withdrawn", "install.cancelled"]
+    assert event_types(answer) == ["order.withdrawn", "install.cancelled", "order.withdrawn"]
+    assert [data.domain_released for _, data in answer[::2]] == [False, True]
     assert answer[0][1].reason == "changed his mind"
     assert order_of(house).state == "cancelled"
     assert event_types(staff(house, OrderCancel(order_id="order-1"))) == ["order.withdrawn"], "and hear so again"
@@ -214,6 +214,7 @@ def test_an_order_that_waits_for_room_is_known_to_whoever_sends_it_again(house: 
     house.server.failures = [failed("disk_full", "no room on purpose")] * 4
     house.order()
     house.settle()
+    assert house.event_types() == ["order.accepted", "account.retrying"]
     for copy in range(3):
         house.order(id=f"copy-{copy}")
     house.settle()

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from foundation.errors import NotFound
 from services.mailer import listing
-from services.mailer.delivery import after_failure
 from services.mailer.mails import Mail
 from services.mailer.states import State
+from services.mailer.upcoming import after_failure
 from sitecrew.cli.client import session
 from sitecrew.cli.listings.filters import Filters
 from sitecrew.cli.output import terminal, times

@@ -116,14 +116,11 @@ def test_a_new_mail_is_claimed_and_counted() -> None:
 
 def test_a_mail_that_is_not_wanted_is_suppressed_and_stays_so() -> None:
     desk = Desk()
-    for seconds in (0, 100):
+    for seconds, told in ((0, ["mail.suppressed"]), (0, []), (100, ["mail.suppressed"])):  # the last is asked for
         assert desk.welcome(seconds, completed(site="silent")) == Done()
-    assert (desk.mail().state, desk.mail().check_at, desk.event_types, desk.counted()) == (
-        State.SUPPRESSED,
-        None,
-        [],
-        0,
-    )
+        assert desk.event_types == told
+    assert (desk.mail().state, desk.mail().check_at, desk.counted()) == (State.SUPPRESSED, None, 0)
+    assert desk.mail().reason == "no letters are sent for silent sites"
 
 
 def test_nobody_else_claims_it_while_it_is_leased() -> None:
@@ -138,6 +135,7 @@ def test_a_mail_whose_worker_was_lost_is_taken_over() -> None:
     desk.claimed()
     mail = desk.claimed(LEASE.total_seconds())
     assert (mail.fence, mail.attempt) == (2, 2)
+    assert (desk.event_types, mail.cause and mail.cause.code) == (["mail.waiting"], "worker_lost")
 
 
 def test_a_mail_that_loses_every_worker_fails() -> None:
@@ -163,7 +161,8 @@ def test_a_mail_is_suppressed_once_a_newer_install_has_one() -> None:
     desk.rows.mails.save(desk.claimed().put_off(at(10), TEMPORARY))
     desk.claimed(5, completed(generation=2))
     assert desk.welcome(10) == Done()
-    assert (desk.mail().state, desk.mail().cause) == (State.SUPPRESSED, TEMPORARY)
+    assert (desk.mail().state, desk.mail().cause, desk.event_types) == (State.SUPPRESSED, None, ["mail.suppressed"])
+    assert desk.mail().reason == "a newer install of the order has a letter"
     assert desk.mail("1-g2").state == State.SENDING
 
 
@@ -174,7 +173,7 @@ def test_an_address_that_has_had_its_mails_waits_which_is_no_attempt() -> None:
     shouting = Customer(name="Jo", email="JO@customer.example")
     result = desk.welcome(10, completed(3, customer=shouting))
     assert isinstance(result, Retry)
-    assert (result.at, result.cause.code) == (at(3601), "letters_limit")
+    assert (result.at, result.cause.code, desk.event_types) == (at(3601), "letters_limit", ["mail.waiting"])
     mail = desk.mail("3-g1")
     assert (mail.state, mail.fence, mail.attempt, mail.due_at) == (State.WAITING, 0, 0, at(3601))
     assert mail.check_at == at(3601) + OVERDUE
@@ -217,7 +216,9 @@ def test_what_is_being_sent_goes_where_it_goes_and_the_next_attempt_elsewhere() 
     amended(desk, ANN, 1)
     _, uow = desk.failed(claim, REFUSED)
     assert [event.data.recipient for event in emitted(uow)] == [JO.email]
-    assert (desk.mail().recipient, desk.mail().completed.customer) == (ANN.email, ANN)
+    assert (desk.mail().recipient, desk.mail().completed.customer) == (JO.email, ANN)
+    resent(desk)
+    assert desk.mail().recipient == ANN.email
 
 
 # It was sent, or was not
@@ -252,7 +253,10 @@ def test_after_a_cause_that_passes_there_is_another_attempt_and_nothing_was_coun
     mail = desk.mail()
     assert (mail.state, mail.cause, mail.due_at, mail.attempt) == (State.WAITING, TEMPORARY, result.at, 1)
     assert (mail.lease_owner, mail.check_at) == (None, result.at + OVERDUE)
-    assert (event_types(uow), desk.counted()) == ([], 0)
+    assert (event_types(uow), desk.counted()) == (["mail.waiting"], 0)
+    [waiting] = (event.data for event in emitted(uow))
+    assert (waiting.attempt, waiting.max_attempts, waiting.due_at) == (2, desk.attempts, result.at)
+    assert (waiting.cause, waiting.recipient) == (TEMPORARY, JO.email)
 
 
 @pytest.mark.parametrize("code", ["smtp_interrupted", "smtp_timeout"])
@@ -284,7 +288,7 @@ def test_a_claim_that_no_thread_has_begun_is_given_back() -> None:
     claim = desk.claimed()
     result = desk.welcoming._release(desk.at(1), claim, event_of(claim.completed))
     assert isinstance(result, Retry)
-    assert (result.at, desk.mail().state, desk.mail().due_at) == (at(1), State.WAITING, at(1))
+    assert (result.at, desk.mail().state, desk.mail().due_at) == (at(1), State.WAITING, at(0))
     assert (desk.mail().fence, desk.mail().attempt, desk.counted()) == (1, 0, 0)
 
 
@@ -302,7 +306,7 @@ def test_a_mail_is_sent_again_with_all_its_attempts_and_without_a_limit() -> Non
     desk.failed(desk.claimed(), REFUSED)
     desk.claimed(1, completed(2))
     uow = resent(desk, recipient="new@customer.example")
-    assert (redelivered(uow), event_types(uow)) == ([MAILER_INSTALLS], [])
+    assert (redelivered(uow), event_types(uow)) == ([MAILER_INSTALLS], ["mail.waiting"])
     mail = desk.mail()
     assert (mail.state, mail.recipient, mail.due_at, mail.cause) == (
         State.WAITING,
@@ -350,12 +354,12 @@ def mail_in(state: State) -> Mail:
 @pytest.mark.parametrize("state", State)
 def test_a_mail_goes_only_where_its_lifecycle_leads(state: State) -> None:
     mail = mail_in(state)
-    ways = {
+    ways: dict[State, Any] = {
         State.WAITING: lambda: mail.put_off(at(1), TEMPORARY),
-        State.SENDING: lambda: mail.sending(Desk().welcoming._terms, at(1)),
+        State.SENDING: lambda: mail.sending(Desk().welcoming._terms, at(1), 8),
         State.SENT: lambda: mail.sent("<1@x>", at(1)),
         State.FAILED: lambda: mail.failed(REFUSED),
-        State.SUPPRESSED: mail.suppressed,
+        State.SUPPRESSED: lambda: mail.suppressed("on purpose"),
     }
     for target, go in ways.items():
         if target in TRANSITIONS[state]:

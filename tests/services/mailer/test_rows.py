@@ -81,7 +81,7 @@ def test_mails_whose_key_is_gone_for_good_keep_no_other_closed(database: Databas
     wrong = MAIL_CAUSES.cause("wrong_key", "on purpose")
     with database.begin() as uow:
         for number in range(120):
-            mail = Mail.of(completed(number), Trace(), START, wanted=True)
+            mail = Mail.of(completed(number), Trace(), START)
             uow.rows.mails.save(replace(mail, state=State.FAILED, cause=wrong, check_at=None))
     newest = f"{number}-g1"
 

@@ -25,9 +25,9 @@ from schemas.orders import (
     OrderReinstallRequested,
 )
 from schemas.values import AccountRef, Cause, CauseKind, Customer, Model
-from services.order_intake.creating import MAX_ATTEMPTS, MAX_WAITS
+from services.order_intake.creating import MAX_WAITS
 from services.order_intake.intake import Intake
-from services.order_intake.orders import LEASE, OVERDUE, TRANSITIONS, Order
+from services.order_intake.orders import LEASE, MAX_ATTEMPTS, OVERDUE, TRANSITIONS, Order
 from services.order_intake.rows import OrderRows
 from services.order_intake.states import InstallState, OrderState
 from tests.support.house import FakeServer

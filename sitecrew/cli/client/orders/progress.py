@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from schemas.accounts import AccountCreated, AccountFailed
+from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
 from schemas.envelope import Event
 from schemas.installs import (
     CommandRefused,
@@ -17,8 +17,8 @@ from schemas.installs import (
     InstallStaged,
     InstallStarted,
 )
-from schemas.mails import MailFailed, MailSent
-from schemas.orders import OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
+from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
+from schemas.orders import OrderAccepted, OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
 from schemas.values import AccountRef, Cause, Model
 from sitecrew.cli.client.commands import UNKNOWN
 from sitecrew.cli.output import times
@@ -88,6 +88,18 @@ def message_of(event: Event[Any]) -> str:
     return step(OrderProgress(getattr(event.data, "order_id", None) or "", event.id), event).message if step else ""
 
 
+def _accepted(progress: OrderProgress, event: Event[OrderAccepted]) -> OrderProgress:
+    return replace(progress, state="accepted", message=f"{event.data.username} on {event.data.server}")
+
+
+def _waits(progress: OrderProgress, event: Event[AccountRetrying] | Event[MailWaiting]) -> OrderProgress:
+    """Another attempt follows: that changes nothing but what there is to say."""
+    data = event.data
+    due = f"due {times.relative(data.due_at, event.time or data.due_at)}, {_attempt(data.attempt, data.max_attempts)}"
+    why = f"; {data.cause.code}: {data.cause.detail}" if data.cause else ""
+    return replace(progress, cause=data.cause, message=f"{due}{why}")
+
+
 def _account_created(progress: OrderProgress, event: Event[AccountCreated]) -> OrderProgress:
     account = event.data.account
     return replace(
@@ -117,6 +129,10 @@ def _completed(progress: OrderProgress, event: Event[InstallCompleted]) -> Order
 
 def _mailed(progress: OrderProgress, event: Event[MailSent]) -> OrderProgress:
     return replace(progress, state="mailed", ended=True, message=f"to {event.data.recipient}")
+
+
+def _unmailed(progress: OrderProgress, event: Event[MailSuppressed]) -> OrderProgress:
+    return replace(progress, ended=True, message=f"no email: {event.data.reason}")
 
 
 def _cancelled(progress: OrderProgress, event: Event[InstallCancelled]) -> OrderProgress:
@@ -160,6 +176,8 @@ _STEPS: Mapping[type[Model], Callable[[OrderProgress, Event[Any]], OrderProgress
     OrderRejected: _ends("rejected"),
     OrderKnown: _known,
     CommandRefused: _refused,
+    OrderAccepted: _accepted,
+    AccountRetrying: _waits,
     AccountCreated: _account_created,
     AccountFailed: _ends("account failed"),
     InstallStaged: _staged,
@@ -167,6 +185,8 @@ _STEPS: Mapping[type[Model], Callable[[OrderProgress, Event[Any]], OrderProgress
     InstallCompleted: _completed,
     InstallFailed: _ends("failed"),
     InstallCancelled: _cancelled,
+    MailWaiting: _waits,
+    MailSuppressed: _unmailed,
     MailSent: _mailed,
     MailFailed: _ends("mail failed"),
 }

@@ -1,0 +1,56 @@
+"""What is told of an install: the events that its row makes, for those who follow it and for a replay."""
+
+from collections.abc import Iterator
+
+from foundation.service.replay import Told
+from schemas.installs import InstallCancelled, InstallFailed, InstallResolved, InstallStaged, InstallStarted
+from services.installer.installs import Install
+from services.installer.states import State
+from services.installer.upcoming import after_failure
+
+
+def tell(install: Install) -> Iterator[Told]:
+    """Yield what together tells the install's whole state."""
+    yield Told(staged(install), install.staged_at)
+    match install.state:
+        case State.INSTALLING:
+            yield Told(started(install), install.started_at)
+        case State.INSTALLED if install.completed:
+            yield Told(install.completed, install.finished_at)
+        case State.FAILED:
+            yield Told(failed(install), install.finished_at)
+        case State.RESOLVED:
+            yield Told(resolved(install), install.finished_at)
+        case State.CANCELLED:
+            yield Told(cancelled(install), install.finished_at)
+
+
+def staged(install: Install) -> InstallStaged:
+    """As it was announced, with what has changed since."""
+    now = {
+        "attempt": install.current_attempt,
+        "max_attempts": install.max_attempts,
+        "due_at": install.due_at,
+        "cause": install.cause,
+    }
+    return install.staged.model_copy(update=now)
+
+
+def started(install: Install) -> InstallStarted:
+    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
+    return InstallStarted(**install.ref, **tried, worker=install.lease_owner or "")
+
+
+def failed(install: Install) -> InstallFailed:
+    if install.cause is None:
+        raise ValueError(f"{install.install_id} has failed without a cause")
+    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
+    return InstallFailed(**install.ref, **tried, cause=install.cause, next=after_failure(install)[:200])
+
+
+def resolved(install: Install) -> InstallResolved:
+    return InstallResolved(**install.ref, note=install.reason or "")
+
+
+def cancelled(install: Install) -> InstallCancelled:
+    return InstallCancelled(**install.ref, reason=install.reason or "")

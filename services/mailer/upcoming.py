@@ -1,0 +1,12 @@
+"""What happens next with a letter, for people: a matter of its state and cause."""
+
+from schemas.values import Cause
+from services.mailer.mails import Mail
+
+
+def after_failure(mail: Mail, cause: Cause) -> str:
+    """What becomes of a letter that has failed."""
+    if cause.code == "wrong_key":
+        return "sent automatically once a mailer has the key for it"
+    tries = f"all {mail.attempt} attempts failed; " if mail.attempt > 1 else ""
+    return f"{tries}not retried automatically; once the cause is fixed: `sitecrew mail resend {mail.install_id}`"
