@@ -1,6 +1,7 @@
-"""Requeueing parked messages, and deleting them."""
+"""Requeueing parked messages, and deleting them; it is told by events who did so."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from threading import Event as Pause
 from time import monotonic
 
@@ -8,6 +9,9 @@ from foundation.broker import Broker, Confirmation, Message
 from foundation.broker.codec import BINARY_PREFIXES
 from foundation.broker.delay import DELIVER, destination
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
+from foundation.errors import BrokerUnreachable
+from schemas.services import MessagePurged, MessageRequeued
+from sitecrew.cli.client import sending
 from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.output import times
 
@@ -25,7 +29,9 @@ def requeue(broker: Broker, queue: str, chosen: Sequence[Parked]) -> Iterator[tu
     for batch in _batches(chosen):
         outcomes = publisher.publish([_original(parked) for parked in batch])
         results = list(zip(batch, outcomes, strict=True))
-        remove(broker, queue, [parked.name for parked, outcome in results if outcome == Confirmation.CONFIRMED])
+        gone = [parked for parked, outcome in results if outcome == Confirmation.CONFIRMED]
+        _remove(broker, queue, [parked.name for parked in gone])
+        _tell(broker, [_requeued(parked) for parked in gone])
         yield from results
 
 
@@ -33,11 +39,37 @@ def requeue_edited(broker: Broker, queue: str, parked: Parked, body: bytes) -> C
     """Requeue one message with another body."""
     [outcome] = broker.publisher().publish([_original(parked, body)])
     if outcome == Confirmation.CONFIRMED:
-        remove(broker, queue, [parked.name])
+        _remove(broker, queue, [parked.name])
+        _tell(broker, [_requeued(parked)])
     return outcome
 
 
-def remove(broker: Broker, queue: str, names: Sequence[str]) -> list[str]:
+def purge(broker: Broker, queue: str, chosen: Sequence[Parked]) -> list[str]:
+    """Permanently remove messages and return the names of those removed."""
+    removed = _remove(broker, queue, [parked.name for parked in chosen])
+    orders = {parked.name: _line(parked.order_id) for parked in chosen}
+    _tell(broker, [MessagePurged(message_id=_line(name) or "-", order_id=orders[name]) for name in removed])
+    return removed
+
+
+def _requeued(parked: Parked) -> MessageRequeued:
+    names = {"message_id": _line(parked.name) or "-", "order_id": _line(parked.order_id)}
+    return MessageRequeued(queue=parked.came_from, **names)
+
+
+def _tell(broker: Broker, news: Sequence[MessageRequeued | MessagePurged]) -> None:
+    """Publish what was done. It is done even if the broker is gone by now."""
+    events = [sending.event(data, data.order_id) for data in news]
+    with suppress(BrokerUnreachable):
+        sending.publish(broker, [sending.message(event)._replace(mandatory=False) for event in events])
+
+
+def _line(text: str) -> str | None:
+    """Return as much of what a sender wrote as fits into one line of an event; None if that is nothing."""
+    return "".join(letter for letter in text if letter.isprintable())[:200].strip() or None
+
+
+def _remove(broker: Broker, queue: str, names: Sequence[str]) -> list[str]:
     """Permanently remove messages and return the names of those removed. Retries for a while, because browsed messages
     return to their queue with a delay."""
     removed: list[str] = []

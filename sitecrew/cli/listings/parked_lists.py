@@ -201,7 +201,7 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
             terminal.warn(f"and {len(chosen) - _TOLD} more")
         typer.confirm(f"Permanently delete {count(len(names), 'message')}?", abort=True, err=True)
     with terminal.working(f"deleting {count(len(names), 'message')}"):
-        removed = requeueing.remove(place.broker, place.queue, names)
+        removed = requeueing.purge(place.broker, place.queue, chosen)
     if json:
         terminal.document(removed)
     for name in removed if not json else ():

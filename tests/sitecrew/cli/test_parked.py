@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import Confirmation, Delivery, Message
+from foundation.broker import Confirmation, Consumer, Delivery, Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import utc_now
 from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.config.queues import sitecrew as topology
 from foundation.testing.memory import MemoryBroker
+from schemas.envelope import Event
+from schemas.services import MessagePurged, MessageRequeued
 from sitecrew.cli import everywhere
 from sitecrew.cli.client import parking, payloads, session
 from sitecrew.cli.output import terminal
@@ -170,6 +172,35 @@ def test_everything_can_be_requeued_at_once(broker: MemoryBroker, sitecrew: Comm
     assert {answer["outcome"] for answer in answers} == {"confirmed"}
     assert [delivery.body for delivery in broker.browse(INTAKE_ORDERS, 1000)] == [b"%d" % n for n in range(450)]
     assert names(broker) == []
+
+
+def told(watching: Consumer) -> list[Event[Any]]:
+    return [codec.decode(delivery.body) for delivery in watching.take(100, 0)]
+
+
+def test_who_put_back_or_deleted_what_is_told_once_it_is_done(
+    broker: MemoryBroker, sitecrew: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITECREW_ACTOR", "dana")
+    monkeypatch.setattr(broker, "close", lambda: None)
+    park(broker, parked("p1"), parked("p2", b"unreadable"), parked("p3", b'{"data": {"order_id": "a\\nb"}}'))
+    watching = broker.watch("events", "message.#")
+    sitecrew("requeue", "--all", "--dry-run")
+    assert told(watching) == []
+    sitecrew("requeue", "p1")
+    sitecrew("purge", "p2", "p3", "--yes")
+    requeued, *purged = told(watching)
+    assert (requeued.authtype, requeued.authid, requeued.source) == ("user", "dana", "/sitecrew/cli")
+    assert requeued.data == MessageRequeued(message_id="p1", queue=INTAKE_ORDERS, order_id="1042")
+    assert [event.data for event in purged] == [
+        MessagePurged(message_id="p2"),
+        MessagePurged(message_id="p3", order_id="ab"),
+    ]
+    park(broker, parked("p4", content_type="application/cloudevents+json"))
+    corrected = tmp_path / "corrected.json"
+    corrected.write_text(json.dumps(PLACED).replace("wordpres", "wordpress"))
+    assert sitecrew("edit", "p4", "--file", str(corrected)).exit_code == 0
+    assert [event.data.message_id for event in told(watching)] == ["p4"]
 
 
 def test_what_the_broker_does_not_confirm_stays_parked(
