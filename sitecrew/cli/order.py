@@ -1,6 +1,7 @@
 """`sitecrew order`: place orders by hand, see how far they are, and what staff can do about them."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,6 +97,49 @@ def place(
         orders = [Order(sending.event(data, data.order_id))]
     placing.warn_of_unknown(settings, orders)
     placing.send(settings, orders, wait=wait, timeout=timeout, json=json)
+
+
+@app.command(
+    "import",
+    epilog=examples(
+        "sitecrew order import pending.csv --dry-run",
+        "sitecrew order import pending.csv --site-type wordpress --prefix whmcs.",
+    ),
+)
+def import_orders(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="A table with the columns' names in its first row.")],
+    site_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="For rows that name none.", autocompletion=filters.SITE_TYPES),
+    ] = None,
+    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Begins each order id.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check, and show what would be placed.")] = False,
+    wait: _Follow = False,
+    timeout: _Timeout = 900,
+    json: Json = False,
+) -> None:
+    """Place the pending installs of another system as orders. Importing the same table again changes nothing."""
+    from sitecrew.cli.client import session
+    from sitecrew.cli.client.orders import placing, table
+    from sitecrew.cli.client.orders.files import checked
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.words import count
+
+    settings = session.settings_of(ctx)
+    documents, left_out = table.read(file, site_type, prefix)
+    if left_out:
+        terminal.note(f"{count(left_out, 'row')} left out: not pending")
+    orders = checked(documents)
+    placing.warn_of_unknown(settings, orders)
+    if not dry_run:
+        placing.send(settings, orders, wait=wait, timeout=timeout, json=json)
+        return
+    if json:
+        terminal.document([order.event.data.model_dump(mode="json", exclude_none=True) for order in orders])
+    for order in orders if not json else ():
+        terminal.out(f"{order.event.data.order_id}  {order.event.data.site_type}  {order.event.data.domain}")
+    terminal.note(f"{count(len(orders), 'order')} would be placed; nothing was sent")
 
 
 @app.command(
