@@ -11,6 +11,7 @@ from foundation.config.settings import Settings
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from foundation.store.counts import by_state
 from services.api import asking
+from services.api.access import sessions, throttle
 from services.api.asking import asked
 from services.api.desk import Desk, load
 from services.api.http.app import app_of
@@ -70,6 +71,8 @@ class ApiService:
             connection.execute(delete(steps).where(steps.c.begun_at < before))
             workers.forget_old(connection, now)
             asking.forget_old(connection, now)
+            sessions.forget_old(connection, now)
+            throttle.forget_old(connection, now)
 
 
 def _outcomes(connection: Connection) -> dict[asking.Outcome, int]:

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from services.api.console.app import console_of
 from services.api.desk import Desk
 from services.api.http import me, problems
 
@@ -27,4 +28,5 @@ def app_of(desk: Desk) -> FastAPI:
     problems.install(app)
     for router in (me.router,):
         app.include_router(router, prefix="/v1")
+    app.mount("/", console_of(desk))
     return app

@@ -1,0 +1,98 @@
+"""Render the console's pages."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from services.api.access.identity import Role
+from services.api.console.visitor import Visitor
+
+_MENU = (
+    ("/", "Needs you"),
+    ("/installs", "Installs"),
+    ("/letters", "Letters"),
+    ("/activity", "Activity"),
+    ("/workers", "Workers"),
+    ("/settings", "Settings"),
+    ("/staff", "Staff"),
+)
+
+
+def page(
+    request: Request, template: str, visitor: Visitor | None = None, *, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """Return a page, made of a template and what it shows."""
+    here = request.url.path
+    shown: dict[str, Any] = {
+        "visitor": visitor,
+        "form_token": visitor.form_token if visitor else "",
+        "menu": [(path, name, here == path or (path != "/" and here.startswith(path))) for path, name in _MENU],
+        "here": _here(request),
+        "now": request.app.state.desk.now(),
+        **values,
+    }
+    return HTMLResponse(_templates().get_template(f"{template}.html.j2").render(shown), status)
+
+
+def _here(request: Request) -> str:
+    """Return the address of the page, to come back to."""
+    query = "&".join(part for part in request.url.query.split("&") if part and not part.startswith("asked="))
+    return request.url.path + (f"?{query}" if query else "")
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=PackageLoader("services.api.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(when=when, span=span, kind=_kind)
+    made.globals["Role"] = Role
+    return made
+
+
+def when(moment: datetime | None, mode: str = "") -> str:
+    """A moment as an element that the console's script writes in the viewer's time zone; `mode` is `countdown` or
+    `ago`. Without the script, it is UTC."""
+    if moment is None:
+        return "-"
+    exact = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    made = '<time datetime="{}" title="{}" data-mode="{}">{}</time>'
+    return Markup(made).format(moment.isoformat(), exact, mode, f"{moment:%Y-%m-%d %H:%M} UTC")  # noqa: S704 - `format` escapes
+
+
+def span(seconds: float | timedelta | None) -> str:
+    """A duration as people say it: `4.2 s`, `3 min`, `2 h`, `5 days`."""
+    if seconds is None:
+        return "-"
+    seconds = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for size, unit in ((86400 * 2, "days"), (3600 * 2, "h"), (120, "min")):
+        if seconds >= size:
+            whole = {"days": 86400, "h": 3600, "min": 60}[unit]
+            return f"{seconds / whole:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+_KINDS: Mapping[str, str] = {
+    "staff.signed_in": "signed in",
+    "staff.signed_out": "signed out",
+    "staff.signed_out_everywhere": "signed out everywhere",
+    "staff.sign_in_failed": "sign-in failed",
+    "staff.refused": "was refused",
+}
+
+
+def _kind(name: str) -> str:
+    """What kind of thing happened, in words: `install failed`."""
+    return _KINDS.get(name) or name.replace(".", " ").replace("_", " ")

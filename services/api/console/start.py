@@ -1,0 +1,66 @@
+"""The start page: what needs somebody, and what is going on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from services.api.console import asks
+from services.api.console.pages import page
+from services.api.console.visitor import AtDesk, Posting, Viewing
+from services.api.finding.needs import counts, members, needs
+from services.api.projection.workers import Replica
+
+router = APIRouter()
+
+
+@router.get("/")
+def start(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
+    """Show what needs somebody, grouped by cause."""
+    with desk.reading() as connection:
+        groups, counted, replicas = needs(connection), counts(connection), Replica.all(connection)
+    now = desk.now()
+    values: dict[str, Any] = {
+        "groups": groups,
+        "counts": counted,
+        "lost": [replica for replica in replicas if replica.is_lost(now)],
+        "alive": [replica for replica in replicas if not replica.is_lost(now)],
+        "timer": timer_of(replicas, now),
+        "outcome": asks.outcome(request, desk),
+    }
+    return page(request, "start", visitor, **values)
+
+
+@router.post("/confirm-group")
+def confirm_group(
+    request: Request,
+    desk: AtDesk,
+    visitor: Posting,
+    action: Annotated[str, Form()],
+    of: Annotated[str, Form(pattern="^(order|install|letter)$")],
+    code: Annotated[str, Form()] = "",
+    server: Annotated[str, Form()] = "",
+) -> Response:
+    """Say exactly what will happen to a whole group, before it does."""
+    with desk.reading() as connection:
+        ids = members(connection, of, code, server, asks.MOST)
+    return asks.confirm(request, desk, visitor, ids, action, "/")
+
+
+@dataclass(frozen=True)
+class Timer:
+    """When the next batch begins, as the installers' heartbeats say."""
+
+    next_tick: datetime | None
+    paused_since: datetime | None
+
+
+def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
+    """Return what the living replicas say of the timer."""
+    told = [replica.told for replica in replicas if not replica.is_lost(now)]
+    ticks = (it.next_tick for it in told if it.next_tick)
+    pauses = (it.paused_since for it in told if it.paused_since)
+    return Timer(min(ticks, default=None), min(pauses, default=None))

@@ -1,0 +1,78 @@
+"""What needs somebody: failed accounts, installs and emails, grouped by cause."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from foundation.store.records import Records
+from schemas.values import Cause
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, install_views, letter_views, order_views
+
+FAILED = "failed"
+_SHOWN = 5
+"""How many of a group are named with it."""
+_SOURCES: Sequence[tuple[str, Records[Any]]] = (("order", ORDERS), ("install", INSTALLS), ("letter", LETTERS))
+
+
+@dataclass(frozen=True)
+class Need:
+    """Some that failed in the same way."""
+
+    of: str
+    """`order`, `install` or `letter`: an order's failure is that of its account."""
+    code: str | None
+    """The cause's code."""
+    server: str | None
+    """Where; letters know no server."""
+    count: int
+    since: datetime
+    """When the first of them failed."""
+    cause: Cause | None
+    """The cause of the one that failed first."""
+    first: Sequence[Any]
+    """The views of those that failed first."""
+
+
+def needs(connection: Connection) -> list[Need]:
+    """Return the groups, the oldest first."""
+    found = [need for of, records in _SOURCES for need in _grouped(connection, of, records)]
+    return sorted(found, key=lambda need: need.since)
+
+
+def _grouped(connection: Connection, of: str, records: Records[Any]) -> list[Need]:
+    table = records.table
+    by = [table.c[name] for name in ("cause_code", "server") if name in table.c]
+    counted = select(func.count(), func.min(table.c.updated_at), *by).where(table.c.state == FAILED).group_by(*by)
+    groups = []
+    for count, since, *of_group in connection.execute(counted).all():
+        same = [
+            column.is_(None) if value is None else column == value for column, value in zip(by, of_group, strict=True)
+        ]
+        oldest = records.select().where(table.c.state == FAILED, *same).order_by(table.c.updated_at).limit(_SHOWN)
+        first = records.read(connection.execute(oldest))
+        code, server = (*of_group, None)[:2]
+        groups.append(Need(of, code, server, count, since, first[0].cause if first else None, first))
+    return groups
+
+
+def members(connection: Connection, of: str, code: str, server: str, limit: int) -> list[str]:
+    """Return the ids of a group, the oldest first."""
+    records = dict(_SOURCES)[of]
+    table = records.table
+    same = [table.c.state == FAILED, table.c.cause_code == (code or None)]
+    if "server" in table.c:
+        same.append(table.c.server == (server or None))
+    ids = select(table.c[records.key]).where(*same).order_by(table.c.updated_at).limit(limit)
+    return list(connection.scalars(ids))
+
+
+def counts(connection: Connection) -> dict[str, dict[str, int]]:
+    """Return how many orders, installs and letters there are in each state."""
+    tables = {"order": order_views, "install": install_views, "letter": letter_views}
+    return {
+        of: {row[0]: row[1] for row in connection.execute(select(table.c.state, func.count()).group_by(table.c.state))}
+        for of, table in tables.items()
+    }
