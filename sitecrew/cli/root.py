@@ -21,6 +21,7 @@ NOUNS = {
     "order": "Orders: place, list, show, reinstall, amend, cancel.",
     "install": "Pending and failed installs: list, show, retry, cancel, resolve, watch.",
     "parked": "Messages that could not be handled: list, edit, requeue, purge.",
+    "api": "The console's staff: add, password.",
     "store": "The services' databases: migrate, copy.",
     "topology": "Exchanges and queues on the broker: declare, show, check.",
     "schema": "The contract as JSON Schema and AsyncAPI: export, check, release.",
