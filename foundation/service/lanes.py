@@ -15,6 +15,7 @@ from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Handlers
 from foundation.handling.unit_of_work import Database
 from foundation.handling.worker import DEADLINE, OnDuplicate, OnMalformed, Worker
+from foundation.service.broadcast import Tell, tell_nobody
 from foundation.store import Store
 from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
@@ -86,6 +87,8 @@ class Parts:
     now: Now
     metrics: Metrics = field(default_factory=Metrics)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
+    tell: Tell = tell_nobody
+    """Publishes what may be lost."""
 
     def worker(self, lane: Lane) -> Worker:
         return Worker(
@@ -125,6 +128,9 @@ class Service(Protocol):
 
     def periodic(self) -> Sequence[Periodic]:
         """Return its periodic tasks."""
+
+    def vitals(self) -> Mapping[str, Any]:
+        """Return what its heartbeats say besides what those of every service do."""
 
     def gauges(self) -> Sequence[Gauge]:
         """Return the metrics that are read from its store."""

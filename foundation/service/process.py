@@ -22,7 +22,9 @@ from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database, Load
+from foundation.service.broadcast import Broadcast
 from foundation.service.dependencies import Dependencies
+from foundation.service.heartbeat import heartbeat
 from foundation.service.lanes import Gauge, Loop, Parts, Periodic, Service
 from foundation.service.signals import stop_on_signals
 from foundation.store import Store, inbox, outbox
@@ -94,16 +96,21 @@ def serve(
         metrics.on_scrape(
             "clock_skew_seconds", "How far this machine's clock is ahead of the store's", "", lambda: {"": clock.skew}
         )
-        relay = Relay(store, broker.publisher(), broker.topology, clock.now, metrics, heartbeats, broker.declare)
+        publisher = broker.publisher()
+        broadcast = Broadcast(publisher, name, clock.now)
+        relay = Relay(store, publisher, broker.topology, clock.now, metrics, heartbeats, broker.declare)
         database = Database(store, name, clock.now, relay.hand_over, load)
-        parts = Parts(store, broker, database, clock.now, metrics, heartbeats)
+        parts = Parts(store, broker, database, clock.now, metrics, heartbeats, broadcast.tell)
         service = make(parts)
         _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
         _log.info("service.started", store=store.place)
         gc.freeze()  # what the start has made stays; looking through it again costs some percent of the time
         gc.set_threshold(50_000)  # more than a batch of orders makes: its objects live to its end, and leave no circles
         working.set()
-        broken = _run(parts, service, [Periodic("look_at_clock", _LOOK_AT_CLOCK, clock.read)], relay, stop)
+        alive = heartbeat(name, service.lanes(), service.vitals, parts.tell)
+        alive.do()
+        more = [alive, Periodic("look_at_clock", _LOOK_AT_CLOCK, clock.read)]
+        broken = _run(parts, service, more, relay, broadcast, stop)
         broker.close()
         store.close()
     _log.info("service.stopped", broken=broken)
@@ -175,7 +182,14 @@ def _export(parts: Parts, gauges: Sequence[Gauge]) -> None:
         parts.metrics.on_scrape(gauge.name, gauge.meaning, gauge.label, reading(gauge))
 
 
-def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay, stop: threading.Event) -> list[str]:
+def _run(
+    parts: Parts,
+    service: Service,
+    more: Sequence[Periodic],
+    relay: Relay,
+    broadcast: Broadcast,
+    stop: threading.Event,
+) -> list[str]:
     """Run everything until `stop` is set or a loop fails; return the types of the errors."""
     broken: list[str] = []
 
@@ -195,7 +209,7 @@ def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay,
     # they renew the leases of work that is being finished, or another replica would take it over.
     last = threading.Event()
     tasks = [*service.periodic(), *more, Periodic("forget_old", 3600, forget_old)]
-    lasting = [relay.run, *(task.run for task in tasks)]
+    lasting = [relay.run, broadcast.run, *(task.run for task in tasks)]
     consuming = [*map(parts.loop, service.lanes()), *service.loops()]
     behind = [threading.Thread(target=guarded, args=(loop, last)) for loop in lasting]
     ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in consuming]
@@ -205,6 +219,7 @@ def _run(parts: Parts, service: Service, more: Sequence[Periodic], relay: Relay,
         thread.join()
     last.set()
     relay.interrupt()
+    broadcast.interrupt()
     for thread in behind:
         thread.join()
     return broken

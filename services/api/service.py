@@ -1,8 +1,9 @@
 """The api wired up: it projects what is published, serves the HTTP API and the console, and posts webhooks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -56,6 +57,9 @@ class ApiService:
 
     def periodic(self) -> Sequence[Periodic]:
         return (Periodic("forget_old", 3600, self._forget_old),)
+
+    def vitals(self) -> Mapping[str, Any]:
+        return {"queues": (API_EVENTS,)}
 
     def gauges(self) -> Sequence[Gauge]:
         return (

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +19,7 @@ from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import Server
+from foundation.service.broadcast import Tell, tell_nobody
 from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
 from foundation.telemetry.tracing import Origin, trace_of
@@ -25,6 +27,7 @@ from schemas.envelope import Event
 from schemas.installs import (
     ApplicationLogin,
     InstallCompleted,
+    InstallProgress,
     InstallStaged,
 )
 from schemas.orders import OrderAmended
@@ -53,11 +56,13 @@ class Installing:
         servers: Mapping[str, Server],
         installers: Mapping[str, SiteInstaller],
         sealer: Sealer,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._settings = settings
         self._servers = servers
         self._installers = installers
         self._sealer = sealer
+        self._tell = tell
         self.site_types = SiteTypes("installer", settings)
         own = settings.installer
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
@@ -177,8 +182,20 @@ class Installing:
         began = perf_counter()
         with structlog.contextvars.bound_contextvars(**_names(install)):
             installer, server = self._tools(install)
-            site = installer.install(self._job(install, server), server, _step)
+            site = installer.install(self._job(install, server), server, partial(self._step, install))
         return site, perf_counter() - began
+
+    @contextmanager
+    def _step(self, install: Install, name: str) -> Iterator[None]:
+        """Tell of a step of an install."""
+        progress = InstallProgress(**install.ref, attempt=install.attempt, step=name)
+        self._tell(progress, install.order_id, install.trace)
+        _log.debug("install.step", step=name)
+        began = perf_counter()
+        yield
+        seconds = round(perf_counter() - began, 3)
+        _log.debug("install.step_done", step=name, duration_seconds=seconds)
+        self._tell(progress.model_copy(update={"seconds": seconds}), install.order_id, install.trace)
 
     def _tools(self, install: Install) -> tuple[SiteInstaller, Server]:
         installer = self._installers.get(install.site_type)
@@ -273,14 +290,6 @@ def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:
     if install is None:
         _log.warning("install.lost_its_lease", **_names(claim))
     return install
-
-
-@contextmanager
-def _step(name: str) -> Iterator[None]:
-    _log.debug("install.step", step=name)
-    began = perf_counter()
-    yield
-    _log.debug("install.step_done", step=name, duration_seconds=round(perf_counter() - began, 3))
 
 
 def _completed(install: Install, site: InstalledSite, server: Server, seconds: float) -> InstallCompleted:

@@ -1,12 +1,15 @@
 """The installer wired up: its timer, which handlers serve which queue, its periodic tasks and its gauges."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
 from foundation.config.settings import Settings
+from foundation.errors import StoreUnreachable
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from services.installer import installs, pausing
@@ -31,7 +34,7 @@ class InstallerService:
     ) -> None:
         self._settings = settings.installer
         self._parts = parts
-        self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public))
+        self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public), parts.tell)
         self._rereading = self.installing.site_types.rereading(parts.store)
         self.recovery = Recovery(self.installing)
         self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
@@ -69,6 +72,12 @@ class InstallerService:
             Periodic("recover", often, lambda: self.recovery.recover(database)),
             self._rereading,
         )
+
+    def vitals(self) -> Mapping[str, Any]:
+        vitals: dict[str, Any] = {"next_tick": self.timer.upcoming}
+        with suppress(StoreUnreachable):  # it lives on without its database
+            vitals["paused_since"] = self.paused_since()
+        return vitals
 
     def gauges(self) -> Sequence[Gauge]:
         return (

@@ -1,8 +1,8 @@
 """The mailer wired up: which handlers serve which queue, its periodic tasks and its gauges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from foundation.config.keys import Opener
 from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
@@ -72,6 +72,9 @@ class MailerService:
             Periodic("renew_leases", 10, lambda: self.welcoming.leases.renew(self._database)),
             self._rereading,
         )
+
+    def vitals(self) -> Mapping[str, Any]:
+        return {}
 
     def gauges(self) -> Sequence[Gauge]:
         return (Gauge("letters", "Letters by state", listing.counts),)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from foundation.config.keys import Sealer
 from foundation.config.queues import INTAKE_COMMANDS, INTAKE_INSTALLS, INTAKE_ORDERS
@@ -57,6 +58,9 @@ class IntakeService:
             Periodic("renew_leases", 10, lambda: self.intake.leases.renew(database)),
             self._rereading,
         )
+
+    def vitals(self) -> Mapping[str, Any]:
+        return {}
 
     def gauges(self) -> Sequence[Gauge]:
         return (Gauge("orders", "Orders by state", counts),)

@@ -10,6 +10,7 @@ from rich.text import Text
 from foundation.broker import Broker
 from foundation.broker.topology import EVENTS
 from schemas.envelope import Event
+from schemas.installs import InstallProgress
 from sitecrew.cli.client import sending
 from sitecrew.cli.client.orders.progress import message_of
 from sitecrew.cli.client.payloads import masked
@@ -42,6 +43,13 @@ def _tell_of_gap(broker: Broker, lost: list[str], reconnections: list[int]) -> N
     lost[:] = gone
 
 
+def _message(event: Event[Any]) -> str:
+    if isinstance(event.data, InstallProgress):
+        seconds = event.data.seconds
+        return event.data.step if seconds is None else f"{event.data.step}, done in {seconds:g}s"
+    return message_of(event)
+
+
 def _line(event: Event[Any]) -> Text:
     family, verb = event.type.split(".")[1:3]
     data = event.data
@@ -52,5 +60,5 @@ def _line(event: Event[Any]) -> Text:
         f"  {family:7} ",
         (f"{verb:9}", _STYLES.get(verb, "")),
         f"  {terminal.printable(name)}  ",
-        (terminal.printable(message_of(event)), "dim"),
+        (terminal.printable(_message(event)), "dim"),
     )
