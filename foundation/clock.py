@@ -21,6 +21,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def exact(moment: datetime) -> str:
+    """Return an aware moment as RFC 3339 has it, in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True)
 class _Reading:
     """The store's time, and when it was read (monotonic seconds)."""

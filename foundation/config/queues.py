@@ -37,6 +37,9 @@ MAILER_COMMANDS = "mailer.commands"
 PARKED = "intake.parked"
 """Receives a copy of each message that the broker parks; order intake looks at it once."""
 
+FROM_PRODUCERS = frozenset({INTAKE_ORDERS})
+"""The queues that producers can publish to."""
+
 DELIVERY_LIMIT = 20
 """A message that was delivered this often and never settled is parked: it probably kills its workers."""
 

@@ -40,8 +40,8 @@ def up(
 
 
 def require_demo() -> None:
-    """Raises ConfigurationError unless the extra `demo` is installed."""
+    """Raises ConfigurationError unless the extras `api` and `demo` are installed."""
     from foundation.errors import ConfigurationError
 
     if not all(map(find_spec, ("aiosmtpd", "fastapi"))):
-        raise ConfigurationError("this needs the extra `demo`, which production does not: pip install 'sitecrew[demo]'")
+        raise ConfigurationError("this needs the extras `api` and `demo`: pip install 'sitecrew[api,demo]'")

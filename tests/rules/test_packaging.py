@@ -63,7 +63,7 @@ runpy.run_module(module, run_name="__main__")
 """
     ran = subprocess.run([sys.executable, "-c", program, module], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ran.returncode == 2, ran.stderr
-    assert "pip install 'sitecrew[demo]'" in ran.stderr
+    assert "pip install 'sitecrew[api,demo]'" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

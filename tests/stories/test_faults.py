@@ -24,6 +24,7 @@ from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import ORDERS, PARKING
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS, MAILER_INSTALLS
 from foundation.errors import StoreUnreachable
+from foundation.handling import parking
 from foundation.handling.worker import Phase
 from foundation.service import process
 from foundation.service.lanes import Lane, Periodic
@@ -35,7 +36,6 @@ from services.installer.states import State
 from services.mailer import listing, recovery
 from services.mailer.delivery import Welcoming
 from services.mailer.states import State as MailState
-from sitecrew.cli.client import parking
 from tests.support.brokers import until
 from tests.support.house import PATIENCE, TRACE, Gate, House, Killed, Service, failure
 

@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Message, codec
 from foundation.broker.topology import ORDERS
+from foundation.handling import parking, requeueing
 from foundation.hosting.causes import failed
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import Customer, Model
 from services.order_intake import listing
 from services.order_intake.orders import Order, digest
-from sitecrew.cli.client import parking, requeueing
+from sitecrew.cli.client import sending
 from tests.support.house import House, kind
 
 
@@ -133,7 +134,7 @@ def test_what_staff_requeue_is_still_its_senders(house: House) -> None:
     house.publish(OrderReinstallRequested(order_id="order-1"), source="/shop", user="mallory")
     house.settle()
     chosen = [parking.read(delivery) for delivery in house.parked()]
-    assert len(list(requeueing.requeue(house.broker, "parking", chosen))) == 1
+    assert len(list(requeueing.requeue(house.broker, "parking", chosen, sending.event))) == 1
     assert house.parked() == []
     house.settle()
     assert parked_codes(house) == ["not_yours"]

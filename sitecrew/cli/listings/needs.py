@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from foundation.handling.parking import Parked
 from schemas.values import Cause
 from services.installer.installs import Install
 from services.installer.states import State
 from services.mailer.mails import Mail
 from services.order_intake.orders import Order
-from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.output.words import count
 
 

@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable
+from foundation.handling import parking
+from foundation.handling.parking import Parked
 from schemas.services import ServiceDescribed
 from services.installer import installs
 from services.installer import listing as install_listing
@@ -21,9 +23,8 @@ from services.mailer.states import State as MailState
 from services.order_intake import listing as order_listing
 from services.order_intake.orders import Order, counts
 from services.order_intake.states import OrderState
-from sitecrew.cli.client import parking, session
+from sitecrew.cli.client import session
 from sitecrew.cli.client.describing import describe
-from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.listings.needs import Need, needs, unanswering
 from sitecrew.cli.listings.records import Records
 from sitecrew.cli.listings.ticking import waiting_for

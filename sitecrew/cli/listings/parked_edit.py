@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 import orjson
 import typer
 
-from foundation.broker import codec
 from foundation.broker.codec import Malformed
 from foundation.config.sources import editor
 from foundation.errors import ConfigurationError, Refused
+from foundation.handling import requeueing
+from foundation.handling.parking import Parked
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import requeueing
+from sitecrew.cli.client import sending
 from sitecrew.cli.client.orders.files import Unusable
-from sitecrew.cli.client.parking import Parked
 from sitecrew.cli.client.sending import require_confirmed
 from sitecrew.cli.listings.parked_lists import Place
 from sitecrew.cli.output import terminal
@@ -33,11 +33,10 @@ def correct(ctx: typer.Context, place: Place, parked: Parked, file: str | None, 
         terminal.note("nothing was changed; the message stays parked")
         return
     try:
-        codec.decode(after, parked.delivery.content_type, parked.delivery.headers)
+        outcome = requeueing.requeue_edited(place.broker, place.queue, parked, after, sending.event)
     except Malformed as problem:
         faults = "\n".join(f"{field}: {fault}" for field, fault in problem.errors)
         raise Unusable(f"this is not a valid event; the message stays parked as it was:\n{faults}") from None
-    outcome = requeueing.requeue_edited(place.broker, place.queue, parked, after)
     require_confirmed([outcome])
     if json:
         terminal.document({"id": parked.name, "to": parked.came_from, "outcome": outcome})

@@ -7,12 +7,13 @@ from datetime import datetime
 
 import typer
 
-from foundation.broker import Broker, Confirmation
+from foundation.broker import Broker, Confirmation, payloads
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.errors import NotFound, Refused
+from foundation.handling import parking, requeueing
+from foundation.handling.parking import Parked
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import parking, payloads, requeueing, session
-from sitecrew.cli.client.parking import Parked
+from sitecrew.cli.client import sending, session
 from sitecrew.cli.client.sending import require_confirmed
 from sitecrew.cli.help import not_among
 from sitecrew.cli.output import terminal, times
@@ -52,10 +53,9 @@ class Place:
     depth: int
 
     def browse(self) -> list[Parked]:
-        """All messages, oldest first. Sorted here, because browsing changes the broker's order."""
+        """All messages, oldest first."""
         with terminal.working(f"reading {self.queue}"):
-            found = [parking.read(one, self.broker.user) for one in self.broker.browse(self.queue, self.depth)]
-        return sorted(found, key=lambda parked: parked.since)
+            return parking.browse(self.broker, self.queue)
 
     def named(self, ids: Sequence[str]) -> list[Parked]:
         """The messages with these ids, unique parts of ids, or numbers in the list. Raises NotFound or Refused."""
@@ -173,7 +173,7 @@ def requeue(place: Place, chosen: Sequence[Parked], *, json: bool) -> None:
     going = [parked for parked in chosen if parked.can_go_back]
     with terminal.working(f"requeueing {count(len(going), 'message')}") as say:
         results = []
-        for result in requeueing.requeue(place.broker, place.queue, going):
+        for result in requeueing.requeue(place.broker, place.queue, going, sending.event):
             results.append(result)
             say(f"{len(results)} of {len(going)} requeued")
     if json:
@@ -201,7 +201,7 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
             terminal.warn(f"and {len(chosen) - _TOLD} more")
         typer.confirm(f"Permanently delete {count(len(names), 'message')}?", abort=True, err=True)
     with terminal.working(f"deleting {count(len(names), 'message')}"):
-        removed = requeueing.purge(place.broker, place.queue, chosen)
+        removed = requeueing.purge(place.broker, place.queue, chosen, sending.event)
     if json:
         terminal.document(removed)
     for name in removed if not json else ():

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from itertools import islice
 
+from foundation.clock import exact
 from foundation.config.settings import Settings, Timer, zone_of
 from foundation.errors import BrokerUnreachable
 from schemas.services import ServiceDescribed
@@ -60,4 +61,4 @@ def _local(tick: datetime, now: datetime) -> str:
     """In the timer's time zone, and in UTC if that differs."""
     if tick.utcoffset() == UTC.utcoffset(None):
         return times.both(tick, now)
-    return f"{tick.isoformat(timespec='seconds', sep=' ')}, {times.exact(tick)} ({times.relative(tick, now)})"
+    return f"{tick.isoformat(timespec='seconds', sep=' ')}, {exact(tick)} ({times.relative(tick, now)})"

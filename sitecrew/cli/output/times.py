@@ -1,6 +1,8 @@
 """Times and durations for people."""
 
-from datetime import UTC, datetime
+from datetime import datetime
+
+from foundation.clock import exact
 
 _UNITS = (("d", 86_400, 2), ("h", 3_600, 2), ("m", 60, 1))
 """A unit, its seconds, and the number of it from which it is used."""
@@ -20,11 +22,6 @@ def relative(moment: datetime, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"in {span(seconds)}" if seconds > 0 else f"{span(-seconds)} ago"
-
-
-def exact(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def both(moment: datetime | None, now: datetime) -> str:

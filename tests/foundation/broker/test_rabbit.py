@@ -20,11 +20,11 @@ from foundation.broker.topology import EVENTS, ORDERS, PARKING, Queue, Topology
 from foundation.config import queues as table
 from foundation.config.queues import DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
+from foundation.handling import parking
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
 from foundation.store import Store
 from schemas.values import Cause, CauseKind
-from sitecrew.cli.client import parking
 from tests.support.brokers import BOOT, Brokers, Node, add_vhosts, eventually, gather, until
 from tests.support.house import Clock
 from tests.support.rows import no_rows

@@ -13,13 +13,14 @@ from foundation.broker.delay import DELIVER, destination
 from foundation.broker.sender import OURSELVES, Sender, sender_of
 from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, UNROUTED
 from foundation.config.queues import INTAKE_ORDERS
+from foundation.handling import parking, requeueing
 from foundation.handling.outcomes import Done, Outcome, Park, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.files import golden_events
 from schemas.orders import OrderCancelled, OrderReinstallRequested
-from sitecrew.cli.client import parking, requeueing
+from sitecrew.cli.client import sending
 from tests.foundation.handling.test_worker import CAUSE, Lane
 from tests.support.house import House, kind
 
@@ -65,7 +66,9 @@ def later(lane: Lane, seconds: float = 60) -> None:
 def requeue(lane: Lane | House) -> None:
     """As staff do, who have a user of their own."""
     chosen = [parking.read(delivery) for delivery in lane.broker.browse(PARKING, 10)]
-    assert [outcome for _, outcome in requeueing.requeue(lane.broker, PARKING, chosen)] == ["confirmed"] * len(chosen)
+    assert [outcome for _, outcome in requeueing.requeue(lane.broker, PARKING, chosen, sending.event)] == [
+        "confirmed"
+    ] * len(chosen)
 
 
 def test_a_handler_learns_who_sent_what_it_handles(lane: Lane) -> None:

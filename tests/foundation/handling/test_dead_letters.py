@@ -10,12 +10,12 @@ from foundation.broker import Message, codec
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import ORDERS, PARKING
 from foundation.config.queues import INTAKE_ORDERS, MAILER_INSTALLS, PARKED
+from foundation.handling import parking
 from foundation.handling.dead_letters import DeadLetters
 from foundation.telemetry.health import Heartbeats
 from foundation.telemetry.metrics import Metrics
 from schemas.values import Cause
 from services.order_intake.rejections import reject_unreadable
-from sitecrew.cli.client import parking
 from tests.support.house import House, kind
 
 

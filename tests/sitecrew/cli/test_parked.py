@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import Confirmation, Consumer, Delivery, Message, codec
+from foundation.broker import Confirmation, Consumer, Delivery, Message, codec, payloads
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import utc_now
 from foundation.config.queues import INSTALLER_DUE, INTAKE_ORDERS
 from foundation.config.queues import sitecrew as topology
+from foundation.handling import parking
 from foundation.testing.memory import MemoryBroker
 from schemas.envelope import Event
 from schemas.services import MessagePurged, MessageRequeued
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import parking, payloads, session
+from sitecrew.cli.client import session
 from sitecrew.cli.output import terminal
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
@@ -209,6 +210,9 @@ def test_what_the_broker_does_not_confirm_stays_parked(
     class Deaf:
         def publish(self, messages: Sequence[Message], timeout: float = 30) -> list[Confirmation]:
             return [Confirmation.UNKNOWN] * len(messages)
+
+        def close(self) -> None:
+            """Like any publisher."""
 
     park(broker, parked())
     monkeypatch.setattr(broker, "publisher", Deaf)

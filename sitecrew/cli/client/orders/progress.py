@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from foundation.clock import exact
 from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
 from schemas.envelope import Event
 from schemas.installs import (
@@ -143,7 +144,7 @@ def _known(progress: OrderProgress, event: Event[OrderKnown]) -> OrderProgress:
     """The same order again: nothing was done, and if it has ended already, no more events will follow."""
     data = event.data
     how_far = data.install_state or data.state
-    since = times.exact(data.placed_at)
+    since = exact(data.placed_at)
     message = f"{progress.order_id} was already placed at {since} and is {how_far}; nothing was changed"
     if data.state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing"):
         return replace(progress, state=how_far, install_id=data.install_id, message=message)

@@ -8,12 +8,12 @@ from typing import Any
 from rich.text import Text
 
 from foundation.broker import Broker
+from foundation.broker.payloads import masked
 from foundation.broker.topology import EVENTS
 from schemas.envelope import Event
 from schemas.installs import InstallProgress
 from sitecrew.cli.client import sending
 from sitecrew.cli.client.orders.progress import message_of
-from sitecrew.cli.client.payloads import masked
 from sitecrew.cli.output import terminal
 
 PATTERNS = ("order.#", "account.#", "install.#", "mail.#", "command.refused.#")

@@ -14,9 +14,9 @@ _LETTERS = 4_000
 """Characters of text that are shown."""
 _BYTES = 512
 """Bytes of binary data that are shown."""
-_SECRET = re.compile(r"passw|pwd|secret|token|private|credential|authorization|api_?key", re.IGNORECASE)
+_SECRET = re.compile(r"passw|pwd|secret|token|private|credential|authorization|api_?key|sealed", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(
-    r"""("?[\w-]{0,40}(?:passw|pwd|secret|token|private|credential|authorization|api_?key)[\w-]{0,40}"?\s*[:=]\s*)"""
+    r"""("?[\w-]{0,40}(?:passw|pwd|secret|token|private|credential|authorization|api_?key|sealed)[\w-]{0,40}"?\s*[:=]\s*)"""
     r"""("(?:[^"\\]|\\.)*"?|[^\s",;}][^\r\n",;}]*)""",
     re.IGNORECASE,
 )

@@ -4,7 +4,6 @@ There are two ways in. A service parks what it cannot handle, with the reason in
 dead-letters what was delivered too often without being settled, with the reason in its headers.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,18 +11,17 @@ from typing import Any
 
 import orjson
 
-from foundation.broker import Delivery
+from foundation.broker import Broker, Delivery, payloads
 from foundation.broker.codec import BINARY_PREFIXES
 from foundation.broker.delay import is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.sender import OURSELVES, Sender, noted, sender_of
 from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
 from foundation.broker.topology import ORDERS, UNROUTED
-from foundation.config.queues import INTAKE_ORDERS, WORK_QUEUES
+from foundation.clock import exact
+from foundation.config.queues import FROM_PRODUCERS, WORK_QUEUES
 from foundation.handling.death import Death, death_of
 from schemas.catalogue import PREFIX
-from sitecrew.cli.client import payloads
-from sitecrew.cli.output.times import exact
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _BY_POLICY = {"expired": "it had waited longer than allowed", "maxlen": "the queue was longer than allowed"}
@@ -64,9 +62,19 @@ class Parked:
         return self.delivery.name
 
     @property
+    def told_name(self) -> str:
+        """The id as events have it."""
+        return _line(self.name) or "-"
+
+    @property
     def type(self) -> str:
         """The type of the event, if known, without the prefix that all types share."""
         return (self.delivery.type or self.event_type).removeprefix(PREFIX)
+
+    @property
+    def told_order(self) -> str | None:
+        """The order's id as events have it."""
+        return _line(self.order_id)
 
     @property
     def since(self) -> datetime:
@@ -92,6 +100,13 @@ class Parked:
             "bytes": len(self.delivery.body),
             "headers": payloads.masked({name: _plain(value) for name, value in self.delivery.headers.items()}),
         }
+
+
+def browse(broker: Broker, queue: str) -> list[Parked]:
+    """Return what is in a queue of parked messages now, the oldest first, and leave it there. Sorted here, because
+    browsing changes the broker's order."""
+    found = [read(one, broker.user) for one in broker.browse(queue, broker.depth(queue) or 0)]
+    return sorted(found, key=lambda parked: parked.since)
 
 
 def read(delivery: Delivery, user: str = "") -> Parked:
@@ -183,7 +198,12 @@ def _sender(delivery: Delivery, death: Death, user: str) -> Sender:
     said = sender_of(delivery._replace(exchange=death.exchange))
     closed = is_detour(death.exchange) or not said.is_producer
     ours = user != "" and delivery.user_id == user
-    return said if ours or not (closed and death.queue == INTAKE_ORDERS) else Sender(ORDERS, user_id=delivery.user_id)
+    return said if ours or not (closed and death.queue in FROM_PRODUCERS) else Sender(ORDERS, user_id=delivery.user_id)
+
+
+def _line(text: str) -> str | None:
+    """Return as much of what a sender wrote as fits into one line of an event; None if that is nothing."""
+    return "".join(letter for letter in text if letter.isprintable())[:200].strip() or None
 
 
 def _times(delivery: Delivery) -> int:
@@ -201,9 +221,8 @@ def _moment(text: str) -> datetime | None:
 
 def _plain(value: object) -> Any:
     """A header's value, converted to what JSON can hold."""
-    plain: Callable[[object], Any] = _plain
     if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
+        return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [_plain(inner) for inner in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
