@@ -270,7 +270,7 @@ def _comes_to_rest(house: House) -> None:
         house.reconcile()
         said.append(house.event_types())
     assert not any(said[-30:])
-    assert len([word for words in said for word in words]) <= 25
+    assert len([word for words in said for word in words]) <= 26
 
 
 def test_when_all_news_of_a_finished_install_is_lost_it_is_told_again_but_not_for_ever(house: House) -> None:

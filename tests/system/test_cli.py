@@ -339,7 +339,7 @@ def test_watching_gives_an_event_a_line_until_it_is_interrupted(company: Company
         finally:
             watching.kill()
     install = [f"install.{verb}.v1" for verb in ("staged", "started", "completed")]
-    assert seen == ["account.created.v1", *install, "mail.sent.v1"]
+    assert seen == ["order.accepted.v1", "account.created.v1", *install, "mail.sent.v1"]
 
 
 def kinds_about(order_id: str, lines: Iterable[str]) -> list[str]:

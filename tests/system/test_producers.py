@@ -134,7 +134,7 @@ def require_all_once(shop: Shop, crew: Watched, producer: str, order: tuple[str,
     crew.until("mail.sent", later[0])
     known = "sitecrew.order.known.v1"
     said = sorted(event.type for event in crew.events if event.subject == order[0] and event.type != known)
-    news = ("account.created", "install.completed", "install.staged", "install.started", "mail.sent")
+    news = ("account.created", "install.completed", "install.staged", "install.started", "mail.sent", "order.accepted")
     assert said == [f"sitecrew.{name}.v1" for name in news]
     assert len(crew.letters(order[0])) == 1
 

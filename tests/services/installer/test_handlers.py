@@ -271,6 +271,7 @@ def test_what_was_not_begun_when_the_service_stops_was_no_attempt() -> None:
     outcome = desk.conclude(effect.not_begun, effect)
     assert isinstance(outcome, Retry)
     assert (outcome.at, desk.install().state, desk.install().attempt) == (START, State.STAGED, 0)
+    assert desk.event_types() == ["install.staged"], "for it was told of as started"
 
 
 @pytest.mark.parametrize("state", list(State))

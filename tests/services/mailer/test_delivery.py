@@ -210,6 +210,16 @@ def test_a_mail_goes_to_the_customer_as_he_is_now() -> None:
     assert (desk.counted(JO.email), desk.counted(ANN.email)) == (0, 1)
 
 
+def test_a_mail_that_waits_is_told_to_go_to_the_corrected_customer() -> None:
+    desk = Desk()
+    desk.failed(desk.claimed(), TEMPORARY)
+    uow = desk.at(5)
+    desk.welcoming.amend(uow, event_of(OrderAmended(order_id="1", customer=ANN), seconds=5))
+    [waiting] = emitted(uow)
+    assert (waiting.type, waiting.data.recipient) == ("sitecrew.mail.waiting.v1", ANN.email)
+    assert waiting.sequence == desk.mail().version
+
+
 def test_what_is_being_sent_goes_where_it_goes_and_the_next_attempt_elsewhere() -> None:
     desk = Desk()
     claim = desk.claimed()

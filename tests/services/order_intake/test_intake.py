@@ -192,6 +192,9 @@ def test_an_order_whose_worker_was_lost_is_another_attempt() -> None:
     desk.claimed()
     assert desk.claimed(31, id="a copy").claim.fence == 2
     assert (desk.order.attempt, desk.order.event_id) == (2, "a copy")
+    assert desk.event_types == ["account.retrying"]
+    assert desk.order.cause is not None
+    assert desk.order.cause.code == "worker_lost"
 
 
 def test_an_order_that_has_lost_too_many_workers_fails() -> None:
