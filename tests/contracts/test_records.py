@@ -93,6 +93,17 @@ def test_a_row_comes_back_as_it_was_saved(store: Store) -> None:
     assert kept(store, "a", "b", "c") == [replace(row, sequence=1) for row in rows]
 
 
+def test_pages_have_all_rows_once_whatever_a_key_looks_like(store: Store) -> None:
+    names = sorted(["a1", "A1", "a-2", "a 3", "a_4", "\u00e41", "z9", "10", "9"])
+    keep(store, *map(task, names))
+    seen: list[str] = []
+    with store.reading() as connection:
+        while page := TASKS.page(connection, seen[-1] if seen else None, 2):
+            assert len(page) <= 2
+            seen += map(TASKS.key_of, page)
+    assert sorted(seen) == names
+
+
 def test_each_change_of_a_row_has_a_number_of_its_own(store: Store) -> None:
     keep(store, task("a1"), task("a2"))
     with store.transaction() as connection:
