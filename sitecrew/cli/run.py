@@ -26,6 +26,8 @@ CONCURRENCY = {
     Service.MAILER: "mailer.threads",
 }
 """Each service's setting for how much it does at a time."""
+COMMANDED = tuple(CONCURRENCY)
+"""The services that hear commands, and must run; the api is optional, and hears none."""
 
 
 @app.command(

@@ -12,7 +12,7 @@ from sitecrew.cli.checks.findings import Check, Noted
 from sitecrew.cli.client import session
 from sitecrew.cli.client.describing import describe
 from sitecrew.cli.output import times
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED
 
 _PATIENCE = 2.0
 """Seconds to wait for all services together."""
@@ -21,7 +21,7 @@ _PATIENCE = 2.0
 def of_services(settings: Settings, broker: Broker, patience: float = _PATIENCE) -> Iterator[Check]:
     """One check per service. Before the first start none runs, so silence is only noted."""
     asked = _Asked(broker, patience)
-    for name in Service:
+    for name in COMMANDED:
         yield Check(f"service {name}", partial(_service, settings, asked, name), needs="broker alarms")
 
 

@@ -10,7 +10,7 @@ from schemas.installs import CommandRefused
 from schemas.services import SiteTypeConfigure, SiteTypeConfigured
 from sitecrew.cli.client import sending
 from sitecrew.cli.output import terminal
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED
 
 
 def configure(broker: Broker, wanted: SiteTypeConfigure, timeout: float) -> Mapping[str, SiteTypeConfigured]:
@@ -26,6 +26,6 @@ def configure(broker: Broker, wanted: SiteTypeConfigure, timeout: float) -> Mapp
                 raise NotFound(f"{answer.data.cause.detail}. What to do: {answer.data.cause.remedy}")
             if isinstance(answer.data, SiteTypeConfigured) and answer.trace_id == asked.trace_id:
                 answers[answer.data.service] = answer.data
-            if set(Service) <= set(answers):
+            if set(COMMANDED) <= set(answers):
                 break
     return answers

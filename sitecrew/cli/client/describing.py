@@ -9,14 +9,14 @@ from foundation.config.queues import INSTALLER_COMMANDS, INTAKE_COMMANDS, MAILER
 from schemas.services import ServiceDescribe, ServiceDescribed
 from sitecrew.cli.client import sending
 from sitecrew.cli.output import terminal
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED
 
 _LANES = (INTAKE_COMMANDS, INSTALLER_COMMANDS, MAILER_COMMANDS)
 _BACKLOG = 50
 """With more commands than this waiting, nobody is consuming them: another question would only wait as well."""
 
 
-def describe(broker: Broker, timeout: float, wanted: Sequence[str] = tuple(Service)) -> Mapping[str, ServiceDescribed]:
+def describe(broker: Broker, timeout: float, wanted: Sequence[str] = COMMANDED) -> Mapping[str, ServiceDescribed]:
     """The answers that arrive within `timeout` seconds, by service name. Raises BrokerUnreachable."""
     if max(broker.depth(lane) or 0 for lane in _LANES) > _BACKLOG:
         return {}

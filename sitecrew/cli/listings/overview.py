@@ -30,7 +30,7 @@ from sitecrew.cli.listings.records import Records
 from sitecrew.cli.listings.ticking import waiting_for
 from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.tables import pairs, sentence
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED, Service
 
 _MANY = 10_000
 
@@ -55,7 +55,7 @@ def show(settings: Settings, timeout: float, *, json: bool) -> None:
     if seen.unreachable:
         records.require_one()
     counts = {"orders": order_counts, "installs": install_counts, "mails": letter_counts}
-    silent = [] if seen.unreachable or not timeout else [name for name in Service if name not in seen.services]
+    silent = [] if seen.unreachable or not timeout else [name for name in COMMANDED if name not in seen.services]
     needed = [*(unanswering(name) for name in silent), *needs(orders, found, letters, seen.parked)]
     if json:
         terminal.document(_document(counts, seen, needed))
@@ -92,7 +92,7 @@ def _on_broker(settings: Settings, timeout: float) -> OnBroker:
 
 def _document(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Sequence[Need]) -> dict[str, Any]:
     installer = seen.services.get(Service.INSTALLER)
-    services = {name: seen.services.get(name) for name in Service}
+    services = {name: seen.services.get(name) for name in COMMANDED}
     return {
         "services": {name: told.model_dump(mode="json") if told else None for name, told in services.items()},
         "next_batch_at": installer.next_tick if installer else None,
@@ -107,7 +107,7 @@ def _tell(counts: Mapping[str, Mapping[Any, int]], seen: OnBroker, needed: Seque
     installer = seen.services.get(Service.INSTALLER)
     pairs(
         [
-            *((str(name), _service(seen, name, now)) for name in Service),
+            *((str(name), _service(seen, name, now)) for name in COMMANDED),
             *((name, _sums(sums)) for name, sums in counts.items()),
             ("parked", "" if seen.unreachable else str(len(seen.parked))),
             ("next batch", waiting_for(installer, now)),

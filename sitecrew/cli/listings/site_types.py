@@ -7,7 +7,7 @@ from schemas.services import SiteTypeConfigure, SiteTypeConfigured
 from sitecrew.cli.client import configuring, session
 from sitecrew.cli.output import terminal
 from sitecrew.cli.output.tables import Table
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED, Service
 
 _SWITCHES = ("stage", "welcome_email", "overrides")
 
@@ -47,12 +47,12 @@ def configure(settings: Settings, wanted: SiteTypeConfigure, timeout: float, *, 
     a service did not answer within `timeout` seconds."""
     with session.ready_broker(settings) as broker:
         answers = configuring.configure(broker, wanted, timeout)
-    told = [answers[name] for name in Service if name in answers]
+    told = [answers[name] for name in COMMANDED if name in answers]
     if json:
         terminal.document([answer.model_dump(mode="json") for answer in told])
     elif told:
         Table(("SERVICE", "INSTALLED", "EMAIL"), [(one.service, _stage(one), _email(one)) for one in told]).show()
-    if silent := [name for name in Service if name not in answers]:
+    if silent := [name for name in COMMANDED if name not in answers]:
         raise SitecrewError(
             f"no answer from {' and '.join(silent)} within {timeout:g} seconds; the command stays in the queue and is"
             " carried out once the service runs"

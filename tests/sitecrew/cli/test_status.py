@@ -10,7 +10,7 @@ from foundation.broker.topology import ORDERS
 from foundation.config.queues import INSTALLER_COMMANDS
 from schemas.values import CauseKind
 from sitecrew.cli.output import terminal
-from sitecrew.cli.run import Service
+from sitecrew.cli.run import COMMANDED
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
 from tests.support.house import House, at_work, failure
@@ -73,7 +73,7 @@ def test_a_service_that_does_not_answer_needs_somebody(sitecrew: Command) -> Non
     assert "  1 service, mailer: sitecrew run mailer\n" in ran.stdout
     assert "nothing needs somebody" not in ran.stderr
     needed = sitecrew("status", "--timeout", "0.01", "--json").json["needs"]
-    assert [need["command"] for need in needed] == [f"sitecrew run {name}" for name in Service]
+    assert [need["command"] for need in needed] == [f"sitecrew run {name}" for name in COMMANDED]
 
 
 def test_the_commands_that_it_names_mend_the_group(house: House, sitecrew: Command) -> None:
