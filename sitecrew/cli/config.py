@@ -32,6 +32,7 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show every setting, its value, and where it comes from."""
+    from foundation.config.shown import flat
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import Table
@@ -56,6 +57,7 @@ def show(
 
 def show_section(those: Mapping[str, "BaseModel"], kind: str, name: str, *, json: bool) -> None:
     """Show every setting of one named section, such as a server. Raises NotFound, which suggests the nearest name."""
+    from foundation.config.shown import flat
     from foundation.errors import NotFound
     from sitecrew.cli.help import not_among
     from sitecrew.cli.output import terminal
@@ -85,21 +87,6 @@ def for_people(rows: Sequence[tuple[str, str, str]], width: int) -> Iterator[str
         )
 
 
-def flat(section: "BaseModel", prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every setting by its dotted name, with secrets redacted."""
-    from pydantic import BaseModel
-
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        named = isinstance(value, Mapping)
-        parts = {f"{name}.{key}": one for key, one in value.items()} if named else {name: value}
-        for path, part in parts.items():
-            if isinstance(part, BaseModel):
-                yield from flat(part, f"{prefix}{path}.")
-            else:
-                yield f"{prefix}{path}", _shown(part)
-
-
 def skeleton() -> str:
     """A settings file with every setting commented out, with its default and description."""
     from foundation.config.settings import known
@@ -120,20 +107,6 @@ def _header(folder: str) -> list[str]:
     for pattern, name in _NAMES.items():
         folder = folder.replace(pattern, name)
     return ["", f"[{folder}]"] if folder else []
-
-
-def _shown(value: Any) -> Any:
-    """A value with secrets redacted. An SQLite URL is shown: it holds no password."""
-    from pydantic import Secret, SecretStr
-
-    if isinstance(value, Secret):
-        return "[redacted]"
-    if isinstance(value, SecretStr):
-        secret = value.get_secret_value()
-        return secret if not secret or secret.startswith("sqlite:") else "[redacted]"
-    if isinstance(value, tuple):
-        return [_shown(one) for one in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def _text(value: Any) -> str:

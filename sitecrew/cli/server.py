@@ -14,14 +14,14 @@ app = noun("sitecrew server list", "sitecrew server show local")
 @app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
 def list_servers(ctx: typer.Context, json: Json = False) -> None:
     """List the hosting servers: addresses, web server, databases."""
-    from sitecrew.cli import config
+    from foundation.config.shown import flat
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import Table
 
     settings = session.settings_of(ctx)
     if json:
-        shown = {name: dict(config.flat(server, "")) for name, server in settings.servers.items()}
+        shown = {name: dict(flat(server, "")) for name, server in settings.servers.items()}
         terminal.document(
             {name: {**values, "default": name == settings.default_server} for name, values in shown.items()}
         )

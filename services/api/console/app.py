@@ -1,6 +1,7 @@
 """The staff's console: pages for browsers."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,10 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from foundation.errors import NotFound, Refused, StoreUnreachable
 from foundation.wording import in_words
-from services.api.console import asks, sign_in, start
+from services.api.console import (
+    activity_log,
+    asks,
+    installs,
+    letters,
+    orders,
+    settings_page,
+    sign_in,
+    staff_page,
+    start,
+    workers,
+)
 from services.api.console.pages import page
 from services.api.console.visitor import Forbidden, SignInNeeded, line
 from services.api.desk import Desk
+from services.api.finding.paging import BadCursor
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -40,7 +53,7 @@ def console_of(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.add_middleware(SafeHeaders)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for page_of in (sign_in, start, asks):
+    for page_of in (sign_in, start, installs, orders, letters, activity_log, workers, settings_page, staff_page, asks):
         app.include_router(page_of.router)
     _answer_errors(app)
     return app
@@ -81,13 +94,8 @@ def _answer_errors(app: FastAPI) -> None:
                 desk.note(uow.connection, line(desk, "staff.refused", error.visitor.name, str(error)))
         return _page(request, 403, "You cannot do that", f"{error}.")
 
-    @app.exception_handler(NotFound)
-    def not_found(request: Request, error: NotFound) -> HTMLResponse:
-        return _page(request, 404, "Not found", f"{error}.")
-
-    @app.exception_handler(Refused)
-    def refused(request: Request, error: Refused) -> HTMLResponse:
-        return _page(request, 409, "That is not possible", f"{error}.")
+    for kind, status, title in _TOLD:
+        app.add_exception_handler(kind, partial(_told, status, title))
 
     @app.exception_handler(StoreUnreachable)
     def unreachable(request: Request, _error: StoreUnreachable) -> HTMLResponse:
@@ -103,6 +111,17 @@ def _answer_errors(app: FastAPI) -> None:
     def http(request: Request, error: HTTPException) -> HTMLResponse:
         titles = {404: "Not found", 405: "Not found"}
         return _page(request, error.status_code, titles.get(error.status_code, "Error"), str(error.detail))
+
+
+_TOLD = (
+    (NotFound, 404, "Not found"),
+    (Refused, 409, "That is not possible"),
+    (BadCursor, 400, "There is no such page of the list"),
+)
+
+
+def _told(status: int, title: str, request: Request, error: Exception) -> HTMLResponse:
+    return _page(request, status, title, f"{error}.")
 
 
 def _page(request: Request, status: int, title: str, reason: str) -> HTMLResponse:

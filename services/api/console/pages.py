@@ -16,6 +16,7 @@ from services.api.console.visitor import Visitor
 _MENU = (
     ("/", "Needs you"),
     ("/installs", "Installs"),
+    ("/orders", "Orders"),
     ("/letters", "Letters"),
     ("/activity", "Activity"),
     ("/workers", "Workers"),
@@ -32,12 +33,17 @@ def page(
     shown: dict[str, Any] = {
         "visitor": visitor,
         "form_token": visitor.form_token if visitor else "",
-        "menu": [(path, name, here == path or (path != "/" and here.startswith(path))) for path, name in _MENU],
+        "menu": [(path, name, here == path or here.startswith(f"{path}/")) for path, name in _menu(visitor)],
         "here": _here(request),
         "now": request.app.state.desk.now(),
         **values,
     }
     return HTMLResponse(_templates().get_template(f"{template}.html.j2").render(shown), status)
+
+
+def _menu(visitor: Visitor | None) -> list[tuple[str, str]]:
+    is_admin = visitor is not None and visitor.may(Role.ADMIN)
+    return [entry for entry in _MENU if is_admin or entry[0] != "/staff"]
 
 
 def _here(request: Request) -> str:

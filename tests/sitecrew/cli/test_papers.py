@@ -11,6 +11,7 @@ import pytest
 
 from foundation.config.keys import Opener, Sealer
 from foundation.config.settings import PREFIX, known, load
+from foundation.config.shown import flat
 from sitecrew.cli import config
 from tests.support.cli import settings_file, sitecrew
 
@@ -216,7 +217,7 @@ def test_what_is_commented_out_in_the_skeleton_are_the_defaults(tmp_path: Path) 
     settings = [line.removeprefix("# ") if " = " in line and "# not set" not in line else line for line in lines]
     path = tmp_path / "all.toml"
     path.write_text("\n".join(settings))
-    shown, wanted = dict(config.flat(load(path), "")), dict(config.flat(load(), ""))
+    shown, wanted = dict(flat(load(path), "")), dict(flat(load(), ""))
     del wanted["servers.local.databases"]  # the skeleton shows what one has
     assert {name: value for name, value in shown.items() if ".databases." not in name} == wanted
 

@@ -34,9 +34,9 @@ class Browser:
     def get(self, path: str, **more: Any) -> Any:
         return self.client.get(path, **more)
 
-    def post(self, path: str, *, token: bool = True, **fields: Any) -> Any:
-        data = {"form_token": self.form_token(), **fields} if token else fields
-        return self.client.post(path, data=data)
+    def post(self, path: str, **fields: Any) -> Any:
+        """Send a form of this session."""
+        return self.client.post(path, data={"form_token": self.form_token(), **fields})
 
     def follow(self, response: Any) -> str:
         """Return the page that a response leads to."""

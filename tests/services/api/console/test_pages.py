@@ -1,0 +1,396 @@
+"""What the console's pages show and do, with real services behind them."""
+
+import csv
+import html
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+
+from foundation.clock import utc_now
+from foundation.errors import Failed
+from foundation.handling.unit_of_work import new_id
+from schemas.services import ServiceHeartbeat
+from schemas.values import CauseKind
+from services.api.access.identity import Role
+from services.api.console.activity_log import harmless
+from services.api.projection.activity import Line
+from services.installer.states import State
+from tests.services.api.console.conftest import Console
+from tests.support.house import failure
+
+PAGES = ("/", "/installs", "/installs?state=all", "/orders", "/letters", "/activity", "/workers", "/settings", "/staff")
+MARKUP = "<script>alert(1)</script>\"'&"
+
+
+def failed(console: Console, *numbers: int, code: str = "db_down") -> None:
+    """Have these orders' installs fail for good."""
+    for number in numbers:
+        console.house.installer.failures.append(failure(code, CauseKind.PERMANENT))
+        console.house.order(number)
+        console.house.settle()
+        console.house.advance(400)
+        console.house.tick()
+    console.settle()
+
+
+def installed(console: Console, number: int = 1, **changes: Any) -> None:
+    console.house.order(number, **changes)
+    console.house.advance_until(lambda: console.house.mailed(number))
+    console.settle()
+
+
+def text(page: str) -> str:
+    """Return the words of a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def forms(page: str) -> list[dict[str, list[str]]]:
+    """Return the fields of each form of a page."""
+    found = []
+    for form in re.findall(r"<form.*?</form>", page, re.DOTALL):
+        fields: dict[str, list[str]] = {}
+        for name, value in re.findall(r'name="([^"]+)"(?: value="([^"]*)")?', form):
+            fields.setdefault(name, []).append(html.unescape(value))
+        found.append(fields)
+    return found
+
+
+def test_every_page_says_what_would_be_there(console: Console) -> None:
+    eve = console.browser("eve")
+    for path in PAGES:
+        answer = eve.get(path)
+        assert answer.status_code == 200, path
+        assert "<h1>" in answer.text
+    assert "Nothing needs you." in eve.get("/").text
+    assert "No install is pending or failed." in eve.get("/installs").text
+    for path in ("/installs/no-g1", "/orders/no", "/nothing"):
+        assert eve.get(path).status_code == 404
+
+
+def test_no_page_has_a_script_or_a_style_in_it_or_loads_from_elsewhere(console: Console) -> None:
+    failed(console, 1)
+    installed(console, 2)
+    eve = console.browser("eve")
+    for path in (*PAGES, "/sign-in", "/account", "/installs/order-1-g1", "/orders/order-2"):
+        page = eve.get(path).text
+        assert not re.search(r"<script(?! src=\"/static/)", page), path
+        assert not re.search(r"<style| style=| on[a-z]+=", page), path
+        assert not re.search(r'(?:src|href|action)="(?![/#])', page), path
+
+
+def test_failures_are_grouped_by_cause_with_what_to_do(console: Console) -> None:
+    failed(console, 1, 2, 3)
+    failed(console, 4, code="disk_full")
+    page = text(console.browser("eve").get("/").text)
+    assert "3 installs db_down on local" in page
+    assert "1 install disk_full on local" in page
+    assert page.index("db_down on local") < page.index("disk_full on local")
+    assert "What to do: nothing, this is a test" in page
+
+
+def test_a_whole_group_is_retried_after_a_page_that_says_what_will_happen(console: Console) -> None:
+    failed(console, 1, 2, 3)
+    failed(console, 4, code="disk_full")
+    eve = console.browser("eve", Role.OPERATOR)
+    said = eve.post("/confirm-group", action="retry", of="install", code="db_down", server="local").text
+    assert "3 installs" in text(said)
+    assert "begins with the next batch" in text(said)
+    (asked,) = [form for form in forms(said) if "action" in form]
+    assert asked["id"] == ["order-1-g1", "order-2-g1", "order-3-g1"]
+    answer = eve.post("/ask", action="retry", id=asked["id"], back="/")
+    assert "3 not answered yet" in text(eve.follow(answer))
+    console.settle()
+    assert "3 asked: 3 staged" in text(eve.follow(answer))
+    assert "Nothing" not in text(eve.get("/").text)
+    assert "db_down" not in text(eve.get("/").text).replace("3 asked", "")
+
+
+def test_the_outcome_is_what_the_services_answered(console: Console) -> None:
+    failed(console, 1, 2)
+    installed(console, 3)
+    eve = console.browser("eve", Role.OPERATOR)
+    answer = eve.post("/ask", action="retry", id=["order-1-g1", "order-2-g1", "order-3-g1"], back="/installs?state=all")
+    console.settle()
+    page = text(eve.follow(answer))
+    assert "3 asked: 2 staged, 1 refused" in page
+    assert "order-3-g1:" in page
+    assert answer.headers["location"].startswith("/installs?state=all&asked=")
+
+
+def test_whoever_asked_is_in_the_activity_log(console: Console) -> None:
+    failed(console, 1)
+    eve = console.browser("eve", Role.SUPPORT)
+    eve.post("/ask", action="remove", id="order-1-g1", reason="the customer changed his mind", back="/installs")
+    console.settle()
+    page = text(eve.get("/activity?actor=eve").text)
+    assert "install cancelled" in page
+    assert "the customer changed his mind" in page
+    assert "cancelled" in text(eve.get("/installs/order-1-g1").text)
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "allowed"),
+    [
+        (Role.VIEWER, "retry", False),
+        (Role.SUPPORT, "retry", True),
+        (Role.SUPPORT, "reinstall", False),
+        (Role.SUPPORT, "resend-to", False),
+        (Role.SUPPORT, "pause", False),
+        (Role.OPERATOR, "pause", True),
+    ],
+)
+def test_what_a_role_may_not_do_is_refused_and_logged(console: Console, role: Role, action: str, allowed: bool) -> None:
+    failed(console, 1)
+    browser = console.browser("ann", role)
+    for path in ("/confirm", "/ask"):
+        answer = browser.post(path, action=action, id="order-1-g1")
+        assert (answer.status_code == 403) != allowed, path
+    page = text(console.browser("eve").get("/activity?kind=staff.refused").text)
+    assert ("ann" in page) != allowed
+
+
+def test_several_at_once_need_an_operator(console: Console) -> None:
+    failed(console, 1, 2)
+    browser = console.browser("ann", Role.SUPPORT)
+    assert browser.post("/ask", action="retry", id=["order-1-g1", "order-2-g1"]).status_code == 403
+    assert 'type="checkbox"' not in browser.get("/installs").text
+
+
+def test_only_an_admin_sees_and_changes_staff_and_settings(console: Console) -> None:
+    browser = console.browser("ann", Role.OPERATOR)
+    assert browser.get("/staff").status_code == 403
+    for path, fields in (
+        ("/staff/add", {"name": "mallory", "role": "admin"}),
+        ("/staff/role", {"name": "ann", "role": "admin"}),
+        ("/staff/password", {"name": "ann"}),
+        ("/staff/disable", {"name": "ann", "disabled": "true"}),
+        ("/staff/tokens/add", {"name": "x", "scopes": "admin"}),
+        ("/staff/tokens/rotate", {"name": "x"}),
+        ("/staff/tokens/disable", {"name": "x"}),
+        ("/settings/site-type", {"site_type": "wordpress", "stage": "off"}),
+    ):
+        assert browser.post(path, **fields).status_code == 403, path
+        assert browser.client.post(path, data=fields).status_code == 403, path
+
+
+def test_re_installing_asks_for_the_domain(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve", Role.OPERATOR)
+    said = eve.post("/confirm", action="reinstall", id="order-1", back="/orders/order-1").text
+    assert "Everything that the customer has put there is deleted" in said
+    wrong = eve.post("/ask", action="reinstall", id="order-1", domain="shop2.example")
+    assert (wrong.status_code, "must be shop1.example" in wrong.text) == (422, True)
+    answer = eve.post("/ask", action="reinstall", id="order-1", domain="shop1.example", back="/orders/order-1")
+    console.settle()
+    page = text(eve.follow(answer))
+    assert "1 asked: 1 staged" in page
+    assert "Install 2 staged" in page
+
+
+def test_an_order_is_told_as_a_story(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve")
+    eve.post("/orders/order-1/note", text="called the customer")
+    page = text(eve.get("/orders/order-1").text)
+    for told in ("Jo Miller", "jo1@customer.example", "installed", "sent", "mail sent", "called the customer", "/test"):
+        assert told in page, told
+    assert eve.get("/orders?search=order-1").headers["location"] == "/orders/order-1"
+
+
+def test_a_correction_is_kept_for_later_emails(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve", Role.OPERATOR)
+    assert eve.post("/ask", action="amend", id="order-1", email="no address").status_code == 422
+    assert eve.post("/ask", action="amend", id="order-1").status_code == 422
+    answer = eve.post("/ask", action="amend", id="order-1", email="new@customer.example", back="/orders/order-1")
+    console.settle()
+    assert "1 corrected" in text(eve.follow(answer))
+    assert "new@customer.example" in eve.get("/orders/order-1").text
+
+
+def test_an_email_is_sent_again_to_the_customer_or_to_another_address(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve", Role.OPERATOR)
+    for fields in ({"action": "resend"}, {"action": "resend-to", "recipient": "other@customer.example"}):
+        answer = eve.post("/ask", id="order-1-g1", back="/letters", **fields)
+        console.settle()
+        assert "1 on the way" in text(eve.follow(answer))
+    assert [message["To"] for message in console.house.smtp.sent][1:] == [
+        "Jo Miller <jo1@customer.example>",
+        "Jo Miller <other@customer.example>",
+    ]
+
+
+def test_no_page_shows_a_secret(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve")
+    pages = [*PAGES, "/orders/order-1", "/installs/order-1-g1", "/activity.csv", "/activity.json"]
+    shown = "".join(eve.get(path).text for path in pages)
+    assert console.house.installer.password not in shown
+    assert console.house.settings.keys.private.get_secret_value() not in shown
+    assert "sealed" not in shown
+
+
+def test_markup_in_names_and_causes_is_shown_as_text_and_does_nothing(console: Console) -> None:
+    told = Failed.because("db_down", CauseKind.PERMANENT, f"detail {MARKUP}", f"remedy {MARKUP}")
+    console.house.installer.failures.append(told)
+    customer = {"name": f"Jo {MARKUP}", "email": "jo@customer.example"}
+    console.house.order(1, title=f"Shop {MARKUP}", customer=customer)
+    console.house.advance_until(lambda: console.house.is_in(State.FAILED))
+    console.settle()
+    eve = console.browser("eve")
+    eve.post("/orders/order-1/note", text=f"=note {MARKUP}")
+    eve.post("/ask", action="remove", id="order-1-g1", reason=f"reason {MARKUP}")
+    console.settle()
+    shown = 0
+    for path in (
+        *PAGES,
+        "/orders/order-1",
+        "/installs/order-1-g1",
+        f"/installs?search={MARKUP}",
+        f"/orders?search={MARKUP}",
+    ):
+        page = eve.get(path).text
+        assert "<script>alert" not in page, path
+        assert f'="{MARKUP}"' not in page, path
+        shown += page.count("&lt;script&gt;alert(1)&lt;/script&gt;")
+    assert shown > 5
+    stranger = console.browser()
+    assert "<script>alert" not in stranger.sign_in(MARKUP, "x", back=f"/{MARKUP}").text
+
+
+def test_an_export_is_harmless_in_a_spreadsheet(console: Console) -> None:
+    installed(console)
+    eve = console.browser("eve")
+    for note in ("=1+1", "+1", "-1", "@SUM(A1)", "plain, with a comma"):
+        eve.post("/orders/order-1/note", text=note)
+    answer = eve.get("/activity.csv?order=order-1")
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    notes = [row["detail"] for row in rows if row["kind"] == "order.noted"]
+    assert sorted(notes) == sorted(["'=1+1", "'+1", "'-1", "'@SUM(A1)", "plain, with a comma"])
+    lines = [json.loads(line) for line in eve.get("/activity.json?order=order-1").text.splitlines()]
+    assert len(lines) == len(rows)
+    assert [line["detail"] for line in lines if line["kind"] == "order.noted"][-1] == "=1+1"
+    assert console.browser().get("/activity.csv").status_code == 303
+
+
+@pytest.mark.parametrize(("cell", "shown"), [("\t=1", "'\t=1"), ("  =1", "'  =1"), ("a=1", "a=1"), ("", "")])
+def test_no_cell_begins_like_a_formula(cell: str, shown: str) -> None:
+    assert harmless(cell) == shown
+
+
+def test_the_log_is_found_by_day_and_pages_on(console: Console) -> None:
+    eve = console.browser("eve")
+    with console.desk.writing() as uow:
+        for number in range(60):
+            console.desk.note(
+                uow.connection, Line(new_id().replace("-", ""), console.desk.now(), "x", detail=f"<{number}>")
+            )
+    first = eve.get("/activity?kind=x").text
+    following = re.search(r'href="([^"]+)" rel="next"', first)
+    assert following
+    second = eve.get(html.unescape(following[1])).text
+    assert first.count("&lt;") + second.count("&lt;") == 60
+    assert "Nothing matches" in eve.get("/activity?since=2027-01-01").text
+    assert eve.get("/activity?since=tomorrow").status_code == 409
+    assert eve.get("/activity?after=nonsense").status_code == 400
+
+
+def test_installs_are_filtered_and_found(console: Console) -> None:
+    failed(console, 1, 2)
+    installed(console, 3)
+    eve = console.browser("eve")
+    assert eve.get("/installs").text.count('type="checkbox" name="id"') == 2
+    assert eve.get("/installs?state=installed").text.count('type="checkbox" name="id"') == 1
+    assert eve.get("/installs?state=all&search=shop2").text.count('type="checkbox" name="id"') == 1
+    assert eve.get("/installs?cause=db_down").text.count('type="checkbox" name="id"') == 2
+    assert "Nothing matches the filter." in eve.get("/installs?cause=other").text
+
+
+def test_processes_are_shown_and_lost_after_thirty_seconds(console: Console) -> None:
+    eve = console.browser("eve", Role.OPERATOR)
+    told = ServiceHeartbeat(
+        service="installer",
+        instance="host/1",
+        version="1.2.3",
+        started_at=utc_now(),
+        working_on=("order-1-g1",),
+        next_tick=console.desk.now(),
+    )
+    console.house.publish(told)
+    console.settle()
+    page = text(eve.get("/workers").text)
+    assert "installer host/1 alive order-1-g1" in page
+    console.house.clock.moment += console.house.clock.moment.resolution * 31_000_000
+    assert "installer host/1 lost" in text(eve.get("/workers").text)
+    assert "has been silent since" in text(eve.get("/").text)
+
+
+def test_the_timer_is_paused_and_resumed(console: Console) -> None:
+    eve = console.browser("eve", Role.OPERATOR)
+    said = eve.post("/confirm", action="pause", back="/workers").text
+    assert "begin no batch until somebody resumes the timer" in text(said)
+    for action, outcome in (("pause", "1 paused"), ("resume", "1 resumed"), ("run-now", "1 sent to an installer")):
+        answer = eve.post("/ask", action=action, back="/workers")
+        console.settle()
+        assert outcome in text(eve.follow(answer))
+    assert console.house.is_called_to_tick
+
+
+def test_staging_is_switched_off_and_the_next_order_is_installed_at_once(console: Console) -> None:
+    eve = console.browser("eve")
+    answer = eve.post("/settings/site-type", site_type="wordpress", stage="off")
+    console.settle()
+    assert "1 in force" in text(eve.follow(answer))
+    assert "off set by staff" in text(eve.get("/settings").text)
+    console.house.order(1)
+    console.settle()
+    assert "installed" in text(eve.get("/installs/order-1-g1").text)
+    assert eve.post("/settings/site-type", site_type="wordpress", stage="maybe").status_code == 409
+    assert eve.post("/settings/site-type", site_type="nothing", stage="on").status_code == 409
+
+
+def test_an_admin_adds_somebody_who_signs_in(console: Console) -> None:
+    eve = console.browser("eve")
+    added = eve.post("/staff/add", name="ann", role="support")
+    shown = re.search(r'<code class="secret">([^<]+)</code>', added.text)
+    assert shown
+    ann = console.browser()
+    assert ann.sign_in("ann", html.unescape(shown[1])).status_code == 303
+    assert shown[1] not in eve.get("/staff").text
+    eve.post("/staff/role", name="ann", role="viewer")
+    assert "viewer" in ann.get("/").text
+    eve.post("/staff/disable", name="ann", disabled="true")
+    assert ann.get("/").status_code == 303
+    assert eve.post("/staff/add", name="ann", role="support").status_code == 409
+    assert eve.post("/staff/disable", name="eve", disabled="true").status_code == 409
+    log = text(eve.get("/activity").text)
+    for kind in ("staff added", "staff role changed", "staff disabled"):
+        assert kind in log
+
+
+def test_a_token_is_shown_once_and_works_until_it_is_disabled(console: Console) -> None:
+    eve = console.browser("eve")
+
+    def token(answer: Any) -> str:
+        found = re.search(r'<code class="secret">(sct_[^<]+)</code>', answer.text)
+        assert found
+        return found[1]
+
+    def status(token: str) -> int:
+        answer = console.browser().get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+        return int(answer.status_code)
+
+    first = token(eve.post("/staff/tokens/add", name="billing", scopes=["orders:write", "orders:read"]))
+    assert status(first) == 200
+    assert first not in eve.get("/staff").text + eve.get("/activity").text
+    second = token(eve.post("/staff/tokens/rotate", name="billing"))
+    assert (status(first), status(second)) == (401, 200)
+    eve.post("/staff/tokens/disable", name="billing")
+    assert status(second) == 401
+    assert eve.post("/staff/tokens/add", name="billing", scopes="orders:read").status_code == 409
+    assert eve.post("/staff/tokens/add", name="other").status_code == 409
