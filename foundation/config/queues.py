@@ -102,8 +102,10 @@ def with_api(ladder: Ladder) -> Topology:
     """Return the whole topology with the queues of the HTTP API, which only that service declares: where nobody runs
     it, nothing may pile up."""
     whole = sitecrew(ladder)
+    # Not all commands: one that no service hears must count as unrouted where there is an api, too.
+    commands = dict.fromkeys(source for _, sources in _WORK for source in sources if source[0] == COMMANDS)
     sources: dict[str, tuple[tuple[str, str], ...]] = {
-        API_EVENTS: ((ORDERS, "#"), (EVENTS, "#"), (COMMANDS, "#"), (REPLAYS, "#"))
+        API_EVENTS: ((ORDERS, "#"), (EVENTS, "#"), *commands, (REPLAYS, "#"))
     }
     sources[API_PARKED] = tuple((exchange, "") for exchange in (PARKING, DEAD_LETTERS, UNROUTED))
     return replace(

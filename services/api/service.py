@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
-from foundation.config.queues import API_EVENTS
+from foundation.config.queues import API_EVENTS, API_PARKED
 from foundation.config.settings import Settings
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from foundation.store.counts import by_state
@@ -17,9 +17,11 @@ from services.api.asking import asked
 from services.api.desk import Desk, load
 from services.api.http.app import app_of
 from services.api.http.server import Server
+from services.api.parked import messages
+from services.api.parked.messages import Copy
 from services.api.projection import workers
 from services.api.projection.activity import activity
-from services.api.projection.projector import Projector
+from services.api.projection.projector import Projector, project
 from services.api.projection.steps import steps
 
 __all__ = ["MIGRATIONS", "ApiService", "load"]
@@ -34,7 +36,21 @@ class ApiService:
         self._settings = settings.api
         self._parts = parts
         self.projector = Projector(
-            API_EVENTS, parts.store, parts.broker, parts.now, parts.heartbeats, also=[asking.answered]
+            API_EVENTS,
+            parts.store,
+            parts.broker,
+            parts.now,
+            parts.heartbeats,
+            writes=[project, asking.answered, messages.closed],
+        )
+        self.copies = Projector(
+            API_PARKED,
+            parts.store,
+            parts.broker,
+            parts.now,
+            parts.heartbeats,
+            writes=[messages.note],
+            read=lambda delivery: Copy.of(delivery, parts.broker.user),
         )
         parts.metrics.on_scrape(
             "projection_behind_seconds",
@@ -53,13 +69,13 @@ class ApiService:
 
     def loops(self) -> Sequence[Loop]:
         self.server.listen()  # here, so that a wrong address is a wrong setting rather than a broken loop
-        return (self.projector.run, self.server.run)
+        return (self.projector.run, self.copies.run, self.server.run)
 
     def periodic(self) -> Sequence[Periodic]:
         return (Periodic("forget_old", 3600, self._forget_old),)
 
     def vitals(self) -> Mapping[str, Any]:
-        return {"queues": (API_EVENTS,)}
+        return {"queues": (API_EVENTS, API_PARKED)}
 
     def gauges(self) -> Sequence[Gauge]:
         return (

@@ -153,6 +153,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("instance", "service", name="pk_workers"),
     )
     op.create_table(
+        "parked_messages",
+        sa.Column("queue", sa.String(16), nullable=False),
+        sa.Column("id", sa.String(200), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("changed_at", Utc, nullable=False),
+        sa.Column("parked_at", Utc, nullable=False),
+        sa.Column("times", sa.Integer, nullable=False),
+        sa.Column("parked_from", sa.String(200), nullable=False),
+        sa.Column("code", sa.String(64), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("remedy", sa.Text, nullable=False),
+        sa.Column("field", sa.String(200), nullable=False),
+        sa.Column("sender", sa.String(255), nullable=False),
+        sa.Column("type", sa.String(200), nullable=False),
+        sa.Column("order_id", sa.String(64), nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("can_go_back", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("queue", "id", name="pk_parked_messages"),
+    )
+    op.create_index("ix_parked_messages_order_id", "parked_messages", ["order_id"])
+    op.create_index("ix_parked_messages_state_parked_at", "parked_messages", ["state", "parked_at"])
+    op.create_table(
         "switches",
         sa.Column("service", sa.String(200), nullable=False),
         sa.Column("site_type", sa.String(32), nullable=False),
@@ -266,6 +288,7 @@ def downgrade() -> None:
     op.drop_table("staff")
     op.drop_table("asked")
     op.drop_table("switches")
+    op.drop_table("parked_messages")
     op.drop_table("workers")
     op.drop_table("steps")
     op.drop_table("activity")

@@ -33,8 +33,10 @@ _AT_A_TIME = 500
 
 _log = structlog.get_logger(__name__)
 
-Also = Callable[[Connection, Sequence[Event[Any]], datetime], None]
-"""What else is written in the transaction that writes what some events tell."""
+Read = Callable[[Delivery], Any]
+"""Makes of a delivery what is written of it: something with `id`, `type` and `time`. Raises Malformed."""
+Write = Callable[[Connection, Sequence[Any], datetime], None]
+"""Writes what deliveries were read as, in one transaction with the other things that are written of them."""
 
 _RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER: LETTERS}
 _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] = {
@@ -75,14 +77,22 @@ class Projector:
     """Consumes one queue, and projects what it delivers."""
 
     def __init__(
-        self, queue: str, store: Store, broker: Broker, now: Now, heartbeats: Heartbeats, also: Sequence[Also] = ()
+        self,
+        queue: str,
+        store: Store,
+        broker: Broker,
+        now: Now,
+        heartbeats: Heartbeats,
+        writes: Sequence[Write] = (project,),
+        read: Read = codec.read,
     ) -> None:
         self._queue = queue
         self._store = store
         self._broker = broker
         self._now = now
         self._heartbeats = heartbeats
-        self._also = also
+        self._writes = writes
+        self._read = read
         self.moved = threading.Condition()
         """Notified after each transaction, for whoever waits for news."""
         self._behind_since: datetime | None = None
@@ -133,7 +143,7 @@ class Projector:
                 self.moved.notify_all()
         return len(taken)
 
-    def _projected(self, events: Sequence[Event[Any]]) -> bool:
+    def _projected(self, events: Sequence[Any]) -> bool:
         """Write them, and pass over what cannot be; return False if the database is away."""
         try:
             self._write(events)
@@ -144,7 +154,7 @@ class Projector:
             return all(self._projected_alone(event) for event in events)
         return True
 
-    def _projected_alone(self, event: Event[Any]) -> bool:
+    def _projected_alone(self, event: Any) -> bool:
         try:
             self._write([event])
         except (StoreUnreachable, StoreConflict):
@@ -153,16 +163,15 @@ class Projector:
             _log.exception("projection.skipped", type=event.type, message_id=event.id)
         return True
 
-    def _write(self, events: Sequence[Event[Any]]) -> None:
+    def _write(self, events: Sequence[Any]) -> None:
         now = self._now()
         with self._store.transaction() as connection:
-            project(connection, events, now)
-            for write in self._also:
+            for write in self._writes:
                 write(connection, events, now)
 
-    def _event(self, delivery: Delivery) -> Event[Any] | None:
+    def _event(self, delivery: Delivery) -> Any:
         try:
-            return codec.read(delivery)
+            return self._read(delivery)
         except Malformed as problem:
             _log.info("projection.unreadable", queue=self._queue, reason=str(problem))
             return None

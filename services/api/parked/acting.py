@@ -1,0 +1,77 @@
+"""What staff do with parked messages: requeue, correct or discard them. It happens in the real queue."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from foundation.broker import Broker, Confirmation, codec
+from foundation.broker.topology import PARKING, UNROUTED
+from foundation.errors import NotFound, Refused
+from foundation.handling import parking, requeueing
+from foundation.handling.parking import Parked
+from foundation.handling.requeueing import Tell
+from foundation.handling.unit_of_work import new_id
+from foundation.telemetry.tracing import new_traceparent
+from schemas.envelope import Event
+from schemas.values import Model
+from services.api.access.identity import Identity
+from services.api.desk import Desk
+from services.api.parked import messages
+
+
+def requeue(desk: Desk, queue: str, ids: Sequence[str], who: Identity) -> list[str]:
+    """Put messages back into the queues that they came from; return the ids of those that went. What came from an
+    unknown queue stays, as does what is gone already. Raises BrokerUnreachable."""
+    going = [parked for parked in _chosen(desk.broker, queue, ids) if parked.can_go_back]
+    results = requeueing.requeue(desk.broker, queue, going, _teller(desk, who))
+    return [parked.told_name for parked, outcome in results if outcome == Confirmation.CONFIRMED]
+
+
+def discard(desk: Desk, queue: str, ids: Sequence[str], who: Identity) -> list[str]:
+    """Delete messages for good; return the ids of those that were still there. Raises BrokerUnreachable."""
+    chosen = _chosen(desk.broker, queue, ids)
+    removed = requeueing.purge(desk.broker, queue, chosen, _teller(desk, who))
+    return [parked.told_name for parked in chosen if parked.name in removed]
+
+
+def body(desk: Desk, queue: str, id: str) -> bytes:
+    """Return a message's body, to be corrected. It may hold secrets. Raises NotFound and BrokerUnreachable."""
+    return _one(desk.broker, queue, id).delivery.body
+
+
+def correct(desk: Desk, queue: str, id: str, body: bytes, who: Identity) -> None:
+    """Requeue a message with another body. Raises Malformed if it is no valid event then, NotFound if the message is
+    gone, Refused if it can't go back or the broker doesn't take it, and BrokerUnreachable."""
+    parked = _one(desk.broker, queue, id)
+    if not parked.can_go_back:
+        raise Refused(f"the queue that {id} came from is unknown")
+    outcome = requeueing.requeue_edited(desk.broker, queue, parked, body, _teller(desk, who))
+    if outcome != Confirmation.CONFIRMED:
+        raise Refused("the broker did not confirm it; the message stays parked. Try again later")
+
+
+def compare(desk: Desk) -> None:
+    """Look into the real queues, and show what is there. Raises BrokerUnreachable and StoreUnreachable."""
+    for queue in (PARKING, UNROUTED):
+        since = desk.now()
+        found = parking.browse(desk.broker, queue)
+        with desk.store.transaction() as connection:
+            messages.compared(connection, queue, found, since)
+
+
+def _chosen(broker: Broker, queue: str, ids: Sequence[str]) -> list[Parked]:
+    wanted = set(ids)
+    return [parked for parked in parking.browse(broker, queue) if parked.told_name in wanted]
+
+
+def _one(broker: Broker, queue: str, id: str) -> Parked:
+    for parked in _chosen(broker, queue, [id]):
+        return parked
+    raise NotFound(f"there is no message {id} in {queue} any more")
+
+
+def _teller(desk: Desk, who: Identity) -> Tell:
+    def tell(data: Model, order_id: str | None) -> Event[Any]:
+        known = {"time": desk.now(), "traceparent": new_traceparent(), "authtype": who.authtype, "authid": who.name}
+        return codec.envelope(data, id=new_id(), source="/sitecrew/api", subject=order_id, **known)
+
+    return tell
