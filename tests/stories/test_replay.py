@@ -16,30 +16,27 @@ from schemas.installs import (
     InstallCancelled,
     InstallCompleted,
     InstallFailed,
-    InstallResolve,
     InstallResolved,
     InstallStaged,
     InstallStarted,
 )
-from schemas.mails import MailResend, MailSent
+from schemas.mails import MailSent
 from schemas.orders import (
     OrderAccepted,
-    OrderAmend,
     OrderAmended,
-    OrderCancelled,
     OrderKnown,
-    OrderReinstallRequested,
     OrderWithdrawn,
 )
 from schemas.services import ServiceReplay, ServiceReplayed
-from schemas.values import CauseKind, Model
+from schemas.values import Model
 from services.installer import telling as of_installs
 from services.installer.installs import INSTALLS, Install
 from services.installer.states import State
 from services.mailer.mails import MAILS, Mail
 from services.mailer.states import State as MailState
 from services.order_intake.orders import ORDERS, Order
-from tests.support.house import House, failure, kind
+from tests.support.full_house import a_full_house
+from tests.support.house import House, kind
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -159,62 +156,6 @@ _TOLD: Mapping[type[Model], Callable[[Any], dict[str, Any]]] = {
     InstallCancelled: lambda data: {"state": "cancelled", "reason": data.reason},
     InstallResolved: lambda data: {"state": "resolved", "reason": data.note},
 }
-
-
-PERMANENT = failure("refused", CauseKind.PERMANENT)
-PASSING = failure("away", CauseKind.TRANSIENT)
-
-
-def a_full_house(directory: Path) -> House:
-    """Orders that have come to each of the ends, and that wait at each of the stops on the way."""
-    house = House(directory, sites={"static": {"welcome_email": False}})
-
-    def placed(number: int, **changes: Any) -> None:
-        house.order(number, **changes)
-        house.settle()
-        house.tick()
-
-    house.smtp.failures = [PASSING]
-    placed(1)
-    house.publish(OrderReinstallRequested(order_id="order-1"))
-    house.settle()
-    house.tick()
-    house.advance(100)  # the letter of the first is outdated by now
-    house.server.failures = [PASSING, PERMANENT]
-    placed(2)
-    house.advance(11)
-    house.order(3)
-    house.settle()
-    house.publish(OrderCancelled(order_id="order-3", reason="ordered twice"))
-    house.settle()
-    placed(4, site_type="static")
-    house.installer.failures = [PERMANENT]
-    placed(5)
-    house.smtp.failures = [PERMANENT]
-    placed(6)
-    house.installer.failures = [PERMANENT]
-    placed(12)
-    house.publish(InstallResolve(install_id="order-12-g1", note="copied by hand"))
-    house.settle()
-    placed(7)
-    house.smtp.failures = [PASSING]
-    house.publish(MailResend(install_id="order-7-g1", recipient="new@customer.example"))
-    house.settle()
-    house.installer.failures = [PASSING]
-    placed(8)
-    placed(9)
-    house.publish(OrderReinstallRequested(order_id="order-9"))
-    house.settle()
-    house.publish(OrderCancelled(order_id="order-9"))
-    house.settle()
-    house.order(10)
-    house.settle()
-    house.publish(OrderAmend(order_id="order-10", email="right@customer.example"))
-    house.settle()
-    house.server.failures = [PASSING]
-    house.order(11)
-    house.settle()
-    return house
 
 
 @pytest.mark.parametrize("page", [1, 3, 500])

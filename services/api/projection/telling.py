@@ -71,19 +71,22 @@ def _order_accepted(event: Event[OrderAccepted]) -> Iterator[Telling]:
     placed = ("site_type", "domain", "title", "placed_at", "placed_by")
     yield Telling(ORDER, "placed", 0, {name: getattr(data, name) for name in placed})
     yield Telling(ORDER, "customer", 0, _customer(data.customer))
-    yield Telling(ORDER, "place", 0, {"server": data.server, "username": data.username})
+    yield Telling(ORDER, "server", 0, {"server": data.server})
+    yield Telling(ORDER, "username", 0, {"username": data.username})
     yield Telling(ORDER, "state", 0, _state("accepted", due_at=data.due_at))
 
 
 def _account_retrying(event: Event[AccountRetrying]) -> Iterator[Telling]:
     data = event.data
+    if data.username:
+        yield Telling(ORDER, "username", 1, {"username": data.username})
     yield Telling(ORDER, "state", 1, _state("accepted", data.cause, **_tries(data), due_at=data.due_at))
 
 
 def _account_created(event: Event[AccountCreated]) -> Iterator[Telling]:
     account = event.data.account
-    place = {"server": account.server, "username": account.username}
-    yield Telling(ORDER, "place", 1, place)
+    yield Telling(ORDER, "server", 1, {"server": account.server})
+    yield Telling(ORDER, "username", 2, {"username": account.username})
     yield Telling(ORDER, "address", 1, {"address": account.address})
     yield Telling(ORDER, "state", 2, _state("created"))
 
@@ -93,7 +96,9 @@ def _account_failed(event: Event[AccountFailed]) -> Iterator[Telling]:
 
 
 def _order_withdrawn(event: Event[OrderWithdrawn]) -> Iterator[Telling]:
-    yield Telling(ORDER, "state", 3, _state("cancelled", reason=event.data.reason))
+    # With a site, only a re-install was cancelled.
+    state = event.data.state or "cancelled"
+    yield Telling(ORDER, "state", 3, _state(state, reason=event.data.reason if state == "cancelled" else None))
 
 
 def _order_amended(event: Event[OrderAmended]) -> Iterator[Telling]:
