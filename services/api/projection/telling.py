@@ -159,6 +159,7 @@ def _install_cancelled(event: Event[InstallCancelled]) -> Iterator[Telling]:
 
 
 def _install_resolved(event: Event[InstallResolved]) -> Iterator[Telling]:
+    yield Telling(INSTALL, "end", 3, _ended(event))
     yield Telling(INSTALL, "state", 3, _state("resolved", reason=event.data.note))
 
 
