@@ -93,7 +93,7 @@ asked = Table(
     Column("source", String(255), primary_key=True),
     Column("digest", String(64), nullable=False),
     Column("type", String(64), nullable=False),
-    Column("order_id", String(64)),
+    Column("order_id", String(64), index=True),
     Column("install_id", String(80)),
     Column("actor", String(255), nullable=False),
     Column("asked_at", Utc, nullable=False, index=True),
@@ -134,6 +134,25 @@ class Asked:
         found = connection.execute(select(asked).where(asked.c.id == id, asked.c.source == source))
         row = found.mappings().first()
         return cls(**row) if row else None
+
+    @classmethod
+    def named(cls, connection: Connection, id: str) -> list[Self]:
+        """Return what was asked under an id, by whatever source."""
+        found = connection.execute(select(asked).where(asked.c.id == id).order_by(asked.c.source))
+        return [cls(**row) for row in found.mappings()]
+
+    @classmethod
+    def placed(cls, connection: Connection, order_id: str) -> list[Self]:
+        """Return how an order was placed, each time that it was, the last first."""
+        wanted = (asked.c.order_id == order_id, asked.c.type == catalogue.by_model(OrderPlaced).name)
+        found = connection.execute(select(asked).where(*wanted).order_by(asked.c.asked_at.desc(), asked.c.id))
+        return [cls(**row) for row in found.mappings()]
+
+    def is_of(self, data: Model) -> bool:
+        """Whether it is this that was asked."""
+        subject = getattr(data, "order_id", None)
+        event = codec.envelope(data, id=self.id, source=self.source, subject=subject, time=self.asked_at)
+        return self.digest == codec.digest(event)
 
 
 def ask(

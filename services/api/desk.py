@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from foundation.broker import Broker
 from foundation.clock import Now
@@ -16,6 +17,7 @@ from schemas.envelope import Event
 from schemas.values import Model
 from services.api import asking
 from services.api.access.identity import Identity
+from services.api.asking import Asked
 from services.api.projection.activity import Line, write
 from services.api.projection.projector import Projector
 
@@ -67,6 +69,22 @@ class Desk:
         """Publish a command on behalf of somebody; return the event, by whose id its outcome can be found."""
         with self.writing() as uow:
             return asking.ask(uow, data, who)
+
+    def ask_once(self, data: Model, who: Identity, id: str, source: str = "") -> tuple[Asked, bool]:
+        """Publish a command, or an order as `source`, unless something was asked under this id before. Return what was
+        asked, and whether it was now."""
+        try:
+            return self._ask_once(data, who, id, source)
+        except IntegrityError:  # another request was faster
+            return self._ask_once(data, who, id, source)
+
+    def _ask_once(self, data: Model, who: Identity, id: str, source: str) -> tuple[Asked, bool]:
+        with self.writing() as uow:
+            known = Asked.find(uow.connection, source or uow.source, id)
+            if known:
+                return known, False
+            event = asking.ask(uow, data, who, id=id, source=source)
+            return next(one for one in Asked.named(uow.connection, id) if one.source == event.source), True
 
     def note(self, connection: Connection, line: Line) -> None:
         """Write a line of what was done here, and not by an event, into the activity log."""

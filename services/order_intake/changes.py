@@ -84,7 +84,9 @@ class Changes:
             return reject_order_id(
                 uow, event, "already_installed", "is already installed, so there is nothing to cancel"
             )
-        if order.state != OrderState.CANCELLED:
+        if order.state == OrderState.CANCELLED:
+            _tell_withdrawn(uow, order, event)
+        else:
             self._withdraw(uow, order, event.data.reason or "the order was cancelled", event)
         return Done()
 

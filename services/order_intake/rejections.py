@@ -25,7 +25,7 @@ def reject(uow: UnitOfWork, event: FromProducers, code: str, *errors: FieldError
         cause=INTAKE_CAUSES.cause(code, "; ".join(f"{error.field} {error.message}" for error in errors)),
         errors=errors,
     )
-    _emit(uow, rejected)
+    _emit(uow, rejected, event)
     return Park(rejected.cause, errors[0].field if errors else "")
 
 
@@ -49,6 +49,6 @@ def reject_unreadable(uow: UnitOfWork, problem: Malformed) -> None:
     _emit(uow, rejected)
 
 
-def _emit(uow: UnitOfWork, rejected: OrderRejected) -> None:
-    uow.emit(rejected, rejected.order_id)
+def _emit(uow: UnitOfWork, rejected: OrderRejected, cause: FromProducers | None = None) -> None:
+    uow.emit(rejected, rejected.order_id, cause)
     _log.warning("order.rejected", order_id=rejected.order_id, cause=rejected.cause.code)

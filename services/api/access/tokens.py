@@ -12,7 +12,7 @@ from services.api.access.tables import tokens
 
 PREFIX = "sct_"
 """By which people and secret scanners recognize a token."""
-_NOTED = timedelta(minutes=1)
+NOTED = timedelta(minutes=1)
 """How exactly the time of a token's last use is noted."""
 
 
@@ -51,7 +51,13 @@ def identify(connection: Connection, token: str) -> Identity | None:
     return Identity(name=row.name, authtype="service_account", scopes=scopes, source=row.source)
 
 
+def is_enabled(connection: Connection, name: str) -> bool:
+    """Whether there is a token of this name that is not disabled."""
+    found = select(tokens.c.name).where(tokens.c.name == name, tokens.c.disabled.is_(False))
+    return connection.execute(found).first() is not None
+
+
 def note_use(connection: Connection, token: str, now: datetime) -> None:
     """Note that a token was used, to the minute."""
-    stale = (tokens.c.used_at.is_(None)) | (tokens.c.used_at < now - _NOTED)
+    stale = (tokens.c.used_at.is_(None)) | (tokens.c.used_at < now - NOTED)
     connection.execute(update(tokens).where(tokens.c.digest == digest(token), stale).values(used_at=now))

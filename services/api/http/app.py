@@ -1,17 +1,31 @@
 """The web application: the HTTP API below /v1, and the console."""
 
+import threading
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.routing import Match, Mount
+from starlette.types import Scope
 
 from services.api.console.app import console_of
 from services.api.desk import Desk
-from services.api.http import me, problems
+from services.api.http import activity, commands, me, openapi, orders, problems
+from services.api.http.caller import Doorkeeper
+from services.api.http.limits import BodyLimit
+from services.api.http.news import News
 
 _ABOUT = """\
 Place orders, follow them, and do what staff may do. Errors are problem details (RFC 9457). Whatever is accepted here is
 durable: it is carried out even if the broker is away just now.
 """
+
+
+class _Elsewhere(Mount):
+    """Whatever is not below /v1, where a wrong path or method is answered with problem details."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return (Match.NONE, {}) if scope["path"].startswith("/v1/") else super().matches(scope)
 
 
 def app_of(desk: Desk) -> FastAPI:
@@ -23,10 +37,16 @@ def app_of(desk: Desk) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.desk = desk
+    app.state.stopping = stopping = threading.Event()  # set when the service ends: nobody waits any longer
+    app.state.news = News(desk, stopping)
+    app.state.doorkeeper = Doorkeeper.of(desk)
+    app.add_middleware(BodyLimit)
     problems.install(app)
-    for router in (me.router,):
-        app.include_router(router, prefix="/v1")
-    app.mount("/", console_of(desk))
+    for router in (me.router, orders.router, commands.router, activity.router):
+        app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
+    app.router.routes.append(_Elsewhere("/", console_of(desk)))
     return app

@@ -12,6 +12,7 @@ from foundation.errors import StoreUnreachable
 from foundation.wording import in_words
 from schemas.orders import FieldError
 from schemas.values import Cause
+from services.api.finding.paging import BadCursor
 
 CONTENT_TYPE = "application/problem+json"
 _SOON = 5
@@ -51,25 +52,30 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     def problem(_request: Request, error: Problem) -> JSONResponse:
-        return _answer(error)
+        return answer_of(error)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [FieldError(field=_path(item["loc"]), message=in_words(item)) for item in error.errors()]
-        return _answer(Problem(422, "invalid", "The request is not valid.", errors=errors))
+        return answer_of(Problem(422, "invalid", "The request is not valid.", errors=errors))
+
+    @app.exception_handler(BadCursor)
+    def lost(_request: Request, error: BadCursor) -> JSONResponse:
+        return answer_of(Problem(422, "invalid", str(error), errors=[FieldError(field="after", message="is unknown")]))
 
     @app.exception_handler(StoreUnreachable)
     def unreachable(_request: Request, _error: StoreUnreachable) -> JSONResponse:
         title = "The API's database does not answer."
         remedy = "Send the request again later; with the same Idempotency-Key it is carried out once."
-        return _answer(Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(_SOON)}))
+        return answer_of(Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(_SOON)}))
 
     @app.exception_handler(HTTPException)
     def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(Problem(error.status_code, "http", str(error.detail), headers=error.headers))
+        return answer_of(Problem(error.status_code, "http", str(error.detail), headers=error.headers))
 
 
-def _answer(problem: Problem) -> JSONResponse:
+def answer_of(problem: Problem) -> JSONResponse:
+    """Return the response that says what is wrong."""
     return JSONResponse(problem.document, problem.status, problem.headers, media_type=CONTENT_TYPE)
 
 

@@ -6,7 +6,7 @@ import threading
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
+from fastapi import FastAPI
 
 from foundation.addresses import HostPort
 from foundation.config.settings import Api
@@ -21,12 +21,11 @@ _log = structlog.get_logger(__name__)
 class Server:
     """Serves one application at the address that the settings name."""
 
-    def __init__(self, own: Api, app: ASGIApp) -> None:
+    def __init__(self, own: Api, app: FastAPI) -> None:
         self._own = own
         self._app = app
         self._listening: socket.socket | None = None
-        self.stopping = threading.Event()
-        """Set when it should end: whoever streams ends the stream then."""
+        self.stopping: threading.Event = app.state.stopping
 
     def listen(self) -> int:
         """Listen from now on; requests wait for `run`. Returns the port. Raises ConfigurationError if it is taken."""

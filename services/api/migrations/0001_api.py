@@ -201,6 +201,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", "source", name="pk_asked"),
     )
     op.create_index("ix_asked_asked_at", "asked", ["asked_at"])
+    op.create_index("ix_asked_order_id", "asked", ["order_id"])
     op.create_index("ix_asked_outcome_asked_at", "asked", ["outcome", "asked_at"])
     op.create_index("ix_asked_trace_id", "asked", ["trace_id"])
     op.create_table(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Column, Connection, Index, Integer, String, Table
 
 from foundation.store import PydanticJson, Utc, bulk
-from foundation.store.records import Records
+from foundation.store.records import Records, lock
 from foundation.store.types import metadata
 from schemas import catalogue
 from schemas.envelope import Event
@@ -124,6 +124,8 @@ def detail_of(data: Any) -> str:
 
 
 def write(connection: Connection, lines: list[Line]) -> None:
-    """Write lines, in their order, except those that are there already."""
+    """Write lines, in their order, except those that are there already. Whoever reads lines by their numbers misses
+    none: the transactions that write some commit one after the other."""
     if lines:
+        lock(connection, ["activity"])
         bulk.add(connection, activity, Line._fields, lines, unless_there=True)

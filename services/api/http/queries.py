@@ -1,0 +1,88 @@
+"""What a listing is asked for in a URL."""
+
+from typing import Annotated, Literal
+
+from fastapi import Query
+
+from schemas.envelope import Moment
+from services.api.finding.filters import ActivityFilter, SiteFilter
+from services.api.finding.paging import MOST
+from services.api.http.caller import Reader, only_of
+
+_TEXT = r"^[^\x00-\x1f\x7f]*$"
+
+Text = Annotated[str, Query(max_length=255, pattern=_TEXT)]
+Words = Annotated[
+    str, Query(max_length=400, pattern=r"^[a-z0-9_.,-]*$", description="Several, with commas between them.")
+]
+Search = Annotated[
+    str,
+    Query(
+        max_length=255,
+        pattern=_TEXT,
+        description="The beginning of an order's id, domain, username or email address; if nothing begins so, a part"
+        " of a domain or an email address. 500 orders are found at most.",
+    ),
+]
+Since = Annotated[Moment | None, Query(description="The earliest time.")]
+Until = Annotated[Moment | None, Query(description="The first moment that is too late.")]
+Sort = Annotated[
+    Literal["newest", "oldest"],
+    Query(description="`oldest` misses nothing that changes while you read on: it comes again at the end."),
+]
+After = Annotated[str, Query(max_length=400, pattern=_TEXT, description="Where `next` of the last page goes on.")]
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def sites(
+    who: Reader,
+    state: Words = "",
+    site_type: Text = "",
+    server: Text = "",
+    cause: Words = "",
+    order_id: Text = "",
+    search: Search = "",
+    since: Since = None,
+    until: Until = None,
+    sort: Sort = "newest",
+) -> SiteFilter:
+    """Return which orders or installs are wanted, of those that the caller may see."""
+    return SiteFilter(
+        states=_words(state),
+        site_type=site_type,
+        server=server,
+        causes=_words(cause),
+        order_id=order_id,
+        search=search,
+        since=since,
+        until=until,
+        placed_by=only_of(who),
+        oldest_first=sort == "oldest",
+    )
+
+
+def lines(
+    who: Reader,
+    kind: Words = "",
+    actor: Text = "",
+    order_id: Text = "",
+    search: Search = "",
+    since: Since = None,
+    until: Until = None,
+    sort: Sort = "newest",
+) -> ActivityFilter:
+    """Return which lines of the activity log are wanted, of those that the caller may see."""
+    return ActivityFilter(
+        kinds=_words(kind),
+        actor=actor,
+        order_id=order_id,
+        search=search,
+        since=since,
+        until=until,
+        placed_by=only_of(who),
+        oldest_first=sort == "oldest",
+    )

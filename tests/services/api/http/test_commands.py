@@ -1,0 +1,127 @@
+"""Asking for something over HTTP, and learning what has become of it."""
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from schemas.installs import InstallProgress
+from schemas.values import CauseKind
+from services.installer.states import State
+from tests.support.api import ORDER, HouseWithApi
+from tests.support.house import failure
+
+
+@pytest.fixture(autouse=True)
+def placed(house: HouseWithApi, shop: TestClient) -> None:
+    assert shop.post("/v1/orders", json=ORDER).status_code == 202
+    house.settle()
+    house.events()
+
+
+def outcome(house: HouseWithApi, caller: TestClient, asked: Any) -> tuple[str, str | None]:
+    """Return what has become of a command, and the type of the answer."""
+    assert asked.status_code == 202, asked.text
+    assert asked.headers["location"] == asked.json()["url"]
+    house.settle()
+    told = caller.get(asked.json()["url"]).json()
+    return told["outcome"], told.get("answer", "").removeprefix("sitecrew.").removesuffix(".v1")
+
+
+def test_an_operator_cancels_retries_and_resolves_installs(house: HouseWithApi, operator: TestClient) -> None:
+    house.installer.failures = [failure("db_down", CauseKind.PERMANENT) for _ in range(2)]
+    house.tick()
+    assert house.is_in(State.FAILED)
+    assert outcome(house, operator, operator.post("/v1/installs/order-1-g1/retry")) == ("done", "install.staged")
+    house.advance(60)
+    house.tick()
+    resolved = operator.post("/v1/installs/order-1-g1/resolve", json={"note": "did it by hand"})
+    assert outcome(house, operator, resolved) == ("done", "install.resolved")
+    told = operator.get("/v1/installs/order-1-g1").json()
+    assert (told["state"], told["reason"]) == ("resolved", "did it by hand")
+    named: dict[str, Any] = {"install_id": "order-1-g1", "order_id": "order-1", "generation": 1, "attempt": 1}
+    house.publish(InstallProgress(**named, step="database"))
+    house.publish(InstallProgress(**named, step="database", seconds=0.5))
+    house.settle()
+    [step] = operator.get("/v1/installs/order-1-g1").json()["steps"]
+    assert (step["attempt"], step["step"], step["seconds"]) == (1, "database", 0.5)
+    again = operator.post("/v1/installs/order-1-g1/resolve", json={"note": "twice"})
+    assert outcome(house, operator, again) == ("refused", "command.refused")
+    assert operator.post("/v1/installs/order-9-g1/cancel").status_code == 404
+
+
+def test_a_producer_cancels_and_reinstalls_its_own_order(house: HouseWithApi, shop: TestClient) -> None:
+    cancelled = shop.post("/v1/orders/order-1/cancel", json={"reason": "changed her mind"})
+    assert outcome(house, shop, cancelled) == ("done", "order.withdrawn")
+    told = shop.get("/v1/orders/order-1").json()
+    assert (told["state"], told["reason"], told["install_state"]) == ("cancelled", "changed her mind", "cancelled")
+    assert outcome(house, shop, shop.post("/v1/orders/order-1/cancel")) == ("done", "order.withdrawn")
+    again = shop.post("/v1/orders/order-1/reinstall", json={})
+    assert (again.status_code, again.json()["code"]) == (409, "order_cancelled")
+
+
+def test_what_a_producer_may_not_do_is_refused_with_the_cause(house: HouseWithApi, shop: TestClient) -> None:
+    house.advance_until(house.mailed)
+    late = shop.post("/v1/orders/order-1/cancel")
+    assert outcome(house, shop, late) == ("refused", "order.rejected")
+    assert shop.get(late.json()["url"]).json()["cause"]["code"] == "already_installed"
+
+
+@pytest.mark.parametrize("who", ["shop", "operator"])
+def test_an_installed_site_is_installed_again_and_its_letter_is_sent_again(
+    house: HouseWithApi, request: pytest.FixtureRequest, who: str
+) -> None:
+    caller: TestClient = request.getfixturevalue(who)
+    early = caller.post("/v1/orders/order-1/resend-letter")
+    assert (early.status_code, early.json()["code"]) == (409, "no_letter")
+    house.advance_until(house.mailed)
+    resent = caller.post("/v1/orders/order-1/resend-letter", content="[]", headers={"Content-Type": "application/json"})
+    assert outcome(house, caller, resent)[0] == "done"
+    assert len(house.smtp.sent) == 2
+    again = caller.post("/v1/orders/order-1/reinstall", json={"blog_name": "New"})
+    assert outcome(house, caller, again) == ("done", "install.staged")
+    installs = caller.get("/v1/orders/order-1").json()["installs"]
+    assert [(install["generation"], install["state"]) for install in installs] == [(2, "staged"), (1, "installed")]
+    elsewhere = caller.post("/v1/orders/order-1/resend-letter", json={"recipient": "other@customer.example"})
+    assert elsewhere.status_code == (403 if who == "shop" else 202)
+
+
+def test_the_timer_is_paused_resumed_and_run(house: HouseWithApi, shop: TestClient, operator: TestClient) -> None:
+    paused = operator.post("/v1/timer/pause", json={"reason": "maintenance"})
+    assert outcome(house, operator, paused) == ("done", "timer.paused")
+    assert outcome(house, operator, operator.post("/v1/timer/resume")) == ("done", "timer.resumed")
+    assert operator.post("/v1/timer/run").json()["outcome"] == "done"
+    house.settle()
+    assert house.is_called_to_tick
+    assert shop.post("/v1/timer/run").status_code == 403
+
+
+def test_a_site_type_is_switched_by_an_admin_only(house: HouseWithApi, operator: TestClient, admin: TestClient) -> None:
+    switched = admin.post("/v1/site-types/wordpress", json={"stage": "off"})
+    assert outcome(house, admin, switched) == ("done", "site_type.configured")
+    assert operator.post("/v1/site-types/wordpress", json={}).status_code == 403
+    assert admin.post("/v1/site-types/wordpress", json={"stage": "perhaps"}).status_code == 422
+
+
+def test_a_command_with_a_key_is_carried_out_once(house: HouseWithApi, operator: TestClient, admin: TestClient) -> None:
+    key = {"Idempotency-Key": "key-1"}
+    first = operator.post("/v1/installs/order-1-g1/cancel", headers=key)
+    house.settle()
+    again = operator.post("/v1/installs/order-1-g1/cancel", headers=key)
+    assert (again.json()["id"], again.json()["outcome"]) == (first.json()["id"], "done")
+    assert house.event_types().count("install.cancelled") == 1
+    assert operator.post("/v1/timer/run", headers=key).status_code == 409
+    assert admin.post("/v1/timer/run", headers=key).status_code == 202  # keys of others are others
+
+
+def test_who_asked_is_in_the_log_and_what_they_asked_is_theirs(
+    house: HouseWithApi, shop: TestClient, panel: TestClient, operator: TestClient
+) -> None:
+    asked = operator.post("/v1/installs/order-1-g1/cancel", json={"reason": "no longer wanted"})
+    house.settle()
+    lines = operator.get("/v1/activity?kind=install.cancel,install.cancelled").json()["items"]
+    assert [(line["actor"], line["actor_type"]) for line in lines] == [("desk", "service_account")] * 2
+    assert panel.get(asked.json()["url"]).status_code == 404
+    by_shop = shop.post("/v1/orders/order-1/cancel")
+    assert panel.get(by_shop.json()["url"]).status_code == 404
+    assert operator.get(by_shop.json()["url"]).status_code == 200

@@ -1,0 +1,99 @@
+"""Following what happens as server-sent events."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.api.access import tokens
+from services.api.access.identity import Scope
+from services.api.http import activity
+from tests.support.api import ORDER, HouseWithApi, client
+from tests.support.house import PATIENCE
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Yield the events of a stream, and comments as events that have nothing else."""
+    event: dict[str, Any] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if not line:
+            yield event
+            event = {}
+        else:
+            event[name or "comment"] = json.loads(value) if name == "data" else value
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "KEEP_ALIVE", 0.1)
+
+
+def following(address: str, token: str, **headers: str) -> Any:
+    bearer = {"Authorization": f"Bearer {token}", **headers}
+    return httpx2.stream("GET", f"{address}/v1/events", headers=bearer, timeout=PATIENCE)
+
+
+def of_kind(stream: Iterator[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(event for event in stream if event.get("event") == kind)
+
+
+def test_a_producer_follows_its_orders_live_and_goes_on_where_it_was(house: HouseWithApi) -> None:
+    mine, other = (house.token(source, Scope.ORDERS_WRITE) for source in ("/shop", "/panel"))
+    with house.served() as address:
+        with following(address, mine) as answer, following(address, other) as others:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            stream, theirs = events(answer.iter_lines()), events(others.iter_lines())
+            assert (next(stream), next(theirs)) == ({"comment": "connected"},) * 2
+            placed = {"order-1": mine, "order-2": other}
+            for number, (order_id, token) in enumerate(placed.items()):
+                order = {**ORDER, "order_id": order_id, "domain": f"shop{number}.example"}
+                assert client(house, token).post("/v1/orders", json=order).status_code == 202
+            house.settle()
+            created = of_kind(stream, "account.created")
+            assert created["data"]["order_id"] == "order-1"
+            assert of_kind(theirs, "account.created")["data"]["order_id"] == "order-2"
+        house.advance_until(house.mailed)
+        with following(address, mine, **{"Last-Event-ID": created["id"]}) as answer:
+            stream = events(answer.iter_lines())
+            sent = of_kind(stream, "mail.sent")
+            assert sent["data"]["order_id"] == "order-1"
+            assert int(sent["id"]) > int(created["id"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stream_says_that_it_is_there_and_ends_when_the_token_is_disabled(house: HouseWithApi) -> None:
+    token = house.token("/shop", Scope.ORDERS_READ)
+    with house.served() as address, following(address, token) as answer:
+        stream = events(answer.iter_lines())
+        assert [next(stream), next(stream)] == [{"comment": "connected"}, {"comment": "nothing new"}]
+        with house.api.desk.writing() as uow:
+            tokens.disable(uow.connection, "shop")
+        assert all(event == {"comment": "nothing new"} for event in stream)
+
+
+def test_a_hundred_who_follow_keep_nobody_from_being_answered_and_end_with_the_service(house: HouseWithApi) -> None:
+    token = house.token("/shop", Scope.ORDERS_READ)
+    streams = []
+    with httpx2.Client(limits=httpx2.Limits(max_connections=None), timeout=PATIENCE) as web:
+        with house.served() as address:
+            bearer = {"Authorization": f"Bearer {token}"}
+            for _ in range(100):
+                request = web.build_request("GET", f"{address}/v1/events", headers=bearer)
+                streams.append(web.send(request, stream=True))
+            assert web.get(f"{address}/v1/orders", headers=bearer).status_code == 200
+        for stream in streams:
+            assert stream.read().startswith(b": connected")
+            stream.close()
+
+
+def test_numbers_beyond_the_last_line_mean_from_now_on(house: HouseWithApi) -> None:
+    token = house.token("/shop", Scope.ORDERS_WRITE)
+    with house.served() as address, following(address, token, **{"Last-Event-ID": "999999"}) as answer:
+        stream = events(answer.iter_lines())
+        next(stream)
+        client(house, token).post("/v1/orders", json=ORDER)
+        house.settle()
+        assert of_kind(stream, "account.created")["data"]["order_id"] == "order-1"
