@@ -1,4 +1,4 @@
-"""`sitecrew api`: what the console needs before anybody can sign in to it."""
+"""`sitecrew api`: what the console needs before anybody can sign in to it, and how its projection is rebuilt."""
 
 import sys
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-app = noun("sitecrew api staff add eve --role admin")
+app = noun("sitecrew api staff add eve --role admin", "sitecrew api rebuild")
 staff = noun("sitecrew api staff add eve --role admin", "sitecrew api staff password eve")
 app.add_typer(staff, name="staff", help="People who may sign in to the console: add, password.")
 
@@ -59,6 +59,27 @@ def password(ctx: typer.Context, name: _Name, password_file: _File = "", json: _
     with _store(ctx, "staff.password_reset", name) as (connection, now, new):
         members.set_password(connection, name, given or new, now)
     _tell(name, "" if given else new, json=json)
+
+
+@app.command(epilog=examples("sitecrew api rebuild", "sitecrew api rebuild --json"))
+def rebuild(
+    ctx: typer.Context,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Give up once nothing has moved for so long.", min=1)
+    ] = 60,
+    json: _Json = False,
+) -> None:
+    """Fill the api's orders, installs and letters anew from what the services tell. Its activity log, staff, tokens and
+    webhooks stay."""
+    from sitecrew.cli.client import rebuilding, session
+    from sitecrew.cli.output import terminal
+
+    rows = rebuilding.rebuild(session.settings_of(ctx), timeout)
+    if json:
+        terminal.document(rows)
+        return
+    for service, number in rows.items():
+        terminal.out(f"{service}  {number}")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The api as a process beside the other services: real RabbitMQ, real HTTP."""
 
+import json
 import os
 import signal
 import socket
@@ -17,9 +18,14 @@ from sqlalchemy import Table, select
 
 from foundation.config.settings import Settings, load
 from foundation.store import Store
+from foundation.store.records import Records
 from services.api.access import tokens
 from services.api.access.identity import Scope
+from services.api.projection.activity import activity
 from services.api.projection.views import install_views, letter_views, order_views
+from services.installer.installs import INSTALLS
+from services.mailer.mails import MAILS
+from services.order_intake.orders import ORDERS
 from sitecrew.stack.machine import Plan
 from tests.support.brokers import Brokers
 from tests.support.watching import Watched, watched
@@ -119,3 +125,57 @@ def test_a_taken_address_is_a_wrong_setting(brokers: Brokers, tmp_path: Path) ->
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=90)
     assert ran.returncode == 2
     assert ran.stderr == f"error: api.address: cannot listen on {taken}: Address already in use\n"
+
+
+def told(house: Watched) -> dict[str, Any]:
+    """What the projection has of all orders, installs and letters."""
+    with opened(settings_of(house)) as store, store.reading() as connection:
+        orders = connection.execute(select(order_views)).all()
+        installs = connection.execute(select(install_views)).all()
+        letters = connection.execute(select(letter_views)).all()
+    facts: dict[str, Any] = {
+        row.order_id: (row.state, row.domain, row.server, row.username, row.customer_email, row.placed_by)
+        for row in orders
+    }
+    facts |= {row.install_id: (row.state, row.attempt, row.domain, row.url) for row in installs}
+    letter = {row.install_id: (row.state, row.recipient, row.message_id, row.sent_at) for row in letters}
+    return facts | {f"letter of {install_id}": fact for install_id, fact in letter.items()}
+
+
+def kept(house: Watched) -> dict[str, Any]:
+    """What the services' own rows say of the same."""
+    settings = settings_of(house)
+    facts: dict[str, Any] = {}
+    for order in every(settings.order_intake.store_url.get_secret_value(), ORDERS):
+        customer, placed_by = order.customer.email, order.source
+        facts[order.order_id] = (order.state, order.domain, order.server, order.username, customer, placed_by)
+    for install in every(settings.installer.store_url.get_secret_value(), INSTALLS):
+        url = install.completed.site.url if install.completed else install.staged.site.url
+        facts[install.install_id] = (install.state, install.current_attempt, install.domain, url)
+    for mail in every(settings.mailer.store_url.get_secret_value(), MAILS):
+        facts[f"letter of {mail.install_id}"] = (mail.state, mail.recipient, mail.message_id, mail.sent_at)
+    return facts
+
+
+def every(url: str, records: Records[Any]) -> list[Any]:
+    store = Store(url)
+    with store.reading() as connection:
+        found = records.page(connection, None, 10_000)
+    store.close()
+    return found
+
+
+def test_rebuilt_in_the_middle_of_many_orders_it_equals_the_stores_of_the_services(house: Watched) -> None:
+    orders = [house.order("static") for _ in range(30)]
+    house.until("account.created", orders[10])
+    with opened(settings_of(house)) as store, store.reading() as connection:
+        lines = connection.execute(select(activity.c.id)).scalars().all()
+    command = [sys.executable, "-m", "sitecrew", "--config", str(house.running.config), "api", "rebuild", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert set(json.loads(ran.stdout)) == {"order-intake", "installer", "mailer"}
+    for order in orders:
+        house.until("mail.sent", order)
+    house.eventually(lambda: told(house) == kept(house), what="the same as the stores")
+    with opened(settings_of(house)) as store, store.reading() as connection:
+        assert set(lines) <= set(connection.execute(select(activity.c.id)).scalars().all())

@@ -5,11 +5,13 @@ from typing import Any
 
 from foundation.broker import Broker, Confirmation, codec
 from foundation.broker.topology import PARKING, UNROUTED
+from foundation.clock import Now
 from foundation.errors import NotFound, Refused
 from foundation.handling import parking, requeueing
 from foundation.handling.parking import Parked
 from foundation.handling.requeueing import Tell
 from foundation.handling.unit_of_work import new_id
+from foundation.store import Store
 from foundation.telemetry.tracing import new_traceparent
 from schemas.envelope import Event
 from schemas.values import Model
@@ -49,12 +51,12 @@ def correct(desk: Desk, queue: str, id: str, body: bytes, who: Identity) -> None
         raise Refused("the broker did not confirm it; the message stays parked. Try again later")
 
 
-def compare(desk: Desk) -> None:
+def compare(store: Store, broker: Broker, now: Now) -> None:
     """Look into the real queues, and show what is there. Raises BrokerUnreachable and StoreUnreachable."""
     for queue in (PARKING, UNROUTED):
-        since = desk.now()
-        found = parking.browse(desk.broker, queue)
-        with desk.store.transaction() as connection:
+        since = now()
+        found = parking.browse(broker, queue)
+        with store.transaction() as connection:
             messages.compared(connection, queue, found, since)
 
 

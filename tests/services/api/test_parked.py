@@ -135,7 +135,7 @@ def test_a_look_into_the_queue_finds_what_was_missed(api: Api) -> None:
     api.park("gone")
     api.look()
     api.broker.remove(PARKING, ["gone"])
-    acting.compare(api.desk)
+    acting.compare(api.store, api.broker, lambda: NOW)
     assert (api.shown("missed").state, api.shown("gone").state) == (State.OPEN, State.PURGED)
 
 
