@@ -98,6 +98,8 @@ class LogLine(BaseModel):
     late_seconds: float | None = None
     """How late a batch began."""
 
+    webhook: str | None = None
+    """The id of a webhook."""
     store: str | None = None
     """The database's URL, without its password."""
     port: int | None = None
@@ -195,5 +197,8 @@ EVENTS: dict[str, str] = {
     "topology.declared_again": "A message was unroutable, so exchanges and queues were declared again.",
     "topology.not_declared": "A message was unroutable, and declaring exchanges and queues again failed; the message"
     " stays in the outbox.",
+    "webhook.dead": "An event could not be posted to a webhook for three days, and is given up; it can be redelivered.",
+    "webhook.disabled": "A webhook was disabled, because its receiver wants no more events (410 Gone).",
+    "webhook.failed": "An event could not be posted to a webhook; `reason` says why. The next attempt is at `due_at`.",
 }
 """Every event that Sitecrew logs, with its meaning. docs/log-events.md is generated from this table."""

@@ -23,6 +23,8 @@ from services.api.projection import workers
 from services.api.projection.activity import activity
 from services.api.projection.projector import Projector, project
 from services.api.projection.steps import steps
+from services.api.webhooks import deliveries
+from services.api.webhooks.dispatcher import Dispatcher
 
 __all__ = ["MIGRATIONS", "ApiService", "load"]
 
@@ -41,7 +43,7 @@ class ApiService:
             parts.broker,
             parts.now,
             parts.heartbeats,
-            writes=[project, asking.answered, messages.closed],
+            writes=[project, asking.answered, messages.closed, deliveries.note],
         )
         self.copies = Projector(
             API_PARKED,
@@ -61,6 +63,7 @@ class ApiService:
         parts.metrics.on_scrape(
             "projection_messages", "Messages that the projection has yet to take", "queue", self.projector.waiting
         )
+        self.dispatcher = Dispatcher(parts.store, parts.now, settings.api, parts.heartbeats)
         self.desk = Desk(settings, parts.database, parts.broker, self.projector)
         self.server = Server(settings.api, app_of(self.desk))
 
@@ -69,10 +72,13 @@ class ApiService:
 
     def loops(self) -> Sequence[Loop]:
         self.server.listen()  # here, so that a wrong address is a wrong setting rather than a broken loop
-        return (self.projector.run, self.copies.run, self.server.run)
+        return (self.projector.run, self.copies.run, self.dispatcher.run, self.server.run)
 
     def periodic(self) -> Sequence[Periodic]:
-        return (Periodic("forget_old", 3600, self._forget_old),)
+        return (
+            Periodic("forget_old", 3600, self._forget_old),
+            Periodic("release_webhooks", 10, self._release_webhooks),
+        )
 
     def vitals(self) -> Mapping[str, Any]:
         return {"queues": (API_EVENTS, API_PARKED)}
@@ -81,7 +87,12 @@ class ApiService:
         return (
             Gauge("asked", "What was asked of services, by outcome", _outcomes),
             Gauge.of_one("activity_newest", "Number of the newest line of the activity log", _newest_line),
+            Gauge("webhook_deliveries", "Webhook deliveries that are not delivered, by state", deliveries.numbers),
         )
+
+    def _release_webhooks(self) -> None:
+        with self._parts.store.transaction() as connection:
+            deliveries.release_held(connection, self._parts.now())
 
     def _forget_old(self) -> None:
         now = self._parts.now()
@@ -93,6 +104,7 @@ class ApiService:
             asking.forget_old(connection, now)
             sessions.forget_old(connection, now)
             throttle.forget_old(connection, now)
+            deliveries.forget_old(connection, now)
 
 
 def _outcomes(connection: Connection) -> dict[asking.Outcome, int]:

@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 from services.api.console.app import console_of
 from services.api.desk import Desk
-from services.api.http import activity, commands, me, openapi, orders, problems
+from services.api.http import activity, commands, me, openapi, orders, problems, webhooks
 from services.api.http.caller import Doorkeeper
 from services.api.http.limits import BodyLimit
 from services.api.http.news import News
@@ -45,7 +45,7 @@ def app_of(desk: Desk) -> FastAPI:
     app.state.doorkeeper = Doorkeeper.of(desk)
     app.add_middleware(BodyLimit)
     problems.install(app)
-    for router in (me.router, orders.router, commands.router, activity.router):
+    for router in (me.router, orders.router, commands.router, activity.router, webhooks.router):
         app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
     app.router.routes.append(_Elsewhere("/", console_of(desk)))

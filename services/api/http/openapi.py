@@ -56,6 +56,7 @@ def document(app: FastAPI) -> dict[str, Any]:
                 {"name": "orders", "description": "Place orders, and see how far they are."},
                 {"name": "commands", "description": "Ask for something, and see what becomes of it."},
                 {"name": "activity", "description": "What happened, and what was asked for."},
+                {"name": "webhooks", "description": "Have events posted to a URL."},
                 {"name": "about", "description": "What this is, and what the token may do."},
             ],
         )

@@ -251,10 +251,12 @@ def upgrade() -> None:
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("types", sa.Text, nullable=False),
         sa.Column("source", sa.String(255)),
-        sa.Column("secrets", sa.Text, nullable=False),
-        sa.Column("disabled", sa.Boolean, nullable=False),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("old_secret", sa.Text),
+        sa.Column("old_until", Utc),
+        sa.Column("disabled_because", sa.String(200)),
         sa.Column("created_at", Utc, nullable=False),
-        sa.Column("created_by", sa.String(64), nullable=False),
+        sa.Column("created_by", sa.String(255), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_webhook_endpoints"),
     )
     op.create_table(
@@ -268,14 +270,16 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("due_at", Utc),
-        sa.Column("lease_until", Utc),
+        sa.Column("give_up_at", Utc, nullable=False),
         sa.Column("status", sa.Integer),
         sa.Column("answer", sa.Text),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("ended_at", Utc),
         sa.PrimaryKeyConstraint("id", name="pk_webhook_deliveries"),
     )
-    op.create_index("ix_webhook_deliveries_due_at", "webhook_deliveries", ["due_at"])
+    op.create_index("ix_webhook_deliveries_endpoint_id_due_at", "webhook_deliveries", ["endpoint_id", "due_at"])
+    op.create_index("ix_webhook_deliveries_ended_at", "webhook_deliveries", ["ended_at"])
+    op.create_index("ix_webhook_deliveries_state", "webhook_deliveries", ["state"])
     op.create_index("ix_webhook_deliveries_endpoint_id_created_at", "webhook_deliveries", ["endpoint_id", "created_at"])
     op.create_index("uq_webhook_deliveries_endpoint_id_key", "webhook_deliveries", ["endpoint_id", "key"], unique=True)
 

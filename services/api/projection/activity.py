@@ -16,7 +16,7 @@ from schemas.installs import InstallProgress
 from schemas.services import ServiceDescribe, ServiceDescribed, ServiceHeartbeat, ServiceReplay, ServiceReplayed
 from schemas.values import Cause
 
-_SILENT = (InstallProgress, ServiceDescribe, ServiceDescribed, ServiceHeartbeat, ServiceReplay, ServiceReplayed)
+SILENT = (InstallProgress, ServiceDescribe, ServiceDescribed, ServiceHeartbeat, ServiceReplay, ServiceReplayed)
 """What nobody looks for afterwards."""
 _SAID = ("reason", "note", "step", "queue", "recipient", "stage", "welcome_email", "site_type", "name", "email")
 """Fields that say in a line's detail what was asked or has happened, where an event has them."""
@@ -85,7 +85,7 @@ ENTRIES = Records(activity, Entry, key="id")
 
 def line_of(event: Event[Any], at: Any) -> Line | None:
     """Return the line for an event; None if it deserves none. `at` is when it was received, if it has no time."""
-    if event.replay or isinstance(event.data, _SILENT):
+    if event.replay or isinstance(event.data, SILENT):
         return None
     data = event.data
     install: str | None = getattr(data, "install_id", None)
