@@ -121,6 +121,9 @@ class Order(OrderLine):
     installs: list[Install] = Field(default_factory=list)
     letter: Letter | None = None
     """Of the newest install that has one."""
+    customer_status_url: str | None = None
+    """A page for the customer, which shows how far the order is to whoever has the link. Only in the answer to placing
+    the order, and only if `api.secret_key` is set."""
 
     @classmethod
     def told(cls, story: Story) -> "Order":

@@ -14,6 +14,7 @@ from services.api.http import activity, commands, me, openapi, orders, problems,
 from services.api.http.caller import Doorkeeper
 from services.api.http.limits import BodyLimit
 from services.api.http.news import News
+from services.api.status import page as status_page
 
 _ABOUT = """\
 Place orders, follow them, and do what staff may do. Errors are problem details (RFC 9457). Whatever is accepted here is
@@ -47,6 +48,7 @@ def app_of(desk: Desk) -> FastAPI:
     problems.install(app)
     for router in (me.router, orders.router, commands.router, activity.router, webhooks.router):
         app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
+    app.include_router(status_page.router)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
     app.router.routes.append(_Elsewhere("/", console_of(desk)))
     return app

@@ -34,6 +34,7 @@ from services.api.http.caller import AtDesk, Producer, Reader, only_of
 from services.api.http.commands import Asks, OneInstall, OneOrder, unknown
 from services.api.http.problems import Problem
 from services.api.http.queries import After, Limit, sites
+from services.api.status import links
 
 router = APIRouter(tags=["orders"])
 
@@ -85,8 +86,15 @@ async def place_order(order: NewOrder, who: Producer, asks: Asks) -> Response:
         status = 409 if asked.cause.code in _CONFLICTS else 422
         raise Problem(status, asked.cause.code, asked.detail or asked.cause.detail, remedy=asked.cause.remedy)
     told = await run_in_threadpool(_order, asks.desk, order.order_id, who)
+    told = told.model_copy(update={"customer_status_url": _status_url(asks, order.order_id, who.source)})
     status = 200 if asked.outcome == Outcome.DONE or not new else 202
     return document(asks.request, told, status, {"Location": order_url(order.order_id), **asks.headers})
+
+
+def _status_url(asks: Asks, order_id: str, source: str) -> str | None:
+    own = asks.desk.settings.api
+    path = links.path(own, order_id, source)
+    return f"{str(own.public_url or asks.request.base_url).rstrip('/')}{path}" if path else None
 
 
 def _is_rejected(asked: Asked) -> bool:

@@ -110,7 +110,7 @@ def _order_amended(event: Event[OrderAmended]) -> Iterator[Telling]:
 
 def _site(data: InstallStaged | InstallCompleted) -> Fields:
     account: AccountRef = data.account
-    site = {"site_type": data.site.site_type, "url": data.site.url, "title": data.site.title}
+    site = {name: getattr(data.site, name) for name in ("site_type", "url", "title", "locale")}
     return {**site, "server": account.server, "username": account.username, "domain": account.domain}
 
 

@@ -88,7 +88,6 @@ order_views = Table(
     Column("address", String(64)),
     Column("customer_name", String(200)),
     Column("customer_email", Bytewise(320), index=True),
-    Column("locale", String(32)),
     Column("placed_by", String(255)),
     Column("placed_at", Utc),
     *_columns(),
@@ -107,6 +106,7 @@ install_views = Table(
     Column("site_type", String(32)),
     Column("url", Text),
     Column("title", String(200)),
+    Column("locale", String(32)),
     Column("server", String(200)),
     Column("username", String(64)),
     Column("domain", String(253)),
@@ -165,7 +165,6 @@ class OrderView(_Progress):
     address: str | None = None
     customer_name: str | None = None
     customer_email: str | None = None
-    locale: str | None = None
     placed_by: str | None = None
     placed_at: datetime | None = None
 
@@ -180,6 +179,7 @@ class InstallView(_Progress):
     site_type: str | None = None
     url: str | None = None
     title: str | None = None
+    locale: str | None = None
     server: str | None = None
     username: str | None = None
     domain: str | None = None

@@ -1,0 +1,46 @@
+"""What a status page says, by language."""
+
+from collections.abc import Mapping
+
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "title": "Your website",
+        "title_of": "Your website for {domain}",
+        "intro": "This page shows how far we are, and keeps itself up to date.",
+        "done": "Everything is ready.",
+        "cancelled": "This order was cancelled.",
+        "account": "Your hosting account",
+        "site": "Your website",
+        "letter": "The email with everything you need",
+        "waiting": "comes next",
+        "running": "in progress",
+        "account_done": "ready",
+        "site_done": "ready at",
+        "letter_done": "sent",
+        "trouble": "We are looking into it. You need not do anything.",
+        "support": "Questions? We are happy to help:",
+        "over": "This page has ended. Everything you need is in the email that we sent you.",
+        "unknown": "We do not know this address. Please check the link.",
+        "later": "This page is not available at the moment. It tries again by itself.",
+    },
+    "de": {
+        "title": "Ihre Website",
+        "title_of": "Ihre Website für {domain}",
+        "intro": "Hier sehen Sie, wie weit wir sind. Die Seite aktualisiert sich von selbst.",
+        "done": "Alles ist fertig.",
+        "cancelled": "Diese Bestellung wurde storniert.",
+        "account": "Ihr Hosting-Account",
+        "site": "Ihre Website",
+        "letter": "Die E-Mail mit allem, was Sie brauchen",
+        "waiting": "folgt",
+        "running": "in Arbeit",
+        "account_done": "fertig",
+        "site_done": "fertig unter",
+        "letter_done": "verschickt",
+        "trouble": "Wir kümmern uns darum. Sie müssen nichts tun.",
+        "support": "Haben Sie Fragen? Wir helfen gern:",
+        "over": "Diese Seite ist abgelaufen. Alles Wichtige steht in der E-Mail, die wir Ihnen geschickt haben.",
+        "unknown": "Diese Adresse kennen wir nicht. Bitte prüfen Sie den Link.",
+        "later": "Diese Seite ist gerade nicht erreichbar. Sie versucht es von selbst noch einmal.",
+    },
+}
