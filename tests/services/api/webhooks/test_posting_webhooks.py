@@ -2,18 +2,22 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.api.webhooks import destinations, signing
 from services.api.webhooks.destinations import ForbiddenAddress
 from services.api.webhooks.posting import Post, Poster
+from tests.support.certificates import certificate
 from tests.support.receiver import Receiver, hang, receiver, status
 
 BODY = json.dumps({"type": "sitecrew.install.failed.v1", "note": "ünïcode"}).encode()
@@ -154,9 +158,8 @@ def test_no_spelling_of_a_host_leads_to_ourselves(written: str, receiver: Receiv
     assert not receiver.received
 
 
-def test_a_name_is_resolved_once_and_that_address_is_posted_to(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def name_leads_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have every name lead to this machine; return the names that are asked for."""
     asked: list[str] = []
 
     def resolve(host: str, port: int, **_: Any) -> list[Any]:
@@ -169,9 +172,34 @@ def test_a_name_is_resolved_once_and_that_address_is_posted_to(
         "getaddrinfo",
         lambda host, *a, **k: real(host, *a, **k) if host == "127.0.0.1" else resolve(host, *a, **k),
     )
+    return asked
+
+
+def test_a_name_is_resolved_once_and_that_address_is_posted_to(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = name_leads_here(monkeypatch)
     assert Poster(to_private=True).post(post(receiver.url(host="shop.example"))).status == 204
     assert asked == ["shop.example"]
     assert receiver.received[0].headers["host"] == f"shop.example:{receiver.port}"
+
+
+@pytest.mark.parametrize(("name", "status"), [("shop.example", 204), ("other.example", None)])
+def test_over_tls_the_certificate_must_be_that_of_the_name_in_the_url(
+    name: str, status: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = certificate(tmp_path, "shop.example")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(issued.chain, issued.key)
+    named: list[str | None] = []
+    tls.sni_callback = lambda _socket, asked_for, _context: named.append(asked_for)
+    name_leads_here(monkeypatch)
+    poster = Poster(to_private=True)
+    poster._transport = httpx2.HTTPTransport(verify=ssl.create_default_context(cafile=issued.ca), trust_env=False)
+    with receiver(tls) as there:
+        assert poster.post(post(f"https://{name}:{there.port}/")).status == status
+        assert len(there.received) == (1 if status else 0)
+    assert named == [name]
 
 
 def test_a_name_of_which_one_address_is_private_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
