@@ -60,7 +60,7 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika has no types
                 self._trim_frame_buffer(_ACK_FRAME.size)
                 self.confirmed(tag, multiple & 1 == 1)
                 return True
-        if method == Basic.Deliver.INDEX and (content := _content(buffer, _OVERHEAD + size)):
+        if method == Basic.Deliver.INDEX and (content := _content(buffer, _OVERHEAD + size, number)):
             header, body, end = content
             deliver = Basic.Deliver().decode(buffer[_METHOD_FRAME.size : _FRAME.size + size])
             self._trim_frame_buffer(end)
@@ -69,7 +69,7 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika has no types
         return False
 
 
-def _content(buffer: bytes, start: int) -> tuple[Header, bytes, int] | None:
+def _content(buffer: bytes, start: int, channel: int) -> tuple[Header, bytes, int] | None:
     """Return the content header and the body that begin at `start`, and where they end; None if they are not there
     yet, or the body is not exactly one frame."""
     if len(buffer) < start + _HEADER_FRAME.size:
@@ -77,7 +77,7 @@ def _content(buffer: bytes, start: int) -> tuple[Header, bytes, int] | None:
     kind, number, size, of, length, _ = _HEADER_FRAME.unpack_from(buffer, start)
     at = start + _OVERHEAD + size
     end = at + _OVERHEAD + length
-    if (kind, of) != (_HEADER, _CLASS) or len(buffer) < end:
+    if (kind, number, of) != (_HEADER, channel, _CLASS) or len(buffer) < end:
         return None
     if _FRAME.unpack_from(buffer, at) != (_BODY, number, length):
         return None
