@@ -166,7 +166,7 @@ def test_every_setting_is_described_as_it_is_documented() -> None:
     assert {name: info.description for name, info in settings.known().items()} == documented
 
 
-@pytest.mark.parametrize("folder", ["tests/node", "script/asyncapi"])
+@pytest.mark.parametrize("folder", ["tests/node", "tests/console", "script/asyncapi"])
 def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash(folder: str) -> None:
     packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
     del packages[""]  # the folder itself

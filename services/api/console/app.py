@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from foundation.errors import NotFound, Refused, StoreUnreachable
+from foundation.errors import BrokerUnreachable, NotFound, Refused, StoreUnreachable
 from foundation.wording import in_words
 from services.api.console import (
     activity_log,
@@ -21,6 +21,7 @@ from services.api.console import (
     installs,
     letters,
     orders,
+    parked_page,
     settings_page,
     sign_in,
     staff_page,
@@ -53,7 +54,19 @@ def console_of(desk: Desk) -> FastAPI:
     app.state.desk = desk
     app.add_middleware(SafeHeaders)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    for page_of in (sign_in, start, installs, orders, letters, activity_log, workers, settings_page, staff_page, asks):
+    for page_of in (
+        sign_in,
+        start,
+        installs,
+        orders,
+        letters,
+        activity_log,
+        parked_page,
+        workers,
+        settings_page,
+        staff_page,
+        asks,
+    ):
         app.include_router(page_of.router)
     _answer_errors(app)
     return app
@@ -116,6 +129,7 @@ def _answer_errors(app: FastAPI) -> None:
 _TOLD = (
     (NotFound, 404, "Not found"),
     (Refused, 409, "That is not possible"),
+    (BrokerUnreachable, 503, "The broker does not answer"),
     (BadCursor, 400, "There is no such page of the list"),
 )
 

@@ -18,6 +18,7 @@ _MENU = (
     ("/installs", "Installs"),
     ("/orders", "Orders"),
     ("/letters", "Letters"),
+    ("/parked", "Parked"),
     ("/activity", "Activity"),
     ("/workers", "Workers"),
     ("/settings", "Settings"),

@@ -1,5 +1,6 @@
 """The start page: what needs somebody, and what is going on."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,13 @@ from services.api.console import asks
 from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Posting, Viewing
 from services.api.finding.needs import counts, members, needs
+from services.api.parked.messages import ParkedMessage
 from services.api.projection.workers import Replica
 
 router = APIRouter()
+
+_PARKED = 500
+"""Up to so many parked messages are counted."""
 
 
 @router.get("/")
@@ -22,9 +27,11 @@ def start(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show what needs somebody, grouped by cause."""
     with desk.reading() as connection:
         groups, counted, replicas = needs(connection), counts(connection), Replica.all(connection)
+        waiting = ParkedMessage.waiting(connection, _PARKED)
     now = desk.now()
     values: dict[str, Any] = {
         "groups": groups,
+        "parked": parked_groups(waiting),
         "counts": counted,
         "lost": [replica for replica in replicas if replica.is_lost(now)],
         "alive": [replica for replica in replicas if not replica.is_lost(now)],
@@ -64,3 +71,9 @@ def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
     ticks = (it.next_tick for it in told if it.next_tick)
     pauses = (it.paused_since for it in told if it.paused_since)
     return Timer(min(ticks, default=None), min(pauses, default=None))
+
+
+def parked_groups(waiting: Sequence[ParkedMessage]) -> list[tuple[str, str, int]]:
+    """Return how many messages wait by code and queue."""
+    counted = Counter((one.code, one.parked_from or one.queue) for one in waiting)
+    return [(code, queue, count) for (code, queue), count in counted.items()]

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from foundation.broker import Consumer
 from foundation.broker.delay import Ladder
-from foundation.config.queues import API_EVENTS, with_api
+from foundation.config.queues import API_EVENTS, API_PARKED, with_api
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
 from foundation.service.lanes import Parts
@@ -74,6 +74,7 @@ class Console:
         self.service = ApiService(house.settings, Parts(store, house.broker, database, house.clock.now))
         self.desk = self.service.desk
         self.consumer = house.broker.consumer(API_EVENTS, 500)
+        self.copies = house.broker.consumer(API_PARKED, 500)
 
     def settle(self) -> None:
         """Let the services do what was asked of them, and the projection hear of it."""
@@ -84,8 +85,9 @@ class Console:
             self.hear()
 
     def hear(self) -> None:
-        while self.service.projector.run_once(self.consumer, threading.Event(), timeout=0):
-            pass
+        for projector, consumer in ((self.service.copies, self.copies), (self.service.projector, self.consumer)):
+            while projector.run_once(consumer, threading.Event(), timeout=0):
+                pass
 
     def browser(self, name: str = "", role: Role = Role.ADMIN, base: str = "http://testserver") -> Browser:
         """Return a browser; with a name, somebody with that role is signed in there."""

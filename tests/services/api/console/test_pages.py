@@ -21,7 +21,18 @@ from services.installer.states import State
 from tests.services.api.console.conftest import Console
 from tests.support.house import failure
 
-PAGES = ("/", "/installs", "/installs?state=all", "/orders", "/letters", "/activity", "/workers", "/settings", "/staff")
+PAGES = (
+    "/",
+    "/installs",
+    "/installs?state=all",
+    "/orders",
+    "/letters",
+    "/parked",
+    "/activity",
+    "/workers",
+    "/settings",
+    "/staff",
+)
 MARKUP = "<script>alert(1)</script>\"'&"
 
 
@@ -394,3 +405,57 @@ def test_a_token_is_shown_once_and_works_until_it_is_disabled(console: Console) 
     assert status(second) == 401
     assert eve.post("/staff/tokens/add", name="billing", scopes="orders:read").status_code == 409
     assert eve.post("/staff/tokens/add", name="other").status_code == 409
+
+
+def parked(console: Console, *numbers: int) -> None:
+    """Have these orders be parked, because nobody sells what they are for."""
+    for number in numbers:
+        console.house.order(number, site_type="unknown", title=f"<i>{number}")
+    console.settle()
+
+
+def test_parked_messages_are_shown_with_their_reason_and_put_back_corrected(console: Console) -> None:
+    parked(console, 1)
+    eve = console.browser("eve", Role.OPERATOR)
+    assert "1 parked message" in text(eve.get("/").text)
+    page = eve.get("/parked").text
+    assert "order-1" in page
+    link = re.search(r'href="(/parked/message[^"]+)"', page)
+    assert link
+    shown = eve.get(html.unescape(link[1])).text
+    assert "unknown" in shown
+    assert "<i>" not in shown
+    (named,) = [form for form in forms(shown) if "queue" in form]
+    which = {"queue": named["queue"][0], "id": named["id"][0]}
+    body = re.search(r"<textarea[^>]*>(.*)</textarea>", eve.post("/parked/edit", **which).text, re.DOTALL)
+    assert body
+    wrong = eve.post("/parked/correct", **which, body="no event")
+    assert (wrong.status_code, "no event" in wrong.text) == (422, True)
+    right = html.unescape(body[1]).replace("unknown", "wordpress")
+    assert "1 back in their queues" in text(eve.follow(eve.post("/parked/correct", **which, body=right)))
+    console.settle()
+    assert "No message is parked." in eve.get("/parked").text
+    assert "order-1" in eve.get("/orders").text
+
+
+def test_several_parked_messages_are_discarded_after_a_page_that_says_so(console: Console) -> None:
+    parked(console, 1, 2)
+    eve = console.browser("eve", Role.OPERATOR)
+    ids = re.findall(r'type="checkbox" name="id" value="([^"]+)"', eve.get("/parked").text)
+    assert len(ids) == 2
+    said = eve.post("/parked/confirm", action="discard", id=ids)
+    assert "delete each message for good" in said.text
+    assert "2 discarded" in text(eve.follow(eve.post("/parked/act", action="discard", id=ids)))
+    console.settle()
+    assert "No message is parked." in eve.get("/parked").text
+    assert not console.house.parked()
+    assert "message purged" in text(eve.get("/activity?actor=eve").text)
+
+
+def test_parked_messages_are_for_operators_to_handle(console: Console) -> None:
+    parked(console, 1)
+    ann = console.browser("ann", Role.SUPPORT)
+    assert 'name="id"' not in ann.get("/parked").text
+    for path in ("/parked/edit", "/parked/correct", "/parked/confirm", "/parked/act"):
+        assert ann.post(path, action="discard", id="parking|x", queue="parking").status_code == 403
+    assert len(console.house.parked()) == 1
