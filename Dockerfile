@@ -1,4 +1,4 @@
-# One image for every service: `sitecrew run order-intake|installer|mailer`, and the whole `sitecrew` command.
+# One image for every service: `sitecrew run order-intake|installer|mailer|api`, and the whole `sitecrew` command.
 #
 #   docker build -t sitecrew .
 #
@@ -29,8 +29,8 @@ RUN pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist
 
 FROM ${PYTHON_IMAGE}
 # Volumes mounted here start out like these directories: writable for the image's only user.
-RUN for place in /srv/hosting /var/lib/sitecrew /keys/private /keys/public; do \
-        mkdir -p "$place" && chown 10001:10001 "$place"; done && chmod 700 /keys/private
+RUN for place in /srv/hosting /var/lib/sitecrew /keys/private /keys/public /keys/api; do \
+        mkdir -p "$place" && chown 10001:10001 "$place"; done && chmod 700 /keys/private /keys/api
 COPY --from=build /opt/sitecrew /opt/sitecrew
 ENV PATH=/opt/sitecrew/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001

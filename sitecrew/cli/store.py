@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = noun("sitecrew store migrate", "sitecrew store copy --help")
 
-_OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer"}
+_OWNED = {"orders": "order-intake", "installs": "installer", "mails": "mailer", "order_views": "api"}
 """The table that identifies each service's database."""
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -23,7 +23,8 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 def migrate(
     ctx: typer.Context,
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE", help=f"Any of {', '.join(Service)}.  [default: all]")
+        list[str] | None,
+        typer.Argument(metavar="SERVICE", help=f"Any of {', '.join(Service)}.  [default: all but api]"),
     ] = None,
     create: Annotated[bool, typer.Option("--create", help="Create missing databases first.")] = False,
     json: _Json = False,
@@ -34,7 +35,7 @@ def migrate(
     from sitecrew.cli.client.stores import FOLDERS, url_of
     from sitecrew.cli.output import terminal
 
-    wanted = known(ctx, services or list(Service), list(Service))
+    wanted = known(ctx, services or [name for name in Service if name != Service.API], list(Service))
     settings = session.settings_of(ctx)
     places = {}
     for name in wanted:

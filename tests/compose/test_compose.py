@@ -60,6 +60,7 @@ class Composed:
             "RABBITMQ_PORT": str(self.amqp),
             "RABBITMQ_MANAGEMENT_PORT": str(free_port()),
             "MAILPIT_PORT": str(free_port()),
+            "API_PORT": str(free_port()),
             "PROMETHEUS_PORT": str(self.prometheus),
             "CATCHER": str(catcher(ROOT / "var" / "catcher")),
             "TIMER_EVERY": "*/3 * * * * *",

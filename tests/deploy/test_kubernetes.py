@@ -24,7 +24,7 @@ from foundation.config.settings import Settings, load
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 RULES = ROOT / "deploy" / "prometheus" / "sitecrew.rules.yaml"
-SERVICES = ("order-intake", "installer", "mailer")
+SERVICES = ("order-intake", "installer", "mailer", "api")
 VERSIONS = ("1.31", "1.37")
 """Of Kubernetes: an old one that many have, and the newest whose schemas are at hand."""
 
@@ -175,7 +175,8 @@ def test_a_service_finds_settings_that_it_understands(service: str, settings_of:
     settings = settings_of(service)
     own = getattr(settings, service.replace("-", "_"))
     *_, container = containers(pod_of(service))
-    (port,) = container["ports"]
+    port, *others = container["ports"]
+    assert [other["name"] for other in others] == (["http"] if service == "api" else [])
     assert own.listen == f"0.0.0.0:{port['containerPort']}"
     assert (
         container["livenessProbe"]["httpGet"]["port"] == container["readinessProbe"]["httpGet"]["port"] == port["name"]
@@ -208,7 +209,19 @@ def test_budgets_policy_and_monitor_mean_our_pods(service: str) -> None:
     assert monitor["selector"]["matchLabels"].items() <= labels
     (rule,), (endpoint,) = policy["ingress"], monitor["podMetricsEndpoints"]
     *_, container = containers(pod_of(service))
-    assert {rule["ports"][0]["port"], endpoint["port"]} == {port["name"] for port in container["ports"]}
+    assert rule["ports"][0]["port"] == endpoint["port"] == container["ports"][0]["name"]
+
+
+def test_the_api_is_reached_where_it_listens(settings_of: Callable[[str], Settings]) -> None:
+    settings, labels = settings_of("api"), pod_of("api")["metadata"]["labels"].items()
+    *_, container = containers(pod_of("api"))
+    _, port = container["ports"]
+    assert settings.api.address == f"0.0.0.0:{port['containerPort']}"
+    assert settings.api.secret_key.get_secret_value() == "canary"
+    reached, allowed = only("Service", "sitecrew-api")["spec"], only("NetworkPolicy", "sitecrew-api")["spec"]
+    assert reached["selector"].items() <= labels
+    assert allowed["podSelector"]["matchLabels"].items() <= labels
+    assert reached["ports"][0]["targetPort"] == allowed["ingress"][0]["ports"][0]["port"] == port["name"]
 
 
 def test_the_monitor_gives_each_service_the_job_that_the_alerts_know() -> None:

@@ -193,7 +193,7 @@ def _is_ready(url: str) -> bool | None:
 
 
 def test_what_services_tell_is_in_good_form(observed: Observed) -> None:
-    assert set(observed.ports) == {"sitecrew-order-intake", "sitecrew-installer", "sitecrew-mailer"}
+    assert set(observed.ports) == {f"sitecrew-{name}" for name in ("order-intake", "installer", "mailer", "api")}
     for port in observed.ports.values():
         told = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=SECONDS)
         promtool("check", "metrics", given=told.text)

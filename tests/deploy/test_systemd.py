@@ -19,7 +19,7 @@ from foundation.config.sources import setting_of
 from tests.support.brokers import Brokers
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
-SERVICES = ("order-intake", "installer", "mailer")
+SERVICES = ("order-intake", "installer", "mailer", "api")
 EXPOSURE = 20
 """Tenths; systemd calls up to 2.0 well protected, and a service without any of this has 9.6."""
 SECONDS = 90.0
@@ -72,10 +72,12 @@ def test_a_service_with_wrong_settings_is_not_started_again(service: str) -> Non
     assert value(f"sitecrew-{service}.service", "RestartPreventExitStatus") == ["2"]
 
 
-def test_only_the_mailer_gets_the_private_key() -> None:
-    with_key = [service for service in SERVICES if value(f"sitecrew-{service}.service", "LoadCredential")]
-    assert with_key == ["mailer"]
+def test_only_the_mailer_gets_the_private_key_and_only_the_api_its_own() -> None:
+    given = {service: value(f"sitecrew-{service}.service", "LoadCredential") for service in SERVICES}
+    mailers, apis = ["private-key:/etc/sitecrew/mailer.key"], ["secret-key:/etc/sitecrew/api.key"]
+    assert given == {"order-intake": [], "installer": [], "mailer": mailers, "api": apis}
     assert "SITECREW_KEYS__PRIVATE_FILE=%d/private-key" in value("sitecrew-mailer.service", "Environment")
+    assert "SITECREW_API__SECRET_KEY_FILE=%d/secret-key" in value("sitecrew-api.service", "Environment")
 
 
 def test_every_variable_of_the_environment_file_is_a_setting() -> None:
@@ -94,9 +96,11 @@ def test_the_services_start_by_the_lines_of_their_units_and_end_when_told(
     text = (UNITS / "sitecrew.toml").read_text()
     text = text.replace('keys.public = ""', f'keys.public = "{public}"').replace("/srv/", f"{tmp_path}/srv/")
     text = re.sub(r'amqp_url = ".*"', f'amqp_url = "{brokers.url()}"', text)
+    text = text.replace("127.0.0.1:8080", "127.0.0.1:0")
     config = tmp_path / "sitecrew.toml"
     config.write_text(text.replace("/var/lib/", f"{tmp_path}/") + 'databases.host = "127.0.0.1"\n')
     (tmp_path / "private-key").write_text(f"{private}\n")
+    (tmp_path / "secret-key").write_text("any long random text\n")
     assert load(config).servers["local"].root == tmp_path / "srv" / "hosting"
     with ExitStack() as opened:
         running = {service: started(service, tmp_path, config, opened) for service in SERVICES}
@@ -109,7 +113,7 @@ def test_the_services_start_by_the_lines_of_their_units_and_end_when_told(
                 time.sleep(0.05)
         for process in running.values():
             process.send_signal(signal.SIGTERM)
-        assert [process.wait(SECONDS) for process in running.values()] == [0, 0, 0]
+        assert [process.wait(SECONDS) for process in running.values()] == [0, 0, 0, 0]
 
 
 def started(service: str, place: Path, config: Path, opened: ExitStack) -> "subprocess.Popen[bytes]":

@@ -40,10 +40,12 @@ def test_a_line_that_is_shown_names_a_command_and_its_options(place: str, line: 
         return
     noun, *rest = words
     assert noun in NOUNS, place
-    verbs = getattr(load(noun), "commands", None)
-    verb = next(iter(rest), "")
     commands = [load(noun)]
-    if verbs is not None and verb and not verb.startswith("--"):
+    while verbs := getattr(commands[0], "commands", None):  # `api staff add`
+        verb, *rest = rest or [""]
+        if not verb or verb.startswith("--"):
+            rest = [verb, *rest]
+            break
         named = [name for name in verb.split("|") if name]  # `store migrate|copy`
         assert set(named) <= set(verbs), place
         commands = [verbs[name] for name in named]

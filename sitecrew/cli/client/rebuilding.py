@@ -13,8 +13,8 @@ from foundation.store import Store
 from schemas.services import ServiceReplay, ServiceReplayed
 from services.api.parked import acting
 from services.api.projection import rebuilding
-from services.api.service import MIGRATIONS
 from sitecrew.cli.client import sending, session
+from sitecrew.cli.client.stores import API
 from sitecrew.cli.output import terminal
 
 _GLANCE = 0.5
@@ -33,7 +33,7 @@ def rebuild(settings: Settings, patience: float) -> Rows:
         with session.ready_broker(settings) as broker:
             if broker.depth(API_EVENTS) is None:
                 raise NotFound(f"the broker has no queue {API_EVENTS}: run the api once (`sitecrew run api`)")
-            store.migrate([MIGRATIONS])
+            store.migrate([API])
             acting.compare(store, broker, utc_now)
             with terminal.working("asking the services for their rows") as say:
                 return _rebuilt(broker, store, patience, say)
