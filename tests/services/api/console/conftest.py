@@ -103,7 +103,7 @@ class Console:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HouseWithApi:
     monkeypatch.setattr(asks, "_PATIENCE", 0)  # nothing answers before the test lets it
-    return HouseWithApi(tmp_path)
+    return HouseWithApi(tmp_path, api={"secret_key": "a long random text of a test"})
 
 
 @pytest.fixture

@@ -459,3 +459,18 @@ def test_parked_messages_are_for_operators_to_handle(console: Console) -> None:
     for path in ("/parked/edit", "/parked/correct", "/parked/confirm", "/parked/act"):
         assert ann.post(path, action="discard", id="parking|x", queue="parking").status_code == 403
     assert len(console.house.parked()) == 1
+
+
+def test_a_webhook_is_added_with_a_secret_that_is_shown_once(console: Console) -> None:
+    eve, ann = console.browser("eve"), console.browser("ann", Role.OPERATOR)
+    fields = {"url": "https://hooks.example/in", "types": "install.* mail.sent"}
+    assert ann.post("/staff/webhooks/add", **fields).status_code == 403
+    assert eve.post("/staff/webhooks/add", url="ftp://x").status_code == 409
+    shown = re.search(r'<code class="secret">([^<]+)</code>', eve.post("/staff/webhooks/add", **fields).text)
+    assert shown
+    page = eve.get("/staff").text
+    assert "https://hooks.example/in" in page
+    assert shown[1] not in page
+    named = re.search(r'action="/staff/webhooks/disable">.*?name="name" value="([^"]+)"', page)
+    assert named
+    assert "disabled by eve" in eve.follow(eve.post("/staff/webhooks/disable", name=named[1], disabled="true"))
