@@ -29,7 +29,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 @staff.command(
     epilog=examples(
         "sitecrew api staff add eve --role admin",
-        "pass show sitecrew/eve | sitecrew api staff add eve --role support --password-file -",
+        "sitecrew api staff add eve --password-file - < password",
     )
 )
 def add(
@@ -39,7 +39,7 @@ def add(
     password_file: _File = "",
     json: _Json = False,
 ) -> None:
-    """Add somebody. Prints a new password once, unless one is given."""
+    """Add somebody; print a new password, unless one is given."""
     from services.api.access import staff as members
     from services.api.access.identity import Role
 
@@ -52,7 +52,7 @@ def add(
 
 @staff.command(epilog=examples("sitecrew api staff password eve"))
 def password(ctx: typer.Context, name: _Name, password_file: _File = "", json: _Json = False) -> None:
-    """Replace somebody's password, and sign them out everywhere. Prints a new one once, unless one is given."""
+    """Replace a password, and sign its owner out; print the new one unless given."""
     from services.api.access import staff as members
 
     given = _given(password_file)
@@ -69,8 +69,7 @@ def rebuild(
     ] = 60,
     json: _Json = False,
 ) -> None:
-    """Fill the api's orders, installs and letters anew from what the services tell. Its activity log, staff, tokens and
-    webhooks stay."""
+    """Fill the projection anew from what the services tell; nothing else changes."""
     from sitecrew.cli.client import rebuilding, session
     from sitecrew.cli.output import terminal
 

@@ -119,7 +119,7 @@ def import_orders(
     timeout: _Timeout = 900,
     json: Json = False,
 ) -> None:
-    """Place the pending installs of another system as orders. Importing the same table again changes nothing."""
+    """Place pending installs of another system as orders."""
     from sitecrew.cli.client import session
     from sitecrew.cli.client.orders import placing, table
     from sitecrew.cli.client.orders.files import checked

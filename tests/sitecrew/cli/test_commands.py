@@ -24,22 +24,27 @@ from tests.support.cli import settings_file, sitecrew
 
 def commands() -> Iterator[tuple[str, Any]]:
     for noun in root.NOUNS:
-        command = root.load(noun)
-        if isinstance(command, TyperGroup):
-            yield from ((f"{noun} {verb}", inner) for verb, inner in command.commands.items())
-        else:
-            yield noun, command
+        yield from below(noun, root.load(noun))
+
+
+def below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The commands of a noun, and of the nouns below it; or the command itself."""
+    if not isinstance(command, TyperGroup):
+        yield path, command
+        return
+    for verb, inner in command.commands.items():
+        yield from below(f"{path} {verb}", inner)
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands()])
 def test_every_command_tells_in_one_line_what_it_does_and_gives_examples(path: str) -> None:
     ran = sitecrew(*path.split(), "--help")
     usage, empty, line, *rest = ran.lines
-    noun, *verb = path.split()
+    above = path.split()[:-1]
     assert (ran.exit_code, ran.stderr) == (0, "")
     assert usage.startswith(f"Usage: sitecrew {path}")
     assert (empty, line[:2], line[-1], rest[0]) == ("", "  ", ".", "")
-    assert line.strip(" .") in " ".join(sitecrew(*([noun] if verb else []), "--help").stdout.split())
+    assert line.strip(" .") in " ".join(sitecrew(*above, "--help").stdout.split())
     assert any(text.startswith((f"    sitecrew {path}", "    sitecrew --config")) for text in rest)
     assert all(len(text) <= 80 for text in ran.lines)
 
