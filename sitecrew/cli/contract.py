@@ -3,6 +3,7 @@
 import json as text
 from collections.abc import Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from schemas.logs import LogLine
 
 ASYNCAPI = "asyncapi.json"
 LOG = "log.schema.json"
+OPENAPI = "openapi.json"
 
 
 def types() -> int:
@@ -62,9 +64,19 @@ def contents() -> Mapping[str, str]:
     types = sorted(CATALOGUE, key=lambda entry: entry.name)
     return {
         ASYNCAPI: written(asyncapi.document(version("sitecrew"), CATALOGUE, golden_events()), sort=False),
+        **_openapi(),
         LOG: written({"$schema": jsonschema.DIALECT, **LogLine.model_json_schema()}),
         **{f"{entry.routing_key}.json": written(jsonschema.schema(entry)) for entry in types},
     }
+
+
+def _openapi() -> Mapping[str, str]:
+    """The HTTP API's document, if what the API needs is installed."""
+    if not find_spec("fastapi"):
+        return {}
+    from services.api.http.app import api
+
+    return {OPENAPI: written(api().openapi(), sort=False)}
 
 
 def written(document: Any, *, sort: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""`sitecrew schema`: the contract as JSON Schema and AsyncAPI, and what of it was released."""
+"""`sitecrew schema`: the contract as JSON Schema, AsyncAPI and OpenAPI, and what of it was released."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 
 @app.command(epilog=examples("sitecrew schema export", "sitecrew schema export /tmp/schemas"))
 def export(directory: _Directory = Path("schemas/export"), json: _Json = False) -> None:
-    """Write JSON Schemas of every type and of log lines, and AsyncAPI."""
+    """Write JSON Schemas of every type and of log lines, AsyncAPI, and OpenAPI."""
     from sitecrew.cli import contract
     from sitecrew.cli.output import terminal
 
@@ -26,7 +26,9 @@ def export(directory: _Directory = Path("schemas/export"), json: _Json = False) 
         path.write_text(content)
     if json:
         terminal.document(list(map(str, files)))
-    terminal.note(f"wrote {contract.types()} schemas, {contract.ASYNCAPI} and {contract.LOG} to {directory}")
+    terminal.note(
+        f"wrote {contract.types()} schemas, {contract.ASYNCAPI}, {contract.OPENAPI} and {contract.LOG} to {directory}"
+    )
 
 
 @app.command(epilog=examples("sitecrew schema check"))

@@ -111,6 +111,28 @@ def test_an_api_that_ends_in_the_middle_shows_the_same_afterwards(house: Watched
         done(house, order)
 
 
+def test_an_order_that_was_answered_is_carried_out_though_the_api_is_killed_at_once(house: Watched) -> None:
+    settings, child = settings_of(house), house.running.services["api"]
+    with opened(settings) as store, store.transaction() as connection:
+        token = tokens.create(connection, "killed", "/killed", [Scope.ORDERS_WRITE], "test", datetime.now(UTC))
+    bearer, killed = {"Authorization": f"Bearer {token}"}, list[int]()
+    for number in range(3):
+        house.eventually(lambda: answer(house, bearer), what="an api")
+        data = {
+            "order_id": f"killed-{number}",
+            "site_type": "static",
+            "domain": f"killed{number}.example",
+            "customer": {"name": "Jo Miller", "email": f"killed{number}@customer.example"},
+        }
+        placed = httpx2.post(f"http://{settings.api.address}/v1/orders", json=data, headers=bearer)
+        killed.append(child.pid)
+        os.kill(killed[-1], signal.SIGKILL)
+        assert (placed.status_code, placed.json()["order_id"]) == (202, f"killed-{number}")
+        house.eventually(lambda: child.pid not in killed, what="another api")
+    for number in range(3):
+        done(house, f"killed-{number}")
+
+
 def test_a_taken_address_is_a_wrong_setting(brokers: Brokers, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"

@@ -29,8 +29,8 @@ class _Elsewhere(Mount):
         return (Match.NONE, {}) if scope["path"].startswith("/v1/") else super().matches(scope)
 
 
-def app_of(desk: Desk) -> FastAPI:
-    """Return the application. It opens nothing."""
+def api() -> FastAPI:
+    """Return the HTTP API without what it works with, which is enough for its OpenAPI document."""
     app = FastAPI(
         title="Sitecrew",
         version=version("sitecrew"),
@@ -40,15 +40,21 @@ def app_of(desk: Desk) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
+    problems.install(app)
+    for router in (me.router, orders.router, commands.router, activity.router, webhooks.router):
+        app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
+    return app
+
+
+def app_of(desk: Desk) -> FastAPI:
+    """Return the application. It opens nothing."""
+    app = api()
     app.state.desk = desk
     app.state.stopping = stopping = threading.Event()  # set when the service ends: nobody waits any longer
     app.state.news = News(desk, stopping)
     app.state.doorkeeper = Doorkeeper.of(desk)
     app.add_middleware(BodyLimit)
-    problems.install(app)
-    for router in (me.router, orders.router, commands.router, activity.router, webhooks.router):
-        app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
     app.include_router(status_page.router)
-    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
     app.router.routes.append(_Elsewhere("/", console_of(desk)))
     return app

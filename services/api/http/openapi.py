@@ -10,6 +10,7 @@ from schemas.orders import FieldError
 from services.api.http.problems import CONTENT_TYPE
 
 _WHEN = {
+    400: "The body cannot be read.",
     401: "There is no token, or it is unknown or disabled.",
     403: "The token lacks the scope.",
     404: "There is no such thing, or the token may not see it.",

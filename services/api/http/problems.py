@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from foundation.errors import StoreUnreachable
 from foundation.wording import in_words
@@ -70,8 +71,13 @@ def install(app: FastAPI) -> None:
         return answer_of(Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(_SOON)}))
 
     @app.exception_handler(HTTPException)
-    def http(_request: Request, error: HTTPException) -> JSONResponse:
-        return answer_of(Problem(error.status_code, "http", str(error.detail), headers=error.headers))
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {**(error.headers or {})}
+        if error.status_code == 405:  # Starlette names the methods of the first route of that path only
+            paths = app.openapi()["paths"].items()
+            here = [set(methods) for path, methods in paths if compile_path(path)[0].match(request.url.path)]
+            headers["Allow"] = ", ".join(sorted(name.upper() for name in set().union(*here)))
+        return answer_of(Problem(error.status_code, "http", str(error.detail), headers=headers))
 
 
 def answer_of(problem: Problem) -> JSONResponse:
