@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.clock import utc_now
+from foundation.config.settings import load
+from foundation.store import Store
 from foundation.telemetry import logs
+from services.api.access import passwords
+from services.api.access.identity import Role
+from services.api.access.staff import Member, create
 from sitecrew.stack.ending import interrupt_on_signals
 from sitecrew.stack.machine import Plan, Running, stack
 from sitecrew.stack.own_settings import HOST, exported
@@ -56,6 +62,8 @@ def what_next(running: Running) -> Iterator[str]:
     health = (f"{name} http://{HOST}:{getattr(ports, name.replace('-', '_'))}" for name in running.services)
     yield f"  sites     http://{HOST}:{ports.web}/~<account>/"
     yield f"  console   http://{HOST}:{ports.console}/"
+    if password := _first_admin(running):
+        yield f"            sign in as admin with {password} (shown only now)"
     yield f"  emails    {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
     yield f"  health    {', '.join(health)} (/readyz?verbose, /metrics)"
     yield "In another terminal:"
@@ -66,6 +74,20 @@ def what_next(running: Running) -> Iterator[str]:
     yield f"  {command} order place {_order(site)} --wait"
     yield f"  {command} install list"
     yield "Ctrl-C stops everything; a second Ctrl-C kills it."
+
+
+def _first_admin(running: Running) -> str:
+    """Return the password of the console's first admin, who is created here; empty if somebody is there already."""
+    store = Store(load(running.config, environment=False).api.store_url.get_secret_value())
+    password = passwords.new()
+    try:
+        with store.transaction() as connection:
+            if Member.all(connection):
+                return ""
+            create(connection, "admin", Role.ADMIN, password, utc_now())
+    finally:
+        store.close()
+    return password
 
 
 def _order(site: str) -> str:

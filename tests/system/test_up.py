@@ -19,6 +19,8 @@ import pytest
 from foundation.config.settings import Settings, known, load
 from foundation.config.sources import variable_of
 from foundation.errors import ConfigurationError, Refused
+from foundation.store import Store
+from services.api.access.staff import verified
 from sitecrew.cli.client.beside import running_stack
 from sitecrew.stack.claim import claimed, is_claimed
 from sitecrew.stack.own_settings import HONOURED, exported, ports_of, write
@@ -359,6 +361,16 @@ def test_it_says_what_to_type_next_and_that_works(house: Up) -> None:
     assert re.search(r"sites +http://127.0.0.1:\d+/", said)
     assert re.search(r"emails +\S*/letters", said)
     assert re.search(r"health +.*installer http://127.0.0.1:\d+", said)
+
+
+def test_the_first_admin_of_the_console_is_told_once(house: Up) -> None:
+    found = re.search(r"sign in as admin with (\S+) \(shown only now\)", house.said())
+    assert found
+    store = Store(house.settings().api.store_url.get_secret_value())
+    with store.reading() as connection:
+        assert verified(connection, "admin", found[1])
+    store.close()
+    assert found[1] not in "".join(path.read_text(errors="replace") for path in (house.directory / "log").iterdir())
 
 
 def test_what_it_leaves_out_is_not_sold(house: Up) -> None:
