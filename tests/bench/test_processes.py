@@ -11,6 +11,7 @@ import pytest
 
 from bench.machine import Processes, command, cpu_seconds
 from foundation.errors import Refused, SitecrewError
+from tests.support.brokers import until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,7 +29,9 @@ def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
 def test_a_process_that_ends_is_told_of_with_its_last_words(tmp_path: Path) -> None:
     broken = command("broken", ("-c", "raise SystemExit('the database is read-only')"), tmp_path, {})
     with Processes({"broken": broken}, {}) as processes:
-        processes.children["broken"].wait(60)
+        child = processes.children["broken"]
+        child.wait(60)
+        until(lambda: "read-only" in child.last_words(), 60)
         with pytest.raises(SitecrewError, match=r"broken has ended .*\n.*the database is read-only"):
             processes.require_running()
 

@@ -178,7 +178,8 @@ def test_prometheus_finds_every_replica_and_the_broker(composed: Composed) -> No
         answer = httpx2.get(url, params=query, trust_env=False, timeout=SECONDS)
         return {found["metric"]["job"]: int(found["value"][1]) for found in answer.json()["data"]["result"]}
 
-    wanted = {"sitecrew-order-intake": 1, "sitecrew-installer": 4, "sitecrew-mailer": 1, "rabbitmq": 1}
+    services = {"sitecrew-order-intake": 1, "sitecrew-installer": 4, "sitecrew-mailer": 1, "sitecrew-api": 1}
+    wanted = {**services, "rabbitmq": 1}
     eventually(up, wanted, SECONDS)
 
 

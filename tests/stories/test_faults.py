@@ -27,6 +27,7 @@ from foundation.errors import StoreUnreachable
 from foundation.handling import parking
 from foundation.handling.worker import Phase
 from foundation.service import process
+from foundation.service.broadcast import Broadcast
 from foundation.service.lanes import Lane, Periodic
 from schemas.envelope import Event
 from schemas.installs import InstallCancel
@@ -764,7 +765,8 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
         renewed.release()
 
     service = MagicMock(lanes=lambda: [lane], loops=list, periodic=lambda: [Periodic("renew_leases", 0.01, renew)])
-    running = threading.Thread(target=process._run, args=(own.parts, service, [], own.relay, stop))
+    broadcast = Broadcast(house.broker.publisher(), "installer", house.clock.now)
+    running = threading.Thread(target=process._run, args=(own.parts, service, [], own.relay, broadcast, stop))
     running.start()
     assert gate.reached.wait(PATIENCE)
     stop.set()
