@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from services.api.access.identity import Identity
 from services.api.access.tables import sessions, staff
+from services.api.access.tokens import digest
 
 IDLE = timedelta(hours=2)
 """How long nobody may do anything before a session ends."""
@@ -18,7 +19,7 @@ _NOTED = timedelta(minutes=1)
 def begin(connection: Connection, name: str, now: datetime, hours: float) -> str:
     """Sign somebody in, for so many hours at most; return the session's id, which is new."""
     id = secrets.token_urlsafe(32)
-    row = {"digest": _digest(id), "name": name, "created_at": now, "seen_at": now}
+    row = {"digest": digest(id), "name": name, "created_at": now, "seen_at": now}
     connection.execute(sessions.insert().values(**row, expires_at=now + timedelta(hours=hours)))
     return id
 
@@ -28,7 +29,7 @@ def find(connection: Connection, id: str, now: datetime) -> Identity | None:
     found = (
         select(staff.c.name, staff.c.role)
         .join(sessions, sessions.c.name == staff.c.name)
-        .where(sessions.c.digest == _digest(id), sessions.c.expires_at > now, sessions.c.seen_at > now - IDLE)
+        .where(sessions.c.digest == digest(id), sessions.c.expires_at > now, sessions.c.seen_at > now - IDLE)
         .where(staff.c.disabled.is_(False))
     )
     row = connection.execute(found).first()
@@ -37,18 +38,18 @@ def find(connection: Connection, id: str, now: datetime) -> Identity | None:
 
 def is_stale(connection: Connection, id: str, now: datetime) -> bool:
     """Return whether the time of the last request is to be noted again."""
-    seen_at = connection.execute(select(sessions.c.seen_at).where(sessions.c.digest == _digest(id))).scalar()
+    seen_at = connection.execute(select(sessions.c.seen_at).where(sessions.c.digest == digest(id))).scalar()
     return seen_at is not None and seen_at < now - _NOTED
 
 
 def touch(connection: Connection, id: str, now: datetime) -> None:
     """Note that its owner does something."""
-    connection.execute(update(sessions).where(sessions.c.digest == _digest(id)).values(seen_at=now))
+    connection.execute(update(sessions).where(sessions.c.digest == digest(id)).values(seen_at=now))
 
 
 def end(connection: Connection, id: str) -> None:
     """Sign out here."""
-    connection.execute(delete(sessions).where(sessions.c.digest == _digest(id)))
+    connection.execute(delete(sessions).where(sessions.c.digest == digest(id)))
 
 
 def end_all(connection: Connection, name: str) -> None:
@@ -64,7 +65,3 @@ def forget_old(connection: Connection, now: datetime) -> None:
 def form_token(id: str) -> str:
     """Return what every form of a session must bear. Nobody can know it who does not know the session's id."""
     return sha256(f"form {id}".encode()).hexdigest()
-
-
-def _digest(id: str) -> str:
-    return sha256(id.encode()).hexdigest()

@@ -17,7 +17,7 @@ NOTED = timedelta(minutes=1)
 
 
 def digest(token: str) -> str:
-    """Return the hash that is kept. A token has 256 random bits, so a plain hash is enough."""
+    """Return the hash that is kept of a token or a session. Both have 256 random bits, so a plain hash is enough."""
     return sha256(token.encode()).hexdigest()
 
 

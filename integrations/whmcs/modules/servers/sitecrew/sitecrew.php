@@ -61,8 +61,8 @@ function sitecrew_TestConnection(array $params): array
     } catch (Refused | Unreachable $error) {
         return ['success' => false, 'error' => $error->getMessage()];
     }
-    $missing = array_diff(['orders:write', 'orders:read'], $me['scopes'], in_array('admin', $me['scopes'], true)
-        ? ['orders:write', 'orders:read'] : []);
+    $is_admin = in_array('admin', $me['scopes'], true);
+    $missing = $is_admin ? [] : array_diff(['orders:write', 'orders:read'], $me['scopes']);
     return $missing
         ? ['success' => false, 'error' => 'The token lacks ' . implode(' and ', $missing) . '.']
         : ['success' => true, 'error' => ''];
