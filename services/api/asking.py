@@ -1,7 +1,8 @@
 """Ask the services for something, and follow what becomes of it.
 
 What is asked goes into the outbox together with a row that waits for the answer, so that neither is lost. The answer is
-the event that the asked service emits in the same trace, or its refusal.
+the event that the asked service emits in the same trace, or its refusal. What is parked instead is refused too, until
+staff have it tried again and it is answered after all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+from pydantic import ValidationError
 from sqlalchemy import Column, Connection, Index, String, Table, Text, delete, select, update
 
 from foundation.broker import codec
+from foundation.broker.codec import Malformed
+from foundation.causes import Causes, Meaning
+from foundation.handling.parking import Parked
 from foundation.handling.unit_of_work import UnitOfWork, new_id
 from foundation.store import PydanticJson, Utc
 from foundation.store.in_list import in_list
@@ -49,8 +54,9 @@ from schemas.orders import (
     OrderWithdrawn,
 )
 from schemas.services import SiteTypeConfigure, SiteTypeConfigured
-from schemas.values import Cause, Model
+from schemas.values import Cause, CauseKind, Model
 from services.api.access.identity import Identity
+from services.api.parked.messages import Copy
 
 KEPT = timedelta(days=14)
 """How long an answer can be asked for."""
@@ -63,6 +69,11 @@ class Outcome(StrEnum):
     DONE = "done"
     REFUSED = "refused"
 
+
+PARKED_CAUSES = Causes(
+    {"parked": Meaning(CauseKind.PERMANENT, "Ask staff: they see it in the console, under Parked, and can requeue it.")}
+)
+"""Why something is not answered; usually the code is that with which it was parked."""
 
 ANSWERS: Mapping[type[Model], Sequence[type[Model]]] = {
     OrderPlaced: (AccountCreated, AccountFailed, OrderKnown, OrderRejected),
@@ -122,7 +133,7 @@ class Asked:
     trace_id: str
     outcome: Outcome
     answer: str | None
-    """The type of the answering event."""
+    """The type of the answering event; None if it was parked instead."""
     detail: str | None
     """What a refusal found wrong, for people."""
     cause: Cause | None
@@ -193,10 +204,10 @@ def answered(connection: Connection, events: Sequence[Event[Any]], now: datetime
     heard.pop(None, None)
     if not heard:
         return
-    is_open = select(asked.c.id, asked.c.source, asked.c.type, asked.c.trace_id).where(
-        asked.c.outcome == Outcome.OPEN, in_list(asked.c.trace_id, connection.dialect.name)
+    unanswered = select(asked.c.id, asked.c.source, asked.c.type, asked.c.trace_id).where(
+        asked.c.answer.is_(None), asked.c.outcome != Outcome.DONE, in_list(asked.c.trace_id, connection.dialect.name)
     )
-    for row in connection.execute(is_open, {"wanted": sorted(filter(None, heard))}).all():
+    for row in connection.execute(unanswered, {"wanted": sorted(filter(None, heard))}).all():
         for event in (event for event in events if event.trace_id == row.trace_id):
             if values := _answer(row.type, event):
                 which = (asked.c.id == row.id, asked.c.source == row.source)
@@ -219,6 +230,29 @@ def _answer(type_name: str, event: Event[Any]) -> dict[str, Any]:
 def _answers(type_name: str) -> Sequence[type[Model]]:
     entry = catalogue.by_type(type_name)
     return ANSWERS.get(entry.model, ()) if entry else ()
+
+
+def set_aside(connection: Connection, copies: Sequence[Copy], now: datetime) -> None:
+    """Write down what was parked of what was asked here, and not answered."""
+    for copy in copies:
+        try:
+            event = codec.read(copy.parked.delivery)
+        except Malformed:
+            continue  # none of ours
+        # Its content is compared too: an event that only bears the id of ours says nothing about ours.
+        this = (asked.c.id == event.id, asked.c.source == event.source, asked.c.digest == codec.digest(event))
+        cause = _cause(copy.parked)
+        refused = {"outcome": Outcome.REFUSED, "cause": cause, "detail": cause.detail, "answered_at": now}
+        connection.execute(update(asked).where(*this, asked.c.outcome == Outcome.OPEN).values(**refused))
+
+
+def _cause(parked: Parked) -> Cause:
+    """Return why a message was parked. Its headers may say anything."""
+    cause = PARKED_CAUSES.cause("parked", parked.reason, parked.remedy[:500])
+    try:
+        return Cause.model_validate({**cause.model_dump(), "code": parked.code})
+    except ValidationError:
+        return cause
 
 
 def forget_old(connection: Connection, now: datetime) -> None:

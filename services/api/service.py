@@ -51,7 +51,7 @@ class ApiService:
             parts.broker,
             parts.now,
             parts.heartbeats,
-            writes=[messages.note],
+            writes=[messages.note, asking.set_aside],
             read=lambda delivery: Copy.of(delivery, parts.broker.user),
         )
         parts.metrics.on_scrape(

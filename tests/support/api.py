@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from foundation.broker import Consumer
 from foundation.broker.delay import Ladder
-from foundation.config.queues import API_EVENTS, with_api
+from foundation.config.queues import API_EVENTS, API_PARKED, with_api
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
 from foundation.service.lanes import Parts
@@ -40,6 +40,7 @@ class HouseWithApi(House):
         database = Database(store, "api", self.clock.now, self.api_relay.hand_over, load)
         self.api = ApiService(self.settings, Parts(store, self.broker, database, self.clock.now))
         self._heard = self.broker.consumer(API_EVENTS, 500)
+        self._copied = self.broker.consumer(API_PARKED, 500)
 
     def _new_broker(self) -> tuple[MemoryBroker, Consumer]:
         broker = MemoryBroker(with_api(Ladder()), self.clock.now)
@@ -54,8 +55,10 @@ class HouseWithApi(House):
                 return
 
     def hear(self) -> int:
-        """Project what was published; return how much it was."""
-        return self.api.projector.run_once(self._heard, threading.Event(), timeout=0)
+        """Project what was published or parked; return how much it was."""
+        never = threading.Event()
+        heard = self.api.projector.run_once(self._heard, never, timeout=0)
+        return heard + self.api.copies.run_once(self._copied, never, timeout=0)
 
     def token(self, source: str, *scopes: Scope, name: str = "") -> str:
         with self.api.desk.writing() as uow:

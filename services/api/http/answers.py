@@ -1,7 +1,7 @@
 """What the API answers: documents with an ETag, and pages with a link to the next one."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -9,12 +9,17 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.clock import exact
 from schemas.values import Cause
 from services.api.asking import Asked, Outcome
 from services.api.finding.paging import Page
 from services.api.finding.story import Story
 
 R = TypeVar("R")
+
+SILENT = timedelta(minutes=1)
+"""After which an answer is said to be missing."""
+_UNANSWERED = "no answer since {}; it is still asked, and is carried out once the broker and the service are there"
 
 
 class Document(BaseModel):
@@ -105,6 +110,8 @@ class OrderLine(Tried):
     """Of the hosting account."""
     address: str | None = None
     """The server's IP address, for the customer's DNS records."""
+    control_panel_url: str | None = None
+    """Where the customer logs in to the account, with `username` and the password in the welcome email."""
     customer_name: str | None = None
     customer_email: str | None = None
     placed_by: str | None = None
@@ -185,13 +192,15 @@ class Command(Document):
     answer: str | None = None
     """The type of the answering event."""
     detail: str | None = None
-    """What a refusal says."""
+    """What a refusal says, or since when there has been no answer."""
     cause: Cause | None = None
     answered_at: datetime | None = None
 
     @classmethod
-    def told(cls, asked: Asked) -> "Command":
-        return cls(**{**vars(asked), "url": command_url(asked.id)})
+    def told(cls, asked: Asked, now: datetime) -> "Command":
+        silent = asked.outcome == Outcome.OPEN and now - asked.asked_at >= SILENT
+        detail = _UNANSWERED.format(exact(asked.asked_at)) if silent else asked.detail
+        return cls(**{**vars(asked), "url": command_url(asked.id), "detail": detail})
 
 
 class Listing(Document):

@@ -160,7 +160,7 @@ class Asking:
 
         asked = await self.answered(await run_in_threadpool(ask))
         headers = {"Location": command_url(asked.id), **self.headers}
-        return document(self.request, Command.told(asked), 202, headers)
+        return document(self.request, Command.told(asked, self.desk.now()), 202, headers)
 
 
 Asks = Annotated[Asking, Depends(Asking)]
@@ -305,4 +305,4 @@ def get_command(
     mine = [one for one in found if one.source == who.source or one.actor == who.name]
     if not (shown := mine or (found if who.sees_all else [])):
         raise unknown("command", id)
-    return document(request, Command.told(shown[0]))
+    return document(request, Command.told(shown[0], desk.now()))

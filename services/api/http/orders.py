@@ -98,7 +98,8 @@ def _status_url(asks: Asks, order_id: str, source: str) -> str | None:
 
 
 def _is_rejected(asked: Asked) -> bool:
-    return asked.outcome == Outcome.REFUSED and asked.answer == _REJECTED
+    """Whether it never became an order; one whose account could not be created did."""
+    return asked.outcome == Outcome.REFUSED and asked.answer in {None, _REJECTED}
 
 
 def _order(desk: Desk, order_id: str, who: Identity) -> Order:

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from foundation.broker import Delivery, Message
+from foundation.broker.topology import PARKING
+from foundation.config.queues import INSTALLER_COMMANDS, INTAKE_ORDERS
 from schemas.installs import InstallProgress
 from schemas.values import CauseKind
 from services.installer.states import State
@@ -125,3 +128,72 @@ def test_who_asked_is_in_the_log_and_what_they_asked_is_theirs(
     by_shop = shop.post("/v1/orders/order-1/cancel")
     assert panel.get(by_shop.json()["url"]).status_code == 404
     assert operator.get(by_shop.json()["url"]).status_code == 200
+
+
+def sent(house: HouseWithApi, exchange: str, ask: Any) -> tuple[Any, Delivery]:
+    """Ask for something; return the answer and the message, which no service has taken yet."""
+    watcher = house.broker.watch(exchange, "#")
+    asked = ask()
+    house.api_relay.run_once(timeout=0)
+    [delivery] = watcher.take(10, 0)
+    return asked, delivery
+
+
+def park(house: HouseWithApi, queue: str, body: bytes, **headers: str) -> None:
+    ours = {"parked-from": queue, "reason-code": "poison", "reason": "it ended its worker", "remedy": "ask us"}
+    house.broker.publisher().publish([Message(PARKING, queue, body, "parked-1", headers={**ours, **headers})])
+    while house.hear():
+        pass
+
+
+def test_what_is_parked_without_an_answer_is_refused_with_the_reason(house: HouseWithApi, shop: TestClient) -> None:
+    shop.post("/v1/orders/order-1/cancel")
+    parked = shop.post("/v1/orders/order-1/reinstall")  # sent before it is known to be cancelled
+    assert outcome(house, shop, parked) == ("refused", "")
+    told = shop.get(parked.json()["url"]).json()
+    assert (told["cause"]["code"], told["detail"]) == ("order_cancelled", "the order order-1 is cancelled")
+    assert told["answered_at"]
+    assert "order.rejected" not in house.event_types()
+
+
+def test_what_was_parked_is_done_if_it_is_carried_out_after_all(house: HouseWithApi, operator: TestClient) -> None:
+    asked, message = sent(house, "commands", lambda: operator.post("/v1/installs/order-1-g1/cancel"))
+    park(house, INSTALLER_COMMANDS, message.body)
+    told = operator.get(asked.json()["url"]).json()
+    assert (told["outcome"], told["cause"]["code"], told["cause"]["remedy"]) == ("refused", "poison", "ask us")
+    assert outcome(house, operator, asked) == ("done", "install.cancelled")
+    assert "cause" not in operator.get(asked.json()["url"]).json()
+
+
+def test_a_parked_message_that_only_bears_the_id_of_something_asked_says_nothing_about_it(
+    house: HouseWithApi, operator: TestClient
+) -> None:
+    asked, message = sent(house, "commands", lambda: operator.post("/v1/installs/order-1-g1/cancel"))
+    for forged in (message.body.replace(b"order-1-g1", b"order-2-g1"), b"{}", b"\xff"):
+        park(house, INSTALLER_COMMANDS, forged)
+    assert operator.get(asked.json()["url"]).json()["outcome"] == "open"
+
+
+def test_an_order_that_is_parked_is_told_as_rejected_and_can_be_sent_again(
+    house: HouseWithApi, shop: TestClient
+) -> None:
+    order, key = {**ORDER, "order_id": "order-2", "domain": "shop2.example"}, {"Idempotency-Key": "key-2"}
+    _, message = sent(house, "orders", lambda: shop.post("/v1/orders", json=order, headers=key))
+    park(house, INTAKE_ORDERS, message.body, **{"reason-code": "Not a code"})
+    told = shop.get("/v1/orders/order-2").json()
+    assert (told["state"], told["cause"]["code"]) == ("rejected", "parked")
+    again = shop.post("/v1/orders", json=order, headers=key)
+    assert (again.status_code, again.json()["title"], again.json()["code"]) == (422, "it ended its worker", "parked")
+    assert shop.post("/v1/orders", json={**order, "blog_name": "Shop"}).status_code == 202
+
+
+def test_what_is_not_answered_for_a_minute_says_since_when(house: HouseWithApi, operator: TestClient) -> None:
+    asked = operator.post("/v1/installs/order-1-g1/cancel").json()
+    assert "detail" not in operator.get(asked["url"]).json()
+    house.pass_time(60)
+    told = operator.get(asked["url"]).json()
+    assert told["outcome"] == "open"
+    assert told["detail"].startswith("no answer since 2026-01-01T12:")
+    house.api_relay.sweep()
+    house.settle()
+    assert "detail" not in operator.get(asked["url"]).json()
