@@ -41,6 +41,8 @@ class Webhook(Document):
     source: str | None
     disabled_because: str | None
     """Why nothing is posted there; null if something is."""
+    paused_until: datetime | None
+    """Until when the receiver asked to be left alone (Retry-After)."""
     old_secret_until: datetime | None
     """Until when events are signed with the previous secret as well."""
     created_at: datetime
@@ -55,6 +57,7 @@ class Webhook(Document):
             types=list(endpoint.types),
             source=endpoint.source,
             disabled_because=endpoint.disabled_because,
+            paused_until=endpoint.paused_until,
             old_secret_until=endpoint.old_until,
             created_at=endpoint.created_at,
             created_by=endpoint.created_by,

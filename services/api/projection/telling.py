@@ -87,7 +87,8 @@ def _account_created(event: Event[AccountCreated]) -> Iterator[Telling]:
     account = event.data.account
     yield Telling(ORDER, "server", 1, {"server": account.server})
     yield Telling(ORDER, "username", 2, {"username": account.username})
-    yield Telling(ORDER, "address", 1, {"address": account.address})
+    panel = account.control_panel
+    yield Telling(ORDER, "address", 1, {"address": account.address, "control_panel_url": panel.url if panel else None})
     yield Telling(ORDER, "state", 2, _state("created"))
 
 

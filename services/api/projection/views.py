@@ -86,6 +86,7 @@ order_views = Table(
     Column("server", String(200)),
     Column("username", Bytewise(64), index=True),
     Column("address", String(64)),
+    Column("control_panel_url", Text),
     Column("customer_name", String(200)),
     Column("customer_email", Bytewise(320), index=True),
     Column("placed_by", String(255)),
@@ -163,6 +164,7 @@ class OrderView(_Progress):
     server: str | None = None
     username: str | None = None
     address: str | None = None
+    control_panel_url: str | None = None
     customer_name: str | None = None
     customer_email: str | None = None
     placed_by: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from foundation.broker import codec
 from foundation.errors import NotFound, Refused
@@ -29,6 +29,8 @@ PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 360))
 """After the first failures; later ones are 6 to 12 hours apart."""
 LASTS = timedelta(days=3)
 """How long a delivery is tried."""
+LONGEST_PAUSE = timedelta(hours=1)
+"""How long a receiver is left alone at most if it asks for that by Retry-After."""
 LEASE = timedelta(minutes=1)
 """How long nobody else posts what a replica has claimed; much longer than posting takes."""
 KEPT = timedelta(days=30)
@@ -146,7 +148,8 @@ def release_held(connection: Connection, now: datetime) -> None:
 def due_endpoints(connection: Connection, now: datetime) -> set[str]:
     """Return the endpoints to which something is to be posted."""
     due = select(deliveries.c.endpoint_id).where(*_due(now), deliveries.c.endpoint_id == endpoint_table.c.id).exists()
-    return set(connection.execute(select(endpoint_table.c.id).where(due)).scalars())
+    awake = or_(endpoint_table.c.paused_until.is_(None), endpoint_table.c.paused_until <= now)
+    return set(connection.execute(select(endpoint_table.c.id).where(due, awake)).scalars())
 
 
 def claim(connection: Connection, endpoint: str, limit: int, now: datetime) -> list[Delivery]:
@@ -167,7 +170,8 @@ def claim(connection: Connection, endpoint: str, limit: int, now: datetime) -> l
 
 def record(connection: Connection, delivery: Delivery, result: Result, now: datetime) -> None:
     """Write down what came of an attempt, unless somebody else has claimed the delivery since."""
-    due = next_at(delivery.attempt, now)
+    paused_until = now + min(result.pause, LONGEST_PAUSE)
+    due = max(next_at(delivery.attempt, now), paused_until)
     values: dict[str, Any] = {"status": result.status, "answer": result.answer or None, "due_at": due}
     if result.is_delivered:
         values |= {"state": State.DELIVERED, "due_at": None, "ended_at": now}
@@ -180,6 +184,8 @@ def record(connection: Connection, delivery: Delivery, result: Result, now: date
     )
     if not connection.execute(update(deliveries).where(ours).values(**values)).rowcount or result.is_delivered:
         return
+    if result.pause:
+        endpoints.pause(connection, delivery.endpoint_id, paused_until)
     about = {
         "message_id": delivery.id,
         "type": delivery.type,

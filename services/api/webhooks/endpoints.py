@@ -43,6 +43,8 @@ class Endpoint:
     source: str | None
     """Only what concerns orders that this source placed; None for all."""
     disabled_because: str | None
+    paused_until: datetime | None
+    """Until when the receiver wants to be left alone."""
     old_until: datetime | None
     """Until when events are signed with the previous secret as well."""
     created_at: datetime
@@ -57,6 +59,7 @@ class Endpoint:
             types=tuple(row.types.split()),
             source=row.source,
             disabled_because=row.disabled_because,
+            paused_until=row.paused_until,
             old_until=row.old_until,
             created_at=row.created_at,
             created_by=row.created_by,
@@ -136,7 +139,12 @@ def disable(connection: Connection, id: str, reason: str, now: datetime) -> None
 def enable(connection: Connection, id: str) -> None:
     """Post to an endpoint again whatever happens from now on. Raises NotFound."""
     get(connection, id)
-    _change(connection, id, {"disabled_because": None})
+    _change(connection, id, {"disabled_because": None, "paused_until": None})
+
+
+def pause(connection: Connection, id: str, until: datetime) -> None:
+    """Post nothing to an endpoint for a while; whatever is to be posted waits."""
+    _change(connection, id, {"paused_until": until})
 
 
 def _matches(wanted: str, type: str) -> bool:

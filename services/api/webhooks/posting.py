@@ -4,6 +4,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from threading import Timer
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ DEADLINE = 10.0
 """Seconds from the first byte sent until the answer must have come; the DNS has its own limit."""
 _READ = 64 * 1024
 _KEPT = 1024
+_BUSY = (429, 503)
 
 
 class Post(NamedTuple):
@@ -38,6 +41,8 @@ class Result(NamedTuple):
     """The answer's; None if there was none."""
     answer: str
     """The beginning of the answer's body, or why there is none."""
+    pause: timedelta = timedelta(0)
+    """How long the receiver wants to be left alone."""
 
     @property
     def is_delivered(self) -> bool:
@@ -98,7 +103,8 @@ class Poster:
         try:
             response = self._transport.handle_request(request)
             try:
-                return Result(response.status_code, self._answer(response, until))
+                pause = _pause(response, timestamp)
+                return Result(response.status_code, self._answer(response, until), pause)
             finally:
                 response.close()
         finally:
@@ -119,6 +125,19 @@ class Poster:
 
     def _too_late(self) -> str:
         return f"no answer within {self._deadline:g} s"
+
+
+def _pause(response: httpx2.Response, now: int) -> timedelta:
+    """Return how long a receiver that is busy wants to be left alone: Retry-After, in seconds or as a date (RFC 9110,
+    section 10.2.3). What cannot be read is no wish."""
+    wish = response.headers.get("retry-after", "").strip()
+    if response.status_code not in _BUSY or not wish:
+        return timedelta(0)
+    try:
+        seconds = int(wish[:9]) if wish.isascii() and wish.isdigit() else parsedate_to_datetime(wish).timestamp() - now
+    except (ValueError, OverflowError):
+        return timedelta(0)
+    return timedelta(seconds=max(0, seconds))
 
 
 class _Cut:

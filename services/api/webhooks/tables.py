@@ -31,6 +31,7 @@ endpoints = Table(
     Column("old_secret", Text),
     Column("old_until", Utc),
     Column("disabled_because", String(200)),
+    Column("paused_until", Utc),
     Column("created_at", Utc, nullable=False),
     Column("created_by", String(255), nullable=False),
 )

@@ -33,6 +33,7 @@ def test_an_order_is_followed_from_being_placed_to_its_letter(house: HouseWithAp
     assert (told["state"], told["install_state"], told["letter"]["state"]) == ("created", "installed", "sent")
     assert told["username"] == house.install().staged.account.username
     assert told["address"] == house.server.address
+    assert told["control_panel_url"] == house.server.control_panel_url
     install = shop.get("/v1/installs/order-1-g1").json()
     assert install["letter"] == told["letter"]
     assert items(shop.get("/v1/orders?state=created")) == ["order-1"]

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_redirects_are_failures_and_not_followed(receiver: Receiver) -> None:
 
 def test_one_that_never_answers_is_left_at_the_deadline(receiver: Receiver) -> None:
     receiver.behaviours["/"] = hang(receiver)
-    assert Poster(to_private=True, deadline=0.3).post(post(receiver.url())) == (None, "no answer within 0.3 s")
+    assert Poster(to_private=True, deadline=0.3).post(post(receiver.url()))[:2] == (None, "no answer within 0.3 s")
 
 
 def test_one_that_drips_its_headers_is_left_at_the_deadline(receiver: Receiver) -> None:
@@ -79,7 +80,46 @@ def test_one_that_drips_its_headers_is_left_at_the_deadline(receiver: Receiver) 
             request.wfile.write(b"x")
 
     receiver.behaviours["/"] = drip
-    assert Poster(to_private=True, deadline=0.4).post(post(receiver.url())) == (None, "no answer within 0.4 s")
+    assert Poster(to_private=True, deadline=0.4).post(post(receiver.url()))[:2] == (None, "no answer within 0.4 s")
+
+
+def test_what_drips_its_answer_is_left_at_the_deadline_and_counts_by_its_status(receiver: Receiver) -> None:
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while not receiver.ended.wait(0.02):
+            request.wfile.write(b"x")
+
+    receiver.behaviours["/"] = drip
+    result = Poster(to_private=True, deadline=0.4).post(post(receiver.url()))
+    assert (result.status, result.answer.strip("x")) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "wish", "seconds"),
+    [
+        (503, "120", 120),
+        (429, "Thu, 01 Jan 1970 00:20:00 GMT", 200),
+        (429, "Thu, 01 Jan 1970 00:10:00 GMT", 0),
+        (429, "9" * 40, 999_999_999),
+        (429, "soon", 0),
+        (429, "-5", 0),
+        (500, "120", 0),
+        (200, "120", 0),
+    ],
+)
+def test_a_busy_receiver_says_how_long_it_wants_to_be_left_alone(
+    receiver: Receiver, code: int, wish: str, seconds: int
+) -> None:
+    receiver.behaviours["/"] = status(code, b"", **{"Retry-After": wish})
+    result = Poster(to_private=True, clock=lambda: 1000).post(post(receiver.url()))
+    assert (result.status, result.pause) == (code, timedelta(seconds=seconds))
+
+
+def test_of_an_answer_of_a_megabyte_little_is_kept(receiver: Receiver) -> None:
+    receiver.behaviours["/"] = status(200, b"x" * 1024 * 1024)
+    result = Poster(to_private=True).post(post(receiver.url()))
+    assert (result.is_delivered, result.answer) == (True, "x" * 1024)
 
 
 def test_of_an_endless_answer_little_is_read(receiver: Receiver) -> None:

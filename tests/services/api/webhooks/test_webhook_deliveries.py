@@ -210,6 +210,28 @@ def test_410_disables_the_webhook(hooks: Hooks, receiver: Receiver, told: list[E
     assert json.loads(receiver.received[-1].body)["type"] == "sitecrew.webhook.test.v1"
 
 
+@pytest.mark.parametrize(("wish", "pause"), [("600", timedelta(minutes=10)), ("999999", timedelta(hours=1))])
+def test_a_receiver_that_asks_for_a_pause_is_left_alone_by_all_deliveries(
+    hooks: Hooks, receiver: Receiver, told: list[Event[Any]], wish: str, pause: timedelta
+) -> None:
+    receiver.behaviours["/"] = status(429, b"", **{"Retry-After": wish})
+    id, _ = hooks.create(receiver.url(), "install.completed")
+    other, _ = hooks.create(receiver.url("/other"), "install.completed")
+    hooks.tell(*told)
+    hooks.idle()
+    until = hooks.clock.now() + pause
+    with hooks.store.transaction() as connection:
+        assert endpoints.get(connection, id).paused_until == until
+        deliveries.send_test(connection, id, hooks.clock.now())  # waits too
+    receiver.behaviours.clear()
+    hooks.clock.moment = until - timedelta(seconds=1)
+    hooks.idle()
+    assert (len(receiver.at("/")), hooks.states(other)) == (1, [State.DELIVERED])
+    hooks.clock.moment = until
+    hooks.idle()
+    assert hooks.states(id) == [State.DELIVERED] * 2
+
+
 def test_what_a_killed_replica_had_claimed_another_one_posts(
     hooks: Hooks, receiver: Receiver, told: list[Event[Any]]
 ) -> None:
