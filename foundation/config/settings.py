@@ -328,7 +328,9 @@ class Api(Section):
         SecretStr(""),
         description="encrypts the secrets of webhooks and makes the links of status pages: any long random text",
     )
-    requests_per_minute: Limit = Field(600, description="per API token; further ones are refused (429). 0: no limit")
+    requests_per_minute: Limit = Field(
+        600, description="per API token and replica; further ones are refused (429). 0: none"
+    )
     session_hours: Seconds = Field(12, gt=0, description="sign-ins to the console end after so many hours")
     activity_days: Seconds = Field(400, gt=0, description="the activity log is kept for so many days")
     status_page_days: Seconds = Field(

@@ -10,7 +10,8 @@ from foundation.broker.limits import MAX_BYTES
 from services.api.http.problems import Problem, answer_of
 
 FAILURES_PER_MINUTE = 20
-"""Unknown tokens from one address; then none is looked at for a while."""
+"""Unknown tokens from one address; then none is looked at for a while. This spares the database: nobody guesses 256
+random bits."""
 _MOST = 10_000
 """Names that are remembered."""
 
@@ -18,7 +19,8 @@ _MOST = 10_000
 @dataclass
 class RateLimit:
     """Lets each name do something `per_minute` times a minute, all of them at once if need be; 0: as often as it
-    likes. Each process counts for itself."""
+    likes. Each replica counts for itself, so that no request writes into the database for this: N replicas let through
+    N times as much. What guards passwords is counted in the database (`services.api.access.throttle`)."""
 
     per_minute: float
     _left: dict[str, tuple[float, datetime]] = field(default_factory=dict)
