@@ -27,7 +27,15 @@ from schemas.installs import (
     TimerResumed,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailResend, MailSent, MailSuppressed, MailWaiting
+from schemas.mails import (
+    MailFailed,
+    MailPreview,
+    MailResend,
+    MailSent,
+    MailSuppressed,
+    MailWaiting,
+    PreviewRendered,
+)
 from schemas.orders import (
     OrderAccepted,
     OrderAmend,
@@ -39,6 +47,7 @@ from schemas.orders import (
     OrderReinstall,
     OrderReinstallRequested,
     OrderRejected,
+    OrderRetry,
     OrderWithdrawn,
 )
 from schemas.services import (
@@ -91,6 +100,7 @@ CATALOGUE = (
     EventType("sitecrew.order.cancel.v1", OrderCancel, "commands"),
     EventType("sitecrew.order.reinstall.v1", OrderReinstall, "commands"),
     EventType("sitecrew.order.amend.v1", OrderAmend, "commands"),
+    EventType("sitecrew.order.retry.v1", OrderRetry, "commands"),
     EventType("sitecrew.account.created.v1", AccountCreated, "events"),
     EventType("sitecrew.account.retrying.v1", AccountRetrying, "events"),
     EventType("sitecrew.account.failed.v1", AccountFailed, "events"),
@@ -110,11 +120,13 @@ CATALOGUE = (
     EventType("sitecrew.timer.paused.v1", TimerPaused, "events"),
     EventType("sitecrew.timer.resumed.v1", TimerResumed, "events"),
     EventType("sitecrew.mail.resend.v1", MailResend, "commands"),
+    EventType("sitecrew.mail.preview.v1", MailPreview, "commands"),
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
     EventType("sitecrew.mail.waiting.v1", MailWaiting, "events"),
     EventType("sitecrew.mail.suppressed.v1", MailSuppressed, "events"),
     EventType("sitecrew.mail.sent.v1", MailSent, "events"),
     EventType("sitecrew.mail.failed.v1", MailFailed, "events"),
+    EventType("sitecrew.preview.rendered.v1", PreviewRendered, "events"),
     EventType("sitecrew.service.describe.v1", ServiceDescribe, "commands"),
     EventType("sitecrew.service.described.v1", ServiceDescribed, "events"),
     EventType("sitecrew.service.heartbeat.v1", ServiceHeartbeat, "events"),

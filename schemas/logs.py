@@ -175,6 +175,7 @@ EVENTS: dict[str, str] = {
     "order.amended": "Staff corrected an order's customer.",
     "order.not_configured": "An order names a server or site type that the settings no longer have.",
     "order.rejected": "An order was rejected; the event `order.rejected` told its producer why.",
+    "order.retried": "Staff had the account of a failed order tried again.",
     "order.withdrawn": "An order was cancelled; its installs that have not begun will not run.",
     "order.woken": "An accepted order had no account and no message any more, so it was put into its queue again.",
     "orders.limited": "A producer has reached its limit of orders per minute; further ones wait their turn.",

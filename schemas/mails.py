@@ -73,3 +73,22 @@ class MailResend(Model):
     install_id: InstallId
     recipient: Email | None = None
     """Where to send it; the customer's own address if not given."""
+
+
+class MailPreview(Model):
+    """Command: render an install's welcome email as it would be sent now, with its passwords masked. Nothing is sent.
+    Answered by `preview.rendered` or `command.refused`."""
+
+    install_id: InstallId
+
+
+class PreviewRendered(InstallRef):
+    """How an install's welcome email looks. Its passwords are masked."""
+
+    recipient: Email
+    """Where it would be sent."""
+    subject: str
+    text: str
+    """The plain text part."""
+    html: str | None = None
+    """The HTML part; absent if there is none, or if it is too large for a message."""

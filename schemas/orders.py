@@ -78,6 +78,13 @@ class OrderReinstall(Model):
     """The new site's title; the title from the order if not given."""
 
 
+class OrderRetry(Model):
+    """Command: try again to create the account of an order whose account has failed, with all its attempts. Answered by
+    `order.accepted` or `command.refused`."""
+
+    order_id: OrderId
+
+
 class OrderAmend(Model):
     """Command: correct the customer's name or email address, for later installs and emails. Answered by `order.amended`
     or `command.refused`."""

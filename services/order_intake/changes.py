@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling.commands import refuse_command
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Park, Retry
 from foundation.handling.unit_of_work import UnitOfWork
@@ -16,10 +17,12 @@ from schemas.orders import (
     OrderCancelled,
     OrderReinstall,
     OrderReinstallRequested,
+    OrderRetry,
 )
 from schemas.values import Cause, Customer
 from services.order_intake import limits, telling
 from services.order_intake.causes import INTAKE_CAUSES
+from services.order_intake.names import Names
 from services.order_intake.orders import Order
 from services.order_intake.rejections import reject_order_id
 from services.order_intake.releasing import Releasing
@@ -37,16 +40,22 @@ _log = structlog.get_logger(__name__)
 class Changes:
     """The handlers. A producer may only change its own orders, within limits; staff may change any."""
 
-    def __init__(self, staging: Staging, releasing: Releasing, reinstalls_per_hour: int) -> None:
+    def __init__(self, staging: Staging, releasing: Releasing, names: Names, reinstalls_per_hour: int) -> None:
         self._staging = staging
         self._releasing = releasing
+        self._names = names
         self._per_hour = reinstalls_per_hour
 
     def by_producers(self) -> Handlers:
         return {OrderReinstallRequested: self.reinstall, OrderCancelled: self.cancel}
 
     def by_staff(self) -> Handlers:
-        return {OrderCancel: self.cancel_order, OrderReinstall: self.reinstall_order, OrderAmend: self.amend}
+        return {
+            OrderCancel: self.cancel_order,
+            OrderReinstall: self.reinstall_order,
+            OrderRetry: self.retry_order,
+            OrderAmend: self.amend,
+        }
 
     # Producers'
 
@@ -116,6 +125,26 @@ class Changes:
             _tell_withdrawn(uow, order, event)
         else:
             self._withdraw(uow, order, event.data.reason, event)
+        return Done()
+
+    def retry_order(self, uow: UnitOfWork[OrderRows], event: Event[OrderRetry]) -> Outcome:
+        """Accept an order whose account has failed once more, with all its attempts ahead of it."""
+        order = uow.rows.orders.get(event.data.order_id)
+        if order is None:
+            return _refuse_unknown(uow, event)
+        if order.state != OrderState.FAILED:
+            return _refuse(uow, event, f"its account is {order.state}", "only an account that has failed is retried")
+        if order.free_at > uow.now:
+            return _refuse(uow, event, "its domain is being released", "try again in a minute")
+        placed = order.placed()
+        # It released its domain when it failed, and another customer may have it by now.
+        if self._names.is_anothers(uow.rows, placed):
+            remedy = "cancel it, and have the customer choose another domain"
+            return _refuse(uow, event, "its domain is above or below another customer's by now", remedy)
+        order = uow.rows.enter(order.again(uow.now))
+        uow.emit(telling.accepted(order), order.order_id, event)
+        uow.redeliver(placed, INTAKE_ORDERS, order.order_id, event)
+        _log.info("order.retried", order_id=order.order_id)
         return Done()
 
     def amend(self, uow: UnitOfWork[OrderRows], event: Event[OrderAmend]) -> Outcome:

@@ -55,7 +55,7 @@ class Intake:
             "order-intake", lambda _uow: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
         )
         releasing = Releasing(servers, self._terms)
-        self.changes = Changes(self._staging, releasing, settings.limits.reinstalls_per_hour)
+        self.changes = Changes(self._staging, releasing, self._names, settings.limits.reinstalls_per_hour)
 
     def orders(self) -> Handlers:
         """Handlers of what producers send."""

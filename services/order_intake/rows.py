@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from foundation.store.in_list import in_list
 from foundation.store.records import Loaded, lock
 from schemas.envelope import Event
-from schemas.orders import OrderPlaced
+from schemas.orders import OrderPlaced, OrderRetry
 from schemas.values import Customer, Model
 from services.order_intake.limits import Turns, latest
 from services.order_intake.neighbours import Neighbours
@@ -68,13 +68,14 @@ def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Even
     again, load what decides about those too; then no other transaction accepts orders meanwhile."""
     lock(connection, order_ids)
     rows = OrderRows(ORDERS.load(connection, order_ids), turns=Turns(partial(latest, connection)))
-    placed = [event.data for event in events if isinstance(event.data, OrderPlaced)]
-    known = {data.order_id: rows.orders.get(data.order_id) for data in placed}
-    wishes = [data for data in placed if (order := known[data.order_id]) is None or order.state == OrderState.FAILED]
-    if wishes:
+    named = {event.data.order_id: event.data for event in events if isinstance(event.data, OrderPlaced | OrderRetry)}
+    known = {order_id: rows.orders.get(order_id) for order_id in named}
+    new = {(d.order_id, d.domain) for d in named.values() if isinstance(d, OrderPlaced) and not known[d.order_id]}
+    again = {order.domain for order in known.values() if order and order.state == OrderState.FAILED}
+    if new or again:
         lock(connection, [_ACCEPTING])
-        rows.neighbours = Neighbours.load(connection, [data.domain for data in wishes])
-        rows.usernames = _usernames(connection, {(d.order_id, d.domain) for d in wishes if known[d.order_id] is None})
+        rows.neighbours = Neighbours.load(connection, {*again, *(domain for _, domain in new)})
+        rows.usernames = _usernames(connection, new)
     return rows
 
 

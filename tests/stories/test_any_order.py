@@ -19,6 +19,7 @@ from schemas.orders import (
     OrderCancelled,
     OrderReinstall,
     OrderReinstallRequested,
+    OrderRetry,
 )
 from schemas.values import CauseKind
 from tests.support.house import House, failure
@@ -42,6 +43,7 @@ def happenings(house: House, chance: random.Random) -> list[Callable[[], Any]]:
         lambda: house.publish(OrderReinstallRequested(order_id=order)),
         lambda: house.publish(OrderCancel(order_id=order, reason="by staff")),
         lambda: house.publish(OrderReinstall(order_id=order)),
+        lambda: house.publish(OrderRetry(order_id=order)),
         lambda: house.publish(OrderAmend(order_id=order, email=f"jo{chance.randrange(9)}@customer.example")),
         lambda: house.publish(InstallCancel(install_id=install, reason="by staff")),
         lambda: house.publish(InstallRetry(install_id=install)),

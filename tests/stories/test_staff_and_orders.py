@@ -22,6 +22,7 @@ from schemas.orders import (
     OrderCancelled,
     OrderReinstall,
     OrderReinstallRequested,
+    OrderRetry,
 )
 from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
@@ -53,7 +54,12 @@ def event_types(answer: list[tuple[str, Any]]) -> list[str]:
     return [name for name, _ in answer]
 
 
-WISHES = [OrderCancel(order_id="9999"), OrderReinstall(order_id="9999"), OrderAmend(order_id="9999", name="Jo")]
+WISHES = [
+    OrderCancel(order_id="9999"),
+    OrderReinstall(order_id="9999"),
+    OrderRetry(order_id="9999"),
+    OrderAmend(order_id="9999", name="Jo"),
+]
 
 
 @pytest.mark.parametrize("wish", WISHES, ids=lambda wish: type(wish).__name__)
@@ -349,6 +355,31 @@ def test_the_domain_of_an_order_that_was_installed_anew_before_its_first_install
     house.publish(OrderCancelled(order_id="order-1"))
     house.settle()
     assert second_order(house)
+
+
+def test_staff_have_a_failed_account_tried_again_with_all_its_attempts(house: House) -> None:
+    house.server.failures = [failed("server_root_missing", "gone")]
+    house.order(source="/shop", user="shop")
+    house.settle()
+    assert order_of(house).state == "failed"
+    answer = staff(house, OrderRetry(order_id="order-1"), authid="dana")
+    assert event_types(answer)[:2] == ["order.accepted", "account.created"]
+    assert house.mailed()
+    assert order_of(house).source == "/shop"
+    ((name, refused),) = staff(house, OrderRetry(order_id="order-1"))
+    assert (name, refused.cause.detail) == ("command.refused", "order-1: its account is created")
+    assert house.server.calls == 2
+
+
+def test_a_failed_account_is_not_tried_again_below_a_domain_that_another_customer_has_by_now(house: House) -> None:
+    house.server.failures = [failed("server_root_missing", "gone")]
+    house.order(domain="a.shop.example")
+    house.settle()
+    house.advance(60)
+    house.order(2, domain="shop.example")
+    ((name, refused),) = staff(house, OrderRetry(order_id="order-1"))
+    assert (name, order_of(house).state) == ("command.refused", "failed")
+    assert "another customer's" in refused.cause.detail
 
 
 def test_an_order_that_was_woken_and_failed_is_tried_again_when_staff_requeue_it(house: House) -> None:

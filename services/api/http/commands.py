@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from foundation.handling.unit_of_work import new_id
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume, TimerRunNow
 from schemas.mails import MailResend
-from schemas.orders import OrderCancel, OrderCancelled, OrderReinstall, OrderReinstallRequested
+from schemas.orders import OrderCancel, OrderCancelled, OrderReinstall, OrderReinstallRequested, OrderRetry
 from schemas.services import SiteTypeConfigure, Switch
 from schemas.values import Email, InstallId, Line, Model, OrderId, SiteType, filled_in
 from services.api.access.identity import Identity
@@ -24,6 +24,7 @@ from services.api.http.answers import Command, command_url, document
 from services.api.http.caller import Admin, AtDesk, Changer, Operator, Reader, only_of
 from services.api.http.news import News
 from services.api.http.problems import Problem
+from services.api.parked import acting
 from services.api.projection.views import INSTALLS
 
 router = APIRouter(tags=["commands"])
@@ -222,6 +223,18 @@ def _own(data: Model, desk: Desk, order_id: str, who: Identity) -> tuple[Model, 
 
 def _given(body: BaseModel) -> dict[str, Any]:
     return body.model_dump(exclude_none=True)
+
+
+@router.post("/orders/{order_id}/retry", **_ASKED)
+async def retry_order(order_id: OneOrder, who: Operator, asks: Asks) -> Response:
+    """Try again to create the account of an order whose account has failed, with all its attempts."""
+
+    def find() -> tuple[Model, Identity, bool]:
+        story_of(asks.desk, order_id, who)
+        acting.clear(asks.desk, [order_id], who)
+        return OrderRetry(order_id=order_id), who, False
+
+    return await asks.command(find)
 
 
 @router.post("/orders/{order_id}/resend-letter", **_ASKED)

@@ -1,11 +1,11 @@
 """What a listing is asked for in a URL."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Query
+from fastapi import Depends, Query
 
 from schemas.envelope import Moment
-from services.api.finding.filters import ActivityFilter, SiteFilter
+from services.api.finding.filters import ActivityFilter, Filter, SiteFilter
 from services.api.finding.paging import MOST
 from services.api.http.caller import Reader, only_of
 
@@ -38,51 +38,36 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
 
+def anything(
+    who: Reader,
+    order_id: Text = "",
+    search: Search = "",
+    since: Since = None,
+    until: Until = None,
+    sort: Sort = "newest",
+) -> Filter:
+    """Return what every listing can be asked for, of what the caller may see."""
+    return Filter(
+        order_id=order_id,
+        search=search,
+        since=since,
+        until=until,
+        placed_by=only_of(who),
+        oldest_first=sort == "oldest",
+    )
+
+
+Anything = Annotated[Filter, Depends(anything)]
+
+
 def sites(
-    who: Reader,
-    state: Words = "",
-    site_type: Text = "",
-    server: Text = "",
-    cause: Words = "",
-    order_id: Text = "",
-    search: Search = "",
-    since: Since = None,
-    until: Until = None,
-    sort: Sort = "newest",
+    common: Anything, state: Words = "", site_type: Text = "", server: Text = "", cause: Words = ""
 ) -> SiteFilter:
-    """Return which orders or installs are wanted, of those that the caller may see."""
-    return SiteFilter(
-        states=_words(state),
-        site_type=site_type,
-        server=server,
-        causes=_words(cause),
-        order_id=order_id,
-        search=search,
-        since=since,
-        until=until,
-        placed_by=only_of(who),
-        oldest_first=sort == "oldest",
-    )
+    """Return which orders or installs are wanted."""
+    own: dict[str, Any] = {"states": _words(state), "site_type": site_type, "server": server, "causes": _words(cause)}
+    return SiteFilter(**vars(common), **own)
 
 
-def lines(
-    who: Reader,
-    kind: Words = "",
-    actor: Text = "",
-    order_id: Text = "",
-    search: Search = "",
-    since: Since = None,
-    until: Until = None,
-    sort: Sort = "newest",
-) -> ActivityFilter:
-    """Return which lines of the activity log are wanted, of those that the caller may see."""
-    return ActivityFilter(
-        kinds=_words(kind),
-        actor=actor,
-        order_id=order_id,
-        search=search,
-        since=since,
-        until=until,
-        placed_by=only_of(who),
-        oldest_first=sort == "oldest",
-    )
+def lines(common: Anything, kind: Words = "", actor: Text = "") -> ActivityFilter:
+    """Return which lines of the activity log are wanted."""
+    return ActivityFilter(**vars(common), kinds=_words(kind), actor=actor)

@@ -3,22 +3,25 @@
 What counts in the end is the queue itself: `compared` brings these rows into agreement with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, Text, select, update
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, Text, func, select, update
 
 from foundation.broker import Delivery, payloads
 from foundation.broker.topology import DEAD_LETTERS, PARKING, UNROUTED
+from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling import parking
 from foundation.handling.parking import Parked
-from foundation.store import Utc
+from foundation.store import Utc, bulk
+from foundation.store.in_list import in_list
 from foundation.store.types import Word, metadata
 from schemas.envelope import Event
 from schemas.services import MessagePurged, MessageRequeued
+from services.api.projection.views import order_views
 
 
 class State(StrEnum):
@@ -91,11 +94,30 @@ class ParkedMessage:
         return cls(**row) if row else None
 
     @classmethod
+    def groups(cls, connection: Connection) -> list[tuple[str, str, int]]:
+        """Return how many wait for somebody, by code and by where they came from; the oldest group first."""
+        table = parked_messages.c
+        place = func.coalesce(func.nullif(table.parked_from, ""), table.queue)
+        counted = select(table.code, place, func.count()).where(table.state == State.OPEN)
+        grouped = counted.group_by(table.code, place).order_by(func.min(table.parked_at))
+        return [(code, queue, count) for code, queue, count in connection.execute(grouped)]
+
+    @classmethod
     def waiting(cls, connection: Connection, limit: int) -> list[Self]:
         """Return those that nobody has acted on, the oldest first."""
         is_open = select(parked_messages).where(parked_messages.c.state == State.OPEN)
         rows = connection.execute(is_open.order_by(parked_messages.c.parked_at).limit(limit)).mappings()
         return [cls(**row) for row in rows]
+
+
+def of_failed_accounts(connection: Connection, orders: Collection[str]) -> list[str]:
+    """Return the ids of the messages that were parked when these orders' accounts failed."""
+    table, order = parked_messages.c, order_views.c
+    failed = (order.state == "failed", order.cause_code == table.code, table.parked_from == INTAKE_ORDERS)
+    found = select(table.id).join(order_views, order.order_id == table.order_id)
+    theirs = in_list(table.order_id, connection.dialect.name)
+    found = found.where(table.queue == PARKING, table.state == State.OPEN, *failed, theirs)
+    return list(connection.scalars(found, {"wanted": sorted(set(orders))}))
 
 
 @dataclass(frozen=True)
@@ -127,14 +149,7 @@ class Copy:
 def note(connection: Connection, copies: Sequence[Copy], now: datetime) -> None:
     """Write down what was parked."""
     for copy in copies:
-        row = _row(copy, now)
-        table = parked_messages.c
-        named = (table.queue == row["queue"], table.id == row["id"])
-        known = connection.execute(select(table.changed_at).where(*named)).first()
-        if known is None:
-            connection.execute(parked_messages.insert().values(**row))
-        elif known.changed_at <= row["changed_at"]:
-            connection.execute(update(parked_messages).where(*named).values(**row))
+        bulk.put(connection, parked_messages, _row(copy, now), dated="changed_at")
 
 
 def closed(connection: Connection, events: Sequence[Event[Any]], _now: datetime) -> None:
