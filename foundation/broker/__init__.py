@@ -4,7 +4,7 @@
 process with a clock of its own, for tests. Both pass the same contract suite (`tests/contracts/`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
@@ -151,6 +151,9 @@ class Broker(Protocol):
     def depth(self, queue: str) -> int | None:
         """The number of messages ready in `queue`, without unsettled ones; None if there is no such
         queue."""
+
+    def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
+        """The same of several queues, by one connection; those that do not exist are left out."""
 
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         """Look at up to `limit` messages from the head of a queue and leave them there."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -52,10 +53,13 @@ def shown(body: bytes) -> Body:
     return Body(kind, safe, len(body), len(text) > _LETTERS)
 
 
-def masked(value: Any, depth: int = 0) -> Any:
-    """JSON content with every value masked whose key looks like a secret's."""
+def masked(value: Any, depth: int = 0, *, secret: re.Pattern[str] = _SECRET, mask: str | None = MASK) -> Any:
+    """JSON content with every value masked whose key looks like a secret's; left out, if there is no `mask`."""
     if depth > MAX_DEPTH:
         return "..."
+    deeper = partial(masked, depth=depth + 1, secret=secret, mask=mask)
     if isinstance(value, dict):
-        return {key: MASK if _SECRET.search(key) else masked(inner, depth + 1) for key, inner in value.items()}
-    return [masked(inner, depth + 1) for inner in value] if isinstance(value, list) else value
+        hidden = {key for key in value if secret.search(key)}
+        shown = value.keys() if mask is not None else [key for key in value if key not in hidden]
+        return {key: mask if key in hidden else deeper(value[key]) for key in shown}
+    return [deeper(inner) for inner in value] if isinstance(value, list) else value

@@ -2,7 +2,7 @@
 row: here, values are converted column by column. SQLite's driver gets tuples, PostgreSQL one JSON document."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,15 @@ def add(
     """Insert rows, in their order, of columns that are named in the table's. Raises IntegrityError if a row is there
     already, but `unless_there` leaves such rows out."""
     _run(connection, _addition(table, names, connection.dialect, unless_there), table, names, rows)
+
+
+def put(connection: Connection, table: Table, row: Mapping[str, Any], *, dated: str) -> None:
+    """Insert a row, or replace the one with its primary key, unless that is newer by its column `dated`."""
+    statement = _KINDS[connection.dialect.name].insert(table).values(**row)
+    keys = [column.name for column in table.primary_key]
+    fresh = {name: statement.excluded[name] for name in row if name not in keys}
+    is_newer = table.c[dated] <= statement.excluded[dated]
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh, where=is_newer))
 
 
 def change(connection: Connection, table: Table, names: tuple[str, ...], rows: Iterable[Row]) -> None:

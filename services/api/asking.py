@@ -40,8 +40,9 @@ from schemas.installs import (
     TimerResumed,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailResend, MailSent, MailWaiting
+from schemas.mails import MailFailed, MailPreview, MailResend, MailSent, MailWaiting, PreviewRendered
 from schemas.orders import (
+    OrderAccepted,
     OrderAmend,
     OrderAmended,
     OrderCancel,
@@ -51,6 +52,7 @@ from schemas.orders import (
     OrderReinstall,
     OrderReinstallRequested,
     OrderRejected,
+    OrderRetry,
     OrderWithdrawn,
 )
 from schemas.services import SiteTypeConfigure, SiteTypeConfigured
@@ -85,6 +87,8 @@ ANSWERS: Mapping[type[Model], Sequence[type[Model]]] = {
     InstallCancel: (InstallCancelled,),
     InstallRetry: (InstallStaged,),
     InstallResolve: (InstallResolved,),
+    OrderRetry: (OrderAccepted,),
+    MailPreview: (PreviewRendered,),
     MailResend: (MailWaiting, MailSent, MailFailed),
     TimerPause: (TimerPaused,),
     TimerResume: (TimerResumed,),

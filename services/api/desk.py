@@ -18,6 +18,7 @@ from schemas.values import Model
 from services.api import asking
 from services.api.access.identity import Identity
 from services.api.asking import Asked
+from services.api.finding.figures import Figures
 from services.api.projection.activity import Line, write
 from services.api.projection.projector import Projector
 
@@ -44,6 +45,7 @@ class Desk:
     database: Database[NoRows]
     broker: Broker
     projector: Projector
+    figures: Figures
 
     @property
     def store(self) -> Store:

@@ -15,11 +15,12 @@ from services.api import asking
 from services.api.access import sessions, throttle
 from services.api.asking import asked
 from services.api.desk import Desk, load
+from services.api.finding.figures import Figures
 from services.api.http.app import app_of
 from services.api.http.server import Server
 from services.api.parked import messages
 from services.api.parked.messages import Copy
-from services.api.projection import workers
+from services.api.projection import previews, workers
 from services.api.projection.activity import activity
 from services.api.projection.projector import Projector, project
 from services.api.projection.steps import steps
@@ -64,7 +65,7 @@ class ApiService:
             "projection_messages", "Messages that the projection has yet to take", "queue", self.projector.waiting
         )
         self.dispatcher = Dispatcher(parts.store, parts.now, settings.api, parts.heartbeats)
-        self.desk = Desk(settings, parts.database, parts.broker, self.projector)
+        self.desk = Desk(settings, parts.database, parts.broker, self.projector, Figures(parts.broker))
         self.server = Server(settings.api, app_of(self.desk))
 
     def lanes(self) -> Sequence[Lane]:
@@ -101,6 +102,7 @@ class ApiService:
             connection.execute(delete(activity).where(activity.c.at < before))
             connection.execute(delete(steps).where(steps.c.begun_at < before))
             workers.forget_old(connection, now)
+            previews.forget_old(connection, now)
             asking.forget_old(connection, now)
             sessions.forget_old(connection, now)
             throttle.forget_old(connection, now)

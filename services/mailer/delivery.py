@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from email.message import EmailMessage
 
 import structlog
 
@@ -26,7 +27,7 @@ from services.mailer.causes import MAIL_CAUSES
 from services.mailer.customers import Corrected
 from services.mailer.letter.content import Welcome
 from services.mailer.letter.envelope import Letter
-from services.mailer.letter.filling import welcome_of
+from services.mailer.letter.filling import MASK, welcome_of
 from services.mailer.letter.rendering import Letters
 from services.mailer.mails import LEASE, MAILS, Mail
 from services.mailer.rows import MailRows
@@ -131,6 +132,11 @@ class Welcoming:
         except Failed:
             return False
         return True
+
+    def preview(self, mail: Mail) -> EmailMessage:
+        """Return the letter as it would be sent now, with its passwords masked. Raises Failed."""
+        welcome = welcome_of(mail.completed, self._settings, lambda _sealed: MASK, mail.resends)
+        return self._letters.render(welcome, self._now()).message()
 
     def _send(self, mail: Mail) -> str:
         """Render and send the letter; return its Message-ID."""

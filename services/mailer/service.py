@@ -47,6 +47,7 @@ class MailerService:
 
     def lanes(self) -> Sequence[Lane]:
         own, welcoming = self._settings, self.welcoming
+        staffs = commands(welcoming.site_types, welcoming.preview, {"max_attempts": own.max_attempts})
         return (
             Lane(
                 MAILER_INSTALLS,
@@ -57,7 +58,7 @@ class MailerService:
                 deadline=welcoming.longest,
                 leases=welcoming.leases,
             ),
-            Lane(MAILER_COMMANDS, commands(welcoming.site_types, {"max_attempts": own.max_attempts}), own.capacity),
+            Lane(MAILER_COMMANDS, staffs, own.capacity),
         )
 
     def loops(self) -> Sequence[Loop]:

@@ -203,6 +203,8 @@ def test_an_event_reaches_each_bound_queue_once(broker: Broker) -> None:
     for name in (table.INTAKE_INSTALLS, table.MAILER_INSTALLS):
         eventually(partial(broker.depth, name), 1, SECONDS)
     assert broker.depth(table.INSTALLER_STAGED) == 0
+    several = broker.depths([table.MAILER_INSTALLS, "no.such", table.INSTALLER_STAGED])
+    assert several == {table.MAILER_INSTALLS: 1, table.INSTALLER_STAGED: 0}
 
 
 def test_five_thousand_messages_pass_through_the_window_in_order(broker: Broker) -> None:

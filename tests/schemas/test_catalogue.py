@@ -31,7 +31,15 @@ from schemas.installs import (
     TimerResumed,
     TimerRunNow,
 )
-from schemas.mails import MailFailed, MailResend, MailSent, MailSuppressed, MailWaiting
+from schemas.mails import (
+    MailFailed,
+    MailPreview,
+    MailResend,
+    MailSent,
+    MailSuppressed,
+    MailWaiting,
+    PreviewRendered,
+)
 from schemas.orders import (
     FieldError,
     OrderAccepted,
@@ -44,6 +52,7 @@ from schemas.orders import (
     OrderReinstall,
     OrderReinstallRequested,
     OrderRejected,
+    OrderRetry,
     OrderWithdrawn,
 )
 from schemas.services import (
@@ -97,6 +106,7 @@ SAID: tuple[Model, ...] = (
     OrderCancel(order_id="order-1"),
     OrderReinstall(order_id="order-1", blog_name="Shop"),
     OrderAmend(order_id="order-1", email="ann@example.net"),
+    OrderRetry(order_id="order-1"),
     AccountCreated(order_id="order-1", site_type="wordpress", account=ACCOUNT),
     AccountRetrying(order_id="order-1", attempt=1, due_at=NOON, cause=CAUSE),
     AccountFailed(order_id="order-1", cause=CAUSE),
@@ -126,11 +136,13 @@ SAID: tuple[Model, ...] = (
     TimerPaused(since=NOON),
     TimerResumed(),
     MailResend(install_id=REF["install_id"], recipient="ann@example.org"),
+    MailPreview(install_id=REF["install_id"]),
     CommandRefused(command_id="1", cause=CAUSE),
     MailWaiting(**REF, recipient="ann@example.org", due_at=NOON),
     MailSuppressed(**REF, recipient="ann@example.org", reason="replaced by a newer install"),
     MailSent(**REF, recipient="ann@example.org", message_id="<1@example.org>"),
     MailFailed(**REF, recipient="ann@example.org", cause=CAUSE),
+    PreviewRendered(**REF, recipient="ann@example.org", subject="Your site", text="Hello\n", html="<p>Hello</p>"),
     ServiceDescribe(),
     ServiceDescribed(service="mailer", instance="host/1", version="0.1.0", started_at=NOON),
     ServiceHeartbeat(

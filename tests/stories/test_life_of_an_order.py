@@ -2,16 +2,19 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from foundation.config.keys import Opener, generate_keys
 from schemas.installs import CommandRefused, InstallCancel, InstallRetry, InstallStarted, TimerRunNow
-from schemas.mails import MailResend, MailSent
+from schemas.mails import MailPreview, MailResend, MailSent, PreviewRendered
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
 from schemas.values import CauseKind
 from services.installer.states import State
+from services.mailer.letter.filling import MASK
 from services.order_intake.orders import MAX_ATTEMPTS
 from tests.support.house import TRACE, Gate, House, failure, kind
 
@@ -463,6 +466,36 @@ def test_a_letter_that_failed_is_sent_to_the_address_that_staff_give(house: Hous
     house.settle()
     assert "new@customer.example" in house.smtp.sent[0]["To"]
     assert (house.install().mail_state, house.install().mail_cause) == ("sent", None)
+
+
+def test_staff_see_how_a_letter_looks_without_its_passwords(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.events()
+    house.publish(MailPreview(install_id="order-1-g1"))
+    house.settle()
+    (told,) = house.events()
+    assert isinstance(told.data, PreviewRendered)
+    assert (told.data.recipient, told.data.order_id) == ("jo1@customer.example", "order-1")
+    seen = f"{told.data.subject}{told.data.text}{told.data.html}"
+    assert "shop1.example" in seen
+    assert MASK in told.data.text
+    assert house.installer.password not in seen
+    assert len(house.smtp.sent) == 1
+    assert house.parked() == []
+
+
+def test_a_letter_that_cannot_be_rendered_is_not_shown_and_the_reason_is_told(house: House) -> None:
+    house.publish(MailPreview(install_id="order-1-g1"))
+    house.order()
+    house.settle()
+    house.tick()
+    assert "command.refused" in house.event_types()
+    house.welcoming._letters = SimpleNamespace(render=Mock(side_effect=failure("template_broken")))  # type: ignore[assignment]
+    house.publish(MailPreview(install_id="order-1-g1"))
+    house.settle()
+    assert house.event_types() == ["command.refused"]
 
 
 def test_a_letter_that_is_sent_again_has_all_its_attempts_again(tmp_path: Path) -> None:

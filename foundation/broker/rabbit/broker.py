@@ -2,12 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import (
     ChannelClosedByBroker,
     ConnectionBlockedTimeout,
@@ -118,13 +118,12 @@ class RabbitBroker:
         return sorted(link.name for link in tuple(self.links) if link.is_lost)
 
     def depth(self, queue: str) -> int | None:
-        with self._channel() as channel:
-            try:
-                return int(channel.queue_declare(queue, passive=True).method.message_count)
-            except ChannelClosedByBroker as closed:
-                if closed.reply_code == NOT_FOUND:
-                    return None
-                raise
+        return self.depths([queue]).get(queue)
+
+    def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
+        with self._connection() as connection:
+            found = {queue: _depth(connection, queue) for queue in queues}
+        return {queue: number for queue, number in found.items() if number is not None}
 
     def consumers(self, queue: str) -> int:
         """The number of consumers of an existing queue."""
@@ -201,6 +200,18 @@ class RabbitBroker:
     def _unreachable(self, reason: str) -> BrokerUnreachable:
         nodes = ", ".join(str(HostPort(node.host, node.port)) for node in self._nodes)
         return BrokerUnreachable(f"cannot use RabbitMQ at {nodes}: {reason}. Check amqp_url (SITECREW_AMQP_URL)")
+
+
+def _depth(connection: BlockingConnection, queue: str) -> int | None:
+    channel = connection.channel()
+    try:
+        number = int(channel.queue_declare(queue, passive=True).method.message_count)
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code == NOT_FOUND:
+            return None
+        raise
+    channel.close()
+    return number
 
 
 def _was_taken(channel: BlockingChannel) -> bool:

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 from time import monotonic
@@ -72,6 +72,10 @@ class MemoryBroker:
         with self.changed:
             self.expire()
             return len(self._lines[queue].waiting) if queue in self._lines else None
+
+    def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
+        found = {queue: self.depth(queue) for queue in queues}
+        return {queue: number for queue, number in found.items() if number is not None}
 
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         with self.changed:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume, TimerRunNow
-from schemas.mails import MailResend
-from schemas.orders import OrderAmend, OrderCancel, OrderReinstall
+from schemas.mails import MailPreview, MailResend
+from schemas.orders import OrderAmend, OrderCancel, OrderReinstall, OrderRetry
 from schemas.values import Model
 from services.api.access.identity import Role
 
@@ -82,6 +82,15 @@ ACTIONS: Mapping[str, Action] = _all(
         needed=("note",),
     ),
     Action(
+        name="preview",
+        label="Show the email",
+        of=LETTER,
+        role=Role.SUPPORT,
+        effect="have the mailer render the email as it would be sent now, with its passwords masked. Nothing is sent.",
+        command=MailPreview,
+        alone=True,
+    ),
+    Action(
         name="resend",
         label="Send again",
         of=LETTER,
@@ -103,6 +112,15 @@ ACTIONS: Mapping[str, Action] = _all(
         needed=("recipient",),
         alone=True,
         is_risky=True,
+    ),
+    Action(
+        name="retry-order",
+        label="Retry",
+        of=ORDER,
+        role=Role.SUPPORT,
+        states=("failed",),
+        effect="try again to create each hosting account, with all its attempts; the install follows by itself.",
+        command=OrderRetry,
     ),
     Action(
         name="reinstall",
@@ -166,7 +184,7 @@ ACTIONS: Mapping[str, Action] = _all(
     ),
 )
 
-DIRECT = frozenset({"retry", "run-now", "resume"})
+DIRECT = frozenset({"retry", "retry-order", "preview", "run-now", "resume"})
 """What is asked for by its button, without a page before it, if it is for one."""
 
 

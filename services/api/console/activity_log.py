@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 
 from foundation.errors import Refused
+from schemas.catalogue import CATALOGUE
 from services.api.console.installs import links
 from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Viewing, signed_in
@@ -18,11 +19,16 @@ from services.api.desk import Desk
 from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter
 from services.api.finding.paging import MOST
-from services.api.projection.activity import Entry
+from services.api.projection.activity import SILENT, Entry
 
 router = APIRouter()
 
 _EXPORTED = ("at", "kind", "order_id", "install_id", "actor", "source", "detail", "cause", "remedy", "trace_id")
+_KINDS = sorted(
+    {entry.routing_key.rpartition(".v")[0] for entry in CATALOGUE if entry.model not in SILENT}
+    | {"order.noted", "staff.signed_in", "staff.sign_in_failed", "staff.refused"}
+)
+"""What a line can be about, as a suggestion."""
 _MOST_EXPORTED = 100_000
 """Lines of one export."""
 
@@ -55,8 +61,16 @@ def activity(request: Request, desk: AtDesk, visitor: Viewing, wanted: Wanted, a
     with desk.reading() as connection:
         found = listing.activity(connection, wanted, after)
     given = {name: request.query_params.get(name, "") for name in ("order", "actor", "kind", "since", "until")}
-    query = request.url.query
-    return page(request, "activity", visitor, found=found, given=given, links=links(request, found.next), query=query)
+    return page(
+        request,
+        "activity",
+        visitor,
+        found=found,
+        given=given,
+        links=links(request, found.next),
+        query=request.url.query,
+        kinds=_KINDS,
+    )
 
 
 @router.get("/activity.csv", dependencies=[Depends(signed_in)])

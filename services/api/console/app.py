@@ -26,6 +26,7 @@ from services.api.console import (
     sign_in,
     staff_page,
     start,
+    webhooks_page,
     workers,
 )
 from services.api.console.pages import page
@@ -34,7 +35,7 @@ from services.api.desk import Desk
 from services.api.finding.paging import BadCursor
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _HEADERS: Mapping[str, str] = {
@@ -65,6 +66,7 @@ def console_of(desk: Desk) -> FastAPI:
         workers,
         settings_page,
         staff_page,
+        webhooks_page,
         asks,
     ):
         app.include_router(page_of.router)
@@ -82,7 +84,8 @@ class SafeHeaders:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
                 is_static = scope["path"].startswith("/static/")
                 headers["Cache-Control"] = "no-cache" if is_static else "no-store"
             await send(message)

@@ -24,6 +24,7 @@ from services.api.console.pages import page
 from services.api.console.sign_in import inside
 from services.api.console.visitor import AtDesk, Posting, Visitor
 from services.api.desk import Desk
+from services.api.parked import acting
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS
 
 router = APIRouter()
@@ -41,6 +42,8 @@ _DONE: Mapping[str, str] = {
     "order.reinstall": "staged",
     "order.cancel": "cancelled",
     "order.amend": "corrected",
+    "order.retry": "accepted again",
+    "mail.preview": "rendered",
     "timer.run_now": "sent to an installer",
     "timer.pause": "paused",
     "timer.resume": "resumed",
@@ -98,6 +101,8 @@ def ask(
         wrong = {str(fault["loc"][-1]): in_words(fault) for fault in error.errors()}
     if wrong:
         return _form(request, desk, visitor, wanted, ids, back, texts, wrong)
+    if wanted.name == "retry-order":
+        acting.clear(desk, ids, visitor.who)
     return answered(desk, visitor, commands, inside(back))
 
 

@@ -1,6 +1,8 @@
 """Installs: the list, and one of them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -14,15 +16,24 @@ from services.api.console.start import timer_of
 from services.api.console.visitor import AtDesk, Viewing
 from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter, SiteFilter
-from services.api.finding.needs import counts
+from services.api.finding.needs import causes
 from services.api.projection.steps import steps
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, install_views
 from services.api.projection.workers import Replica
 
 router = APIRouter()
 
 STATES = ("staged", "installing", "failed", "installed", "cancelled", "resolved")
 _PENDING = ("staged", "installing", "failed")
+_AGES: Mapping[str, str] = {
+    "within-hour": "Changed within an hour",
+    "within-day": "Changed within a day",
+    "over-hour": "Unchanged for an hour",
+    "over-day": "Unchanged for a day",
+    "over-week": "Unchanged for a week",
+}
+_BOUNDS: Mapping[str, str] = {"within": "since", "over": "until"}
+_SPANS: Mapping[str, timedelta] = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 
 
 @router.get("/installs")
@@ -35,17 +46,24 @@ def installs(
     site_type: str = "",
     server: str = "",
     cause: str = "",
+    age: str = "",
     after: str = "",
 ) -> Response:
     """List pending and failed installs, or those in another state."""
     states: Sequence[str] = {"pending": _PENDING, "all": ()}.get(state, (state,))
     wanted = SiteFilter(
-        states=states, search=search, site_type=site_type, server=server, causes=(cause,) if cause else ()
+        states=states,
+        search=search,
+        site_type=site_type,
+        server=server,
+        causes=(cause,) if cause else (),
+        **_aged(age, desk.now()),
     )
     with desk.reading() as connection:
         found = listing.installs(connection, wanted, after)
-        replicas, counted = Replica.all(connection), counts(connection)["install"]
-    given = {"search": search, "site_type": site_type, "server": server, "cause": cause}
+        replicas, counted = Replica.all(connection), desk.figures.counts(connection)["install"]
+        codes = causes(connection, install_views)
+    given = {"search": search, "site_type": site_type, "server": server, "cause": cause, "age": age}
     return page(
         request,
         "installs",
@@ -59,7 +77,17 @@ def installs(
         timer=timer_of(replicas, desk.now()),
         site_types=sorted(desk.settings.sites),
         servers=sorted(desk.settings.servers),
+        causes=codes,
+        ages=_AGES,
     )
+
+
+def _aged(age: str, now: datetime) -> dict[str, Any]:
+    """Return the filter for an age."""
+    which, _, span = age.partition("-")
+    if which not in _BOUNDS or span not in _SPANS:
+        return {}
+    return {_BOUNDS[which]: now - _SPANS[span]}
 
 
 def _tabs(counted: Mapping[str, int]) -> list[tuple[str, str, int]]:
@@ -98,6 +126,7 @@ def install(request: Request, desk: AtDesk, visitor: Viewing, install_id: str) -
         log = listing.activity(connection, ActivityFilter(order_id=view.order_id), limit=200).rows
         order, letter = ORDERS.get(connection, view.order_id), LETTERS.get(connection, install_id)
         tried, replicas = attempts(connection, install_id), Replica.all(connection)
+    lines = [line for line in log if line.install_id == install_id]
     return page(
         request,
         "install",
@@ -107,7 +136,8 @@ def install(request: Request, desk: AtDesk, visitor: Viewing, install_id: str) -
         order=order,
         letter=letter,
         attempts=tried,
-        log=[line for line in log if line.install_id == install_id],
+        log=lines,
+        trace_id=next((line.trace_id for line in lines if line.trace_id), None),
         timer=timer_of(replicas, desk.now()),
         offered=actions.offered(actions.INSTALL, view.state, visitor.role),
         letter_offered=actions.offered(actions.LETTER, letter.state, visitor.role) if letter else [],

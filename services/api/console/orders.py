@@ -53,6 +53,7 @@ def order(request: Request, desk: AtDesk, visitor: Viewing, order_id: str, after
         log=log.rows,
         links=links(request, log.next),
         offered=actions.offered(actions.ORDER, view.state, visitor.role),
+        direct=actions.DIRECT,
     )
 
 

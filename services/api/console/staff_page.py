@@ -1,4 +1,4 @@
-"""People who may sign in, API tokens, and webhooks."""
+"""People who may sign in, API tokens, and the list of webhooks."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from services.api.access.tables import tokens as token_table
 from services.api.console.pages import page
 from services.api.console.visitor import Administering, AtDesk, Viewing, Visitor, line
 from services.api.desk import Desk
-from services.api.webhooks import actions, endpoints
+from services.api.webhooks import endpoints
 
 router = APIRouter()
 
@@ -131,41 +131,6 @@ def disable_token(desk: AtDesk, visitor: Administering, name: Name) -> Response:
         if not tokens.disable(uow.connection, name):
             raise NotFound(f"there is no token named {name}")
         _note(desk, uow.connection, visitor, "token.disabled", name)
-    return RedirectResponse("/staff", 303)
-
-
-@router.post("/staff/webhooks/add")
-def add_webhook(
-    request: Request,
-    desk: AtDesk,
-    visitor: Administering,
-    url: Annotated[str, Form(max_length=2000)] = "",
-    types: Annotated[str, Form(max_length=2000)] = "",
-    source: Annotated[str, Form(max_length=255)] = "",
-) -> Response:
-    """Add a webhook, with a secret that is shown once."""
-    made, secret = actions.create(desk, visitor.who, url.strip(), types.split(), source.strip() or None)
-    return _page(request, desk, visitor, (f"Secret of the webhook to {made.url}", secret))
-
-
-@router.post("/staff/webhooks/rotate")
-def rotate_webhook(request: Request, desk: AtDesk, visitor: Administering, name: Name) -> Response:
-    """Replace a webhook's secret; the old one is valid for another day."""
-    made, secret = actions.rotate(desk, visitor.who, name)
-    return _page(request, desk, visitor, (f"New secret of the webhook to {made.url}", secret))
-
-
-@router.post("/staff/webhooks/disable")
-def disable_webhook(desk: AtDesk, visitor: Administering, name: Name, disabled: Annotated[bool, Form()]) -> Response:
-    """Post nothing to a webhook any more, or post to it again."""
-    (actions.disable if disabled else actions.enable)(desk, visitor.who, name)
-    return RedirectResponse("/staff", 303)
-
-
-@router.post("/staff/webhooks/test")
-def test_webhook(desk: AtDesk, visitor: Administering, name: Name) -> Response:
-    """Post a test event to a webhook."""
-    actions.send_test(desk, visitor.who, name)
     return RedirectResponse("/staff", 303)
 
 

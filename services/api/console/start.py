@@ -1,6 +1,5 @@
 """The start page: what needs somebody, and what is going on."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,32 +9,31 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from services.api.console import asks
+from services.api.console.actions import ACTIONS
 from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Posting, Viewing
-from services.api.finding.needs import counts, members, needs
+from services.api.finding.needs import members, needs
 from services.api.parked.messages import ParkedMessage
 from services.api.projection.workers import Replica
 
 router = APIRouter()
-
-_PARKED = 500
-"""Up to so many parked messages are counted."""
 
 
 @router.get("/")
 def start(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show what needs somebody, grouped by cause."""
     with desk.reading() as connection:
-        groups, counted, replicas = needs(connection), counts(connection), Replica.all(connection)
-        waiting = ParkedMessage.waiting(connection, _PARKED)
+        groups, counted, replicas = needs(connection), desk.figures.counts(connection), Replica.all(connection)
+        parked = ParkedMessage.groups(connection)
     now = desk.now()
     values: dict[str, Any] = {
         "groups": groups,
-        "parked": parked_groups(waiting),
+        "parked": parked,
         "counts": counted,
         "lost": [replica for replica in replicas if replica.is_lost(now)],
         "alive": [replica for replica in replicas if not replica.is_lost(now)],
         "timer": timer_of(replicas, now),
+        "actions": ACTIONS,
         "outcome": asks.outcome(request, desk),
     }
     return page(request, "start", visitor, **values)
@@ -71,9 +69,3 @@ def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
     ticks = (it.next_tick for it in told if it.next_tick)
     pauses = (it.paused_since for it in told if it.paused_since)
     return Timer(min(ticks, default=None), min(pauses, default=None))
-
-
-def parked_groups(waiting: Sequence[ParkedMessage]) -> list[tuple[str, str, int]]:
-    """Return how many messages wait by code and queue."""
-    counted = Counter((one.code, one.parked_from or one.queue) for one in waiting)
-    return [(code, queue, count) for (code, queue), count in counted.items()]

@@ -1,15 +1,48 @@
 """The services' processes, and the timer."""
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from foundation.config.queues import (
+    API_EVENTS,
+    INSTALLER_COMMANDS,
+    INSTALLER_DUE,
+    INSTALLER_MAILS,
+    INSTALLER_NOW,
+    INSTALLER_STAGED,
+    INTAKE_COMMANDS,
+    INTAKE_INSTALLS,
+    INTAKE_ORDERS,
+    MAILER_COMMANDS,
+    MAILER_INSTALLS,
+)
 from services.api.console import actions, asks
 from services.api.console.pages import page
 from services.api.console.start import timer_of
 from services.api.console.visitor import AtDesk, Viewing
+from services.api.finding import listing
+from services.api.finding.filters import SiteFilter
 from services.api.projection.workers import Replica
 
 router = APIRouter()
+
+PENDING = ("staged", "installing")
+_WAITING: Mapping[str, str] = {
+    INTAKE_ORDERS: "orders to be accepted",
+    INTAKE_INSTALLS: "installs that have ended, for their orders",
+    INTAKE_COMMANDS: "what staff ask of orders",
+    INSTALLER_STAGED: "installs to be staged",
+    INSTALLER_DUE: "installs that the next batch begins",
+    INSTALLER_NOW: "installs that begin at once",
+    INSTALLER_COMMANDS: "what staff ask of installs",
+    INSTALLER_MAILS: "what became of emails, for their installs",
+    MAILER_INSTALLS: "emails to be sent",
+    MAILER_COMMANDS: "what staff ask of emails",
+    API_EVENTS: "events that these pages have yet to show",
+}
+"""What waits in each queue."""
 
 
 @router.get("/workers")
@@ -17,7 +50,9 @@ def workers(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show each process, and what it works on."""
     now = desk.now()
     with desk.reading() as connection:
-        replicas = Replica.all(connection)
+        replicas, hours = Replica.all(connection), desk.figures.hours(connection, now)
+        oldest = listing.installs(connection, SiteFilter(states=PENDING, oldest_first=True), limit=1).rows
+    depths = desk.figures.depths()
     timer = timer_of(replicas, now)
     is_paused = timer.paused_since is not None
     offered = [
@@ -34,5 +69,8 @@ def workers(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
         timer=timer,
         offered=offered,
         direct=actions.DIRECT,
+        hours=hours,
+        depths=[(queue, depths[queue], meaning) for queue, meaning in _WAITING.items() if queue in depths],
+        oldest=oldest[0] if oldest else None,
         versions={replica.told.version for replica in replicas if not replica.is_lost(now)},
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, func, select
 
 from foundation.store.records import Records
 from schemas.values import Cause
@@ -67,6 +67,12 @@ def members(connection: Connection, of: str, code: str, server: str, limit: int)
         same.append(table.c.server == (server or None))
     ids = select(table.c[records.key]).where(*same).order_by(table.c.updated_at).limit(limit)
     return list(connection.scalars(ids))
+
+
+def causes(connection: Connection, table: Table) -> list[str]:
+    """Return the codes of the causes that there are."""
+    code = table.c.cause_code
+    return list(connection.scalars(select(code).where(code > "").distinct().order_by(code)))
 
 
 def counts(connection: Connection) -> dict[str, dict[str, int]]:

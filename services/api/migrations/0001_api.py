@@ -13,7 +13,7 @@ depends_on = "foundation_0001"
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - one table after the other
     op.create_table(
         "order_views",
         sa.Column("order_id", Bytewise(64), nullable=False),
@@ -175,6 +175,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_parked_messages_order_id", "parked_messages", ["order_id"])
     op.create_index("ix_parked_messages_state_parked_at", "parked_messages", ["state", "parked_at"])
+    op.create_table(
+        "previews",
+        sa.Column("install_id", sa.String(80), nullable=False),
+        sa.Column("told", sa.Text, nullable=False),
+        sa.Column("at", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("install_id", name="pk_previews"),
+    )
     op.create_table(
         "switches",
         sa.Column("service", sa.String(200), nullable=False),

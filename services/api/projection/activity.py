@@ -13,10 +13,19 @@ from foundation.store.types import metadata
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.installs import InstallProgress
+from schemas.mails import PreviewRendered
 from schemas.services import ServiceDescribe, ServiceDescribed, ServiceHeartbeat, ServiceReplay, ServiceReplayed
 from schemas.values import Cause
 
-SILENT = (InstallProgress, ServiceDescribe, ServiceDescribed, ServiceHeartbeat, ServiceReplay, ServiceReplayed)
+SILENT = (
+    InstallProgress,
+    PreviewRendered,
+    ServiceDescribe,
+    ServiceDescribed,
+    ServiceHeartbeat,
+    ServiceReplay,
+    ServiceReplayed,
+)
 """What nobody looks for afterwards."""
 _SAID = ("reason", "note", "step", "queue", "recipient", "stage", "welcome_email", "site_type", "name", "email")
 """Fields that say in a line's detail what was asked or has happened, where an event has them."""

@@ -23,8 +23,9 @@ from foundation.store.records import Loaded, Records
 from foundation.telemetry.health import Heartbeats
 from schemas.envelope import Event
 from schemas.installs import InstallProgress
+from schemas.mails import PreviewRendered
 from schemas.services import ServiceHeartbeat, SiteTypeConfigured
-from services.api.projection import activity, steps, switches, workers
+from services.api.projection import activity, previews, steps, switches, workers
 from services.api.projection.activity import Line
 from services.api.projection.telling import INSTALL, LETTER, ORDER, tellings, version
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView, View
@@ -42,6 +43,7 @@ _RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER
 _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] = {
     InstallProgress: steps.note,
     ServiceHeartbeat: lambda connection, event, at: workers.note(connection, event.data, at),
+    PreviewRendered: lambda connection, event, at: previews.note(connection, event.data, event.time or at),
     SiteTypeConfigured: lambda connection, event, at: switches.note(connection, event.data, event.time or at),
 }
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, Connection, String, Table
 
-from foundation.store import PydanticJson, Utc
+from foundation.store import PydanticJson, Utc, bulk
 from foundation.store.types import metadata
 from schemas.services import SiteTypeConfigured
 
@@ -18,9 +18,5 @@ switches = Table(
 
 def note(connection: Connection, told: SiteTypeConfigured, at: object) -> None:
     """Write down how a service handles a site type from now on."""
-    named = (switches.c.service == told.service, switches.c.site_type == told.site_type)
-    if not connection.execute(switches.update().where(*named, switches.c.at <= at).values(told=told, at=at)).rowcount:
-        known = connection.execute(switches.select().where(*named)).first()
-        if known is None:
-            new = {"service": told.service, "site_type": told.site_type, "told": told, "at": at}
-            connection.execute(switches.insert().values(**new))
+    row = {"service": told.service, "site_type": told.site_type, "told": told, "at": at}
+    bulk.put(connection, switches, row, dated="at")

@@ -93,7 +93,7 @@ def _account_created(event: Event[AccountCreated]) -> Iterator[Telling]:
 
 
 def _account_failed(event: Event[AccountFailed]) -> Iterator[Telling]:
-    yield Telling(ORDER, "state", 2, _state("failed", event.data.cause))
+    yield Telling(ORDER, "state", 2, _state("failed", event.data.cause, **_tries(event.data)))
 
 
 def _order_withdrawn(event: Event[OrderWithdrawn]) -> Iterator[Telling]:

@@ -6,7 +6,7 @@ from typing import Self
 
 from sqlalchemy import Column, Connection, String, Table, delete, select
 
-from foundation.store import PydanticJson, Utc
+from foundation.store import PydanticJson, Utc, bulk
 from foundation.store.types import metadata
 from schemas.services import ServiceHeartbeat
 
@@ -44,10 +44,8 @@ class Replica:
 
 def note(connection: Connection, told: ServiceHeartbeat, at: datetime) -> None:
     """Write down that a replica is alive."""
-    named = (workers.c.instance == told.instance, workers.c.service == told.service)
-    fresh = {"seen_at": at, "heartbeat": told}
-    if not connection.execute(workers.update().where(*named).values(**fresh)).rowcount:
-        connection.execute(workers.insert().values(instance=told.instance, service=told.service, **fresh))
+    row = {"instance": told.instance, "service": told.service, "seen_at": at, "heartbeat": told}
+    bulk.put(connection, workers, row, dated="seen_at")
 
 
 def forget_old(connection: Connection, now: datetime) -> None:

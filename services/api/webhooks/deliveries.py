@@ -1,6 +1,7 @@
 """The deliveries of events to endpoints: noted with the projection, claimed to be posted, ended or tried again."""
 
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ import orjson
 import structlog
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
-from foundation.broker import codec
+from foundation.broker import codec, payloads
 from foundation.errors import NotFound, Refused
 from foundation.handling.unit_of_work import new_id
 from foundation.store import bulk
@@ -39,6 +40,8 @@ _GONE = 410
 _HELD = timedelta(days=1)
 """How long a delivery waits to be told who placed its order."""
 _TEST = "webhook.test"
+_SEALED = re.compile("^sealed_")
+"""What nobody outside can open is left out."""
 
 _log = structlog.get_logger(__name__)
 
@@ -108,7 +111,7 @@ def _owners(connection: Connection, events: Sequence[Event[Any]]) -> Mapping[str
 
 
 def _row(endpoint: Endpoint, event: Event[Any], state: State, now: datetime) -> dict[str, Any]:
-    body = orjson.dumps(_without_secrets(orjson.loads(codec.encode(event)))).decode()
+    body = orjson.dumps(payloads.masked(orjson.loads(codec.encode(event)), secret=_SEALED, mask=None)).decode()
     order: str | None = getattr(event.data, "order_id", None)
     return _new(endpoint.id, key_of(event.source, event.id), kind_of(event), order, body, now) | {"state": state}
 
@@ -127,13 +130,6 @@ def _new(endpoint: str, key: str, type: str, order: str | None, body: str, now: 
         "give_up_at": now + LASTS,
         "created_at": now,
     }
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a document without anything that is sealed."""
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items() if not name.startswith("sealed_")}
-    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def release_held(connection: Connection, now: datetime) -> None:

@@ -19,6 +19,7 @@ from foundation.testing.memory import MemoryBroker
 from services.api.access import staff
 from services.api.access.identity import Role
 from services.api.console import asks
+from services.api.finding import figures
 from services.api.service import MIGRATIONS, ApiService, load
 from tests.support.house import House
 
@@ -103,6 +104,8 @@ class Console:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HouseWithApi:
     monkeypatch.setattr(asks, "_PATIENCE", 0)  # nothing answers before the test lets it
+    for kept in ("_COUNTED", "_SLOWLY"):
+        monkeypatch.setattr(figures, kept, 0)
     return HouseWithApi(tmp_path, api={"secret_key": "a long random text of a test"})
 
 

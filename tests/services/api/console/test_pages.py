@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -471,6 +472,66 @@ def test_a_webhook_is_added_with_a_secret_that_is_shown_once(console: Console) -
     page = eve.get("/staff").text
     assert "https://hooks.example/in" in page
     assert shown[1] not in page
-    named = re.search(r'action="/staff/webhooks/disable">.*?name="name" value="([^"]+)"', page)
+    named = re.search(r'href="/staff/webhooks/([^"]+)"', page)
     assert named
     assert "disabled by eve" in eve.follow(eve.post("/staff/webhooks/disable", name=named[1], disabled="true"))
+
+
+@pytest.mark.parametrize(("age", "found"), [("over-hour", 1), ("over-day", 0), ("within-hour", 1), ("nonsense", 2)])
+def test_installs_are_filtered_by_age(console: Console, age: str, found: int) -> None:
+    failed(console, 1)
+    console.house.clock.moment += timedelta(hours=2)
+    failed(console, 2)
+    page = console.browser("eve").get(f"/installs?age={age}").text
+    assert page.count('type="checkbox" name="id"') == found
+
+
+def failed_account(console: Console, number: int = 1) -> None:
+    console.house.server.failures.append(failure("server_down", CauseKind.PERMANENT))
+    console.house.order(number)
+    console.settle()
+
+
+def test_a_failed_account_is_tried_again_and_its_parked_message_is_cleared(console: Console) -> None:
+    failed_account(console)
+    eve = console.browser("eve", Role.SUPPORT)
+    page = eve.get("/orders/order-1").text
+    assert "it is tried again only when somebody retries it" in text(page)
+    (form,) = [form for form in forms(page) if form.get("action") == ["retry-order"]]
+    answer = eve.post("/ask", action="retry-order", id=form["id"], back="/orders/order-1")
+    console.settle()
+    assert "1 asked: 1 accepted again" in text(eve.follow(answer))
+    assert "order retry" in text(eve.get("/activity?actor=eve").text)
+    assert console.house.parked() == []
+    assert "Nothing needs you." in eve.get("/").text
+    refused = eve.post("/ask", action="retry-order", id="order-1", back="/orders/order-1")
+    console.settle()
+    assert "1 refused: order-1: its account is created" in text(eve.follow(refused))
+
+
+def test_failed_accounts_are_retried_as_a_group_by_operators(console: Console) -> None:
+    failed_account(console, 1)
+    failed_account(console, 2)
+    ann, eve = console.browser("ann", Role.SUPPORT), console.browser("eve", Role.OPERATOR)
+    assert "Retry all" not in ann.get("/").text
+    assert "Retry all" in eve.get("/").text
+    said = eve.post("/confirm-group", action="retry-order", of="order", code="server_down", server="local").text
+    (asked,) = [form for form in forms(said) if "action" in form]
+    answer = eve.post("/ask", action="retry-order", id=asked["id"])
+    console.settle()
+    assert "2 asked: 2 accepted again" in text(eve.follow(answer))
+
+
+def test_an_install_shows_what_to_do_about_each_failure_and_its_trace(console: Console) -> None:
+    failed(console, 1)
+    page = text(console.browser("eve").get("/installs/order-1-g1").text)
+    assert re.search(r"Trace [0-9a-f]{32}", page)
+    assert page.count("What to do: nothing, this is a test") == 2
+
+
+def test_a_batch_is_run_at_once_from_the_page_of_a_staged_install(console: Console) -> None:
+    console.house.order(1)
+    console.settle()
+    eve = console.browser("eve", Role.OPERATOR)
+    assert "Run the batch now" in eve.get("/installs/order-1-g1").text
+    assert "Run the batch now" not in console.browser("ann", Role.SUPPORT).get("/installs/order-1-g1").text
