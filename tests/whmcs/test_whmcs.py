@@ -1,14 +1,18 @@
 """The WHMCS modules against the real API with real services behind it. A harness stands for WHMCS."""
 
 import json
+import sqlite3
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from standardwebhooks.webhooks import Webhook
 
@@ -19,29 +23,45 @@ from services.api.access import tokens
 from services.api.access.identity import Scope
 from sitecrew.stack.machine import Plan
 from tests.support.brokers import eventually, until
+from tests.support.receiver import receiver
 from tests.support.watching import Watched, watched
 
 HARNESS = Path(__file__).parent / "harness.php"
 SECONDS = 60.0
 _numbers = count(1)
+PANEL = "https://panel.example:2083/"
 SECRET = "whsec_" + b64encode(b"canary webhook secret 24").decode()
 
 
 @pytest.fixture(scope="module")
 def sitecrew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    plan = Plan(tmp_path_factory.mktemp("whmcs"), ("static",), settings={"timer.every": "* * * * * *"})
-    with watched(plan) as running:
+    settings = {
+        "timer.every": "* * * * * *",
+        "api.webhooks_to_private": "true",
+        "servers.local.control_panel_url": PANEL,
+    }
+    with watched(Plan(tmp_path_factory.mktemp("whmcs"), ("static",), settings=settings)) as running:
         yield running
+
+
+def new_token(sitecrew: Watched, source: str, *scopes: Scope) -> str:
+    store = Store(load(sitecrew.running.config).api.store_url.get_secret_value())
+    with store.transaction() as connection:
+        made = tokens.create(connection, source.strip("/"), source, scopes, "test", utc_now())
+    store.close()
+    return made
 
 
 @pytest.fixture(scope="module")
 def token(sitecrew: Watched) -> str:
-    store = Store(load(sitecrew.running.config).api.store_url.get_secret_value())
-    scopes = (Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.INSTALLS_WRITE)
-    with store.transaction() as connection:
-        made = tokens.create(connection, "whmcs", "/whmcs", scopes, "test", utc_now())
-    store.close()
-    return made
+    return new_token(sitecrew, "/whmcs", Scope.ORDERS_READ, Scope.ORDERS_WRITE, Scope.INSTALLS_WRITE)
+
+
+@pytest.fixture(scope="module")
+def admin(sitecrew: Watched) -> Iterator[httpx2.Client]:
+    bearer = {"Authorization": f"Bearer {new_token(sitecrew, '/admin', Scope.ADMIN)}"}
+    with httpx2.Client(base_url=f"http://127.0.0.1:{sitecrew.running.ports.console}/v1", headers=bearer) as client:
+        yield client
 
 
 @dataclass(frozen=True)
@@ -68,8 +88,34 @@ class Whmcs:
         return dict(row)
 
     @property
+    def orders_begin_with(self) -> str:
+        """The instance in the addon's settings."""
+        rows = self.run("tables")["tbladdonmodules"]
+        return next(str(row["value"]) for row in rows if row["setting"] == "instance")
+
+    @property
     def orders(self) -> list[dict[str, Any]]:
-        return list(self.run("tables")["mod_sitecrew_orders"])
+        return list(self.run("tables").get("mod_sitecrew_orders", ()))
+
+    def execute(self, sql: str, *values: str) -> None:
+        """Change WHMCS's database, as its settings pages do."""
+        database = sqlite3.connect(self.directory / "whmcs.db")
+        with database:
+            database.execute(sql, values)
+        database.close()
+
+    def is_followed_to(self, state: str) -> bool:
+        self.cron()
+        return bool(self.orders[-1]["state"] == state)
+
+    def outcome(self) -> dict[str, Any]:
+        """What WHMCS has of its service in the end."""
+        service = self.service
+        names = ("domainstatus", "dedicatedip")
+        known = {name: service[name] for name in names} | {"has_username": bool(service["username"])}
+        [order] = self.orders
+        area = self.call("ClientArea")["vars"]
+        return known | {name: order[name] for name in ("sent", "followed", "state")} | {"panel": area["panel"]}
 
     def logged(self, kind: str) -> list[Any]:
         lines = map(json.loads, (self.directory / "log.jsonl").read_text().splitlines())
@@ -116,17 +162,37 @@ def test_an_order_ends_with_an_active_service_and_a_letter(sitecrew: Watched, wh
     [order] = whmcs.orders
     sitecrew.until("mail.sent", order["order_id"])
     assert len(sitecrew.letters(order["order_id"])) == 1
-
-    def is_followed_to_the_end() -> bool:
-        whmcs.cron()
-        return bool(whmcs.orders[0]["state"] == "installed")
-
-    until(is_followed_to_the_end, SECONDS)
+    until(lambda: whmcs.is_followed_to("installed"), SECONDS)
     assert not whmcs.orders[0]["followed"]
     fields = whmcs.call("AdminServicesTabFields")
     assert (fields["Account"], fields["Letter"]) == ("created", "sent")
+    assert "order.placed whmcs" in fields["Activity"]
+    assert "mail.sent" in fields["Activity"]
     area = whmcs.call("ClientArea")["vars"]
     assert (area["state"], area["url"].startswith("http://")) == ("installed", True)
+    assert (area["panel"], area["statusUrl"]) == (PANEL, whmcs.orders[0]["status_url"])
+    assert "/status/" in area["statusUrl"]
+    assert area["statusUrl"] not in (whmcs.directory / "log.jsonl").read_text()
+
+
+def test_webhooks_alone_bring_a_service_to_its_end(sitecrew: Watched, whmcs: Whmcs, admin: httpx2.Client) -> None:
+    with receiver() as there:
+
+        def whmcs_receives(request: BaseHTTPRequestHandler) -> None:
+            got = there.received[-1]
+            status = whmcs.run("webhook", body=got.body.decode(), headers=got.headers, now=int(utc_now().timestamp()))
+            request.send_response(status)
+            request.end_headers()
+
+        there.behaviours["/"] = whmcs_receives
+        webhook = {"url": there.url(), "types": ["account.*", "install.*", "order.*"], "source": "/whmcs"}
+        made = admin.post("/webhooks", json=webhook).json()
+        whmcs.execute("UPDATE tbladdonmodules SET value = ? WHERE setting = 'webhook_secret'", made["secret"])
+        assert whmcs.call("CreateAccount") == "success"
+        sitecrew.until("mail.sent", whmcs.orders[0]["order_id"])
+        eventually(lambda: whmcs.orders[0]["state"], "installed", SECONDS)
+        assert not whmcs.orders[0]["followed"]
+        assert admin.post(f"/webhooks/{made['id']}/disable").status_code == 200
 
 
 def test_creating_twice_is_one_order_and_a_lost_answer_changes_nothing(sitecrew: Watched, whmcs: Whmcs) -> None:
@@ -137,33 +203,80 @@ def test_creating_twice_is_one_order_and_a_lost_answer_changes_nothing(sitecrew:
     assert len([event for event in accepted if event.subject == order["order_id"]]) == 1
 
 
-def test_while_the_api_is_away_orders_wait_and_are_sent_by_the_cron_job(
-    sitecrew: Watched, token: str, tmp_path: Path
+def test_the_api_away_in_between_changes_nothing_in_the_outcome(
+    sitecrew: Watched, whmcs: Whmcs, token: str, tmp_path: Path
 ) -> None:
-    away = whmcs_at(tmp_path / "away", 9, token, "away")
+    assert whmcs.call("CreateAccount") == "success"
+    sitecrew.until("mail.sent", whmcs.orders[0]["order_id"])
+    until(lambda: whmcs.is_followed_to("installed"), SECONDS)
+    api = sitecrew.running.services["api"]
+    away = whmcs_at(tmp_path / "away", sitecrew.running.ports.console, token, "away")
+    api.stop()
     assert away.call("CreateAccount") == "success"
+    away.cron()
     assert (away.service["username"], away.orders[0]["sent"]) == (None, 0)
-    port = sitecrew.running.ports.console
-    with_api = whmcs_at(tmp_path / "back", port, token, "back")
-    # The same WHMCS, and its server answers again.
-    (with_api.directory / "whmcs.db").write_bytes((away.directory / "whmcs.db").read_bytes())
-    subprocess.run(
-        [
-            "php",
-            "-r",
-            f"(new PDO('sqlite:{with_api.directory}/whmcs.db'))->exec('UPDATE tblservers SET port = {port}');",
-        ],
-        check=True,
+    assert "does not answer" in away.call("TestConnection")["error"]
+    api.start()
+    until(lambda: away.call("TestConnection")["success"], SECONDS)
+    away.cron()
+    assert (away.orders[0]["sent"], bool(away.service["username"])) == (1, True)
+    api.stop()
+    sitecrew.until("mail.sent", away.orders[0]["order_id"])
+    before = away.orders
+    away.cron()
+    assert away.call("ClientArea")["vars"]["state"] == before[0]["state"]
+    assert "does not answer" in away.call("AdminServicesTabFields")["Cause"]
+    api.start()
+    until(lambda: away.call("TestConnection")["success"], SECONDS)
+    until(lambda: away.is_followed_to("installed"), SECONDS)
+    assert away.outcome() == whmcs.outcome()
+    assert [len(sitecrew.letters(one.orders[0]["order_id"])) for one in (away, whmcs)] == [1, 1]
+
+
+def test_what_is_imported_from_another_module_is_followed_and_not_ordered_again(
+    sitecrew: Watched, whmcs: Whmcs, tmp_path: Path
+) -> None:
+    instance = whmcs.orders_begin_with
+    table = tmp_path / "pending.csv"
+    table.write_text(
+        "Service ID;Domain;Application;First Name;Last Name;Email;Status\n"
+        f"1;{instance}.example;static;Zoë;O'Hara;{instance}@customer.example;Pending\n"
     )
-    with_api.cron()
-    assert with_api.orders[0]["sent"] == 1
-    assert with_api.service["username"]
-    sitecrew.until("mail.sent", with_api.orders[0]["order_id"])
+    words = ("order", "import", str(table), "--prefix", f"{instance}.")
+    command = [sys.executable, "-m", "sitecrew", "--config", str(sitecrew.running.config), *words]
+    assert "press Create" in whmcs.call("refresh")
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ran.returncode, ran.stdout) == (0, f"{instance}.1\n"), ran.stderr
+    sitecrew.until("mail.sent", f"{instance}.1")
+    body = json.dumps({"type": "sitecrew.mail.sent.v1", "data": {"order_id": f"{instance}.1"}})
+    eventually(
+        lambda: whmcs.deliver(body, utc_now(), id="news") == 200 and whmcs.orders[0]["state"], "installed", SECONDS
+    )
+    assert [whmcs.call(function) for function in ("refresh", "CreateAccount")] == ["success"] * 2
+    assert whmcs.service["username"]
+    assert [order["order_id"] for order in whmcs.orders] == [f"{instance}.1"]
+
+
+def test_the_next_order_of_a_terminated_service_is_a_new_one(sitecrew: Watched, whmcs: Whmcs) -> None:
+    installer = sitecrew.running.services["installer"]
+    installer.stop()
+    assert [whmcs.call(function) for function in ("CreateAccount", "TerminateAccount")] == ["success"] * 2
+    first, instance = whmcs.orders[0], whmcs.orders_begin_with
+    assert (first["order_id"], first["terminated"], first["followed"]) == (f"{instance}.1.1", 1, 0)
+    assert whmcs.call("CreateAccount", domain=f"{instance}-again.example") == "success"
+    installer.start()
+    assert whmcs.orders[1]["order_id"] == f"{instance}.1.2"
+    sitecrew.until("mail.sent", f"{instance}.1.2")
+    assert "already installed" in whmcs.call("TerminateAccount")
+    assert [whmcs.call(function) for function in ("resend", "reinstall")] == ["success"] * 2
+    sitecrew.until("mail.sent", f"{instance}.1.2", count=3)
 
 
 def test_a_rejected_order_says_every_field_and_leaves_no_order(whmcs: Whmcs) -> None:
     answer = whmcs.call("CreateAccount", domain="no domain", configoption1="castle")
     assert "data.domain" in answer
+    assert whmcs.orders == []
+    assert "must be one of" in whmcs.call("CreateAccount", configoption1="castle")  # as only order intake knows
     assert whmcs.orders == []
     assert whmcs.call("CreateAccount") == "success"
 
@@ -192,10 +305,32 @@ def test_the_page_shows_what_is_pending_and_acts_by_post_with_whmcs_own_token_on
     assert "Run the batch now" in whmcs.run("page")
     assert whmcs.run("page", what="run", install="") == "Invalid token"
     asked = whmcs.run("page", what="run", install="", token="harness-token")
-    assert "Asked (command " in asked
+    assert "Done." in asked
     assert "unknown action" in whmcs.run("page", what="burn", install="", token="harness-token")
 
 
 def test_what_sitecrew_cannot_do_is_said_in_one_line(whmcs: Whmcs) -> None:
     for function in ("SuspendAccount", "UnsuspendAccount", "ChangePackage", "ChangePassword"):
         assert whmcs.call(function).endswith("do it on the hosting server.")
+
+
+def test_an_order_that_is_rejected_after_it_was_taken_makes_its_service_pending_again(
+    sitecrew: Watched, token: str, tmp_path: Path
+) -> None:
+    """The broker is away meanwhile. The last test: its own watcher is not told what happens then."""
+    port = sitecrew.running.ports.console
+    good, bad = (whmcs_at(tmp_path / name, port, token, name) for name in ("good", "bad"))
+    bad.call("MetaData")
+    broker = sitecrew.running.servers["RabbitMQ"]
+    broker.stop()
+    assert bad.call("CreateAccount", configoption1="castle") == "success"
+    assert good.call("CreateAccount") == "success"
+    assert [(one.service["domainstatus"], one.orders[0]["sent"]) for one in (good, bad)] == [("Active", 1)] * 2
+    broker.start()
+    until(lambda: good.is_followed_to("installed"), 3 * SECONDS)
+    assert good.service["domainstatus"] == "Active"
+    until(lambda: bad.is_followed_to("rejected"), SECONDS)
+    assert bad.service["domainstatus"] == "Pending"
+    assert "must be one of" in bad.logged("activity")[-1]
+    assert bad.call("CreateAccount") == "success"
+    assert [order["number"] for order in bad.orders] == [1, 2]

@@ -23,10 +23,6 @@ add_hook('AfterCronJob', 1, static function (array $vars): void {
             (new Provisioning(sitecrew_client_for((int) $order->serviceid)))->follow($order);
         } catch (Refused $refused) {
             Provisioning::say("order {$order->order_id} (service {$order->serviceid}): {$refused->getMessage()}");
-            if (!$order->sent) { // it never became an order there: staff correct the service and create it again
-                Capsule::table('tblhosting')->where('id', $order->serviceid)->update(['domainstatus' => 'Pending']);
-                Capsule::table(Orders::TABLE)->where('order_id', $order->order_id)->delete();
-            }
         } catch (Unreachable $unreachable) {
             Provisioning::say($unreachable->getMessage());
             return; // the others would not be answered either

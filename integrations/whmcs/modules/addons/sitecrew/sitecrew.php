@@ -10,6 +10,7 @@ declare(strict_types=1);
 
 use Sitecrew\Whmcs\Client;
 use Sitecrew\Whmcs\Orders;
+use Sitecrew\Whmcs\Provisioning;
 use Sitecrew\Whmcs\Refused;
 use Sitecrew\Whmcs\Unreachable;
 use WHMCS\Database\Capsule;
@@ -76,23 +77,23 @@ function sitecrew_output(array $vars): void
 function sitecrew_act(array $given): string
 {
     check_token('WHMCS.admin.default'); // ends the request if the form is not ours
-    $install = rawurlencode((string) ($given['install'] ?? ''));
+    $install = rawurlencode(is_string($given['install'] ?? '') ? $given['install'] ?? '' : '');
     $paths = [
         'remove' => "/v1/installs/{$install}/cancel",
         'retry' => "/v1/installs/{$install}/retry",
         'run' => '/v1/timer/run',
     ];
-    $what = (string) ($given['what'] ?? '');
-    if (!isset($paths[$what])) {
+    $what = $given['what'] ?? '';
+    if (!is_string($what) || !isset($paths[$what])) {
         return 'Nothing was done: unknown action.';
     }
     try {
         $body = $what === 'remove' ? ['reason' => 'removed in WHMCS'] : [];
-        $command = sitecrew_client()->send('POST', $paths[$what], $body);
+        $is_done = (new Provisioning(sitecrew_client()))->ask($paths[$what], $body);
     } catch (Refused | Unreachable $error) {
         return $error->getMessage();
     }
-    return "Asked (command {$command['id']}). Reload the page in a moment to see the outcome.";
+    return $is_done ? 'Done.' : 'Asked; not answered yet. Reload the page in a moment to see the outcome.';
 }
 
 function sitecrew_page(array $installs, string $link): string

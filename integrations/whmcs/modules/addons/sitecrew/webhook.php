@@ -7,7 +7,6 @@
 
 declare(strict_types=1);
 
-use Sitecrew\Whmcs\Orders;
 use Sitecrew\Whmcs\Provisioning;
 use Sitecrew\Whmcs\Refused;
 use Sitecrew\Whmcs\Unreachable;
@@ -43,11 +42,13 @@ function sitecrew_receive(string $body, array $headers, int $now): int
         return 200;
     }
     $event = json_decode($body, true);
-    $order = Orders::find((string) ($event['data']['order_id'] ?? $event['subject'] ?? ''));
+    $order = Provisioning::toldOf((string) ($event['data']['order_id'] ?? $event['subject'] ?? ''));
     if ($order !== null) {
         try {
             (new Provisioning(sitecrew_client_for((int) $order->serviceid)))->follow($order);
-        } catch (Refused | Unreachable) {
+        } catch (Refused $refused) {
+            Provisioning::say("order {$order->order_id} (service {$order->serviceid}): {$refused->getMessage()}");
+        } catch (Unreachable) {
             return 503; // it comes again
         }
     }

@@ -95,7 +95,7 @@ function sitecrew_TerminateAccount(array $params): string
     }
     return sitecrew_done(static function (Provisioning $sitecrew) use ($order): void {
         if ($order->sent) {
-            $sitecrew->ask("/v1/orders/{$order->order_id}/cancel", ['reason' => 'terminated in WHMCS']);
+            $sitecrew->ask('/v1/orders/' . rawurlencode($order->order_id) . '/cancel', ['reason' => 'terminated in WHMCS']);
         }
         Orders::change($order->order_id, ['terminated' => true, 'followed' => false]);
     }, $params);
@@ -128,7 +128,8 @@ function sitecrew_resend(array $params): string
 
 function sitecrew_refresh(array $params): string
 {
-    return sitecrew_done(static fn (Provisioning $sitecrew) => $sitecrew->follow(sitecrew_order($params)), $params);
+    $follow = static fn (Provisioning $sitecrew) => $sitecrew->follow($sitecrew->orderOf((int) $params['serviceid']));
+    return sitecrew_done($follow, $params);
 }
 
 /** State, cause, remedy and activity, on the service's page in the admin area. */
@@ -136,10 +137,13 @@ function sitecrew_AdminServicesTabFields(array $params): array
 {
     $order = Orders::current((int) $params['serviceid']);
     if ($order === null) {
-        return ['Sitecrew' => 'Not ordered yet: press Create.'];
+        return ['Sitecrew' => 'Not ordered yet: press Create; or Refresh, if it was imported.'];
     }
+    $lines = [];
     try {
-        $told = (new Provisioning(Client::of($params)))->order($order->order_id);
+        $sitecrew = new Provisioning(Client::of($params));
+        $told = $sitecrew->order($order->order_id);
+        $lines = $sitecrew->activity($order->order_id);
     } catch (Refused | Unreachable $error) {
         $told = ['state' => $order->state ?: 'not sent yet', 'cause' => ['detail' => $error->getMessage()]];
     }
@@ -153,7 +157,11 @@ function sitecrew_AdminServicesTabFields(array $params): array
         'Cause' => $cause['detail'] ?? '',
         'What to do' => $cause['remedy'] ?? '',
     ];
-    return array_map(static fn (mixed $text): string => htmlspecialchars((string) $text), array_filter($fields));
+    $fields = array_map(static fn (mixed $text): string => htmlspecialchars((string) $text), array_filter($fields));
+    $shown = static fn (array $line): string => htmlspecialchars(trim(
+        "{$line['at']} {$line['kind']} " . ($line['actor'] ?? '') . ' ' . ($line['cause']['detail'] ?? $line['detail'])
+    ));
+    return $fields + array_filter(['Activity' => implode('<br>', array_map($shown, $lines))]);
 }
 
 /** How far the site is, for the customer: no causes, no secrets. */
@@ -184,16 +192,10 @@ function sitecrew_ClientArea(array $params): array
 function sitecrew_asks(array $params, string $what): string
 {
     return sitecrew_done(static function (Provisioning $sitecrew) use ($params, $what): void {
-        $order = sitecrew_order($params);
-        $sitecrew->ask("/v1/orders/{$order->order_id}/{$what}");
+        $order = $sitecrew->orderOf((int) $params['serviceid']);
+        $sitecrew->ask('/v1/orders/' . rawurlencode($order->order_id) . "/{$what}");
         Orders::change($order->order_id, ['followed' => true]);
     }, $params);
-}
-
-function sitecrew_order(array $params): object
-{
-    return Orders::current((int) $params['serviceid'])
-        ?? throw new Refused(404, ['title' => 'This service has not been ordered yet: press Create.']);
 }
 
 /** Run something; return what WHMCS wants to hear. */

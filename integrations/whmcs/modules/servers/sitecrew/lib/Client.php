@@ -20,8 +20,9 @@ final class Refused extends \RuntimeException
             static fn (array $error): string => "{$error['field']}: {$error['message']}",
             $problem['errors'] ?? []
         );
-        $told = [$problem['title'] ?? 'refused', ...$errors, $problem['remedy'] ?? ''];
-        return implode(' ', array_filter($told)) . (isset($problem['code']) ? " ({$problem['code']})" : '');
+        $told = array_filter([$problem['title'] ?? 'refused', ...$errors, $problem['remedy'] ?? '']);
+        $sentences = array_map(static fn (string $one): string => rtrim($one, '.') . '.', $told);
+        return implode(' ', $sentences) . (isset($problem['code']) ? " ({$problem['code']})" : '');
     }
 }
 
@@ -34,7 +35,7 @@ final class Unreachable extends \RuntimeException
 final class Client
 {
     private const CONNECT_SECONDS = 5;
-    private const SECONDS = 30;
+    private const SECONDS = ['GET' => 10, 'POST' => 30]; // people wait for pages
 
     public function __construct(private readonly string $base, private readonly string $token)
     {
@@ -89,7 +90,7 @@ final class Client
             CURLOPT_RETURNTRANSFER => true,
             CURLOPT_FOLLOWLOCATION => false, // the token is for this host alone
             CURLOPT_CONNECTTIMEOUT => self::CONNECT_SECONDS,
-            CURLOPT_TIMEOUT => self::SECONDS,
+            CURLOPT_TIMEOUT => self::SECONDS[$method],
             CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
             CURLOPT_HTTPHEADER => array_map(
                 static fn (string $name, string $value): string => "{$name}: {$value}",
@@ -105,11 +106,13 @@ final class Client
         return $text === false ? [0, 'Sitecrew\'s API does not answer: ' . curl_error($handle)] : [$status, $text];
     }
 
-    /** Write the exchange to WHMCS's module log, without the token. */
+    /** Write the exchange to WHMCS's module log, without the token and without the link that only the customer has. */
     private function log(string $method, string $path, ?array $body, int $status, mixed $answer): void
     {
         if (function_exists('logModuleCall')) {
-            logModuleCall('sitecrew', "{$method} {$path}", $body, ['status' => $status], $answer, [$this->token]);
+            $link = is_array($answer) ? $answer['customer_status_url'] ?? '' : '';
+            $masked = array_filter([$this->token, $link]);
+            logModuleCall('sitecrew', "{$method} {$path}", $body, ['status' => $status], $answer, $masked);
         }
     }
 }

@@ -13,6 +13,7 @@ use WHMCS\Database\Capsule;
 final class Orders
 {
     public const TABLE = 'mod_sitecrew_orders';
+    public const IMPORTED = 0; // the number of an order that was imported; others count from 1
 
     /** Make sure that the table is there. */
     public static function prepare(): void
@@ -27,9 +28,10 @@ final class Orders
             $table->text('body'); // of the order, as it was sent first
             $table->boolean('sent')->default(false);
             $table->boolean('followed')->default(true)->index(); // until it has ended
-            $table->boolean('terminated')->default(false);
+            $table->boolean('terminated')->default(false); // or it came to nothing: the next one gets another number
             $table->string('state', 32)->default('');
             $table->text('status_url')->nullable();
+            $table->integer('checked_at')->default(0);
             $table->dateTime('created_at');
         });
     }
@@ -64,6 +66,14 @@ final class Orders
         return self::current($service);
     }
 
+    /** Note an order that was placed for a service by `sitecrew order import`. */
+    public static function adopt(string $id, int $service): object
+    {
+        $known = ['order_id' => $id, 'serviceid' => $service, 'number' => self::IMPORTED];
+        Capsule::table(self::TABLE)->insert($known + ['body' => '', 'sent' => true, 'created_at' => date('Y-m-d H:i:s')]);
+        return self::current($service);
+    }
+
     /** @param array<string, mixed> $changes */
     public static function change(string $order, array $changes): void
     {
@@ -77,10 +87,10 @@ final class Orders
         return Capsule::table(self::TABLE)->where('order_id', $order)->first();
     }
 
-    /** @return iterable<object> orders that have not ended, the oldest first */
+    /** @return iterable<object> orders that have not ended, those first that were not looked at for longest */
     public static function followed(): iterable
     {
         self::prepare();
-        return Capsule::table(self::TABLE)->where('followed', true)->orderBy('created_at')->limit(200)->get();
+        return Capsule::table(self::TABLE)->where('followed', true)->orderBy('checked_at')->limit(200)->get();
     }
 }

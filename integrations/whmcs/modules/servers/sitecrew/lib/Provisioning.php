@@ -11,6 +11,8 @@ final class Provisioning
 {
     private const WAIT_SECONDS = 20;
     private const ENDED = ['installed', 'cancelled', 'resolved'];
+    private const WITHOUT_ACCOUNT = ['rejected', 'failed'];
+    private const NO_ENTRY = [401, 403];
 
     public function __construct(private readonly Client $client)
     {
@@ -26,7 +28,7 @@ final class Provisioning
     {
         $order = Orders::toSend(self::instance(), (int) $params['serviceid'], self::data($params));
         try {
-            $this->place($order);
+            (int) $order->number === Orders::IMPORTED ? $this->follow($order) : $this->place($order);
         } catch (Unreachable $unreachable) {
             // It is written down, and the cron job sends it: for the customer nothing changes.
             self::say("order {$order->order_id} waits: {$unreachable->getMessage()}");
@@ -46,8 +48,17 @@ final class Provisioning
     public function place(object $order): void
     {
         $body = json_decode($order->body, true);
-        $headers = ['Idempotency-Key' => $order->order_id, 'Prefer' => 'wait=' . self::WAIT_SECONDS];
-        $answer = $this->client->send('POST', '/v1/orders', $body, $headers);
+        // An order that was rejected may be corrected and sent again: that is another request.
+        $key = "{$order->order_id}." . substr(hash('sha256', $order->body), 0, 16);
+        $headers = ['Idempotency-Key' => $key, 'Prefer' => 'wait=' . self::WAIT_SECONDS];
+        try {
+            $answer = $this->client->send('POST', '/v1/orders', $body, $headers);
+        } catch (Refused $refused) {
+            if (!in_array($refused->status, self::NO_ENTRY, true)) {
+                $this->giveUp($order);
+            }
+            throw $refused;
+        }
         Orders::change($order->order_id, ['sent' => true, 'status_url' => $answer['customer_status_url'] ?? null]);
         $this->note($order, $answer);
     }
@@ -60,6 +71,10 @@ final class Provisioning
      */
     public function follow(object $order): void
     {
+        if ($order->terminated) {
+            return; // the service may have another one by now
+        }
+        Orders::change($order->order_id, ['checked_at' => time()]);
         if (!$order->sent) {
             $this->place($order);
         }
@@ -72,15 +87,75 @@ final class Provisioning
         return $this->client->send('GET', '/v1/orders/' . rawurlencode($id));
     }
 
-    /** Ask for something; the API answers at once, the service later. */
-    public function ask(string $path, array $data = []): array
+    /** @return list<array<string, mixed>> the newest lines of an order's activity log */
+    public function activity(string $id): array
     {
-        return $this->client->send('POST', $path, $data);
+        return $this->client->send('GET', '/v1/activity?limit=10&order_id=' . rawurlencode($id))['items'] ?? [];
     }
 
-    /** Store what is known of the account in WHMCS's service. */
+    /**
+     * Ask for something, and wait a moment for the outcome; return whether it is known that it was done.
+     *
+     * @param array<string, mixed> $data
+     * @throws Refused
+     * @throws Unreachable
+     */
+    public function ask(string $path, array $data = []): bool
+    {
+        $command = $this->client->send('POST', $path, $data, ['Prefer' => 'wait=' . self::WAIT_SECONDS]);
+        if (($command['outcome'] ?? '') === 'refused') {
+            throw self::because($command['cause'] ?? []);
+        }
+        return ($command['outcome'] ?? '') === 'done';
+    }
+
+    /**
+     * The order that a service has, also one that `sitecrew order import` placed for it as `<instance>.<service id>`.
+     *
+     * @throws Refused if it has none
+     * @throws Unreachable
+     */
+    public function orderOf(int $service): object
+    {
+        $order = Orders::current($service);
+        if ($order !== null) {
+            return $order;
+        }
+        $id = self::instance() . ".{$service}";
+        try {
+            $this->order($id);
+        } catch (Refused $refused) {
+            throw $refused->status === 404
+                ? new Refused(404, ['title' => 'This service has not been ordered yet: press Create.']) : $refused;
+        }
+        return Orders::adopt($id, $service);
+    }
+
+    /** The order of this id that Sitecrew told of: one of ours, or one that was imported for a service of ours. */
+    public static function toldOf(string $id): ?object
+    {
+        $order = Orders::find($id);
+        $service = (int) substr($id, strlen(self::instance()) + 1);
+        if ($order !== null || $id !== self::instance() . ".{$service}" || Orders::current($service) !== null) {
+            return $order;
+        }
+        $is_ours = Capsule::table('tblhosting')->join('tblproducts', 'tblproducts.id', '=', 'tblhosting.packageid')
+            ->where('tblhosting.id', $service)->where('tblproducts.servertype', 'sitecrew')->exists();
+        return $is_ours ? Orders::adopt($id, $service) : null;
+    }
+
+    /**
+     * Store what is known of the account in WHMCS's service.
+     *
+     * @throws Refused if there will be no account
+     */
     private function note(object $order, array $answer): void
     {
+        if (in_array($answer['state'] ?? '', self::WITHOUT_ACCOUNT, true)) {
+            Orders::change($order->order_id, ['state' => $answer['state']]);
+            $this->giveUp($order);
+            throw self::because($answer['cause'] ?? []);
+        }
         $state = (string) ($answer['state'] ?? '');
         $site = (string) ($answer['install_state'] ?? '');
         $ended = in_array($site, self::ENDED, true) || $state === 'cancelled';
@@ -92,6 +167,20 @@ final class Provisioning
                 'dedicatedip' => $answer['address'] ?? null,
             ]));
         }
+    }
+
+    /** There is no account and will be none: staff correct the service and create it again, which is a new order. */
+    private function giveUp(object $order): void
+    {
+        Orders::change($order->order_id, ['followed' => false, 'terminated' => true]);
+        Capsule::table('tblhosting')->where('id', $order->serviceid)->where('domainstatus', 'Active')
+            ->update(['domainstatus' => 'Pending']);
+    }
+
+    /** @param array<string, mixed> $cause as Sitecrew tells it */
+    private static function because(array $cause): Refused
+    {
+        return new Refused(409, ['title' => $cause['detail'] ?? 'Sitecrew refused it.'] + $cause);
     }
 
     /** @return array<string, mixed> the order's data, as the product and the client have it */
@@ -117,7 +206,7 @@ final class Provisioning
     }
 
     /** This installation's name in order ids: the addon's setting, or `whmcs`. */
-    private static function instance(): string
+    public static function instance(): string
     {
         $setting = Capsule::table('tbladdonmodules')->where('module', 'sitecrew')->where('setting', 'instance');
         return preg_replace('/[^A-Za-z0-9_-]/', '', (string) $setting->value('value')) ?: 'whmcs';
