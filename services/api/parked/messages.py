@@ -9,7 +9,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, Text, func, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    select,
+    update,
+)
 
 from foundation.broker import Delivery, payloads
 from foundation.broker.topology import DEAD_LETTERS, PARKING, UNROUTED
@@ -95,10 +109,12 @@ class ParkedMessage:
 
     @classmethod
     def groups(cls, connection: Connection) -> list[tuple[str, str, int]]:
-        """Return how many wait for somebody, by code and by where they came from; the oldest group first."""
+        """Return how many wait for somebody, by code and by where they came from; the oldest group first. Those of
+        failed accounts are left out: each of these waits itself."""
         table = parked_messages.c
         place = func.coalesce(func.nullif(table.parked_from, ""), table.queue)
-        counted = select(table.code, place, func.count()).where(table.state == State.OPEN)
+        of_account = select(order_views.c.order_id).where(*_of_failed_account()).exists()
+        counted = select(table.code, place, func.count()).where(table.state == State.OPEN, ~of_account)
         grouped = counted.group_by(table.code, place).order_by(func.min(table.parked_at))
         return [(code, queue, count) for code, queue, count in connection.execute(grouped)]
 
@@ -112,12 +128,18 @@ class ParkedMessage:
 
 def of_failed_accounts(connection: Connection, orders: Collection[str]) -> list[str]:
     """Return the ids of the messages that were parked when these orders' accounts failed."""
-    table, order = parked_messages.c, order_views.c
-    failed = (order.state == "failed", order.cause_code == table.code, table.parked_from == INTAKE_ORDERS)
-    found = select(table.id).join(order_views, order.order_id == table.order_id)
+    table = parked_messages.c
+    found = select(table.id).join(order_views, and_(*_of_failed_account()))
     theirs = in_list(table.order_id, connection.dialect.name)
-    found = found.where(table.queue == PARKING, table.state == State.OPEN, *failed, theirs)
+    found = found.where(table.state == State.OPEN, theirs)
     return list(connection.scalars(found, {"wanted": sorted(set(orders))}))
+
+
+def _of_failed_account() -> Sequence[ColumnElement[bool]]:
+    """Return what is true of a message that was parked when its order's account failed."""
+    table, order = parked_messages.c, order_views.c
+    known = (order.order_id == table.order_id, order.state == "failed", order.cause_code == table.code)
+    return (*known, table.queue == PARKING, table.parked_from == INTAKE_ORDERS)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,8 @@ def detail_of(data: Any) -> str:
     if attempt := getattr(data, "attempt", None):
         most = getattr(data, "max_attempts", None)
         said["attempt"] = f"{attempt} of {most}" if most else str(attempt)
-    return ", ".join(f"{name}: {value}" for name, value in said.items())
+    words = [f"{name}: {value}" for name, value in said.items()]
+    return ", ".join([*words, "the domain was released"] if getattr(data, "domain_released", None) else words)
 
 
 def write(connection: Connection, lines: list[Line]) -> None:

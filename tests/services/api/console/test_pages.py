@@ -495,6 +495,7 @@ def failed_account(console: Console, number: int = 1) -> None:
 def test_a_failed_account_is_tried_again_and_its_parked_message_is_cleared(console: Console) -> None:
     failed_account(console)
     eve = console.browser("eve", Role.SUPPORT)
+    assert "parked message" not in eve.get("/").text
     page = eve.get("/orders/order-1").text
     assert "it is tried again only when somebody retries it" in text(page)
     (form,) = [form for form in forms(page) if form.get("action") == ["retry-order"]]
