@@ -20,7 +20,7 @@ from services.api.http.app import app_of
 from services.api.http.server import Server
 from services.api.parked import messages
 from services.api.parked.messages import Copy
-from services.api.projection import previews, workers
+from services.api.projection import previews, vouching, workers
 from services.api.projection.activity import activity
 from services.api.projection.projector import Projector, project
 from services.api.projection.steps import steps
@@ -45,6 +45,7 @@ class ApiService:
             parts.now,
             parts.heartbeats,
             writes=[project, asking.answered, messages.closed, deliveries.note],
+            read=lambda delivery: vouching.read(delivery, parts.broker.user),
         )
         self.copies = Projector(
             API_PARKED,

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from foundation.broker import Consumer
@@ -91,3 +93,15 @@ def items(answer: Any, name: str = "order_id") -> list[Any]:
     assert answer.status_code == 200, answer.text
     found: Iterable[dict[str, Any]] = answer.json()["items"]
     return [item[name] for item in found]
+
+
+def routes(app: Any) -> Iterator[str]:
+    """Yield everything that an application answers, as `POST /v1/orders`."""
+    for route in app.routes:
+        if isinstance(inner := getattr(route, "app", None), Starlette):
+            yield from routes(inner)
+        elif isinstance(route, Mount):
+            yield f"GET {route.path}/{{path}}"
+        else:
+            several = route.effective_route_contexts() if hasattr(route, "effective_route_contexts") else (route,)
+            yield from (f"{method} {one.path}" for one in several for method in one.methods if method != "HEAD")

@@ -49,6 +49,8 @@ class Identity:
     """Of a token."""
     source: str = ""
     """The CloudEvents source that a token places orders as."""
+    credential: str = ""
+    """Hash of the token that was shown: another one once the token is rotated."""
 
     def may(self, scope: Scope) -> bool:
         """Whether a token has a scope."""

@@ -40,7 +40,7 @@ def create(connection: Connection, name: str, role: Role, password: str, now: da
     """Add a member. Raises Refused if the name is taken or not valid, or the password too short."""
     if not _NAME.fullmatch(name):
         raise Refused("a name has 1 to 64 characters: a-z, 0-9 and . _ @ -, beginning with a letter or digit")
-    row = {"name": name, "role": role, "password": passwords.hashed(password), "disabled": False}
+    row = {"name": name, "role": role, "password": passwords.hashed(password, name), "disabled": False}
     try:
         connection.execute(staff.insert().values(**row, created_at=now, changed_at=now))
     except IntegrityError:
@@ -49,16 +49,21 @@ def create(connection: Connection, name: str, role: Role, password: str, now: da
 
 def verified(connection: Connection, name: str, password: str) -> Member | None:
     """Return whose name and password these are; None if they do not fit, or the member is disabled."""
-    kept = connection.execute(select(staff.c.password).where(staff.c.name == name)).scalar()
-    if not passwords.fits(kept, password):
+    if not passwords.fits(kept_password(connection, name), password):
         return None
     row = connection.execute(_members().where(staff.c.name == name, staff.c.disabled.is_(False))).mappings().first()
     return Member(**row) if row else None
 
 
+def kept_password(connection: Connection, name: str) -> str | None:
+    """Return what is kept of a member's password; None if there is no such member."""
+    return connection.execute(select(staff.c.password).where(staff.c.name == name)).scalar()
+
+
 def set_role(connection: Connection, name: str, role: Role, now: datetime) -> None:
-    """Change what a member may do, from the next click on. Raises NotFound; Refused if no admin would be left."""
+    """Change what a member may do, and sign them out. Raises NotFound; Refused if no admin would be left."""
     _change(connection, name, now, role=role)
+    sessions.end_all(connection, name)
 
 
 def set_disabled(connection: Connection, name: str, disabled: bool, now: datetime) -> None:
@@ -70,7 +75,7 @@ def set_disabled(connection: Connection, name: str, disabled: bool, now: datetim
 
 def set_password(connection: Connection, name: str, password: str, now: datetime) -> None:
     """Change a member's password and sign them out everywhere. Raises NotFound; Refused if it is too short."""
-    _change(connection, name, now, password=passwords.hashed(password))
+    _change(connection, name, now, password=passwords.hashed(password, name))
     sessions.end_all(connection, name)
 
 

@@ -1,23 +1,37 @@
 """Slow down whoever guesses passwords: after some failed sign-ins with a name or from an address, each further one has
-to wait, twice as long each time."""
+to wait, twice as long each time. Browsers in which that member has signed in before are counted on their own, so that
+nobody can lock others out by failing with their names."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from services.api.access.tables import failures
 
-_FREE = {"name": 5, "address": 20}
+_FREE = {"name": 5, "address": 20, "browser": 5, "session": 5}
 """How many may fail before the first pause. Several people may share an address."""
 _FIRST, _LONGEST = timedelta(seconds=15), timedelta(minutes=15)
 _FORGOTTEN = timedelta(hours=1)
 """After which time without any, failures count no more."""
+_ADDRESS = "address "
 
 
 def keys(name: str, address: str) -> Sequence[str]:
     """Return what sign-ins are counted by."""
-    return (f"name {name[:200]}", f"address {address[:200]}")
+    return (f"name {name[:200]}", _ADDRESS + network_of(address)[:200])
+
+
+def network_of(address: str) -> str:
+    """Return what one client has to itself: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(known, IPv6Address):
+        return address
+    return str(known.ipv4_mapped or ip_network((int(known), 64), strict=False))
 
 
 def attempt(connection: Connection, counted: Sequence[str], now: datetime) -> timedelta | None:
@@ -43,9 +57,13 @@ def _pause(beyond: int) -> timedelta:
     return min(_FIRST * 2 ** min(beyond, 10), _LONGEST) if beyond >= 0 else timedelta(0)
 
 
-def forget(connection: Connection, counted: Sequence[str]) -> None:
-    """Count from the beginning: the sign-in was good."""
-    connection.execute(delete(failures).where(failures.c.key.in_(counted)))
+def forgive(connection: Connection, counted: Sequence[str], now: datetime) -> None:
+    """The sign-in was good: count from the beginning. An address only loses the one that was counted, or who has a
+    password could guess those of others without end."""
+    addresses = [key for key in counted if key.startswith(_ADDRESS)]
+    connection.execute(delete(failures).where(failures.c.key.in_(set(counted) - set(addresses))))
+    one_less = {"count": failures.c.count - 1, "until": now}
+    connection.execute(update(failures).where(failures.c.key.in_(addresses)).values(**one_less))
 
 
 def forget_old(connection: Connection, now: datetime) -> None:

@@ -48,12 +48,13 @@ def identify(connection: Connection, token: str) -> Identity | None:
     if row is None:
         return None
     scopes = frozenset(Scope(scope) for scope in row.scopes.split())
-    return Identity(name=row.name, authtype="service_account", scopes=scopes, source=row.source)
+    named = {"name": row.name, "source": row.source, "credential": row.digest}
+    return Identity(authtype="service_account", scopes=scopes, **named)
 
 
-def is_enabled(connection: Connection, name: str) -> bool:
-    """Whether there is a token of this name that is not disabled."""
-    found = select(tokens.c.name).where(tokens.c.name == name, tokens.c.disabled.is_(False))
+def is_enabled(connection: Connection, credential: str) -> bool:
+    """Whether a token, given by its hash, is neither disabled nor rotated since."""
+    found = select(tokens.c.name).where(tokens.c.digest == credential, tokens.c.disabled.is_(False))
     return connection.execute(found).first() is not None
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -29,8 +30,8 @@ _KINDS = sorted(
     | {"order.noted", "staff.signed_in", "staff.sign_in_failed", "staff.refused"}
 )
 """What a line can be about, as a suggestion."""
-_MOST_EXPORTED = 100_000
-"""Lines of one export."""
+_FORMULA = re.compile(r"\s*[=+\-@]|[\t\r\n]")
+_FORMULA_INSIDE = re.compile(r"(?<=;)(\s*[=+\-@])")
 
 
 def _filter(order: str = "", actor: str = "", kind: str = "", since: str = "", until: str = "") -> ActivityFilter:
@@ -84,32 +85,36 @@ def as_csv(desk: AtDesk, wanted: Wanted) -> Response:
 def as_json(desk: AtDesk, wanted: Wanted) -> Response:
     """Export the log as JSON, one document a line."""
     headers = {"Content-Disposition": 'attachment; filename="activity.jsonl"'}
-    lines = (orjson.dumps(_exported(entry)) + b"\n" for entry in _entries(desk, wanted))
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+    return StreamingResponse(_jsonl(desk, wanted), media_type="application/x-ndjson", headers=headers)
 
 
 def _csv(desk: Desk, wanted: ActivityFilter) -> Iterator[str]:
     yield ",".join(_EXPORTED) + "\r\n"
-    for entry in _entries(desk, wanted):
-        line = io.StringIO()
-        csv.writer(line).writerow([harmless(str(value or "")) for value in _exported(entry).values()])
-        yield line.getvalue()
+    for rows in _pages(desk, wanted):
+        page = io.StringIO()
+        csv.writer(page).writerows([harmless(value or "") for value in row.values()] for row in rows)
+        yield page.getvalue()
+
+
+def _jsonl(desk: Desk, wanted: ActivityFilter) -> Iterator[bytes]:
+    for rows in _pages(desk, wanted):
+        yield b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
 def harmless(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{text}" if text.lstrip()[:1] in {"=", "+", "-", "@"} or text[:1] in {"\t", "\r", "\n"} else text
+    """Return a cell that no spreadsheet takes for a formula, even if it separates cells by semicolons (OWASP: CSV
+    injection)."""
+    text = _FORMULA_INSIDE.sub(r"'\1", text)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
-def _entries(desk: Desk, wanted: ActivityFilter) -> Iterator[Entry]:
-    after, left = "", _MOST_EXPORTED
-    while left > 0:
+def _pages(desk: Desk, wanted: ActivityFilter) -> Iterator[list[dict[str, str | None]]]:
+    """Yield the whole log, of which only a page is in memory at a time."""
+    after: str | None = ""
+    while after is not None:
         with desk.reading() as connection:
-            found = listing.activity(connection, wanted, after, min(left, MOST))
-        yield from found.rows
-        left -= len(found.rows)
-        if not found.next:
-            return
+            found = listing.activity(connection, wanted, after, MOST)
+        yield [_exported(entry) for entry in found.rows]
         after = found.next
 
 

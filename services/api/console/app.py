@@ -1,6 +1,5 @@
 """The staff's console: pages for browsers."""
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -9,9 +8,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from foundation.errors import BrokerUnreachable, NotFound, Refused, StoreUnreachable
 from foundation.wording import in_words
@@ -34,27 +32,12 @@ from services.api.console.visitor import Forbidden, SignInNeeded, line
 from services.api.desk import Desk
 from services.api.finding.paging import BadCursor
 
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-_HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-}
-
 
 def console_of(desk: Desk) -> FastAPI:
     """Return the console. It opens nothing."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.desk = desk
-    app.add_middleware(SafeHeaders)
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
     for page_of in (
         sign_in,
         start,
@@ -74,23 +57,13 @@ def console_of(desk: Desk) -> FastAPI:
     return app
 
 
-class SafeHeaders:
-    """Tell browsers what pages may do: nothing that does not come from here."""
+class _Static(StaticFiles):
+    """Files that browsers keep, and ask for again each time."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                is_static = scope["path"].startswith("/static/")
-                headers["Cache-Control"] = "no-cache" if is_static else "no-store"
-            await send(message)
-
-        await self._app(scope, receive, sending)
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def _answer_errors(app: FastAPI) -> None:
@@ -127,6 +100,10 @@ def _answer_errors(app: FastAPI) -> None:
     def http(request: Request, error: HTTPException) -> HTMLResponse:
         titles = {404: "Not found", 405: "Not found"}
         return _page(request, error.status_code, titles.get(error.status_code, "Error"), str(error.detail))
+
+    @app.exception_handler(Exception)
+    def unforeseen(request: Request, _error: Exception) -> HTMLResponse:
+        return _page(request, 500, "Something went wrong here", "The log of the api says what.")
 
 
 _TOLD = (

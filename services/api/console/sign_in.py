@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
@@ -10,7 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.exc import IntegrityError
 
 from foundation.errors import Refused
-from services.api.access import sessions, staff, throttle
+from services.api.access import browsers, sessions, staff, throttle
+from services.api.access.tokens import digest
 from services.api.console.pages import page, span
 from services.api.console.visitor import (
     AtDesk,
@@ -49,9 +50,11 @@ def sign_in(
 ) -> Response:
     """Sign somebody in, with a new session."""
     name, back = name.strip(), inside(back)
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if not _is_ours(request, desk):
         return _again(request, 403, "The form was not sent by this console. Sign in here.", name, "/")
-    counted = throttle.keys(name, address_of(request))
+    with desk.reading() as connection:
+        browser = browsers.known(connection, name, request.cookies.get(_browser_cookie(desk, request), ""))
+    counted = [browser] if browser else throttle.keys(name, address_of(request))
     if wait := _counted(desk, counted):
         told = f"Too many failed sign-ins. Try again in {span(ceil(wait))}."
         answer = _again(request, 429, told, name, back)
@@ -59,23 +62,39 @@ def sign_in(
         return answer
     with desk.reading() as connection:
         member = staff.verified(connection, name, password)
+        is_known = staff.kept_password(connection, name) is not None
     with desk.writing() as uow:
         if member is None:
-            failed = line(desk, "staff.sign_in_failed", name or "nobody", f"from {address_of(request)}")
-            desk.note(uow.connection, failed)
+            # An unknown name may be a password that was typed into the wrong field.
+            who, what = (name, "") if is_known else ("nobody", "with an unknown name, ")
+            desk.note(uow.connection, line(desk, "staff.sign_in_failed", who, f"{what}from {address_of(request)}"))
         else:
-            throttle.forget(uow.connection, counted)
+            throttle.forgive(uow.connection, counted, desk.now())
             if old := request.cookies.get(cookie_of(desk, request)):
                 sessions.end(uow.connection, old)
             session = sessions.begin(uow.connection, member.name, desk.now(), desk.settings.api.session_hours)
+            mark = browsers.mark(uow.connection, member.name)
             desk.note(uow.connection, line(desk, "staff.signed_in", member.name, f"from {address_of(request)}"))
     if member is None:
         return _again(request, 403, "Name or password is wrong, or the account is disabled.", name, back)
     response = RedirectResponse(back, 303)
-    response.set_cookie(
-        cookie_of(desk, request), session, httponly=True, samesite="lax", secure=is_secure(desk, request), path="/"
-    )
+    kept: dict[str, Any] = {"httponly": True, "samesite": "lax", "secure": is_secure(desk, request), "path": "/"}
+    response.set_cookie(cookie_of(desk, request), session, **kept)
+    response.set_cookie(_browser_cookie(desk, request), mark, **kept, max_age=int(browsers.KEPT.total_seconds()))
     return response
+
+
+def _is_ours(request: Request, desk: Desk) -> bool:
+    """Whether a browser sent a form of our own page, as far as it says: else others could sign somebody in as
+    themselves. Whoever is no browser says nothing."""
+    if site := request.headers.get("sec-fetch-site"):
+        return site in {"same-origin", "none"}
+    public, origin = urlsplit(str(desk.settings.api.public_url or "")), request.headers.get("origin")
+    return origin is None or (urlsplit(origin).netloc or "nowhere") in {request.url.netloc, public.netloc}
+
+
+def _browser_cookie(desk: Desk, request: Request) -> str:
+    return f"{cookie_of(desk, request)}_browser"
 
 
 def _counted(desk: Desk, counted: Sequence[str]) -> float:
@@ -123,7 +142,7 @@ def change_password(
     repeated: Annotated[str, Form()] = "",
 ) -> Response:
     """Change the visitor's own password; ends all sessions."""
-    counted = throttle.keys(visitor.name, visitor.address)
+    counted = (f"session {digest(visitor.session)}",)
     wait = _counted(desk, counted)
     with desk.reading() as connection:
         known = not wait and staff.verified(connection, visitor.name, current)
@@ -135,7 +154,7 @@ def change_password(
     else:
         try:
             with desk.writing() as uow:
-                throttle.forget(uow.connection, counted)
+                throttle.forgive(uow.connection, counted, desk.now())
                 staff.set_password(uow.connection, visitor.name, new, desk.now())
                 desk.note(uow.connection, line(desk, "staff.password_changed", visitor.name))
         except Refused as error:

@@ -104,6 +104,10 @@ def add_token(
     name, source = name.strip(), source.strip() or f"/{name.strip()}"
     if not name or not name.isprintable() or not scopes or not source.isprintable():
         raise Refused("a token needs a name and at least one thing that it may do")
+    if f"{source}/".startswith("/sitecrew/"):
+        raise Refused(
+            "no token speaks for Sitecrew's own services: choose a source that does not begin with /sitecrew/"
+        )
     try:
         with desk.writing() as uow:
             token = tokens.create(uow.connection, name, source, scopes, visitor.name, desk.now())

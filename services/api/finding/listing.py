@@ -22,6 +22,8 @@ R = TypeVar("R")
 _FEW = 500
 """Up to so many orders are found by their ids: a search ends there, and of a producer with more, any page is full
 soon."""
+_FOR_COLLEAGUES = "order.noted"
+"""The kind of lines that producers do not see."""
 _LAST = "\U0010ffff"
 """Follows whatever a text can go on with."""
 _SEARCHED = (order_views.c.order_id, order_views.c.domain, order_views.c.username, order_views.c.customer_email)
@@ -51,7 +53,7 @@ def news(connection: Connection, after: int, placed_by: str | None, limit: int) 
     """Return lines of the activity log in the order in which they were written, behind the line with this number."""
     query = ENTRIES.select().where(ENTRIES.table.c.id > after).order_by(ENTRIES.table.c.id).limit(limit)
     if placed_by is not None:
-        query = query.where(_placed_by(ENTRIES.table.c.order_id, placed_by))
+        query = query.where(_placed_by(ENTRIES.table.c.order_id, placed_by), ENTRIES.table.c.kind != _FOR_COLLEAGUES)
     return ENTRIES.read(connection.execute(query))
 
 
@@ -122,6 +124,8 @@ def _conditions(
         lists["found"] = found_orders(connection, wanted.search.strip())
         yield in_list(columns.order_id, dialect, "found")
     if wanted.placed_by is not None:
+        if "kind" in columns:
+            yield columns.kind != _FOR_COLLEAGUES
         theirs = select(order_views.c.order_id).where(order_views.c.placed_by == wanted.placed_by).limit(_FEW + 1)
         ids = connection.scalars(theirs).all()
         if len(ids) <= _FEW:

@@ -17,6 +17,7 @@ from services.api.http.answers import Line, Lines, page
 from services.api.http.caller import AtDesk, Reader, only_of
 from services.api.http.commands import AtNews
 from services.api.http.news import News, newest
+from services.api.http.problems import Problem
 from services.api.http.queries import After, Limit, lines
 from services.api.projection.activity import Entry
 
@@ -25,6 +26,8 @@ router = APIRouter(tags=["activity"])
 KEEP_ALIVE = 15.0
 """Seconds after which a stream says that it is still there."""
 _AT_A_TIME = 200
+STREAMS, ALL_STREAMS = 100, 400
+"""How many one token, and all together, may follow at once: each keeps a connection open."""
 
 
 @router.get("/activity", response_model=Lines)
@@ -56,8 +59,11 @@ async def stream_events(
 ) -> StreamingResponse:
     """Follow the activity log as server-sent events: `id` is a line's number, `event` its kind, `data` the line.
 
-    The stream may end at any time, also when the token is disabled: connect again with `Last-Event-ID`.
+    The stream may end at any time, also when the token is disabled: connect again with `Last-Event-ID`. A token may
+    follow a hundred times at once.
     """
+    if news.following[who.name] >= STREAMS or news.following.total() >= ALL_STREAMS:
+        raise Problem(429, "too_many_requests", "Too many follow the events already.", headers={"Retry-After": "60"})
     start = await run_in_threadpool(_start, desk, last_event_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(desk, news, who, start), media_type="text/event-stream", headers=headers)
@@ -71,6 +77,15 @@ def _start(desk: Desk, last: int | None) -> int:
 
 
 async def _stream(desk: Desk, news: News, who: Identity, after: int) -> AsyncIterator[str]:
+    news.following[who.name] += 1
+    try:
+        async for piece in _told(desk, news, who, after):
+            yield piece
+    finally:
+        news.following[who.name] -= 1
+
+
+async def _told(desk: Desk, news: News, who: Identity, after: int) -> AsyncIterator[str]:
     yield ": connected\n\n"
     seen = after
     while not news.ends:
@@ -88,9 +103,9 @@ async def _stream(desk: Desk, news: News, who: Identity, after: int) -> AsyncIte
 
 
 def _lines_after(desk: Desk, number: int, who: Identity) -> list[Entry] | None:
-    """Return what follows a line; None if the token was disabled meanwhile."""
+    """Return what follows a line; None if the token was disabled or rotated meanwhile."""
     with desk.reading() as connection:
-        if not tokens.is_enabled(connection, who.name):
+        if not tokens.is_enabled(connection, who.credential):
             return None
         return listing.news(connection, number, only_of(who), _AT_A_TIME)
 

@@ -6,13 +6,14 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.routing import Match, Mount
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from services.api.console.app import console_of
 from services.api.desk import Desk
+from services.api.gate.bodies import BodyLimit
+from services.api.gate.headers import SafeHeaders
 from services.api.http import activity, commands, me, openapi, orders, problems, webhooks
 from services.api.http.caller import Doorkeeper
-from services.api.http.limits import BodyLimit
 from services.api.http.news import News
 from services.api.status import page as status_page
 
@@ -29,15 +30,25 @@ class _Elsewhere(Mount):
         return (Match.NONE, {}) if scope["path"].startswith("/v1/") else super().matches(scope)
 
 
+class _Guarded(FastAPI):
+    """An application behind the gate, with everything that it answers: middleware would not see its own errors."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        desk: Desk = self.state.desk
+        https = str(desk.settings.api.public_url or "").startswith("https:")
+        return SafeHeaders(BodyLimit(super().build_middleware_stack()), https=https)
+
+
 def api() -> FastAPI:
     """Return the HTTP API without what it works with, which is enough for its OpenAPI document."""
-    app = FastAPI(
+    app = _Guarded(
         title="Sitecrew",
         version=version("sitecrew"),
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
@@ -54,7 +65,6 @@ def app_of(desk: Desk) -> FastAPI:
     app.state.stopping = stopping = threading.Event()  # set when the service ends: nobody waits any longer
     app.state.news = News(desk, stopping)
     app.state.doorkeeper = Doorkeeper.of(desk)
-    app.add_middleware(BodyLimit)
     app.include_router(status_page.router)
     app.router.routes.append(_Elsewhere("/", console_of(desk)))
     return app

@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.api.access import tokens
 from services.api.access.identity import Identity, Scope
+from services.api.access.throttle import network_of
 from services.api.desk import Desk
 from services.api.http.limits import FAILURES_PER_MINUTE, RateLimit
 from services.api.http.problems import Problem
@@ -44,11 +45,11 @@ class Doorkeeper:
     def identify(self, desk: Desk, token: str, address: str) -> Identity | None:
         """Return whose token it is. Raises Problem 429."""
         now = desk.now()
-        _refuse(self.failures.wait(address, now), "Too many requests with an unknown token came from this address.")
         with desk.reading() as connection:
             who = tokens.identify(connection, token)
         if who is None:
-            self.failures.take(address, now)
+            title = "Too many requests with an unknown token came from this address."
+            _refuse(self.failures.take(network_of(address), now), title)
             return None
         _refuse(self.requests.take(who.name, now), f"The token {who.name} has asked too often.")
         if now - self.noted.get(who.name, _NEVER) >= tokens.NOTED:

@@ -1,17 +1,11 @@
-"""How much may be asked, and how large a request may be."""
+"""How much may be asked."""
 
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from foundation.broker.limits import MAX_BYTES
-from services.api.http.problems import Problem, answer_of
-
 FAILURES_PER_MINUTE = 20
-"""Unknown tokens from one address; then none is looked at for a while. This spares the database: nobody guesses 256
-random bits."""
+"""Unknown tokens from one address; then it is told to wait. Whoever shares it and has a token need not."""
 _MOST = 10_000
 """Names that are remembered."""
 
@@ -45,32 +39,3 @@ class RateLimit:
     def _now(self, name: str, now: datetime) -> float:
         left, since = self._left.get(name, (self.per_minute, now))
         return min(self.per_minute, left + (now - since).total_seconds() * self.per_minute / 60)
-
-
-class BodyLimit:
-    """Takes in a request's whole body before anybody looks at it, and refuses one that is larger than a message to the
-    broker may be."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        taken: list[Message] = []
-        size, more = 0, True
-        while more:
-            taken.append(message := await receive())
-            size += len(message.get("body", b""))
-            if size > MAX_BYTES:
-                problem = Problem(413, "too_large", f"The request has more than {MAX_BYTES} bytes.")
-                await answer_of(problem)(scope, receive, send)
-                return
-            more = message.get("more_body", False)
-        taken.reverse()
-
-        async def again() -> Message:
-            return taken.pop() if taken else await receive()
-
-        await self._app(scope, again, send)

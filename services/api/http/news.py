@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 
@@ -33,6 +34,8 @@ class News:
         self._stopping = stopping
         self._newest = 0
         self._looking: asyncio.Task[None] | None = None
+        self.following: Counter[str] = Counter()
+        """How many streams each token has open."""
 
     @property
     def ends(self) -> bool:

@@ -79,6 +79,12 @@ def install(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(sorted(name.upper() for name in set().union(*here)))
         return answer_of(Problem(error.status_code, "http", str(error.detail), headers=headers))
 
+    @app.exception_handler(Exception)
+    def unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+        return answer_of(
+            Problem(500, "unexpected", "Something went wrong here.", remedy="The log of the api says what.")
+        )
+
 
 def answer_of(problem: Problem) -> JSONResponse:
     """Return the response that says what is wrong."""

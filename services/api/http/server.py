@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from foundation.addresses import HostPort
 from foundation.config.settings import Api
 from foundation.errors import ConfigurationError
+from services.api.gate.connections import Impatient
 
 _GRACE = 10
 """Seconds that running requests may take to finish when the service stops; streams are ended at once."""
@@ -46,6 +47,8 @@ class Server:
             tls = {"ssl_certfile": own.tls_certificate, "ssl_keyfile": own.tls_key}
         return uvicorn.Config(
             self._app,
+            http=Impatient,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -29,7 +29,12 @@ class NewWebhook(Document):
     types: list[Annotated[str, Field(pattern=r"^[a-z_.*]{1,64}$")]] = Field(
         ["*"], max_length=50, description="types of events, such as install.failed, install.* or *"
     )
-    source: str | None = Field(None, max_length=255, description="only what concerns orders that this source placed")
+    source: str | None = Field(
+        None,
+        max_length=255,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="only what concerns orders that this source placed",
+    )
 
 
 class Webhook(Document):

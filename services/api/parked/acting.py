@@ -1,8 +1,10 @@
 """What staff do with parked messages: requeue, correct or discard them. It happens in the real queue."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+import orjson
 
 from foundation.broker import Broker, Confirmation, codec
 from foundation.broker.topology import PARKING, UNROUTED
@@ -14,7 +16,9 @@ from foundation.handling.requeueing import Tell
 from foundation.handling.unit_of_work import new_id
 from foundation.store import Store
 from foundation.telemetry.tracing import new_traceparent
+from schemas import catalogue
 from schemas.envelope import Event
+from schemas.services import SiteTypeConfigure
 from schemas.values import Model
 from services.api.access.identity import Identity
 from services.api.desk import Desk
@@ -53,13 +57,37 @@ def body(desk: Desk, queue: str, id: str) -> bytes:
 
 def correct(desk: Desk, queue: str, id: str, body: bytes, who: Identity) -> None:
     """Requeue a message with another body. Raises Malformed if it is no valid event then, NotFound if the message is
-    gone, Refused if it can't go back or the broker doesn't take it, and BrokerUnreachable."""
+    gone, Refused if it can't go back, speaks for somebody else then, or the broker doesn't take it, and
+    BrokerUnreachable."""
     parked = _one(desk.broker, queue, id)
     if not parked.can_go_back:
         raise Refused(f"the queue that {id} came from is unknown")
+    event = codec.decode(body, parked.delivery.content_type, parked.delivery.headers)
+    _require_same_sender(parked, event, who)
     outcome = requeueing.requeue_edited(desk.broker, queue, parked, body, _teller(desk, who))
     if outcome != Confirmation.CONFIRMED:
         raise Refused("the broker did not confirm it; the message stays parked. Try again later")
+
+
+def _require_same_sender(parked: Parked, event: Event[Any], who: Identity) -> None:
+    """Require that a correction says nothing in another name, and asks for nothing else. Raises Refused."""
+    was = _attributes(parked.delivery.body)
+    names = ["source", "authtype", "authid"] + (["type"] if catalogue.by_type(str(was.get("type"))) else [])
+    for name in names:
+        if name in was and getattr(event, name) != was[name]:
+            raise Refused(f"{name} must stay as it is: {was[name]}")
+    if "authid" not in was and event.authid not in (None, who.name):
+        raise Refused(f"authid must be missing, or {who.name}")
+    if "type" not in names and isinstance(event.data, SiteTypeConfigure):
+        raise Refused("a site type is configured on the page Settings")
+
+
+def _attributes(body: bytes) -> Mapping[str, Any]:
+    """Return the attributes of an event in structured mode, as far as the body is one."""
+    with suppress(orjson.JSONDecodeError):
+        document = orjson.loads(body)
+        return document if isinstance(document, dict) else {}
+    return {}
 
 
 def compare(store: Store, broker: Broker, now: Now) -> None:

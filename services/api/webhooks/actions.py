@@ -1,6 +1,7 @@
 """What an admin may do with webhooks, by the console or the API. Everything is noted in the activity log."""
 
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
@@ -67,5 +68,6 @@ def redeliver(desk: Desk, who: Identity, id: str) -> Delivery:
 
 def _note(desk: Desk, connection: Connection, who: Identity, kind: str, endpoint: Endpoint) -> None:
     key = new_id().replace("-", "")
-    detail = f"{endpoint.url} ({endpoint.id})"[:400]
+    place = urlsplit(endpoint.url)  # whatever follows may be a secret
+    detail = f"{place.scheme}://{place.netloc} ({endpoint.id})"[:400]
     desk.note(connection, Line(key, desk.now(), kind, actor_type=who.authtype, actor=who.name, detail=detail))

@@ -25,7 +25,8 @@ def parsed(url: str, *, to_private: bool) -> SplitResult:
         port = parts.port
     except ValueError:
         raise ForbiddenAddress("the URL is not valid; expected https://host/path") from None
-    if parts.scheme not in SCHEME_PORTS or not parts.hostname or port == 0 or not url.isascii() or " " in url:
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme not in SCHEME_PORTS or not parts.hostname or port == 0 or not is_plain:
         raise ForbiddenAddress("the URL is not valid; expected https://host/path")
     if parts.username is not None or parts.fragment:
         raise ForbiddenAddress("the URL must not contain a user name, a password or a fragment (#)")

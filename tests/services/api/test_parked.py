@@ -14,12 +14,13 @@ from foundation.broker.delay import Ladder
 from foundation.broker.topology import COMMANDS, PARKING, UNROUTED
 from foundation.config.queues import API_EVENTS, API_PARKED, INTAKE_ORDERS, with_api
 from foundation.config.settings import Settings
-from foundation.errors import NotFound
+from foundation.errors import NotFound, Refused
 from foundation.handling.unit_of_work import Database
 from foundation.service.lanes import Parts
 from foundation.store import Store
 from foundation.testing.memory import MemoryBroker
 from schemas.orders import OrderPlaced
+from schemas.services import SiteTypeConfigure
 from services.api.access.identity import Identity
 from services.api.desk import load
 from services.api.parked import acting
@@ -127,6 +128,33 @@ def test_it_goes_back_corrected_and_stays_if_it_is_wrong_still(api: Api) -> None
     assert api.shown("p1").state == State.REQUEUED
     with pytest.raises(NotFound):
         acting.body(api.desk, PARKING, "p1")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"source": "/other"}, "source"),
+        ({"authid": "ann"}, "authid"),
+        ({"type": "sitecrew.order.cancelled.v1", "data": {"order_id": "o1"}}, "type"),
+    ],
+)
+def test_a_correction_says_nothing_in_another_name(api: Api, given: dict[str, object], field: str) -> None:
+    was = orjson.loads(order())
+    api.park("p1", orjson.dumps({**was, "data": {**was["data"], "domain": "?"}}))
+    with pytest.raises(Refused, match=f"^{field} must"):
+        acting.correct(api.desk, PARKING, "p1", orjson.dumps({**was, **given}), EVE)
+    assert api.shown("p1").state == State.OPEN
+    acting.correct(api.desk, PARKING, "p1", orjson.dumps({**was, "authid": "eve"}), EVE)
+    assert api.shown("p1").state == State.REQUEUED
+
+
+@pytest.mark.parametrize("was", [b"not json", b"[]", b"{}", orjson.dumps({"type": "sitecrew.site_type.configur.v1"})])
+def test_an_operator_asks_for_nothing_by_a_correction_that_only_an_admin_may(api: Api, was: bytes) -> None:
+    api.park("p1", was)
+    command = SiteTypeConfigure(site_type="wordpress", stage="off")
+    forged = codec.encode(codec.envelope(command, id="e1", source="/sitecrew/cli", subject=None))
+    with pytest.raises(Refused, match="page Settings"):
+        acting.correct(api.desk, PARKING, "p1", forged, EVE)
 
 
 def test_a_look_into_the_queue_finds_what_was_missed(api: Api) -> None:

@@ -39,11 +39,11 @@ def test_signing_in_leads_to_the_page_that_was_asked_for_and_to_no_other_host(co
 
 def test_the_cookie_is_kept_from_scripts_and_from_other_sites(console: Console) -> None:
     console.browser("eve")
-    plain = console.browser().sign_in("eve").headers["set-cookie"]
+    plain = console.browser().sign_in("eve").headers.get_list("set-cookie")[0]
     assert plain.startswith(f"{COOKIE}=")
     assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(plain.split("; "))
     assert "Secure" not in plain
-    safe = console.browser(base="https://testserver").sign_in("eve").headers["set-cookie"]
+    safe = console.browser(base="https://testserver").sign_in("eve").headers.get_list("set-cookie")[0]
     assert safe.startswith(f"__Host-{COOKIE}=")
     assert {"HttpOnly", "Secure", "SameSite=lax", "Path=/"} <= set(safe.split("; "))
 
@@ -167,15 +167,6 @@ def test_a_form_of_another_session_is_refused_and_logged(console: Console) -> No
     assert eve.post("/ask", action="run-now").status_code == 303
 
 
-def test_a_sign_in_form_on_another_site_is_refused(console: Console) -> None:
-    console.browser("eve")
-    answer = console.browser().client.post(
-        "/sign-in", data={"name": "eve", "password": PASSWORD}, headers={"Sec-Fetch-Site": "cross-site"}
-    )
-    assert answer.status_code == 403
-    assert "set-cookie" not in answer.headers
-
-
 def test_a_changed_password_counts_at_once_and_ends_all_sessions(console: Console) -> None:
     browser, other = console.browser("eve"), console.browser()
     other.sign_in("eve")
@@ -224,14 +215,3 @@ def test_old_sessions_and_failures_are_forgotten(console: Console) -> None:
     with console.desk.reading() as connection:
         assert not connection.execute(select(tables.sessions)).all()
         assert not connection.execute(select(tables.failures)).all()
-
-
-def test_every_answer_tells_browsers_to_trust_nothing_else(console: Console) -> None:
-    browser = console.browser("eve")
-    for path in ("/", "/sign-in", "/account", "/nowhere", "/static/console.css"):
-        headers = browser.get(path).headers
-        policy = headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "unsafe" not in policy
-        assert headers["x-content-type-options"] == "nosniff"
-        assert headers["cache-control"] == ("no-cache" if path.startswith("/static") else "no-store")

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import tracemalloc
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +17,10 @@ from foundation.handling.unit_of_work import new_id
 from schemas.services import ServiceHeartbeat
 from schemas.values import CauseKind
 from services.api.access.identity import Role
+from services.api.console import activity_log
 from services.api.console.activity_log import harmless
-from services.api.projection.activity import Line
+from services.api.finding.filters import ActivityFilter
+from services.api.projection.activity import Line, write
 from services.installer.states import State
 from tests.services.api.console.conftest import Console
 from tests.support.house import failure
@@ -290,9 +293,33 @@ def test_an_export_is_harmless_in_a_spreadsheet(console: Console) -> None:
     assert console.browser().get("/activity.csv").status_code == 303
 
 
-@pytest.mark.parametrize(("cell", "shown"), [("\t=1", "'\t=1"), ("  =1", "'  =1"), ("a=1", "a=1"), ("", "")])
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("  =1", "'  =1"),
+        ("a=1", "a=1"),
+        ("a;=1; @x;b", "a;'=1;' @x;b"),
+        ("", ""),
+    ],
+)
 def test_no_cell_begins_like_a_formula(cell: str, shown: str) -> None:
     assert harmless(cell) == shown
+
+
+@pytest.mark.parametrize("form", [activity_log._csv, activity_log._jsonl])
+def test_an_export_has_every_line_and_a_page_of_them_in_memory(console: Console, form: Any) -> None:
+    many, now = 5000, console.desk.now()
+    with console.desk.writing() as uow:
+        write(uow.connection, [Line(f"{n}", now, "order.noted", detail=f"{n} {'x' * 390}") for n in range(many)])
+    tracemalloc.start()
+    size = sum(len(page) for page in form(console.desk, ActivityFilter()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > many * 400 > 2 * peak / 3
+    lines = b"".join(page.encode() if isinstance(page, str) else page for page in form(console.desk, ActivityFilter()))
+    assert lines.count(b"order.noted") == many
 
 
 def test_the_log_is_found_by_day_and_pages_on(console: Console) -> None:
@@ -375,6 +402,8 @@ def test_an_admin_adds_somebody_who_signs_in(console: Console) -> None:
     assert ann.sign_in("ann", html.unescape(shown[1])).status_code == 303
     assert shown[1] not in eve.get("/staff").text
     eve.post("/staff/role", name="ann", role="viewer")
+    assert ann.get("/").status_code == 303
+    ann.sign_in("ann", html.unescape(shown[1]))
     assert "viewer" in ann.get("/").text
     eve.post("/staff/disable", name="ann", disabled="true")
     assert ann.get("/").status_code == 303
@@ -400,6 +429,8 @@ def test_a_token_is_shown_once_and_works_until_it_is_disabled(console: Console) 
     first = token(eve.post("/staff/tokens/add", name="billing", scopes=["orders:write", "orders:read"]))
     assert status(first) == 200
     assert first not in eve.get("/staff").text + eve.get("/activity").text
+    for source in ("/sitecrew", "/sitecrew/api"):
+        assert eve.post("/staff/tokens/add", name="x", source=source, scopes=["admin"]).status_code == 409
     second = token(eve.post("/staff/tokens/rotate", name="billing"))
     assert (status(first), status(second)) == (401, 200)
     eve.post("/staff/tokens/disable", name="billing")

@@ -9,8 +9,11 @@ import pytest
 
 from services.api.access import tokens
 from services.api.access.identity import Scope
+from services.api.finding import listing
 from services.api.http import activity
+from services.api.projection.activity import Line
 from tests.support.api import ORDER, HouseWithApi, client
+from tests.support.brokers import until
 from tests.support.house import PATIENCE
 
 
@@ -72,6 +75,55 @@ def test_a_stream_says_that_it_is_there_and_ends_when_the_token_is_disabled(hous
         with house.api.desk.writing() as uow:
             tokens.disable(uow.connection, "shop")
         assert all(event == {"comment": "nothing new"} for event in stream)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stream_ends_when_the_token_is_rotated(house: HouseWithApi) -> None:
+    token = house.token("/shop", Scope.ORDERS_READ)
+    with house.served() as address, following(address, token) as answer:
+        stream = events(answer.iter_lines())
+        assert next(stream) == {"comment": "connected"}
+        with house.api.desk.writing() as uow:
+            tokens.rotate(uow.connection, "shop")
+        assert all(event == {"comment": "nothing new"} for event in stream)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("limit", ["STREAMS", "ALL_STREAMS"])
+def test_so_many_may_follow_at_once_and_no_more(
+    house: HouseWithApi, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(activity, limit, 2)
+    token, other = (house.token(source, Scope.ORDERS_READ) for source in ("/shop", "/panel"))
+    following_now = house.api.server._app.state.news.following
+    with house.served() as address:
+        with following(address, token) as one, following(address, token) as two:
+            streams = [events(answer.iter_lines()) for answer in (one, two)]
+            assert [next(stream) for stream in streams] == [{"comment": "connected"}] * 2
+            with following(address, token) as refused:
+                assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+            with following(address, other) as answer:
+                assert answer.status_code == (200 if limit == "STREAMS" else 429)
+        until(lambda: not following_now.total(), PATIENCE)
+        with following(address, token) as answer:
+            assert answer.status_code == 200
+
+
+def test_what_colleagues_note_is_not_for_producers(house: HouseWithApi) -> None:
+    producer, operator = (house.caller(f"/{scope}", scope) for scope in (Scope.ORDERS_WRITE, Scope.INSTALLS_WRITE))
+    producer.post("/v1/orders", json=ORDER)
+    house.settle()
+    desk = house.api.desk
+    with desk.writing() as uow:
+        desk.note(uow.connection, Line("k", desk.now(), "order.noted", order_id="order-1", detail="he is rude"))
+    assert "he is rude" in operator.get("/v1/activity").text
+    seen = producer.get("/v1/activity")
+    assert "order.accepted" in seen.text
+    assert "he is rude" not in seen.text
+    with house.api.desk.reading() as connection:
+        news = listing.news(connection, 0, "/orders:write", 100)
+    assert {entry.order_id for entry in news} == {"order-1"}
+    assert "order.noted" not in {entry.kind for entry in news}
 
 
 def test_a_hundred_who_follow_keep_nobody_from_being_answered_and_end_with_the_service(house: HouseWithApi) -> None:

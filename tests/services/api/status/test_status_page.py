@@ -83,7 +83,7 @@ def test_a_link_cannot_be_guessed_nor_made_by_another_producer(house: HouseWithA
     house.settle()
     assert customer.get(page).status_code == 200
     for wrong in (theirs, page[:-1], f"{page}x", "/status/order-1", "/status/order-1.", "/status/%E2%82%AC.%00"):
-        assert customer.get(wrong).status_code == 404, wrong
+        assert customer.get(wrong).status_code in {400, 404}, wrong
 
 
 def test_a_link_survives_the_loss_of_the_projection(shop: TestClient, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def test_a_webhook_is_created_shown_rotated_tested_and_disabled(store: Store) ->
         noted = connection.execute(activity.select().order_by(activity.c.id)).all()
     kinds = ["created", "rotated", "tested", "disabled", "enabled", "redelivered"]
     assert [(line.kind, line.actor) for line in noted] == [(f"webhook.{kind}", "admin") for kind in kinds]
-    assert not [line for line in noted if "whsec_" in str(line)]
+    assert not [line for line in noted if "whsec_" in str(line) or "/hook" in str(line)]
+    assert "https://shop.example (" in noted[0].detail
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,10 @@ def test_a_webhook_is_created_shown_rotated_tested_and_disabled(store: Store) ->
         ({"url": "https://127.0.0.1/"}, 409),
         ({"url": "http://shop.example/"}, 409),
         ({"url": "https://shop.example/", "types": ["nothing"]}, 409),
+        ({"url": "javascript:alert(1)"}, 409),
+        ({"url": "https://shop.example/a\0b"}, 409),
+        ({"url": "https://shop.example/\x1b"}, 409),
+        ({"url": "https://shop.example/", "source": "/shop\0"}, 422),
         ({}, 422),
     ],
 )
