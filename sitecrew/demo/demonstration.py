@@ -1,4 +1,4 @@
-"""The demonstration: real orders, from their events to a login with the credentials of their letters."""
+"""The demonstration: real orders, from their events to a login with the emailed credentials, and to the console."""
 
 import argparse
 import json
@@ -6,18 +6,17 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from html import unescape
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import httpx2
 from rich.console import Console
 
 from foundation.broker import Message, codec
 from foundation.broker.rabbit import RabbitBroker
+from foundation.clock import utc_now
 from foundation.config.settings import load
 from foundation.config.sources import variable_of
 from foundation.errors import SitecrewError
@@ -27,13 +26,15 @@ from foundation.telemetry import logs
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderPlaced
+from sitecrew.demo.pictures import camera, require_browser
+from sitecrew.demo.proof import prove
 from sitecrew.demo.show import DemoOrder, Show
 from sitecrew.stack.claim import claimed
 from sitecrew.stack.ending import interrupt_on_signals
-from sitecrew.stack.login import read_credentials, wordpress_login
+from sitecrew.stack.first_admin import ADMIN, first_admin
 from sitecrew.stack.machine import Plan, Running, stack
 from sitecrew.stack.own_settings import exported
-from sitecrew.stack.servers.mailbox import Mailbox, read_message
+from sitecrew.stack.servers.mailbox import read_message
 from sitecrew.stack.up import told_of_variables, what_next
 
 _ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ _EPILOG = """examples:
   script/demo                     one WordPress, from the order to the login
   script/demo --orders 20         twenty of them
   script/demo --site static       a plain page: needs no PHP and no database
+  script/demo --screenshot        keep pictures of the console and of the site
   script/demo --keep              leave it running afterwards, to look around
 
 What happens is shown on stderr. The last line on stdout says on a terminal
@@ -60,22 +62,27 @@ _FORCED = ("address", "installer", "recipe", "options", "sold", "welcome_email",
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 only if every order came to a site that answers, a letter that arrived
-    and, where there is something to log in to, a login that worked."""
+    """Returns the exit code: 0 only if every order came to a site that answers, an email that arrived, a login that
+    worked where there is something to log in to, and a page of the console that shows all this."""
     options = _options(arguments)
     console = Console(stderr=True, highlight=False)
     logs.configure("demo", "warning", sys.stderr)
     interrupt_on_signals()
     show = Show(console)
     try:
+        if options.screenshot:
+            require_browser()
         show.say("starting a broker, a web server, a mail catcher and the services in var/demo ...")
         plan = _plan(options, show)
         _clear(plan.directory)
         with stack(plan, show.say, show.log_line) as running:
-            report = _demonstrate(running, _orders(options.site, options.orders), show)
+            password = first_admin(running.config)
+            report = _demonstrate(running, _orders(options.site, options.orders), password, show)
+            if options.screenshot:
+                report["pictures"] = _pictures(running, report, password, show)
             _tell(report, as_json=options.json or not sys.stdout.isatty())
             if options.keep:
-                _keep(running, show)
+                _keep(running, password, show)
             else:
                 show.say("with --keep it would go on answering there; now everything is stopped")
     except SitecrewError as error:
@@ -97,6 +104,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--orders", type=int, default=1, metavar="N", help="how many orders to place (default 1)")
     parser.add_argument("--site", choices=("wordpress", "static"), default="wordpress", help="what they order")
     parser.add_argument("--json", action="store_true", help="end with a JSON object on a terminal, too")
+    parser.add_argument("--screenshot", action="store_true", help="look in a browser, too, and keep pictures")
     parser.add_argument("--keep", action="store_true", help="keep everything running until Ctrl-C")
     options = parser.parse_args(arguments)
     if options.orders < 1:
@@ -133,7 +141,7 @@ def _clear(directory: Path) -> None:
 
 def _orders(site: str, number: int) -> list[Event[OrderPlaced]]:
     """The example order, and variations of it with an id, a domain and a title of their own."""
-    example = codec.decode((_EXAMPLES / f"{site}.json").read_bytes())
+    example = codec.decode((_EXAMPLES / f"{site}.json").read_bytes()).model_copy(update={"time": utc_now()})
     return [example, *(_variation(example, count) for count in range(2, number + 1))]
 
 
@@ -150,7 +158,7 @@ def _variation(example: Event[OrderPlaced], count: int) -> Event[OrderPlaced]:
     return example.model_copy(update={"id": new_id(), "subject": placed.order_id, "data": placed})
 
 
-def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show) -> dict[str, Any]:
+def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], password: str, show: Show) -> dict[str, Any]:
     broker = broker_of(load(running.config, environment=False), "sitecrew demo")
     stop = threading.Event()
     guard = threading.Thread(target=running.supervise, args=(stop, show.say), daemon=True)
@@ -167,7 +175,10 @@ def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], show: Show)
                 )
             show.seen(watcher.take(100, timeout=0.1))
         show.close()
-        _prove(running, placed, show)
+        prove(placed, running, password)
+        show.mail(placed[0], read_message(Path(placed[0].mail)))
+        show.verdict(placed)
+        show.proven = True
         return _report(placed, running, broker.version())
     finally:
         stop.set()
@@ -188,56 +199,19 @@ def _place(broker: RabbitBroker, orders: list[Event[OrderPlaced]], show: Show) -
     return placed
 
 
-def _prove(running: Running, orders: list[DemoOrder], show: Show) -> None:
-    """Look at what a customer would see. Raises SitecrewError at the first thing that is not true."""
-    for order in orders:
-        if not order.progress.succeeded:
-            raise SitecrewError(f"order {order.order.order_id}: {order.progress.message}")
-    _find_mails(running.mailbox, orders)
-    for order in orders:
-        _check_home_page(order)
-        order.logged_in = _log_in(order)
-    show.mail(orders[0], read_message(Path(orders[0].mail)))
-    show.verdict(orders)
-    show.proven = True
-
-
-def _find_mails(mailbox: Mailbox, orders: list[DemoOrder]) -> None:
-    received = mailbox.messages()
-    for order in orders:
-        mine = [mail for mail in received if order.order.customer.email in mail.recipients]
-        if len(mine) != 1:
-            raise SitecrewError(f"order {order.order.order_id}: {len(mine)} emails arrived instead of one")
-        order.mail = str(mine[0].path)
-
-
-def _check_home_page(order: DemoOrder) -> None:
-    page = httpx2.get(order.completed.site.url, timeout=30, follow_redirects=True)
-    title = str(order.completed.site.title)
-    # WordPress beautifies quotes and dashes on its pages, so letters and digits decide.
-    shown, wanted = (_letters(text) for text in (unescape(page.text), title))
-    if page.status_code != httpx2.codes.OK or wanted not in shown:
-        raise SitecrewError(f"{order.completed.site.url} answers {page.status_code} without its title {title!r}")
-
-
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter.isalnum())
-
-
-def _log_in(order: DemoOrder) -> bool | None:
-    """Log in with what the letter says; None where there is nothing to log in to."""
-    login = order.completed.login
-    if login is None:
-        return None
-    if not wordpress_login(login.login_url, order.completed.site.url, read_credentials(Path(order.mail))):
-        raise SitecrewError(f"the credentials in {order.mail} do not log in at {login.login_url}")
-    return True
-
-
 def _report(orders: list[DemoOrder], running: Running, broker_version: str) -> dict[str, Any]:
     reports = [order.report() for order in orders]
-    common = {"broker_version": broker_version, "amqp_url": running.amqp_url}
+    common = {"broker_version": broker_version, "amqp_url": running.amqp_url, "console_url": running.console_url}
     return {**reports[0], **common, "orders": reports} if len(reports) > 1 else {**reports[0], **common}
+
+
+def _pictures(running: Running, report: Mapping[str, Any], password: str, show: Show) -> list[str]:
+    folder = running.plan.directory / "pictures"
+    with camera(running.console_url, folder) as window:
+        window.sign_in(ADMIN, password)
+        window.look_at_all(report["order_id"], report["site_url"])
+    show.say(f"{len(window.pictures)} pictures of the console and the site are in {os.path.relpath(folder)}")
+    return [str(path) for path in window.pictures]
 
 
 def _tell(report: dict[str, Any], *, as_json: bool) -> None:
@@ -248,15 +222,15 @@ def _tell(report: dict[str, Any], *, as_json: bool) -> None:
 def _in_words(report: dict[str, Any]) -> str:
     """What a person does with it."""
     first = report["login_url"] or report["site_url"]
-    letter = os.path.relpath(report["letter"])
+    log_in = f", log in with what {os.path.relpath(report['letter'])} says" if report["login_url"] else ""
     others = len(report.get("orders", ())) - 1
     more = f" (and {others} more sites)" if others > 0 else ""
-    return f"open {first}, log in with what {letter} says{more}" if report["login_url"] else f"open {first}{more}"
+    return f"open {first}{log_in}{more}; the console is at {report['console_url']}"
 
 
-def _keep(running: Running, show: Show) -> None:
+def _keep(running: Running, password: str, show: Show) -> None:
     show.say("everything keeps running")
-    for line in what_next(running):
+    for line in what_next(running, password):
         show.say(line)
     with suppress(KeyboardInterrupt):
         running.supervise(threading.Event(), show.say)

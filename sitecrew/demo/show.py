@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Any
@@ -19,6 +19,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCompleted
 from schemas.orders import OrderPlaced
 from sitecrew.cli.client.orders.progress import OrderProgress
+from sitecrew.demo.console import Shown
 
 _REPORTED = {"account": "account created", "staged": "staged", "installed": "installed", "mailed": "mailed"}
 """The states whose seconds are reported, by the report's names."""
@@ -29,6 +30,8 @@ class DemoOrder:
     """One order of the demonstration: how far it is, when it got there, and what its customer received."""
 
     order: OrderPlaced
+    source: str
+    """Of its event: which shop placed it."""
     placed_at: datetime
     progress: OrderProgress
     reached: dict[str, datetime] = field(default_factory=dict)
@@ -36,6 +39,8 @@ class DemoOrder:
     mail: str = ""
     """The path of the file with the welcome email."""
     logged_in: bool | None = None
+    in_console: Shown | None = None
+    in_api: Shown | None = None
 
     @property
     def completed(self) -> InstallCompleted:
@@ -55,6 +60,8 @@ class DemoOrder:
             "letter": self.mail,
             "seconds": {name: self.seconds(self.reached[state]) for name, state in _REPORTED.items()},
             "logged_in": self.logged_in,
+            "console": self.in_console and asdict(self.in_console),
+            "api": self.in_api and asdict(self.in_api),
         }
 
     def seconds(self, moment: datetime) -> float:
@@ -80,7 +87,7 @@ class Show:
     def placed(self, event: Event[OrderPlaced]) -> DemoOrder:
         """Follow an order from now on."""
         placed = event.data
-        order = self._orders[placed.order_id] = DemoOrder(placed, utc_now(), OrderProgress.of(event))
+        order = self._orders[placed.order_id] = DemoOrder(placed, event.source, utc_now(), OrderProgress.of(event))
         self._print(order, order.placed_at, "order", f"{placed.order_id}: {placed.site_type} for {placed.domain}")
         if self._status:
             self._status.start()
@@ -138,6 +145,7 @@ class Show:
             proven = f"{len(orders)} sites answer with their own titles, {len(orders)} emails arrived"
         if all(order.logged_in for order in orders):
             proven += f", the credentials in {'the' if len(orders) == 1 else 'each'} email log in"
+        proven += f", the console shows {'it' if len(orders) == 1 else 'each'} as installed and its email as sent"
         self._console.print(f"[bold green]proven[/]   {proven}", soft_wrap=True)
 
     def _advance(self, moment: datetime, event: Event[Any]) -> None:

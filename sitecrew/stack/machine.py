@@ -94,6 +94,10 @@ class Running:
     servers: Mapping[str, Server]
     database: PrivateMariaDB | None
 
+    @property
+    def console_url(self) -> str:
+        return f"http://{HOST}:{self.ports.console}"
+
     def supervise(self, stop: threading.Event, say: Say) -> None:
         """Restart whatever ends by itself, until `stop`."""
         starts: dict[Child, tuple[str, Callable[[], None]]]

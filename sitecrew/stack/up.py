@@ -9,14 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from foundation.clock import utc_now
-from foundation.config.settings import load
-from foundation.store import Store
 from foundation.telemetry import logs
-from services.api.access import passwords
-from services.api.access.identity import Role
-from services.api.access.staff import Member, create
 from sitecrew.stack.ending import interrupt_on_signals
+from sitecrew.stack.first_admin import ADMIN, first_admin
 from sitecrew.stack.machine import Plan, Running, stack
 from sitecrew.stack.own_settings import HOST, exported
 from sitecrew.stack.processes import OnLine
@@ -40,7 +35,7 @@ def up(*, directory: Path, sites: tuple[str, ...], settle: float | None, every: 
     try:
         with stack(plan, _tell, _print_line()) as running:
             ready = True
-            for line in ("ready", *what_next(running)):
+            for line in ("ready", *what_next(running, first_admin(running.config))):
                 _tell(line)
             running.supervise(threading.Event(), _tell)
     except KeyboardInterrupt:
@@ -56,14 +51,17 @@ def told_of_variables(honoured: dict[str, Any], ignored: Sequence[str]) -> Itera
         yield f"ignored in the environment, because everything here is private: {', '.join(ignored)}"
 
 
-def what_next(running: Running) -> Iterator[str]:
-    """Where everything is, and which commands to try in another terminal."""
+def what_next(running: Running, password: str) -> Iterator[str]:
+    """Where everything is, how to sign in with the first admin's password, and which commands to try in another
+    terminal. No password: they have it, or had it."""
     ports, site = running.ports, running.plan.site_types[0]
     health = (f"{name} http://{HOST}:{getattr(ports, name.replace('-', '_'))}" for name in running.services)
     yield f"  sites     http://{HOST}:{ports.web}/~<account>/"
-    yield f"  console   http://{HOST}:{ports.console}/"
-    if password := _first_admin(running):
-        yield f"            sign in as admin with {password} (shown only now)"
+    yield f"  console   {running.console_url}"
+    if password:
+        yield f"            sign in as {ADMIN} with {password} (shown only now)"
+    else:
+        yield f"            for a new password: sitecrew api staff password {ADMIN}"
     yield f"  emails    {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
     yield f"  health    {', '.join(health)} (/readyz?verbose, /metrics)"
     yield "In another terminal:"
@@ -74,20 +72,6 @@ def what_next(running: Running) -> Iterator[str]:
     yield f"  {command} order place {_order(site)} --wait"
     yield f"  {command} install list"
     yield "Ctrl-C stops everything; a second Ctrl-C kills it."
-
-
-def _first_admin(running: Running) -> str:
-    """Return the password of the console's first admin, who is created here; empty if somebody is there already."""
-    store = Store(load(running.config, environment=False).api.store_url.get_secret_value())
-    password = passwords.new()
-    try:
-        with store.transaction() as connection:
-            if Member.all(connection):
-                return ""
-            create(connection, "admin", Role.ADMIN, password, utc_now())
-    finally:
-        store.close()
-    return password
 
 
 def _order(site: str) -> str:

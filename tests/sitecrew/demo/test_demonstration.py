@@ -3,6 +3,7 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -18,15 +19,17 @@ REPORT: dict[str, Any] = {
     "site_url": "http://127.0.0.1:1/~bakery/",
     "login_url": "http://127.0.0.1:1/~bakery/wp-login.php",
     "letter": "var/demo/letters/1.eml",
+    "console_url": "http://127.0.0.1:2",
 }
+STAFF = f"; the console is at {REPORT['console_url']}"
 
 
 @pytest.mark.parametrize(
     ("report", "said"),
     [
-        (REPORT, f"open {REPORT['login_url']}, log in with what var/demo/letters/1.eml says"),
-        ({**REPORT, "login_url": None}, f"open {REPORT['site_url']}"),
-        ({**REPORT, "login_url": None, "orders": [{}] * 3}, f"open {REPORT['site_url']} (and 2 more sites)"),
+        (REPORT, f"open {REPORT['login_url']}, log in with what var/demo/letters/1.eml says{STAFF}"),
+        ({**REPORT, "login_url": None}, f"open {REPORT['site_url']}{STAFF}"),
+        ({**REPORT, "login_url": None, "orders": [{}] * 3}, f"open {REPORT['site_url']} (and 2 more sites){STAFF}"),
     ],
 )
 def test_on_a_terminal_it_ends_with_what_to_open(
@@ -41,7 +44,8 @@ def test_who_is_told_what_to_open_is_told_that_it_is_stopped(
 ) -> None:
     monkeypatch.setattr(demonstration, "interrupt_on_signals", lambda: None)
     monkeypatch.setattr(demonstration, "_clear", lambda _: None)
-    monkeypatch.setattr(demonstration, "stack", lambda *_: nullcontext())
+    monkeypatch.setattr(demonstration, "stack", lambda *_: nullcontext(SimpleNamespace(config=None)))
+    monkeypatch.setattr(demonstration, "first_admin", lambda _: "a password")
     monkeypatch.setattr(demonstration, "_demonstrate", lambda *_: REPORT)
     assert demonstration.main(["--site", "static"]) == 0
     assert "with --keep it would go on answering there" in " ".join(capsys.readouterr().err.split())
