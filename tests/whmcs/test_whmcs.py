@@ -23,7 +23,7 @@ from services.api.access import tokens
 from services.api.access.identity import Scope
 from sitecrew.stack.machine import Plan
 from tests.support.brokers import eventually, until
-from tests.support.receiver import receiver
+from tests.support.receiver import Behaviour, receiver, status
 from tests.support.watching import Watched, watched
 
 HARNESS = Path(__file__).parent / "harness.php"
@@ -42,6 +42,10 @@ def sitecrew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     }
     with watched(Plan(tmp_path_factory.mktemp("whmcs"), ("static",), settings=settings)) as running:
         yield running
+
+
+def answering(document: Any) -> Behaviour:
+    return status(200, json.dumps(document).encode())
 
 
 def new_token(sitecrew: Watched, source: str, *scopes: Scope) -> str:
@@ -279,6 +283,29 @@ def test_a_rejected_order_says_every_field_and_leaves_no_order(whmcs: Whmcs) -> 
     assert "must be one of" in whmcs.call("CreateAccount", configoption1="castle")  # as only order intake knows
     assert whmcs.orders == []
     assert whmcs.call("CreateAccount") == "success"
+
+
+def test_an_account_that_could_not_be_created_is_told_and_tried_again_by_the_next_create(tmp_path: Path) -> None:
+    cause = {"code": "disk_full", "kind": "capacity", "detail": "no room for <b>it</b>", "remedy": "make room"}
+    with receiver() as api:
+        whmcs = whmcs_at(tmp_path / "whmcs", api.port, "sct_token", "failing")
+        api.behaviours["/v1/orders"] = answering({"state": "failed", "cause": cause})
+        api.behaviours["/v1/orders/failing.1.1/retry"] = answering({"outcome": "done"})
+        assert whmcs.call("CreateAccount") == "no room for <b>it</b>. make room. (disk_full)"
+        assert (whmcs.service["domainstatus"], whmcs.orders[0]["followed"]) == ("Pending", 0)
+        api.behaviours["/v1/orders"] = answering({"state": "created", "username": "fail1"})
+        assert whmcs.call("CreateAccount") == "success"
+        assert [one.path for one in api.received] == ["/v1/orders", "/v1/orders/failing.1.1/retry", "/v1/orders"]
+        assert (whmcs.service["username"], whmcs.orders[0]["followed"]) == ("fail1", 1)
+
+
+@pytest.mark.parametrize(("answer", "waits"), [((500,), True), ((429,), True), ((302,), False), ((200, b"<p>"), False)])
+def test_what_does_not_come_from_the_api_loses_no_order(answer: tuple[Any, ...], waits: bool, tmp_path: Path) -> None:
+    with receiver() as api:
+        whmcs = whmcs_at(tmp_path / "whmcs", api.port, "sct_token", "unclear")
+        api.behaviours["/v1/orders"] = status(*answer)
+        told = whmcs.call("CreateAccount")
+        assert (told, whmcs.orders[0]["sent"]) == ("success", 0) if waits else "not Sitecrew's API" in told
 
 
 def test_a_wrong_token_is_refused_and_no_log_shows_it(sitecrew: Watched, tmp_path: Path) -> None:

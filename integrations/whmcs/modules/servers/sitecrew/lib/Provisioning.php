@@ -11,7 +11,6 @@ final class Provisioning
 {
     private const WAIT_SECONDS = 20;
     private const ENDED = ['installed', 'cancelled', 'resolved'];
-    private const WITHOUT_ACCOUNT = ['rejected', 'failed'];
     private const NO_ENTRY = [401, 403];
 
     public function __construct(private readonly Client $client)
@@ -28,6 +27,9 @@ final class Provisioning
     {
         $order = Orders::toSend(self::instance(), (int) $params['serviceid'], self::data($params));
         try {
+            if ($order->state === 'failed') {
+                $this->ask('/v1/orders/' . rawurlencode($order->order_id) . '/retry');
+            }
             (int) $order->number === Orders::IMPORTED ? $this->follow($order) : $this->place($order);
         } catch (Unreachable $unreachable) {
             // It is written down, and the cron job sends it: for the customer nothing changes.
@@ -147,19 +149,28 @@ final class Provisioning
     /**
      * Store what is known of the account in WHMCS's service.
      *
-     * @throws Refused if there will be no account
+     * @throws Refused if there is no account, and none will come by itself
      */
     private function note(object $order, array $answer): void
     {
-        if (in_array($answer['state'] ?? '', self::WITHOUT_ACCOUNT, true)) {
-            Orders::change($order->order_id, ['state' => $answer['state']]);
-            $this->giveUp($order);
-            throw self::because($answer['cause'] ?? []);
-        }
         $state = (string) ($answer['state'] ?? '');
         $site = (string) ($answer['install_state'] ?? '');
         $ended = in_array($site, self::ENDED, true) || $state === 'cancelled';
         Orders::change($order->order_id, ['state' => $site ?: $state, 'followed' => !$ended]);
+        if ($state === 'rejected') {
+            $this->giveUp($order);
+        }
+        if ($state === 'failed') {
+            // The next Create has it tried again, and so can Sitecrew's own staff.
+            Orders::change($order->order_id, ['followed' => false]);
+            self::move($order, 'Active', 'Pending');
+        }
+        if (in_array($state, ['rejected', 'failed'], true)) {
+            throw self::because($answer['cause'] ?? []);
+        }
+        if ($order->state === 'failed') {
+            self::move($order, 'Pending', 'Active');
+        }
         if ($state === 'created' && !empty($answer['username'])) {
             Capsule::table('tblhosting')->where('id', $order->serviceid)->update(array_filter([
                 'username' => $answer['username'],
@@ -173,8 +184,14 @@ final class Provisioning
     private function giveUp(object $order): void
     {
         Orders::change($order->order_id, ['followed' => false, 'terminated' => true]);
-        Capsule::table('tblhosting')->where('id', $order->serviceid)->where('domainstatus', 'Active')
-            ->update(['domainstatus' => 'Pending']);
+        self::move($order, 'Active', 'Pending');
+    }
+
+    /** Change the status of an order's service, if it has the first one. */
+    private static function move(object $order, string $from, string $to): void
+    {
+        Capsule::table('tblhosting')->where('id', $order->serviceid)->where('domainstatus', $from)
+            ->update(['domainstatus' => $to]);
     }
 
     /** @param array<string, mixed> $cause as Sitecrew tells it */
