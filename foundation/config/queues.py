@@ -115,6 +115,7 @@ def with_api(ladder: Ladder) -> Topology:
             *whole.bindings,
             *(Binding(exchange, name, key) for name in sources for exchange, key in sources[name]),
         ),
+        own=frozenset(sources),
     )
 
 

@@ -20,7 +20,7 @@ from foundation.broker import Consumer, Delivery, Publisher
 from foundation.broker.address import nodes_of
 from foundation.broker.rabbit.address import parameters
 from foundation.broker.rabbit.consumer import RabbitConsumer
-from foundation.broker.rabbit.declaring import NOT_FOUND, declare, difference, refusal
+from foundation.broker.rabbit.declaring import FORBIDDEN, NOT_FOUND, declare, difference, refusal
 from foundation.broker.rabbit.delivery import delivery_of
 from foundation.broker.rabbit.link import Link, terminate
 from foundation.broker.rabbit.publisher import RabbitPublisher
@@ -29,7 +29,6 @@ from foundation.broker.tls import Tls
 from foundation.broker.topology import EVENTS, PARKING, Exchange, Queue, Topology
 from foundation.errors import BrokerUnreachable, ConfigurationError, Refused, SitecrewError
 
-_FORBIDDEN = 403
 _TOO_LARGE = 406
 _NOWHERE = "doctor.looked"
 """A key that no queue is bound for."""
@@ -63,8 +62,8 @@ class RabbitBroker:
         return str(getattr(self._nodes[0].credentials, "username", ""))
 
     def declare(self) -> None:
-        with self._channel() as channel:
-            declare(channel, self.topology)
+        with self._connection() as connection:
+            declare(connection, self.topology)
 
     def differences(self) -> list[str]:
         with self._connection() as connection:
@@ -156,7 +155,7 @@ class RabbitBroker:
     def declare_on(self, node: pika.ConnectionParameters) -> None:
         connection = pika.BlockingConnection(node)
         try:
-            declare(connection.channel(), self.topology)
+            declare(connection, self.topology)
         finally:
             _hang_up(connection)
 
@@ -221,7 +220,7 @@ def _was_taken(channel: BlockingChannel) -> bool:
     except ChannelClosedByBroker as closed:
         if closed.reply_code == _TOO_LARGE and "larger than" in closed.reply_text:
             return False
-        if closed.reply_code == _FORBIDDEN:
+        if closed.reply_code == FORBIDDEN:
             raise Refused(f"its user may not publish to {EVENTS}") from None
         raise
     return True

@@ -5,12 +5,34 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from foundation.broker.topology import Exchange, Queue, Topology
+from foundation.errors import BrokerUnreachable
 
+FORBIDDEN = 403
 NOT_FOUND = 404
 IN_USE_ALREADY = 406
 
 
-def declare(channel: BlockingChannel, topology: Topology) -> None:
+def declare(connection: pika.BlockingConnection, topology: Topology) -> None:
+    """Declare everything; or, with a user who may not, what nobody else declares. Raises BrokerUnreachable if the
+    others have not declared the rest yet."""
+    try:
+        _declare(connection.channel(), topology)
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code != FORBIDDEN or not topology.own:
+            raise
+        _declare_own(connection.channel(), topology.only_own())
+
+
+def _declare_own(channel: BlockingChannel, own: Topology) -> None:
+    try:
+        _declare(channel, own)
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code != NOT_FOUND:
+            raise
+        raise BrokerUnreachable(f"{closed.reply_text}: the other services declare it at their start") from None
+
+
+def _declare(channel: BlockingChannel, topology: Topology) -> None:
     for exchange in topology.exchanges:
         channel.exchange_declare(exchange.name, exchange.kind, durable=True, arguments=exchange.arguments)
     for queue in topology.queues:
