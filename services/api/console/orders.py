@@ -1,5 +1,6 @@
 """One order, as a story: its account, its installs with their steps, its emails, and everything that was asked."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -9,12 +10,13 @@ from sqlalchemy import Connection
 from foundation.errors import NotFound, Refused
 from foundation.store.records import Records
 from services.api.console import actions, asks
+from services.api.console.actions import Action
 from services.api.console.installs import attempts, links
 from services.api.console.pages import page
-from services.api.console.visitor import AtDesk, Supporting, Viewing, line
+from services.api.console.visitor import AtDesk, Supporting, Viewing, Visitor, line
 from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter, SiteFilter
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, OrderView
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, OrderView
 
 router = APIRouter()
 
@@ -52,9 +54,17 @@ def order(request: Request, desk: AtDesk, visitor: Viewing, order_id: str, after
         tried=tried,
         log=log.rows,
         links=links(request, log.next),
-        offered=actions.offered(actions.ORDER, view.state, visitor.role),
+        offered=_offered(view, installs, visitor),
         direct=actions.DIRECT,
     )
+
+
+def _offered(view: OrderView, installs: Sequence[InstallView], visitor: Visitor) -> list[Action]:
+    """Return what may be asked for the order; there is nothing to cancel once its newest install is installed."""
+    newest = max(installs, key=lambda install: install.generation, default=None)
+    over = newest is not None and newest.state == "installed"
+    offered = actions.offered(actions.ORDER, view.state, visitor.role)
+    return [action for action in offered if not (over and action.name == "cancel-order")]
 
 
 @router.post("/orders/{order_id}/note")

@@ -23,6 +23,7 @@ router = APIRouter()
 def settings(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show the settings of this process, without secrets, and the switches of each site type."""
     sites = desk.settings.sites
+    shown, known = list(flat(desk.settings, "")), _origins()
     with desk.reading() as connection:
         told = [row.told for row in connection.execute(select(switches.c.told))]
     return page(
@@ -33,8 +34,9 @@ def settings(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
         site_types=sorted(name for name, site in sites.items() if site.sold),
         switches={name: [it for it in told if it.site_type == name] for name in sites},
         defaults={name: {"stage": site.stage, "welcome_email": site.welcome_email} for name, site in sites.items()},
-        settings=list(flat(desk.settings, "")),
-        origins=_origins(),
+        given=[(name, value) for name, value in shown if name in known],
+        usual=[(name, value) for name, value in shown if name not in known],
+        origins=known,
     )
 
 

@@ -31,16 +31,16 @@ router = APIRouter()
 PENDING = ("staged", "installing")
 _WAITING: Mapping[str, str] = {
     INTAKE_ORDERS: "orders to be accepted",
-    INTAKE_INSTALLS: "installs that have ended, for their orders",
+    INTAKE_INSTALLS: "ended installs, for their orders",
     INTAKE_COMMANDS: "what staff ask of orders",
     INSTALLER_STAGED: "installs to be staged",
     INSTALLER_DUE: "installs that the next batch begins",
     INSTALLER_NOW: "installs that begin at once",
     INSTALLER_COMMANDS: "what staff ask of installs",
-    INSTALLER_MAILS: "what became of emails, for their installs",
+    INSTALLER_MAILS: "what became of emails",
     MAILER_INSTALLS: "emails to be sent",
     MAILER_COMMANDS: "what staff ask of emails",
-    API_EVENTS: "events that these pages have yet to show",
+    API_EVENTS: "events that pages have yet to show",
 }
 """What waits in each queue."""
 

@@ -567,3 +567,18 @@ def test_a_batch_is_run_at_once_from_the_page_of_a_staged_install(console: Conso
     eve = console.browser("eve", Role.OPERATOR)
     assert "Run the batch now" in eve.get("/installs/order-1-g1").text
     assert "Run the batch now" not in console.browser("ann", Role.SUPPORT).get("/installs/order-1-g1").text
+
+
+def test_an_order_that_is_installed_offers_no_cancel(console: Console) -> None:
+    console.house.order(1)
+    console.settle()
+    eve = console.browser("eve")
+    assert "Cancel order" in eve.get("/orders/order-1").text
+    console.house.advance_until(console.house.mailed)
+    console.settle()
+    assert "Cancel order" not in eve.get("/orders/order-1").text
+
+
+def test_settings_that_were_given_come_before_those_as_by_default(console: Console) -> None:
+    page = text(console.browser("eve").get("/settings").text)
+    assert re.search(r"Settings in force .* [0-9]+ settings as by default", page)
