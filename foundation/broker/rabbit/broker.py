@@ -104,7 +104,8 @@ class RabbitBroker:
         return RabbitPublisher(self)
 
     def consumer(self, queue: str, prefetch: int) -> Consumer:
-        return RabbitConsumer(self, queue, prefetch)
+        declared = next((one.arguments for one in self.topology.queues if one.name == queue), {})
+        return RabbitConsumer(self, queue, prefetch, one_active=bool(declared.get("x-single-active-consumer")))
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
         consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))

@@ -19,8 +19,15 @@ class RabbitConsumer:
     """Deliveries of one queue, or of a private one bound to what is watched."""
 
     def __init__(
-        self, broker: Nodes, queue: str, prefetch: int, watched: tuple[str, Sequence[str]] | None = None
+        self,
+        broker: Nodes,
+        queue: str,
+        prefetch: int,
+        watched: tuple[str, Sequence[str]] | None = None,
+        *,
+        one_active: bool = False,
     ) -> None:
+        """`one_active`: the queue delivers to one consumer only (`x-single-active-consumer`)."""
         self.ready = threading.Event()
         self._queue = queue
         self._prefetch = prefetch
@@ -28,6 +35,9 @@ class RabbitConsumer:
         self._more = ""
         """The consumer tag under which more than the prefetch is taken."""
         self._watched = watched
+        self._one_active = one_active
+        self._first = ""
+        """The consumer tag under which one is taken at a time."""
         self._read: list[Delivery] = []
         """Deliveries that the I/O thread has read in its current turn."""
         self._arrived: deque[Delivery] = deque()
@@ -89,7 +99,7 @@ class RabbitConsumer:
 
     def _subscribe(self, channel: Any) -> None:
         if self._watched is None:
-            self._consume(channel, self._queue)
+            self._first = self._consume(channel, self._queue)
         else:
             channel.queue_declare("", exclusive=True, callback=partial(self._bind, channel))
 
@@ -132,7 +142,12 @@ class RabbitConsumer:
         self._careful = False
         # A consumer keeps the prefetch that it began with, and what is on its way to one that is cancelled would be
         # handed out for nothing. So there is another beside the one that takes one at a time.
-        if self._prefetch > 1:
+        if self._one_active:
+            # The other would wait for ever. Nothing is on its way to the first: it has not settled its one delivery.
+            channel.basic_qos(prefetch_count=self._prefetch)
+            self._consume(channel, self._queue)
+            channel.basic_cancel(self._first)
+        elif self._prefetch > 1:
             channel.basic_qos(prefetch_count=self._prefetch - 1)
             self._consume(channel, self._queue)
         self._adjust()

@@ -18,7 +18,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.sender import Sender
 from foundation.broker.topology import EVENTS, ORDERS, PARKING, Queue, Topology
 from foundation.config import queues as table
-from foundation.config.queues import DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
+from foundation.config.queues import API_EVENTS, DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
 from foundation.errors import BrokerUnreachable, ConfigurationError
 from foundation.handling import parking
 from foundation.handling.relay import Relay
@@ -144,6 +144,25 @@ def test_a_settlement_on_a_dead_channel_is_dropped_and_the_message_comes_again(
     assert {d.epoch for d in again}.isdisjoint({d.epoch for d in former})
     consumer.close()
     assert broker.depth(INTAKE_ORDERS) == 0
+
+
+def test_who_alone_is_active_is_handed_its_whole_prefetch_and_its_successor_too(brokers: Brokers) -> None:
+    broker = brokers.broker(table.with_api(Ladder(unit_ms=50, levels=3)))
+    broker.declare()
+    consumers = [broker.consumer(API_EVENTS, 20), broker.consumer(API_EVENTS, 20)]
+    confirm(broker.publisher(), [order(number) for number in range(100)])
+    for _ in range(2):
+        in_hand: list[list[Delivery]] = [[] for _ in consumers]
+
+        def is_full(in_hand: list[list[Delivery]] = in_hand) -> bool:
+            for consumer, taken in zip(consumers, in_hand, strict=True):
+                came = consumer.take(100, 0.1)
+                consumer.settle([] if taken else came[:1])  # each begins with one
+                taken.extend(came)
+            return any(len(taken) > 20 for taken in in_hand)
+
+        until(is_full, SECONDS)
+        consumers.pop(0 if len(in_hand[0]) > 20 else 1).close()
 
 
 def test_a_connection_whose_thread_fails_is_closed_and_replaced(broker: RabbitBroker) -> None:
