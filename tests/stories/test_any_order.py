@@ -2,7 +2,6 @@
 agree about what has become of it."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +10,11 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from foundation.store import Store
-from schemas.installs import InstallCancel, InstallRetry
-from schemas.mails import MailResend
-from schemas.orders import (
-    OrderAmend,
-    OrderCancel,
-    OrderCancelled,
-    OrderReinstall,
-    OrderReinstallRequested,
-    OrderRetry,
-)
-from schemas.values import CauseKind
-from tests.support.house import House, failure
+from tests.support.happenings import happenings
+from tests.support.house import House
 
 OURS = {"act.unexpected", "message.unexpected", "periodic.failed", "store.unreachable", "sweep.failed"}
 """What is logged when something went wrong that we are to blame for."""
-
-
-def happenings(house: House, chance: random.Random) -> list[Callable[[], Any]]:
-    """What may happen next, to an order by chance."""
-    number = chance.choice([1, 2])
-    order = f"order-{number}"
-    install = f"{order}-g{chance.choice([1, 1, 2])}"
-    broken: Any = chance.choice([house.server, house.installer, house.smtp])
-    cause = failure(chance.choice(["x_down", "username_taken", "no_room"]), chance.choice(list(CauseKind)))
-    return [
-        lambda: house.order(number),
-        lambda: house.order(number, f"again-{chance.random()}"),
-        lambda: house.order(number, f"other-{chance.random()}", blog_name="Other"),
-        lambda: house.publish(OrderCancelled(order_id=order)),
-        lambda: house.publish(OrderReinstallRequested(order_id=order)),
-        lambda: house.publish(OrderCancel(order_id=order, reason="by staff")),
-        lambda: house.publish(OrderReinstall(order_id=order)),
-        lambda: house.publish(OrderRetry(order_id=order)),
-        lambda: house.publish(OrderAmend(order_id=order, email=f"jo{chance.randrange(9)}@customer.example")),
-        lambda: house.publish(InstallCancel(install_id=install, reason="by staff")),
-        lambda: house.publish(InstallRetry(install_id=install)),
-        lambda: house.publish(MailResend(install_id=install)),
-        lambda: broken.failures.append(cause),
-        lambda: house.restart(chance.choice(house.services)),
-        lambda: house.advance(chance.choice([1, 40, 700])),
-        house.tick,
-        house.run_periodic_tasks,
-        house.settle,
-        lambda: [service.run_once() for service in house.services],
-    ]
 
 
 def rows(store: Store, table: str) -> list[Any]:

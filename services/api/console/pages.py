@@ -25,21 +25,30 @@ _MENU = (
     ("/staff", "Staff"),
 )
 
+_MOMENT = timedelta(seconds=5)
+
 
 def page(
     request: Request, template: str, visitor: Visitor | None = None, *, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """Return a page, made of a template and what it shows."""
-    here = request.url.path
+    here, now = request.url.path, request.app.state.desk.now()
     shown: dict[str, Any] = {
         "visitor": visitor,
         "form_token": visitor.form_token if visitor else "",
         "menu": [(path, name, here == path or here.startswith(f"{path}/")) for path, name in _menu(visitor)],
         "here": _here(request),
-        "now": request.app.state.desk.now(),
+        "now": now,
+        "behind": _behind(request, now),
         **values,
     }
     return HTMLResponse(_templates().get_template(f"{template}.html.j2").render(shown), status)
+
+
+def _behind(request: Request, now: datetime) -> timedelta | None:
+    """Return how old the state is that pages show, if that is more than a moment."""
+    since: datetime | None = getattr(request.state, "behind_since", None)
+    return now - since if since and now - since >= _MOMENT else None
 
 
 def _menu(visitor: Visitor | None) -> list[tuple[str, str]]:

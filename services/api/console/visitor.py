@@ -7,10 +7,12 @@ from typing import Annotated
 
 from fastapi import Depends, Form, Request
 
+from foundation.config.queues import API_EVENTS
 from foundation.handling.unit_of_work import new_id
 from services.api.access import sessions
 from services.api.access.identity import Identity, Role
 from services.api.desk import Desk
+from services.api.projection import lag
 from services.api.projection.activity import Line
 
 COOKIE = "sitecrew_session"
@@ -90,6 +92,7 @@ def signed_in(request: Request, desk: AtDesk) -> Visitor:
     now = desk.now()
     with desk.reading() as connection:
         who = sessions.find(connection, session, now) if session else None
+        request.state.behind_since = lag.behind_since(connection, API_EVENTS) if who else None
         stale = bool(who) and sessions.is_stale(connection, session, now)
     if who is None:
         raise SignInNeeded

@@ -13,7 +13,7 @@ depends_on = "foundation_0001"
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def upgrade() -> None:  # noqa: PLR0915 - one table after the other
+def upgrade() -> None:
     op.create_table(
         "order_views",
         sa.Column("order_id", Bytewise(64), nullable=False),
@@ -146,6 +146,12 @@ def upgrade() -> None:  # noqa: PLR0915 - one table after the other
     op.create_index("ix_steps_begun_at", "steps", ["begun_at"])
     op.create_index("ix_steps_install_id_id", "steps", ["install_id", "id"])
     op.create_table(
+        "lag",
+        sa.Column("queue", sa.String(200), nullable=False),
+        sa.Column("behind_since", Utc),
+        sa.PrimaryKeyConstraint("queue", name="pk_lag"),
+    )
+    op.create_table(
         "workers",
         sa.Column("instance", sa.String(200), nullable=False),
         sa.Column("service", sa.String(200), nullable=False),
@@ -253,6 +259,10 @@ def upgrade() -> None:  # noqa: PLR0915 - one table after the other
         sa.Column("until", Utc, nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_failed_logins"),
     )
+    _create_webhooks()
+
+
+def _create_webhooks() -> None:
     op.create_table(
         "webhook_endpoints",
         sa.Column("id", sa.String(36), nullable=False),
@@ -304,6 +314,7 @@ def downgrade() -> None:
     op.drop_table("switches")
     op.drop_table("parked_messages")
     op.drop_table("workers")
+    op.drop_table("lag")
     op.drop_table("steps")
     op.drop_table("activity")
     op.drop_table("letter_views")

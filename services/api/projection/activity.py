@@ -1,5 +1,6 @@
 """The activity log: one line for each thing that happened or was asked for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -96,19 +97,19 @@ def line_of(event: Event[Any], at: Any) -> Line | None:
     """Return the line for an event; None if it deserves none. `at` is when it was received, if it has no time."""
     if event.replay or isinstance(event.data, SILENT):
         return None
-    data = event.data
-    install: str | None = getattr(data, "install_id", None)
+    told = vars(event.data)
+    install: str | None = told.get("install_id")
     return Line(
         key=key_of(event.source, event.id),
         at=event.time or at,
         kind=kind_of(event),
-        order_id=getattr(data, "order_id", None) or (install.rpartition("-g")[0] if install else None),
+        order_id=told.get("order_id") or (install.rpartition("-g")[0] if install else None),
         install_id=install,
         actor_type=event.authtype,
         actor=event.authid,
         source=event.source,
-        detail=detail_of(data)[:400],
-        cause=getattr(data, "cause", None),
+        detail=_detail_of(told)[:400],
+        cause=told.get("cause"),
         trace_id=event.trace_id,
     )
 
@@ -123,14 +124,14 @@ def kind_of(event: Event[Any]) -> str:
     return catalogue.by_model(type(event.data)).routing_key.rpartition(".v")[0]
 
 
-def detail_of(data: Any) -> str:
-    """Return what an event says beside its cause, in one line."""
-    said = {name: value for name in _SAID if isinstance(value := getattr(data, name, None), str | bool)}
-    if attempt := getattr(data, "attempt", None):
-        most = getattr(data, "max_attempts", None)
+def _detail_of(told: Mapping[str, Any]) -> str:
+    """Return what the fields of an event say beside its cause, in one line."""
+    said = {name: value for name in _SAID if isinstance(value := told.get(name), (str, bool))}
+    if attempt := told.get("attempt"):
+        most = told.get("max_attempts")
         said["attempt"] = f"{attempt} of {most}" if most else str(attempt)
     words = [f"{name}: {value}" for name, value in said.items()]
-    return ", ".join([*words, "the domain was released"] if getattr(data, "domain_released", None) else words)
+    return ", ".join([*words, "the domain was released"] if told.get("domain_released") else words)
 
 
 def write(connection: Connection, lines: list[Line]) -> None:

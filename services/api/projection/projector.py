@@ -5,8 +5,9 @@ cannot be understood is logged and passed over, and nothing is ever parked from 
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import sleep
 from typing import Any
 
@@ -25,12 +26,14 @@ from schemas.envelope import Event
 from schemas.installs import InstallProgress
 from schemas.mails import PreviewRendered
 from schemas.services import ServiceHeartbeat, SiteTypeConfigured
-from services.api.projection import activity, previews, steps, switches, workers
+from services.api.projection import activity, lag, previews, steps, switches, workers
 from services.api.projection.activity import Line
-from services.api.projection.telling import INSTALL, LETTER, ORDER, tellings, version
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView, View
+from services.api.projection.telling import INSTALL, LETTER, ORDER, Telling, tellings, version
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, News, OrderView, View
 
 _AT_A_TIME = 500
+_LATE = timedelta(seconds=5)
+"""Events that are older show that others wait, even if few have come at once."""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,13 +54,17 @@ _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] =
 def project(connection: Connection, events: Sequence[Event[Any]], now: datetime) -> None:
     """Write what these events tell: records, log lines, steps and replicas. The outcome does not depend on their order,
     nor on how often each of them comes."""
-    told = [(event, telling) for event in events for telling in tellings(event)]
-    owners = {event.data.order_id for event, _ in told}
+    told = defaultdict[tuple[str, str], list[tuple[Event[Any], Telling]]](list)
+    for event in events:
+        for telling in tellings(event):
+            id = event.data.order_id if telling.of == ORDER else event.data.install_id
+            told[telling.of, id].append((event, telling))
+    owners = {heard[0][0].data.order_id for heard in told.values()}
     rows: dict[str, Loaded[Any]] = {of: records.load(connection, owners) for of, records in _RECORDS.items()}
-    for event, telling in told:
-        loaded = rows[telling.of]
-        view = _known(loaded, telling.of, event.data)
-        loaded.save(view.told(telling.facet, version(event, telling), telling.fields, event.time or now))
+    for (of, _), heard in told.items():
+        view = _known(rows[of], of, heard[0][0].data)
+        news = (News(it.facet, version(event, it), it.fields, event.time or now) for event, it in heard)
+        rows[of].save(view.told(news))
     for loaded in rows.values():
         loaded.flush(connection)
     lines = (activity.line_of(event, now) for event in events)
@@ -99,6 +106,8 @@ class Projector:
         """Notified after each transaction, for whoever waits for news."""
         self._behind_since: datetime | None = None
         """When the newest event happened that is projected, or in hand, while more wait."""
+        self._says_behind: bool | None = None
+        """Whether the database says that more wait; None: another process may have left it so."""
 
     def behind(self) -> float:
         """Return for how many seconds of events the projection is behind; 0 if none wait, or another replica
@@ -131,19 +140,23 @@ class Projector:
             sleep(TOGETHER)
             taken += consumer.take(_AT_A_TIME - len(taken), 0)
         events = [event for delivery in taken if (event := self._event(delivery))]
-        newest = max((event.time for event in events if event.time), default=None)
-        self._behind_since = newest
-        while taken and not self._projected(events):
+        self._behind_since = self._newest(events, len(taken))
+        while (taken or self._says_behind) and not self._projected(events):
             self._heartbeats.beat(self._queue)
             if stop.wait(1):
                 return 0  # they are the broker's again
-        if len(taken) < _AT_A_TIME:
-            self._behind_since = None
         if taken:
             consumer.settle(taken)
             with self.moved:
                 self.moved.notify_all()
         return len(taken)
+
+    def _newest(self, events: Sequence[Any], taken: int) -> datetime | None:
+        """Return when the newest of these events happened; None if it seems that no more wait."""
+        now = self._now()
+        times = [event.time for event in events if event.time and not getattr(event, "replay", False)]
+        newest: datetime = max(times, default=self._behind_since or now)
+        return newest if taken >= _AT_A_TIME or (taken and now - newest > _LATE) else None
 
     def _projected(self, events: Sequence[Any]) -> bool:
         """Write them, and pass over what cannot be; return False if the database is away."""
@@ -170,6 +183,9 @@ class Projector:
         with self._store.transaction() as connection:
             for write in self._writes:
                 write(connection, events, now)
+            if self._behind_since or self._says_behind is not False:
+                lag.note(connection, self._queue, self._behind_since)
+        self._says_behind = self._behind_since is not None
 
     def _event(self, delivery: Delivery) -> Any:
         try:

@@ -186,7 +186,8 @@ def _mail_sent(event: Event[MailSent]) -> Iterator[Telling]:
 
 def _mail_failed(event: Event[MailFailed]) -> Iterator[Telling]:
     data = event.data
-    yield Telling(LETTER, "state", 2, _letter("failed", data.recipient, data.cause, max_attempts=data.max_attempts))
+    tries = {**_tries(data), "resends": data.resends or 0}
+    yield Telling(LETTER, "state", 2, {**_letter("failed", data.recipient, data.cause), **tries})
 
 
 def _mail_suppressed(event: Event[MailSuppressed]) -> Iterator[Telling]:

@@ -5,10 +5,10 @@ facet keeps the version that told it last, and an older telling changes nothing,
 whatever the order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import Field
 from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
@@ -20,6 +20,15 @@ from foundation.store.types import Bytewise, metadata
 from schemas.values import Cause, Model
 
 Fields = Mapping[str, Any]
+
+
+class News(NamedTuple):
+    """A facet as an event of this version tells it."""
+
+    facet: str
+    version: str
+    fields: Fields
+    at: datetime
 
 
 class Versions(Model):
@@ -36,13 +45,15 @@ class View:
     updated_at: datetime | None = None
     """When the newest of the events happened."""
 
-    def told(self, facet: str, version: str, fields: Fields, at: datetime) -> Self:
-        """Return it with a facet as an event of this version tells it, unless a later one has told it already."""
-        known = self.versions.facets
-        if version < known.get(facet, ""):
-            return self
-        latest = max(at, self.updated_at or at)
-        return replace(self, **fields, versions=Versions(facets={**known, facet: version}), updated_at=latest)
+    def told(self, news: Iterable[News]) -> Self:
+        """Return it with each facet as the latest event tells it, whether it is among the news or known already."""
+        facets, fields, latest = dict(self.versions.facets), dict[str, Any](), self.updated_at
+        for facet, version, told, at in news:
+            if version >= facets.get(facet, ""):
+                facets[facet] = version
+                fields.update(told)
+                latest = max(at, latest or at)
+        return replace(self, **fields, versions=Versions(facets=facets), updated_at=latest) if fields else self
 
 
 def _columns() -> list[Column[Any]]:

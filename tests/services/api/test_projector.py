@@ -22,26 +22,26 @@ from schemas.services import ServiceReplay
 from services.api.projection.projector import Projector, project
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView
 from services.api.service import MIGRATIONS
-from services.installer import installs
-from services.installer.installs import Install
-from services.installer.states import State
-from services.mailer import mails
-from services.mailer.mails import Mail
-from services.order_intake import orders
-from services.order_intake.orders import Order
 from tests.support.full_house import a_full_house
 from tests.support.house import START, House, failure
+from tests.support.projected import Facts, rows_of, seen_in
 
 Seen = tuple[list[OrderView], list[InstallView], list[LetterView]]
 
 
-def projected(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Seen:
-    """Return what the projection has after these batches of events."""
+def projection(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Store:
+    """Return a projection of these batches of events."""
     store = Store(f"sqlite:///{directory}/api.db")
     store.migrate([MIGRATIONS])
     for batch in batches:
         with store.transaction() as connection:
             project(connection, batch, START)
+    return store
+
+
+def projected(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Seen:
+    """Return what the projection has after these batches."""
+    store = projection(directory, batches)
     with store.reading() as connection:
         seen = tuple(records.read(connection.execute(records.select())) for records in (ORDERS, INSTALLS, LETTERS))
     store.close()
@@ -106,64 +106,13 @@ def test_it_says_how_far_behind_it_is_while_more_events_wait(
     store.close()
 
 
-Facts = dict[str, dict[str, object]]
-
-
-def facts(row: object, *names: str) -> dict[str, object]:
-    return {name: getattr(row, name) for name in names}
-
-
-def rows_of(house: House) -> Facts:
-    """What people see of the services' own rows."""
-    found: Facts = {}
-    with house.intake.store.reading() as connection:
-        for order in orders.ORDERS.page(connection, None, 1000):
-            found[order.order_id] = _of_order(order)
-    with house.installing.store.reading() as connection:
-        for install in installs.INSTALLS.page(connection, None, 1000):
-            found[f"install {install.install_id}"] = _of_install(install)
-    with house.mailer.store.reading() as connection:
-        for mail in mails.MAILS.page(connection, None, 1000):
-            found[f"letter {mail.install_id}"] = _of_mail(mail)
-    return found
-
-
-def _of_order(order: Order) -> dict[str, object]:
-    seen = facts(order, "state", "cause", "site_type", "domain", "server", "username")
-    seen |= {"name": order.customer.name, "email": order.customer.email, "placed_at": order.created_at}
-    seen |= {"placed_by": order.source, "address": order.account.address if order.account else None}
-    return seen | {"reason": order.cancel_reason if order.state == "cancelled" else None}
-
-
-def _of_install(install: Install) -> dict[str, object]:
-    seen = facts(install, "state", "reason", "site_type", "domain", "server", "finished_at")
-    tried = install.state not in (State.CANCELLED, State.RESOLVED)
-    more = {"cause": install.cause, "attempt": install.current_attempt} if tried else {}
-    return seen | more | {"username": install.staged.account.username}
-
-
-def _of_mail(mail: Mail) -> dict[str, object]:
-    seen = facts(mail, "state", "cause", "reason", "recipient", "resends")
-    sent = mail.state == "sent"  # one that is sent again has been sent before
-    return seen | {"message_id": mail.message_id if sent else None, "sent_at": mail.sent_at if sent else None}
-
-
-def seen_in(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Facts:
-    """What people see in the projection, in the same words."""
-    found: Facts = {}
-    order_views, install_views, letter_views = projected(directory, batches)
-    for order in order_views:
-        seen = facts(order, "state", "cause", "site_type", "domain", "server", "username", "reason", "address")
-        seen |= {"name": order.customer_name, "email": order.customer_email}
-        found[order.order_id] = seen | facts(order, "placed_at", "placed_by")
-    for install in install_views:
-        seen = facts(install, "state", "reason", "site_type", "domain", "server", "finished_at", "username")
-        tried = install.state not in ("cancelled", "resolved")
-        found[f"install {install.install_id}"] = seen | (facts(install, "cause", "attempt") if tried else {})
-    for letter in letter_views:
-        named = facts(letter, "state", "cause", "reason", "recipient", "resends", "message_id", "sent_at")
-        found[f"letter {letter.install_id}"] = named
-    return found
+def seen_after(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Facts:
+    """What people see in the projection after these batches."""
+    store = projection(directory, batches)
+    try:
+        return seen_in(store)
+    finally:
+        store.close()
 
 
 def test_the_projection_shows_what_the_services_rows_say(tmp_path: Path) -> None:
@@ -171,9 +120,9 @@ def test_the_projection_shows_what_the_services_rows_say(tmp_path: Path) -> None
     events = house.events()
     rows = rows_of(house)
     assert {str(row["state"]) for row in rows.values()} >= {"accepted", "created", "failed", "cancelled", "resolved"}
-    assert seen_in(tmp_path / "live", [events]) == rows
+    assert seen_after(tmp_path / "live", [events]) == rows
     Random(7).shuffle(events)
-    assert seen_in(tmp_path / "shuffled", [[event] for event in events]) == rows
+    assert seen_after(tmp_path / "shuffled", [[event] for event in events]) == rows
 
 
 def test_a_projection_that_was_lost_is_the_same_after_a_replay(tmp_path: Path) -> None:
@@ -184,7 +133,7 @@ def test_a_projection_that_was_lost_is_the_same_after_a_replay(tmp_path: Path) -
     house.publish(ServiceReplay())
     house.settle()
     told = [codec.decode(delivery.body) for delivery in watching.take(10_000, 0)]
-    assert seen_in(tmp_path / "replayed", [told]) == rows
+    assert seen_after(tmp_path / "replayed", [told]) == rows
     mixed = [*lately, *told, *lately]
     Random(7).shuffle(mixed)
-    assert seen_in(tmp_path / "beside the live ones", [[event] for event in mixed]) == rows
+    assert seen_after(tmp_path / "beside the live ones", [[event] for event in mixed]) == rows
