@@ -235,6 +235,23 @@ def cancel(
     commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
+@app.command(epilog=examples("sitecrew order retry 1042"))
+def retry(
+    ctx: typer.Context,
+    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="The order ids.")],
+    no_wait: _NoWait = False,
+    timeout: _Patience = 15,
+    json: Json = False,
+) -> None:
+    """Try accounts that failed again, with all their attempts."""
+    from schemas.orders import OrderRetry
+    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client.orders.files import validated
+
+    wanted = [validated(OrderRetry, {"order_id": order}, _OPTIONS) for order in orders]
+    commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
+
+
 @app.command(epilog=examples("sitecrew order amend 1042 --email new@example.org"))
 def amend(
     ctx: typer.Context,

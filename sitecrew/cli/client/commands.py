@@ -26,7 +26,15 @@ from schemas.installs import (
     TimerResumed,
 )
 from schemas.mails import MailFailed, MailResend, MailSent
-from schemas.orders import OrderAmend, OrderAmended, OrderCancel, OrderReinstall, OrderWithdrawn
+from schemas.orders import (
+    OrderAccepted,
+    OrderAmend,
+    OrderAmended,
+    OrderCancel,
+    OrderReinstall,
+    OrderRetry,
+    OrderWithdrawn,
+)
 from schemas.values import Cause, Model
 from sitecrew.cli.client import sending, session
 from sitecrew.cli.output import terminal, times
@@ -34,7 +42,7 @@ from sitecrew.cli.output.words import count
 
 _WATCHED = (
     *("install.cancelled.#", "install.staged.#", "install.resolved.#", "mail.#", "order.withdrawn.#"),
-    *("order.amended.#", "timer.#", "command.refused.#"),
+    *("order.amended.#", "order.accepted.#", "timer.#", "command.refused.#"),
 )
 _ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
     InstallCancel: (InstallCancelled,),
@@ -43,6 +51,7 @@ _ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
     MailResend: (MailSent, MailFailed),
     OrderCancel: (OrderWithdrawn,),
     OrderReinstall: (InstallStaged,),
+    OrderRetry: (OrderAccepted,),
     OrderAmend: (OrderAmended,),
     TimerPause: (TimerPaused,),
     TimerResume: (TimerResumed,),
@@ -61,8 +70,8 @@ class Answer:
     """The order or install it is about: `order_id` or `install_id`; empty if it is about the timer."""
     command_id: str
     outcome: str
-    """`cancelled`, `withdrawn`, `staged`, `resolved`, `amended`, `sent`, `paused`, `resumed`, `failed`, `refused`,
-    `unanswered`, or `published` if no answer was awaited."""
+    """`accepted`, `cancelled`, `withdrawn`, `staged`, `resolved`, `amended`, `sent`, `paused`, `resumed`, `failed`,
+    `refused`, `unanswered`, or `published` if no answer was awaited."""
     message: str
     cause: Cause | None = None
 
@@ -209,6 +218,7 @@ _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], st
     MailFailed: ("failed", _cause),
     InstallCancelled: ("cancelled", _reason),
     OrderWithdrawn: ("withdrawn", _reason),
+    OrderAccepted: ("accepted", lambda answer, _: f"its account is tried again on {answer.data.server}"),
     OrderAmended: ("amended", _customer),
     InstallStaged: ("staged", _due),
     InstallResolved: ("resolved", lambda answer, _: str(answer.data.note)),

@@ -306,6 +306,18 @@ def test_an_installed_order_is_refused_with_the_reason(house: House, sitecrew: C
     assert house.parked() == []
 
 
+def test_an_account_that_failed_is_tried_again_and_one_that_did_not_is_left(house: House, sitecrew: Command) -> None:
+    house.server.failures = [failure("server_root_missing", CauseKind.CONFIGURATION)]
+    house.order(1)
+    house.settle()
+    with at_work(house):
+        ran = sitecrew("order", "retry", "order-1")
+        again = sitecrew("order", "retry", "order-1")
+    assert (ran.exit_code, answers(ran)) == (0, ["order-1  accepted  its account is tried again on local"])
+    assert again.exit_code == 6
+    assert "its account is" in again.stderr
+
+
 def test_a_corrected_address_is_answered_with_what_it_is_now(house: House, sitecrew: Command) -> None:
     house.order(1)
     house.settle()
