@@ -249,10 +249,12 @@ def test_a_directory_keeps_its_ports_and_a_site_answers_after_the_second_start(
         first.until("In another terminal:")
         before = first.settings()
     with static(tmp_path / "up", brokers) as second:
-        second.until("In another terminal:")
+        said = second.until("In another terminal:")
         after = second.settings()
     for name in ("servers", "mailer", "installer", "order_intake", "api"):
         assert getattr(after, name) == getattr(before, name)
+    assert "sitecrew api staff password admin" in said, "the first admin's password was told at the first start"
+    assert "sign in as" not in said
 
 
 def test_a_port_that_another_program_has_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
