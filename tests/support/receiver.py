@@ -30,7 +30,8 @@ def status(code: int, body: bytes = b"", **headers: str) -> Behaviour:
 
 
 class Receiver:
-    """Receives at `url`; `behaviours` says how each path is answered, with 204 if it is not in it."""
+    """Receives at `url`; `behaviours` says how each path is answered, with 204 if it is not in it. Queries don't
+    matter."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -57,12 +58,15 @@ def hang(at: Receiver) -> Behaviour:
 def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             received.received.append(Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             try:
-                received.behaviours.get(self.path, status(204))(self)
+                received.behaviours.get(self.path.partition("?")[0], status(204))(self)
             except OSError:
                 self.close_connection = True  # the sender has had enough
+
+        def do_GET(self) -> None:
+            self.do_POST()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

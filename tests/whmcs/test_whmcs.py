@@ -336,6 +336,23 @@ def test_the_page_shows_what_is_pending_and_acts_by_post_with_whmcs_own_token_on
     assert "unknown action" in whmcs.run("page", what="burn", install="", token="harness-token")
 
 
+def test_markup_in_whatever_the_api_tells_is_shown_as_text(tmp_path: Path) -> None:
+    cause = {"code": "x", "kind": "permanent", "detail": "<script>alert(1)</script>", "remedy": "<b>\"'"}
+    install = {"install_id": '"><i>', "order_id": "<i>", "state": "failed", "domain": "<u>", "cause": cause}
+    line = {"at": "<i>", "kind": "<i>", "actor": "<u>", "detail": "<b>"}
+    order = {"state": "<i>", "installs": [install], "letter": {"state": "<u>"}, "username": "<b>"}
+    with receiver() as api:
+        whmcs = whmcs_at(tmp_path / "whmcs", api.port, "sct_token", "markup")
+        told = {"/v1/orders": order, "/v1/installs": {"items": [install]}, "/v1/activity": {"items": [line]}}
+        told["/v1/orders/markup.1.1"] = order
+        api.behaviours |= {path: answering(document) for path, document in told.items()}
+        assert whmcs.call("CreateAccount") == "success"
+        fields = whmcs.call("AdminServicesTabFields")
+        assert fields["Cause"] == "&lt;script&gt;alert(1)&lt;/script&gt;"
+        shown = "".join(fields.values()).replace("<br>", "") + whmcs.run("page")
+        assert not [tag for tag in ("<script", "<i>", "<u>", "<b>") if tag in shown]
+
+
 def test_what_sitecrew_cannot_do_is_said_in_one_line(whmcs: Whmcs) -> None:
     for function in ("SuspendAccount", "UnsuspendAccount", "ChangePackage", "ChangePassword"):
         assert whmcs.call(function).endswith("do it on the hosting server.")
