@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -53,14 +54,14 @@ class Composed:
 
     def __init__(self) -> None:
         self.project = f"sitecrew-test-{os.getpid()}"
-        self.web, self.amqp, self.prometheus = free_port(), free_port(), free_port()
+        self.web, self.amqp, self.prometheus, self.api = free_port(), free_port(), free_port(), free_port()
         self._environment = {
             **os.environ,
             "WEB_PORT": str(self.web),
             "RABBITMQ_PORT": str(self.amqp),
             "RABBITMQ_MANAGEMENT_PORT": str(free_port()),
             "MAILPIT_PORT": str(free_port()),
-            "API_PORT": str(free_port()),
+            "API_PORT": str(self.api),
             "PROMETHEUS_PORT": str(self.prometheus),
             "CATCHER": str(catcher(ROOT / "var" / "catcher")),
             "TIMER_EVERY": "*/3 * * * * *",
@@ -187,6 +188,21 @@ def test_an_order_is_placed_and_followed_with_the_command_in_its_container(compo
     event = (ROOT / "examples" / "orders" / "static.json").read_bytes()
     shown = composed.compose("run", "--rm", "-T", "cli", "order", "place", "-", "--wait", given=event)
     assert shown.strip() == json.loads(event)["data"]["order_id"]
+
+
+def test_the_console_lets_a_new_admin_in_whose_token_the_api_knows(composed: Composed) -> None:
+    told = composed.compose("run", "--rm", "-T", "cli", "api", "staff", "add", "eve", "--role", "admin", "--json")
+    with httpx2.Client(
+        base_url=f"http://127.0.0.1:{composed.api}", trust_env=False, timeout=SECONDS, follow_redirects=True
+    ) as browser:
+        assert "Sign in to Sitecrew" in browser.get("/").text
+        page = browser.post("/sign-in", data={**json.loads(told), "back": "/staff"}).text
+        form_token = re.findall(r'name="form_token" value="([^"]+)"', page)[0]
+        given = {"form_token": form_token, "name": "billing", "scopes": "orders:read"}
+        made = browser.post("/staff/tokens/add", data=given).text
+        token = re.findall(r'<code class="secret">([^<]+)</code>', made)[0]
+        me = browser.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+    assert (me.status_code, me.json()["name"], me.json()["source"]) == (200, "billing", "/billing")
 
 
 def _audit(composed: Composed, broker: RabbitBroker, placed: Placed) -> None:

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from sqlalchemy import Connection, delete, select, update
 
 from services.api.access.tables import failures
+from services.api.access.tokens import digest
 
 _FREE = {"name": 5, "address": 20, "browser": 5, "session": 5}
 """How many may fail before the first pause. Several people may share an address."""
@@ -19,8 +20,8 @@ _ADDRESS = "address "
 
 
 def keys(name: str, address: str) -> Sequence[str]:
-    """Return what sign-ins are counted by."""
-    return (f"name {name[:200]}", _ADDRESS + network_of(address)[:200])
+    """Return what sign-ins are counted by. Names are hashed: one may be a password, typed into the wrong field."""
+    return (f"name {digest(name)}", _ADDRESS + network_of(address)[:200])
 
 
 def network_of(address: str) -> str:

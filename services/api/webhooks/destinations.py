@@ -1,5 +1,6 @@
 """Which addresses webhooks may be posted to. An admin's URL must not make us talk to what only we can reach."""
 
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -10,6 +11,7 @@ from foundation.errors import SitecrewError
 
 _SERVICES_OF_CLOUDS = (ip_network("168.63.129.16/32"),)
 """Public addresses at which a cloud answers its own machines only (Azure). Other clouds' are private anyway."""
+_HOST = re.compile(r"[a-z0-9._:%-]+")
 _NAT64 = ip_network("64:ff9b::/96")
 
 
@@ -26,14 +28,15 @@ def parsed(url: str, *, to_private: bool) -> SplitResult:
     except ValueError:
         raise ForbiddenAddress("the URL is not valid; expected https://host/path") from None
     is_plain = url.isascii() and url.isprintable() and " " not in url
-    if parts.scheme not in SCHEME_PORTS or not parts.hostname or port == 0 or not is_plain:
+    host = parts.hostname or ""
+    if parts.scheme not in SCHEME_PORTS or not _HOST.fullmatch(host) or port == 0 or not is_plain:
         raise ForbiddenAddress("the URL is not valid; expected https://host/path")
     if parts.username is not None or parts.fragment:
         raise ForbiddenAddress("the URL must not contain a user name, a password or a fragment (#)")
     if parts.scheme != "https" and not to_private:
         raise ForbiddenAddress("the URL must begin with https://, unless api.webhooks_to_private is on")
     try:
-        literal = ip_address(parts.hostname)
+        literal = ip_address(host)
     except ValueError:
         return parts
     _check(literal, to_private)

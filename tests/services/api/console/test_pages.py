@@ -582,3 +582,18 @@ def test_an_order_that_is_installed_offers_no_cancel(console: Console) -> None:
 def test_settings_that_were_given_come_before_those_as_by_default(console: Console) -> None:
     page = text(console.browser("eve").get("/settings").text)
     assert re.search(r"Settings in force .* [0-9]+ settings as by default", page)
+
+
+def test_markup_in_names_of_tokens_and_addresses_of_webhooks_does_nothing(console: Console) -> None:
+    eve = console.browser("eve")
+    for name, source in ((MARKUP, MARKUP), ('" autofocus onfocus="alert(1)', "javascript:alert(1)")):
+        assert eve.post("/staff/tokens/add", name=name, source=source, scopes=["admin"]).status_code == 200
+    assert eve.post("/staff/webhooks/add", url=f"https://shop.example/{MARKUP}", source=MARKUP).status_code == 200
+    for url in ("javascript:alert(1)", "data:text/html,x", f"https://{MARKUP}/"):
+        assert eve.post("/staff/webhooks/add", url=url).status_code == 409
+    assert eve.post("/staff/add", name=MARKUP).status_code == 409
+    for path in ("/staff", "/activity"):
+        page = eve.get(path, headers={"User-Agent": MARKUP, "Referer": MARKUP}).text
+        assert "<script>alert" not in page
+        assert not re.search(r"<[^>]*\son\w+=[\"']?alert", page)
+        assert not re.search(r"(?:href|action|src)=\"(?:javascript|data):", page)
