@@ -23,7 +23,7 @@ from foundation.store import Store
 from foundation.store.records import Loaded, Records
 from foundation.telemetry.health import Heartbeats
 from schemas.envelope import Event
-from schemas.installs import InstallProgress
+from schemas.installs import InstallProgress, TimerPaused, TimerResumed
 from schemas.mails import PreviewRendered
 from schemas.services import ServiceHeartbeat, SiteTypeConfigured
 from services.api.projection import activity, lag, previews, steps, switches, workers
@@ -47,6 +47,8 @@ _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] =
     InstallProgress: steps.note,
     ServiceHeartbeat: lambda connection, event, at: workers.note(connection, event.data, at),
     PreviewRendered: lambda connection, event, at: previews.note(connection, event.data, event.time or at),
+    TimerPaused: lambda connection, event, _at: workers.note_timer(connection, event.data.since),
+    TimerResumed: lambda connection, _event, _at: workers.note_timer(connection, None),
     SiteTypeConfigured: lambda connection, event, at: switches.note(connection, event.data, event.time or at),
 }
 

@@ -48,6 +48,13 @@ def note(connection: Connection, told: ServiceHeartbeat, at: datetime) -> None:
     bulk.put(connection, workers, row, dated="seen_at")
 
 
+def note_timer(connection: Connection, paused_since: datetime | None) -> None:
+    """Write down that the timer is paused or runs, which the next heartbeats will say."""
+    for replica in Replica.all(connection):
+        if replica.told.next_tick:
+            note(connection, replica.told.model_copy(update={"paused_since": paused_since}), replica.seen_at)
+
+
 def forget_old(connection: Connection, now: datetime) -> None:
     """Remove replicas that were lost a day ago."""
     connection.execute(delete(workers).where(workers.c.seen_at < now - _KEPT))

@@ -27,17 +27,26 @@
   };
   const showAll = (mode) => document.querySelectorAll(mode ? "time[data-mode=countdown], time[data-mode=ago]" : "time").forEach(show);
 
+  const unfolded = new Map(); // what somebody has unfolded or folded, by the id of its summary: it stays so when the part is refreshed
+
   document.addEventListener("DOMContentLoaded", () => showAll(false));
-  document.addEventListener("htmx:afterSettle", () => showAll(false));
+  document.addEventListener("htmx:afterSettle", () => {
+    showAll(false);
+    unfolded.forEach((open, id) => { const summary = document.getElementById(id); if (summary) summary.parentElement.open = open; });
+  });
   setInterval(() => showAll(true), 1000);
 
   document.addEventListener("change", (event) => {
     if (!event.target.matches("input[data-all]")) return;
     event.target.closest("form").querySelectorAll("input[name=id]").forEach((box) => { box.checked = event.target.checked; });
   });
+  document.addEventListener("click", (event) => {
+    const summary = event.target.closest("summary");
+    if (summary) unfolded.set(summary.id, !summary.parentElement.open);
+  });
   document.addEventListener("htmx:beforeRequest", (event) => {
-    const part = event.target;
-    const busy = part.querySelector("input:checked, details[open]") || (part.contains(document.activeElement) && document.activeElement !== part);
+    const part = event.target, focused = document.activeElement;
+    const busy = part.querySelector("input:checked") || (part.contains(focused) && focused !== part && !focused.matches("summary"));
     if (busy || document.hidden) event.preventDefault();
   });
 })();

@@ -253,7 +253,7 @@ def test_markup_in_names_and_causes_is_shown_as_text_and_does_nothing(console: C
     told = Failed.because("db_down", CauseKind.PERMANENT, f"detail {MARKUP}", f"remedy {MARKUP}")
     console.house.installer.failures.append(told)
     customer = {"name": f"Jo {MARKUP}", "email": "jo@customer.example"}
-    console.house.order(1, title=f"Shop {MARKUP}", customer=customer)
+    console.house.order(1, blog_name=f"Shop {MARKUP}", customer=customer)
     console.house.advance_until(lambda: console.house.is_in(State.FAILED))
     console.settle()
     eve = console.browser("eve")
@@ -370,13 +370,17 @@ def test_processes_are_shown_and_lost_after_thirty_seconds(console: Console) -> 
 
 
 def test_the_timer_is_paused_and_resumed(console: Console) -> None:
+    told = ServiceHeartbeat(service="installer", instance="host/1", version="1", started_at=utc_now())
+    console.house.publish(told.model_copy(update={"next_tick": console.desk.now()}))
     eve = console.browser("eve", Role.OPERATOR)
     said = eve.post("/confirm", action="pause", back="/workers").text
     assert "begin no batch until somebody resumes the timer" in text(said)
     for action, outcome in (("pause", "1 paused"), ("resume", "1 resumed"), ("run-now", "1 sent to an installer")):
         answer = eve.post("/ask", action=action, back="/workers")
         console.settle()
-        assert outcome in text(eve.follow(answer))
+        page = text(eve.follow(answer))
+        assert outcome in page
+        assert ("no batch begins" in page) == (action == "pause"), "without waiting for the next heartbeat"
     assert console.house.is_called_to_tick
 
 
@@ -442,7 +446,7 @@ def test_a_token_is_shown_once_and_works_until_it_is_disabled(console: Console) 
 def parked(console: Console, *numbers: int) -> None:
     """Have these orders be parked, because nobody sells what they are for."""
     for number in numbers:
-        console.house.order(number, site_type="unknown", title=f"<i>{number}")
+        console.house.order(number, site_type="unknown", blog_name=f"<i>{number}")
     console.settle()
 
 
