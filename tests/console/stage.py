@@ -5,22 +5,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from foundation.clock import utc_now
+from foundation.errors import Failed
+from schemas.mails import MailPreview
+from schemas.orders import OrderCancel
 from schemas.services import ServiceHeartbeat
 from schemas.values import CauseKind
-from services.api.access import staff
-from services.api.access.identity import Role
+from services.api.access import staff, tokens
+from services.api.access.identity import Identity, Role, Scope
+from services.api.console.visitor import line
+from services.api.webhooks import actions
 from tests.services.api.console.conftest import PASSWORD, Console, HouseWithApi
-from tests.support.house import PATIENCE, failure
+from tests.support.house import PATIENCE
 
 PEOPLE = {"eve": Role.ADMIN, "ann": Role.VIEWER}
 
 
 @contextmanager
-def served(directory: Path) -> Iterator[tuple[Console, str]]:
+def served(directory: Path, **settings: Any) -> Iterator[tuple[Console, str]]:
     """Serve a console on a free port until the end; yields its URL, too. `eve` and `ann` may sign in."""
-    house = HouseWithApi(directory, api={"address": "127.0.0.1:0"})
+    api = {"address": "127.0.0.1:0", "secret_key": "a long random text of a test"}
+    house = HouseWithApi(directory, api=api, **settings)
     house.clock.moment = utc_now() - timedelta(hours=2)
     console = Console(house)
     with console.desk.writing() as uow:
@@ -57,30 +64,57 @@ def at_work(console: Console) -> Iterator[None]:
         worker.join(PATIENCE)
 
 
-def furnish(console: Console) -> None:
-    """Have installs in every state, a failed account, a failed email, and a process that is lost."""
+MARKUP = """'"><img src=/x onerror=ran('img')><script>ran('script')</script>"""
+
+
+def furnish(console: Console, markup: str = "") -> None:
+    """Have installs in every state, a failed account, a failed email, parked messages, a token, a webhook, and a
+    process that is lost. `markup` goes into every text that somebody else may choose."""
     house = console.house
+
+    def order(number: int, **changes: Any) -> None:
+        customer = {"name": f"Jo Miller{markup}", "email": f"jo{number}@customer.example"}
+        named = {"blog_name": f"Bakery & Sons{markup}", "customer": customer, "source": f"/shop{markup}"}
+        house.order(number, **{**named, **changes})
+        house.settle()
+
+    def fault(code: str) -> Failed:
+        return Failed.because(code, CauseKind.PERMANENT, f"{code} on purpose{markup}", f"mend {code}{markup}")
+
     for number in (1001, 1002, 1003):
-        house.installer.failures.append(failure("db_down", CauseKind.PERMANENT))
-        house.order(number)
-    house.settle()
+        house.installer.failures.append(fault("db_down"))
+        order(number)
     house.advance(400)
     house.tick()
-    house.server.failures.append(failure("domain_taken", CauseKind.PERMANENT))
-    house.order(1004)
-    house.settle()
+    house.server.failures.append(fault("domain_taken"))
+    order(1004)
     for number in (1005, 1006):
-        house.order(number, title="Bakery & Sons")
-    house.settle()
-    house.smtp.failures.append(failure("mailbox_unknown", CauseKind.PERMANENT))
+        order(number)
+    house.smtp.failures.append(fault("mailbox_unknown"))
     house.advance(400)
     house.tick()
-    house.settle()
-    house.order(1007, domain="a-rather-long-domain-name-that-does-not-end.shop.example")
-    house.settle()
+    for number in (1007, 1008):
+        order(number, domain=f"a-rather-long-domain-name-that-does-not-end{number}.shop.example")
+    house.publish(
+        OrderCancel(order_id="order-1008", reason=f"ordered twice{markup}"), authtype="user", authid=f"eve{markup}"
+    )
+    for number in (1009, 1010):
+        order(number, site_type="unknown")
+    console.settle()
+    with console.desk.writing() as uow:
+        scopes = [Scope.ORDERS_READ, Scope.ORDERS_WRITE]
+        tokens.create(uow.connection, f"billing{markup}", f"/billing{markup}", scopes, "eve", uow.now)
+        console.desk.note(
+            uow.connection, line(console.desk, "order.noted", "eve", f"=called{markup}", order_id="order-1005")
+        )
+    admin = Identity("eve", "user", Role.ADMIN)
+    url = f"https://hooks.example/in?{markup.replace(' ', '/')}"
+    hook, _ = actions.create(console.desk, admin, url, [], f"/shop{markup}")
+    actions.send_test(console.desk, admin, hook.id)
+    house.publish(MailPreview(install_id="order-1006-g1"))
     told = ServiceHeartbeat(
         service="installer",
-        instance="web1/4711",
+        instance=f"web1/4711{markup}",
         version="0.1.0",
         started_at=house.clock.now(),
         queues=("installer.staged", "installer.due", "installer.now"),
