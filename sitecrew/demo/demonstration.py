@@ -45,7 +45,7 @@ _PATIENCE = 120.0
 """Seconds that the first order may take; each further one gets two more."""
 
 _EPILOG = """examples:
-  script/demo                     one WordPress, from the order to the login
+  script/demo                     one WordPress, from the order to the console
   script/demo --orders 20         twenty of them
   script/demo --site static       a plain page: needs no PHP and no database
   script/demo --screenshot        keep pictures of the console and of the site
