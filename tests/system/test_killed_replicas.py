@@ -1,12 +1,9 @@
 """Two replicas of each service on PostgreSQL, killed at random while they work: nothing is lost, nothing is done twice
 in the books."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,16 +13,15 @@ import pytest
 from sqlalchemy import text
 
 from bench import stages
-from foundation.broker import Consumer, Message, codec
+from foundation.broker import Message, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import EVENTS, ORDERS, PARKING
 from foundation.config.queues import INTAKE_ORDERS, WORK_QUEUES, sitecrew
 from foundation.handling.unit_of_work import new_id
 from foundation.store import Store
 from schemas.orders import OrderCancelled
-from sitecrew.stack.ports import free_port
 from tests.support.brokers import Brokers, until
-from tests.support.house import kind
+from tests.support.crew import OFTEN, Ears, working
 from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,13 +29,7 @@ pytestmark = pytest.mark.timeout(300)
 COUNT = 150
 EVENTS_PER_KILL = 60
 SERVICES = ("order-intake", "installer", "mailer")
-OFTEN = {
-    "PATH": os.environ["PATH"],
-    "SITECREW_SITES__STATIC__STAGE": "true",
-    "SITECREW_TIMER__EVERY": "* * * * * *",
-    "SITECREW_TIMER__JITTER_SECONDS": "0",
-    "SITECREW_INSTALLER__LEASE_SECONDS": "5",
-}
+REPLICAS = [(name, number) for name in SERVICES for number in range(2)]
 TROUBLE = (
     *((name, "outbox") for name in SERVICES),
     ("order-intake", "orders WHERE state IN ('accepted', 'failed') OR install_state = 'staged'"),
@@ -48,77 +38,6 @@ TROUBLE = (
     ("mailer", "mails WHERE state <> 'sent' OR lease_owner IS NOT NULL"),
 )
 """Rows that must be gone in the end, by service."""
-
-
-class Crew:
-    """Two replicas of each service, each of which comes back when it was killed."""
-
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
-        self._directory = directory
-        self._environment = environment
-        self._running = {(name, number): self._start(name, number) for name in SERVICES for number in range(2)}
-        self.kills = 0
-
-    @property
-    def notes(self) -> list[list[str]]:
-        return [line.split() for line in (self._directory / "notes").read_text().splitlines()]
-
-    def kill(self, which: tuple[str, int]) -> None:
-        self._running[which].kill()
-        self._running[which].wait()
-        self._running[which] = self._start(*which)
-        self.kills += 1
-
-    def end(self) -> list[int]:
-        """Their exit codes, having been told to stop."""
-        for process in self._running.values():
-            process.send_signal(signal.SIGTERM)
-        return [process.wait(60) for process in self._running.values()]
-
-    def close(self) -> None:
-        for process in self._running.values():
-            process.kill()
-            process.wait()
-
-    def _start(self, name: str, number: int) -> subprocess.Popen[bytes]:
-        listen = f"SITECREW_{name.replace('-', '_').upper()}__LISTEN"
-        with (self._directory / f"{name}-{number}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.support.replica", name, str(self._directory / "notes")],
-                env=self._environment | {listen: f"127.0.0.1:{free_port()}"},
-                stdout=log,
-                stderr=log,
-            )
-
-
-@contextmanager
-def working(directory: Path, environment: dict[str, str]) -> Iterator[Crew]:
-    crew = Crew(directory, environment)
-    try:
-        yield crew
-    finally:
-        crew.close()
-
-
-class Ears:
-    """All events, each once, by order."""
-
-    def __init__(self, watcher: Consumer) -> None:
-        self._watcher = watcher
-        self._bodies: dict[str, bytes] = {}
-        self.heard: dict[str, Counter[str]] = defaultdict(Counter)
-
-    def listen(self) -> int:
-        """How many there were up to now. What is said twice under one id has to be the same."""
-        for delivery in self._watcher.take(100, 0.1):
-            event = codec.decode(delivery.body)
-            if event.id not in self._bodies:
-                self.heard[str(event.subject)][kind(event.type)] += 1
-            assert self._bodies.setdefault(event.id, delivery.body) == delivery.body
-        return len(self._bodies)
-
-    def orders_with(self, *kinds: str) -> set[str]:
-        return {order for order, counted in self.heard.items() if any(counted[kind] for kind in kinds)}
 
 
 def cancel(number: int) -> Message:
@@ -137,7 +56,7 @@ def test_whoever_is_killed_each_order_is_done_once(tmp_path: Path, brokers: Brok
     copies, cancels = chance.sample(placed, COUNT // 5), [cancel(number) for number in range(0, COUNT, 10)]
     everyone = {f"o{number}" for number in range(COUNT)}
 
-    with working(tmp_path, stages.environment(url, stores, {}) | OFTEN) as crew:
+    with working(tmp_path, stages.environment(url, stores, {}) | OFTEN, REPLICAS) as crew:
         assert set(broker.publisher().publish([*placed, *copies, *cancels])) == {"confirmed"}
 
         def is_over() -> bool:
