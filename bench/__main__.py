@@ -10,6 +10,7 @@ from bench.figures import listed, plot, table
 from bench.machine import RESULTS, facts, progress
 from bench.pipeline import pipeline
 from bench.profiling import profile
+from bench.trials import console
 from bench.trials.delay import delay
 from bench.trials.intake import TARGETS as TARGETS_INTAKE
 from bench.trials.intake import intake
@@ -30,6 +31,7 @@ examples:
   script/bench delay --million                     a million staged installs on the ladder, 25 minutes
   script/bench scale --installers 1 8              two of the four measurements
   script/bench memory | ticks                      memory and start-up time; very many installs at one tick
+  script/bench console                             pages, API and projection behind 100 000 installs, 10 minutes
   script/bench profile                             where our services spend their time
 """
 
@@ -115,10 +117,32 @@ def _trials(commands: Any) -> None:
         "--small", type=int, default=1000, metavar="N", help="number of installs to compare with (default 1000)"
     )
     _trial(one, TARGETS_TICKS, lambda o: ticks(o.installs, o.small))
+    one = commands.add_parser("console", help="the console and the HTTP API with many installs behind them")
+    one.add_argument(
+        "--installs", type=int, default=100_000, metavar="N", help="orders, installs and emails each (default 100 000)"
+    )
+    one.add_argument(
+        "--lines", type=int, default=1_000_000, metavar="N", help="lines of the activity log (default 1 000 000)"
+    )
+    one.add_argument(
+        "--orders", type=int, default=6000, metavar="N", help="orders whose events are taken in (default 6000)"
+    )
+    one.add_argument("--requests", type=int, default=60, metavar="N", help="requests of each kind (default 60)")
+    databases = ["sqlite", "postgresql"]
+    one.add_argument("--on", nargs="+", choices=databases, default=databases, help="databases (default both)")
+    _trial(
+        one,
+        console.TARGETS,
+        lambda o: console.console(o.installs, o.lines, o.orders, o.requests, o.on),
+        lambda result, _targets: console.shown(result),
+    )
 
 
 def _trial(
-    parser: argparse.ArgumentParser, targets: dict[str, str], run: Callable[[argparse.Namespace], dict[str, Any]]
+    parser: argparse.ArgumentParser,
+    targets: dict[str, str],
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+    show: Callable[[dict[str, Any], dict[str, str]], str] = listed,
 ) -> None:
     name = parser.prog.split()[-1]
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the table")
@@ -129,7 +153,7 @@ def _trial(
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(written)
         progress(f"written: bench/results/{name}.json")
-        sys.stdout.write(written if options.json else listed(result, targets))
+        sys.stdout.write(written if options.json else show(result, targets))
         return 0
 
     parser.set_defaults(run=carry_out)

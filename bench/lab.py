@@ -22,6 +22,10 @@ from sitecrew.stack.ports import free_port
 from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 
 _LAST = "sitecrew.mail.sent.v1"
+PATTERN = "pattern"
+"""The number of the order that others are copies of."""
+API = "api"
+"""The service that has no effects outside, and runs as it ships."""
 WATCHED = "bench.watched"
 """Our own queue for the events that a trial watches."""
 
@@ -46,7 +50,8 @@ class Lab:
             service = name.partition("/")[0]
             environment = stages.environment(self.url, dict(self.stores), {service: f"127.0.0.1:{port}"})
             log = name.replace("/", "-")
-            commands[name] = command(log, ("-m", "bench.stages", service), self.directory, environment | settings)
+            argv = ("-m", "services.api") if service == API else ("-m", "bench.stages", service)
+            commands[name] = command(log, argv, self.directory, environment | settings)
         return Processes(commands, ports)
 
     def watch(self, pattern: str) -> None:
@@ -87,22 +92,30 @@ class Lab:
 
     def captured(self, *types: str) -> list[dict[str, Any]]:
         """Run one order to its end; return an event of each of these types."""
-        self.watch("#")
-        found: dict[str, dict[str, Any]] = {}
+        found = {event["type"]: event for event in self.life_of_an_order()}
+        return [found[type] for type in types]
 
-        def note(properties: pika.BasicProperties, body: bytes) -> None:
-            found[properties.type] = json.loads(body)
+    def life_of_an_order(self) -> list[dict[str, Any]]:
+        """Run the order of number `PATTERN` to its end; return its events."""
+        self.watch("#")
+        found: list[dict[str, Any]] = []
+
+        def note(_properties: pika.BasicProperties, body: bytes) -> None:
+            found.append(json.loads(body))
+
+        def ended() -> bool:
+            return any(event["type"] == _LAST for event in found)
 
         with self.services(*stages.SERVICES) as running:
             driver = self.driver(running.require_running)
-            driver.run([order("pattern")], until=lambda: _LAST in found, seen=note, seconds=120)
+            driver.run([order(PATTERN)], until=ended, seen=note, seconds=120)
             until_quiet(lambda: sum(running.cpu().values()))
             driver.close()
-        return [found[type] for type in types]
+        return [event for event in found if PATTERN in (event.get("subject") or "")]
 
-    def purge(self) -> None:
-        """Empty the services' queues."""
-        queues = [queue for service in HOPS.values() for queue in service]
+    def purge(self, *others: str) -> None:
+        """Empty the services' queues, and others."""
+        queues = [*others, *(queue for service in HOPS.values() for queue in service)]
         prepared(self.url, lambda channel: [channel.queue_purge(queue) for queue in queues])
 
 
@@ -113,7 +126,8 @@ def lab(*, postgresql: bool = False) -> Iterator[Lab]:
         progress("starting RabbitMQ ...")
         rabbit = opened.enter_context(PrivateRabbit(directory / "rabbitmq"))
         server = opened.enter_context(postgres.running()) if postgresql else None
-        stores = {name: server.database() if server else f"sqlite:///{directory / name}.db" for name in stages.SERVICES}
+        names = (*stages.SERVICES, API)
+        stores = {name: server.database() if server else f"sqlite:///{directory / name}.db" for name in names}
         stages.declare(rabbit.amqp_url)
         yield Lab(rabbit, directory, stores)
 
