@@ -21,7 +21,13 @@ from foundation.errors import ConfigurationError
 PREFIX = "SITECREW_"
 CONFIG_VARIABLE = "SITECREW_CONFIG"
 CONFIG_PLACES = (Path("sitecrew.toml"), Path("/etc/sitecrew/sitecrew.toml"))
-NO_SETTINGS = frozenset({CONFIG_VARIABLE, "SITECREW_ACTOR", "SITECREW_IMAGE"})
+API_ADDRESS, API_TOKEN = "SITECREW_API_URL", "SITECREW_API_TOKEN"
+NO_SETTINGS = frozenset(
+    {
+        *(CONFIG_VARIABLE, "SITECREW_ACTOR", "SITECREW_IMAGE"),
+        *(API_ADDRESS, API_TOKEN, f"{API_TOKEN}_FILE"),
+    }
+)
 """Variables with our prefix that are not settings: the command or compose.yaml reads them."""
 
 KEEPS_EMPTY = "empty has a meaning of its own"
@@ -49,6 +55,31 @@ def actor() -> str:
     except KeyError:  # a container's user may have none
         login = f"uid {user}"
     return os.environ.get("SITECREW_ACTOR") or (os.environ.get("SUDO_USER") if user == 0 else None) or login
+
+
+def api_address() -> str:
+    """Return the address of the HTTP API that the command works with; empty for none."""
+    return _cleaned(os.environ.get(API_ADDRESS, ""))
+
+
+def api_token() -> str:
+    """Return the token for the HTTP API. Raises ConfigurationError if there is none, or its file cannot be read."""
+    place = _cleaned(os.environ.get(f"{API_TOKEN}_FILE", ""))
+    token = os.environ.get(API_TOKEN, "").strip()
+    if token and place:
+        raise ConfigurationError(f"{API_TOKEN} and {API_TOKEN}_FILE are both set; keep one of them")
+    if place:
+        try:
+            token = readable_text(Path(place)).strip()
+        except (ValueError, OSError) as error:
+            reason = str(error) if isinstance(error, ValueError) else f"cannot be read: {error.strerror}"
+            raise ConfigurationError(f"{API_TOKEN}_FILE names a file that {reason}") from None
+    if not token:
+        raise ConfigurationError(
+            f"{API_ADDRESS} is set, but no token: an admin creates one in the console; put it into {API_TOKEN}, or"
+            f" into a file that {API_TOKEN}_FILE names"
+        )
+    return token
 
 
 @dataclass(frozen=True)

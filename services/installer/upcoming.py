@@ -1,21 +1,45 @@
 """What happens next with an install, for people: a matter of its state, never of its cause."""
 
-from services.installer.installs import Install
+from datetime import datetime
+from typing import Protocol
+
+from foundation.clock import exact
 from services.installer.states import MailState, State
 
 
-def after_failure(install: Install) -> str:
+class Progress(Protocol):
+    """How far an install is: its row, or whatever else knows."""
+
+    @property
+    def install_id(self) -> str: ...
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def state(self) -> State: ...
+    @property
+    def current_attempt(self) -> int: ...
+    @property
+    def max_attempts(self) -> int | None: ...
+    @property
+    def attempts_before(self) -> int: ...
+    @property
+    def begins_at(self) -> datetime | None: ...
+    @property
+    def mail_state(self) -> MailState | None: ...
+
+
+def after_failure(install: Progress) -> str:
     """Of an install that has failed."""
-    tries = f"all {install.attempt} attempts failed; " if install.attempt > 1 else ""
+    tries = f"all {install.current_attempt} attempts failed; " if install.current_attempt > 1 else ""
     return f"{tries}not retried automatically; once the cause is fixed: `sitecrew install retry {install.install_id}`"
 
 
-def what_next(install: Install) -> str:
+def what_next(install: Progress) -> str:
     """Of any install; empty if nothing is to come."""
     match install.state:
         case State.FAILED:
             return after_failure(install)
-        case State.STAGED if install.attempt or install.attempts_before:
+        case State.STAGED if install.current_attempt > 1 or install.attempts_before:
             return f"attempt {attempts(install)} starts automatically, in the batch at {_exact(install)}"
         case State.STAGED:
             return f"installed automatically, in the batch at {_exact(install)}"
@@ -27,18 +51,18 @@ def what_next(install: Install) -> str:
             return _of_letter(install)
 
 
-def _of_letter(install: Install) -> str:
+def _of_letter(install: Progress) -> str:
     if install.mail_state == MailState.FAILED:
         return f"the letter waits for staff; once the cause is fixed: `sitecrew mail resend {install.install_id}`"
     return "the letter goes out automatically" if install.mail_state == MailState.WAITING else ""
 
 
-def attempts(install: Install) -> str:
+def attempts(install: Progress) -> str:
     """`2 of 6`, and how many there were before staff had it tried again."""
     limit = f" of {install.max_attempts}" if install.max_attempts else ""
     earlier = f" ({install.attempts_before} before)" if install.attempts_before else ""
     return f"{install.current_attempt}{limit}{earlier}"
 
 
-def _exact(install: Install) -> str:
-    return install.begins_at.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _exact(install: Progress) -> str:
+    return exact(install.begins_at) if install.begins_at else "an unknown time"

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from sitecrew.cli import everywhere
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 broker unreachable, 4 store unreachable, "
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 broker or API unreachable, 4 store unreachable, "
     "5 not found, 6 refused or in conflict, 130 interrupted."
 )
 DOCUMENTATION = "Documentation: docs/support.md for support staff, docs/operate.md for operators, docs/cli.md."

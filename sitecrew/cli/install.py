@@ -52,16 +52,16 @@ def list_installs(
     json: Json = False,
 ) -> None:
     """List pending and failed installs: when they are due, and why they failed."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import install_lists
+    from sitecrew.cli.office.interface import InstallQuestion
+    from sitecrew.cli.office.opening import office_of
 
     states = _states(ctx, state or ("all" if order else "pending,failed"))
-    question = install_lists.Question(tuple(states), not state and not order, order or "", narrowed, limit, after)
-    settings = session.settings_of(ctx)
+    question = InstallQuestion(tuple(states), narrowed, not state and not order, order or "", limit, after)
     if watch and not json:
-        install_lists.show_again_and_again(settings, question)
+        install_lists.show_again_and_again(office_of(ctx), question)
     else:
-        install_lists.show(settings, question, json=json)
+        install_lists.show(office_of(ctx), question, json=json)
 
 
 @app.command(epilog=examples("sitecrew install show 1042", "sitecrew install show shop.example --json"))
@@ -72,14 +72,14 @@ def show(
 ) -> None:
     """Show everything about one install."""
     from sitecrew.cli.client import session
-    from sitecrew.cli.listings import install_lists, install_rows
+    from sitecrew.cli.listings import install_rows
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import pairs
 
-    settings = session.settings_of(ctx)
-    [found] = install_lists.the_ones(settings, [install])
+    [found] = office_of(ctx).installs_named([install])
     if json:
-        terminal.document(install_rows.record(found))
+        terminal.document(found.record())
     else:
         pairs(install_rows.page(found, session.now()))
 
@@ -176,25 +176,20 @@ def watch(
     json: Annotated[bool, typer.Option("--json", help="The events, one JSON object per line.")] = False,
 ) -> None:
     """Show events about orders, installs and emails as they happen."""
-    from sitecrew.cli.client import session
-    from sitecrew.cli.client.orders import stream
+    from sitecrew.cli.office.opening import office_of
 
-    with session.ready_broker(session.settings_of(ctx)) as broker:
-        stream.show(broker, json=json)
+    office_of(ctx).watch(json=json)
 
 
 @app.command("run-now", epilog=examples("sitecrew install run-now"))
 def run_now(ctx: typer.Context, json: Json = False) -> None:
     """Start a batch now instead of at the next tick."""
-    from schemas.installs import TimerRunNow
-    from sitecrew.cli.client import sending, session
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
 
-    event = sending.event(TimerRunNow(), None)
-    with session.ready_broker(session.settings_of(ctx)) as broker:
-        sending.require_confirmed(sending.publish(broker, [sending.message(event)]))
+    command_id = office_of(ctx).run_now()
     if json:
-        terminal.document({"command_id": event.id})
+        terminal.document({"command_id": command_id})
     terminal.note("sent: an installer starts a batch once it receives this; follow with `sitecrew install watch`")
 
 

@@ -11,7 +11,8 @@ from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import NONE, DryRun, Filters, Json, Limit, Since, Yes
 
 if TYPE_CHECKING:
-    from services.mailer.mails import Mail
+    from sitecrew.cli.office.interface import Office
+    from sitecrew.cli.office.seen import MailSeen
 
 app = noun("sitecrew mail list", "sitecrew mail show 1042", "sitecrew mail resend 1042")
 
@@ -62,25 +63,19 @@ def list_mails(
     json: Json = False,
 ) -> None:
     """List waiting and failed emails, with causes and remedies."""
-    from services.mailer import listing
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_rows
+    from sitecrew.cli.office.interface import MailQuestion
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
 
     default = ",".join(State) if order or recipient else "waiting,sending,failed"
     names = known(ctx, [name.strip() for name in (state or default).split(",")], list(State), "--state")
-    with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = listing.listing(
-            connection,
-            [State(name) for name in names],
-            limit,
-            order_id=order,
-            recipient=recipient,
-            since=narrowed.since,
-            causes=narrowed.causes,
-        )
+    states = [State(name) for name in names]
+    question = MailQuestion(states, limit, order or "", recipient or "", narrowed.causes, narrowed.since)
+    found = office_of(ctx).mails(question)
     if json:
-        terminal.document([mail_rows.record(mail) for mail in found])
+        terminal.document([mail.record() for mail in found])
     elif found:
         mail_rows.table(found, session.now()).show()
     else:
@@ -100,13 +95,13 @@ def show(
     """Show everything about one email; `preview` shows its content."""
     from sitecrew.cli.client import session
     from sitecrew.cli.listings import mail_rows
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.tables import pairs
 
-    with session.reading_letters(session.settings_of(ctx)) as connection:
-        found = mail_rows.the_one(connection, mail)
+    found = office_of(ctx).mail(mail)
     if json:
-        terminal.document(mail_rows.record(found))
+        terminal.document(found.record())
     else:
         pairs(mail_rows.page(found, session.now()))
 
@@ -141,18 +136,18 @@ def resend(
 ) -> None:
     """Resend welcome emails that failed or got lost."""
     from schemas.mails import MailResend
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import mail_rows
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
 
     if bool(ids) == (all_failed or narrowed.given):
         raise typer.BadParameter("name the installs, or give --all-failed, --cause or --since", ctx=ctx)
     if (to and len(ids or ()) != 1) or (keep and not to):
         raise typer.BadParameter("--to takes exactly one install, and --keep needs --to", ctx=ctx)
-    settings = session.settings_of(ctx)
-    with session.reading_letters(settings) as connection:
-        found = mail_rows.chosen(connection, ids or (), narrowed)
+    office = office_of(ctx)
+    found = mail_rows.chosen(office, ids or (), narrowed)
     if not found:
         terminal.note("no email has failed" if all_failed else "no matching email has failed")
     wanted = [
@@ -164,27 +159,26 @@ def resend(
     if to:
         _require_consent(ctx, found[0], to, yes=yes)
     if to and keep:
-        _amend(ctx, found[0], to, timeout, json=json)
-    commands.carry_out(settings, wanted, timeout, by="mailer", json=json)
+        _amend(office, found[0], to, timeout, json=json)
+    commands.carry_out(office, wanted, timeout, by="mailer", json=json)
 
 
-def _require_consent(ctx: typer.Context, mail: "Mail", to: str, *, yes: bool) -> None:
+def _require_consent(ctx: typer.Context, mail: "MailSeen", to: str, *, yes: bool) -> None:
     """An email holds passwords: confirm before it goes to somebody other than the customer."""
     from sitecrew.cli import everywhere
 
-    completed = mail.completed
-    if to.lower() != completed.customer.email.lower() and not yes and everywhere.may_ask(ctx):
-        whose = f"{completed.customer.name} <{completed.customer.email}> for {completed.account.domain}"
+    if to.lower() != mail.recipient.lower() and not yes and everywhere.may_ask(ctx):
+        whose = f"{mail.customer.name if mail.customer else ''} <{mail.recipient}> for {mail.domain}"
         typer.confirm(f"Send the passwords of {whose} to {to}?", abort=True, err=True)
 
 
-def _amend(ctx: typer.Context, mail: "Mail", to: str, timeout: float, *, json: bool) -> None:
+def _amend(office: "Office", mail: "MailSeen", to: str, timeout: float, *, json: bool) -> None:
     """Have order intake store the address. With `json` this prints nothing: the one document is about the email."""
     from schemas.orders import OrderAmend
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
 
-    amended = OrderAmend(order_id=mail.completed.order_id, email=to)
-    commands.carry_out(session.settings_of(ctx), [amended], timeout, by="order-intake", json=json, silently=json)
+    amended = OrderAmend(order_id=mail.order_id, email=to)
+    commands.carry_out(office, [amended], timeout, by="order-intake", json=json, silently=json)
 
 
 @app.command(

@@ -13,7 +13,7 @@ from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import NONE, Filters, Json, Limit, Yes
 
 if TYPE_CHECKING:
-    from foundation.config.settings import Settings
+    from sitecrew.cli.office.interface import Office
 
 app = noun("sitecrew order place order.json --wait", "sitecrew order show 1042", "sitecrew order list --state failed")
 
@@ -77,9 +77,9 @@ def place(
 ) -> None:
     """Validate orders, publish them, and print their ids."""
     from schemas.orders import OrderPlaced
-    from sitecrew.cli.client import sending, session
-    from sitecrew.cli.client.orders import placing
+    from sitecrew.cli.client import sending
     from sitecrew.cli.client.orders.files import Order, checked, read, validated
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
 
     customer = _given(name=name, email=email)
@@ -87,7 +87,7 @@ def place(
     options |= _given(locale=locale, timezone=timezone, permalinks=permalinks)
     if (file is None) == (not options and not customer):
         raise typer.BadParameter("give either a file or the order's options", ctx=ctx)
-    settings = session.settings_of(ctx)
+    office = office_of(ctx)
     if file is not None:
         if file == "-" and sys.stdin.isatty():
             terminal.note("reading orders as JSON from the terminal; end with Ctrl-D")
@@ -95,8 +95,8 @@ def place(
     else:
         data = validated(OrderPlaced, {**options, "customer": customer}, _OPTIONS)
         orders = [Order(sending.event(data, data.order_id))]
-    placing.warn_of_unknown(settings, orders)
-    placing.send(settings, orders, wait=wait, timeout=timeout, json=json)
+    office.warn_of_unknown(orders)
+    office.send(orders, wait=wait, timeout=timeout, json=json)
 
 
 @app.command(
@@ -120,20 +120,20 @@ def import_orders(
     json: Json = False,
 ) -> None:
     """Place pending installs of another system as orders."""
-    from sitecrew.cli.client import session
-    from sitecrew.cli.client.orders import placing, table
+    from sitecrew.cli.client.orders import table
     from sitecrew.cli.client.orders.files import checked
+    from sitecrew.cli.office.opening import office_of
     from sitecrew.cli.output import terminal
     from sitecrew.cli.output.words import count
 
-    settings = session.settings_of(ctx)
+    office = office_of(ctx)
     documents, left_out = table.read(file, site_type, prefix)
     if left_out:
         terminal.note(f"{count(left_out, 'row')} left out: not pending")
     orders = checked(documents)
-    placing.warn_of_unknown(settings, orders)
+    office.warn_of_unknown(orders)
     if not dry_run:
-        placing.send(settings, orders, wait=wait, timeout=timeout, json=json)
+        office.send(orders, wait=wait, timeout=timeout, json=json)
         return
     if json:
         terminal.document([order.event.data.model_dump(mode="json", exclude_none=True) for order in orders])
@@ -165,21 +165,21 @@ def list_orders(
     json: Json = False,
 ) -> None:
     """List orders, newest first: how far each is, attempts, causes."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import order_rows
+    from sitecrew.cli.office.opening import office_of
 
     names = [word.strip() for word in state.split(",") if word.strip()]
     states = [OrderState(word) for word in known(ctx, names, list(OrderState), "--state")]
-    order_rows.show_list(session.settings_of(ctx), states, narrowed, limit, after, json=json)
+    order_rows.show_list(office_of(ctx), states, narrowed, limit, after, json=json)
 
 
 @app.command(epilog=examples("sitecrew order show 1042", "sitecrew order show 1042 --json | jq .next"))
 def show(ctx: typer.Context, order: _Order, json: Json = False) -> None:
     """Show everything about an order: account, installs, emails, next step."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import order_rows
+    from sitecrew.cli.office.opening import office_of
 
-    order_rows.show_one(session.settings_of(ctx), order, json=json)
+    order_rows.show_one(office_of(ctx), order, json=json)
 
 
 @app.command(
@@ -200,21 +200,21 @@ def reinstall(
 ) -> None:
     """Install an order's site again, empty; its content is deleted."""
     from schemas.orders import OrderReinstall
-    from sitecrew.cli.client import commands, sending, session
-    from sitecrew.cli.client.orders import placing
+    from sitecrew.cli.client import commands, sending
     from sitecrew.cli.client.orders.files import Order, validated
+    from sitecrew.cli.office.opening import office_of
 
     if wait and no_wait:
         raise typer.BadParameter("choose one of --wait and --no-wait", ctx=ctx)
     data = validated(OrderReinstall, {"order_id": order, "blog_name": blog_name}, _OPTIONS)
-    settings = session.settings_of(ctx)
+    office = office_of(ctx)
     if not yes:
-        _require_sure(ctx, settings, order)
+        _require_sure(ctx, office, order)
     if wait:
-        placing.send(settings, [Order(sending.event(data, order))], wait=True, timeout=timeout, json=json)
+        office.send([Order(sending.event(data, order))], wait=True, timeout=timeout, json=json)
     else:
         patience = min(timeout, 15)
-        commands.carry_out(settings, [data], patience, by="order-intake", json=json, wait=not no_wait)
+        commands.carry_out(office, [data], patience, by="order-intake", json=json, wait=not no_wait)
 
 
 @app.command(epilog=examples("sitecrew order cancel 1042 --reason 'payment failed'"))
@@ -228,11 +228,12 @@ def cancel(
 ) -> None:
     """Cancel what is not installed yet; the account is kept."""
     from schemas.orders import OrderCancel
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
 
     wanted = [validated(OrderCancel, {"order_id": order, "reason": reason}, _OPTIONS) for order in orders]
-    commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
+    commands.carry_out(office_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
 @app.command(epilog=examples("sitecrew order retry 1042"))
@@ -245,11 +246,12 @@ def retry(
 ) -> None:
     """Try accounts that failed again, with all their attempts."""
     from schemas.orders import OrderRetry
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
 
     wanted = [validated(OrderRetry, {"order_id": order}, _OPTIONS) for order in orders]
-    commands.carry_out(session.settings_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
+    commands.carry_out(office_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
 @app.command(epilog=examples("sitecrew order amend 1042 --email new@example.org"))
@@ -264,16 +266,17 @@ def amend(
 ) -> None:
     """Correct the customer's name or email address."""
     from schemas.orders import OrderAmend
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
 
     if not name and not email:
         raise typer.BadParameter("give --name or --email, or both", ctx=ctx)
     data = validated(OrderAmend, {"order_id": order, **_given(name=name, email=email)}, _OPTIONS)
-    commands.carry_out(session.settings_of(ctx), [data], timeout, by="order-intake", json=json, wait=not no_wait)
+    commands.carry_out(office_of(ctx), [data], timeout, by="order-intake", json=json, wait=not no_wait)
 
 
-def _require_sure(ctx: typer.Context, settings: "Settings", order: str) -> None:
+def _require_sure(ctx: typer.Context, office: "Office", order: str) -> None:
     """Have the site's domain typed, because its content is deleted. Raises NotFound for an unknown order."""
     from sitecrew.cli.listings import order_rows
     from sitecrew.cli.output import terminal
@@ -281,7 +284,7 @@ def _require_sure(ctx: typer.Context, settings: "Settings", order: str) -> None:
     if not everywhere.may_ask(ctx):
         raise typer.BadParameter("this deletes the site's content; pass --yes to do it without a prompt", ctx=ctx)
     unknown = (f"order {order}, about which no database here has more", order)
-    *told, word = order_rows.what_is_lost(settings, order) or unknown
+    *told, word = order_rows.what_is_lost(office, order) or unknown
     for line in told:
         terminal.warn(line)
     if typer.prompt(f"Its content will be deleted. Type {word} to confirm", err=True).strip().lower() != word.lower():

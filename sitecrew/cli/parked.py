@@ -64,7 +64,7 @@ def show(
     from sitecrew.cli.listings import parked_lists
 
     with parked_lists.looking(ctx, queue) as place:
-        [parked] = place.named([name])
+        [parked] = parked_lists.named(place, [name])
     parked_lists.show_one(parked, json=json)
 
 
@@ -93,7 +93,7 @@ def requeue(
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
     parked_lists.require_choice(ctx, ids, wanted, every=every)
     with parked_lists.looking(ctx, queue) as place:
-        chosen = place.chosen(ids, wanted)
+        chosen = parked_lists.chosen(place, ids, wanted)
         if dry_run:
             parked_lists.rehearse(chosen, "requeue", json=json)
         else:
@@ -114,7 +114,7 @@ def edit(
     from sitecrew.cli.listings import parked_edit, parked_lists
 
     with parked_lists.looking(ctx, queue) as place:
-        [parked] = place.named([name])
+        [parked] = parked_lists.named(place, [name])
         parked_edit.correct(ctx, place, parked, file, json=json)
 
 
@@ -143,7 +143,7 @@ def purge(
     wanted = parked_lists.Wanted(code, order, filters.moment(since))
     parked_lists.require_choice(ctx, ids, wanted, every=every)
     with parked_lists.looking(ctx, queue) as place:
-        chosen = place.chosen(ids, wanted)
+        chosen = parked_lists.chosen(place, ids, wanted)
         if dry_run:
             parked_lists.rehearse(chosen, "delete", json=json)
         elif chosen:

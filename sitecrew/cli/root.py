@@ -20,6 +20,7 @@ NOUNS = {
     "status": "Services, counts, the next batch, and what needs attention.",
     "order": "Orders: place, list, show, reinstall, amend, cancel.",
     "install": "Pending and failed installs: list, show, retry, cancel, resolve, watch.",
+    "activity": "Who did what, and what happened.",
     "parked": "Messages that could not be handled: list, edit, requeue, purge.",
     "api": "The console's staff: add, password.",
     "store": "The services' databases: migrate, copy.",
@@ -33,7 +34,7 @@ NOUNS = {
     "config": "Every setting: its value, and where it comes from.",
     "doctor": "Check everything Sitecrew needs, and say what to fix.",
 }
-VERBS = ("up", "run", "status", "doctor")
+VERBS = ("up", "run", "status", "activity", "doctor")
 """Nouns that are commands themselves."""
 FORMER = {"installs": "install", "letter": "mail", "sites": "site"}
 """Earlier names of nouns, which keep working until 1.0 and are not shown."""
@@ -130,7 +131,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog=examples("sitecrew up", "sitecrew order place order.json --wait", "sitecrew status"),
+    epilog=examples(
+        "sitecrew up",
+        "sitecrew order place order.json --wait",
+        "sitecrew status",
+        "SITECREW_API_URL=https://api.example SITECREW_API_TOKEN_FILE=token \\",
+        "    sitecrew order show 1042",
+    ),
 )
 
 

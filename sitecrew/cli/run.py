@@ -50,7 +50,9 @@ def run(
     """Run a service until SIGTERM or Ctrl-C, which lets it finish what it has begun. Options take precedence over
     settings."""
     from foundation.config.settings import load
+    from sitecrew.cli.office.opening import require_direct
 
+    require_direct(ctx)
     if concurrency is not None and service not in CONCURRENCY:
         raise typer.BadParameter(f"{service} has no such setting", param_hint="--concurrency")
     given = {

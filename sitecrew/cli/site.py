@@ -19,10 +19,10 @@ _Switch = Literal["on", "off", "default"]
 @app.command("list", epilog=examples("sitecrew site list", "sitecrew site list --json"))
 def list_sites(ctx: typer.Context, json: Json = False) -> None:
     """List the site types: which are sold, how they are installed and announced."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import site_types
+    from sitecrew.cli.office.opening import office_of
 
-    site_types.show(session.settings_of(ctx), json=json)
+    site_types.show(office_of(ctx), json=json)
 
 
 @app.command(epilog=examples("sitecrew site show wordpress", "sitecrew site show static --json"))
@@ -58,12 +58,12 @@ def set_switches(
 ) -> None:
     """Change how a site type is handled from now on, without a restart."""
     from schemas.services import SiteTypeConfigure
-    from sitecrew.cli.client import session
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import site_types
+    from sitecrew.cli.office.opening import office_of
 
     if stage is None and welcome_email is None:
         raise typer.BadParameter("say what to change: --stage, --welcome-email, or both", ctx=ctx)
     given = {"site_type": site_type, "stage": stage, "welcome_email": welcome_email}
     wanted = validated(SiteTypeConfigure, given, {"site_type": "TYPE"})
-    site_types.configure(session.settings_of(ctx), wanted, timeout, json=json)
+    site_types.configure(office_of(ctx), wanted, timeout, json=json)

@@ -17,7 +17,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Services, counts, the next batch, and what needs attention, with the command that retries it."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import overview
+    from sitecrew.cli.office.opening import office_of
 
-    overview.show(session.settings_of(ctx), timeout, json=json)
+    overview.show(office_of(ctx), timeout, json=json)

@@ -20,10 +20,10 @@ def show(
     json: Json = False,
 ) -> None:
     """Show the next ticks of the running installer."""
-    from sitecrew.cli.client import session
     from sitecrew.cli.listings import ticking
+    from sitecrew.cli.office.opening import office_of
 
-    ticking.show(session.settings_of(ctx), ticks, timeout, json=json)
+    ticking.show(office_of(ctx), ticks, timeout, json=json)
 
 
 @app.command(epilog=examples("sitecrew timer pause", "sitecrew timer pause --reason 'moving a server'"))
@@ -35,17 +35,19 @@ def pause(
 ) -> None:
     """Start no batch until `timer resume`; a running one is finished."""
     from schemas.installs import TimerPause
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
 
     wanted = validated(TimerPause, {"reason": reason}, {"reason": "--reason"})
-    commands.carry_out(session.settings_of(ctx), [wanted], timeout, by="installer", json=json)
+    commands.carry_out(office_of(ctx), [wanted], timeout, by="installer", json=json)
 
 
 @app.command(epilog=examples("sitecrew timer resume"))
 def resume(ctx: typer.Context, timeout: _Timeout = 10, json: Json = False) -> None:
     """Start batches again, at the next tick."""
     from schemas.installs import TimerResume
-    from sitecrew.cli.client import commands, session
+    from sitecrew.cli.client import commands
+    from sitecrew.cli.office.opening import office_of
 
-    commands.carry_out(session.settings_of(ctx), [TimerResume()], timeout, by="installer", json=json)
+    commands.carry_out(office_of(ctx), [TimerResume()], timeout, by="installer", json=json)

@@ -12,14 +12,13 @@ from sqlalchemy import Connection, select
 from foundation.errors import NotFound
 from services.api.console import actions, asks
 from services.api.console.pages import page
-from services.api.console.start import timer_of
 from services.api.console.visitor import AtDesk, Viewing
 from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter, SiteFilter
 from services.api.finding.needs import causes
 from services.api.projection.steps import steps
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, install_views
-from services.api.projection.workers import Replica
+from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
 

@@ -1,8 +1,5 @@
 """The start page: what needs somebody, and what is going on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -14,7 +11,7 @@ from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Posting, Viewing
 from services.api.finding.needs import members, needs
 from services.api.parked.messages import ParkedMessage
-from services.api.projection.workers import Replica
+from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
 
@@ -53,19 +50,3 @@ def confirm_group(
     with desk.reading() as connection:
         ids = members(connection, of, code, server, asks.MOST)
     return asks.confirm(request, desk, visitor, ids, action, "/")
-
-
-@dataclass(frozen=True)
-class Timer:
-    """When the next batch begins, as the installers' heartbeats say."""
-
-    next_tick: datetime | None
-    paused_since: datetime | None
-
-
-def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
-    """Return what the living replicas say of the timer."""
-    told = [replica.told for replica in replicas if not replica.is_lost(now)]
-    ticks = (it.next_tick for it in told if it.next_tick)
-    pauses = (it.paused_since for it in told if it.paused_since)
-    return Timer(min(ticks, default=None), min(pauses, default=None))

@@ -20,11 +20,10 @@ from foundation.config.queues import (
 )
 from services.api.console import actions, asks
 from services.api.console.pages import page
-from services.api.console.start import timer_of
 from services.api.console.visitor import AtDesk, Viewing
 from services.api.finding import listing
 from services.api.finding.filters import SiteFilter
-from services.api.projection.workers import Replica
+from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
 

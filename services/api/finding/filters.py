@@ -38,6 +38,12 @@ class SiteFilter(LetterFilter):
 
     site_type: str = ""
     server: str = ""
+    domain: str = ""
+    """Part of a domain."""
+    customer: str = ""
+    """Part of a customer's name or email address."""
+    letter_states: Collection[str] = ()
+    """Installs with a letter in one of these states."""
 
 
 @dataclass(frozen=True, kw_only=True)

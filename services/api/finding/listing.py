@@ -15,7 +15,16 @@ from foundation.store.records import Records
 from services.api.finding.filters import ActivityFilter, Filter, LetterFilter, SiteFilter
 from services.api.finding.paging import LIMIT, Page, Position
 from services.api.projection.activity import ENTRIES, Entry
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView, order_views
+from services.api.projection.views import (
+    INSTALLS,
+    LETTERS,
+    ORDERS,
+    InstallView,
+    LetterView,
+    OrderView,
+    letter_views,
+    order_views,
+)
 
 R = TypeVar("R")
 
@@ -116,6 +125,11 @@ def _conditions(
     yield from (columns[name] == value for name, value in equal.items() if value)
     if causes := getattr(wanted, "causes", ()):
         yield columns.cause_code.in_(sorted(causes))
+    if about := list(_about(wanted)):
+        yield columns.order_id.in_(select(order_views.c.order_id).where(*about))
+    if letters := getattr(wanted, "letter_states", ()):
+        of_letters = select(letter_views.c.install_id).where(letter_views.c.state.in_(sorted(letters)))
+        yield columns.install_id.in_(of_letters)
     if wanted.since:
         yield at >= wanted.since
     if wanted.until:
@@ -133,6 +147,16 @@ def _conditions(
             yield in_list(columns.order_id, dialect, "theirs")
         else:
             yield _placed_by(columns.order_id, wanted.placed_by)
+
+
+def _about(wanted: Filter) -> Iterator[ColumnElement[bool]]:
+    """Yield what an order's domain and customer must contain, in any case."""
+    table = order_views.c
+    if domain := getattr(wanted, "domain", ""):
+        yield table.domain.icontains(domain, autoescape=True)
+    if customer := getattr(wanted, "customer", ""):
+        columns = (table.customer_name, table.customer_email)
+        yield or_(*(column.icontains(customer, autoescape=True) for column in columns))
 
 
 def _placed_by(order_id: Column[Any], source: str) -> ColumnElement[bool]:

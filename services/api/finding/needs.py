@@ -1,11 +1,11 @@
 """What needs somebody: failed accounts, installs and emails, grouped by cause."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Table, exists, func, select
 
 from foundation.store.records import Records
 from schemas.values import Cause
@@ -45,24 +45,34 @@ def needs(connection: Connection) -> list[Need]:
 def _grouped(connection: Connection, of: str, records: Records[Any]) -> list[Need]:
     table = records.table
     by = [table.c[name] for name in ("cause_code", "server") if name in table.c]
-    counted = select(func.count(), func.min(table.c.updated_at), *by).where(table.c.state == FAILED).group_by(*by)
+    failed = list(_failed(records))
+    counted = select(func.count(), func.min(table.c.updated_at), *by).where(*failed).group_by(*by)
     groups = []
     for count, since, *of_group in connection.execute(counted).all():
         same = [
             column.is_(None) if value is None else column == value for column, value in zip(by, of_group, strict=True)
         ]
-        oldest = records.select().where(table.c.state == FAILED, *same).order_by(table.c.updated_at).limit(_SHOWN)
+        oldest = records.select().where(*failed, *same).order_by(table.c.updated_at).limit(_SHOWN)
         first = records.read(connection.execute(oldest))
         code, server = (*of_group, None)[:2]
         groups.append(Need(of, code, server, count, since, first[0].cause if first else None, first))
     return groups
 
 
+def _failed(records: Records[Any]) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions that something has failed. What is in the letter of an earlier install opens nothing."""
+    yield records.table.c.state == FAILED
+    if records is LETTERS:
+        newer = letter_views.alias()
+        theirs = newer.c.order_id == letter_views.c.order_id
+        yield ~exists().where(theirs, newer.c.generation > letter_views.c.generation)
+
+
 def members(connection: Connection, of: str, code: str, server: str, limit: int) -> list[str]:
     """Return the ids of a group, the oldest first."""
     records = dict(_SOURCES)[of]
     table = records.table
-    same = [table.c.state == FAILED, table.c.cause_code == (code or None)]
+    same = [*_failed(records), table.c.cause_code == (code or None)]
     if "server" in table.c:
         same.append(table.c.server == (server or None))
     ids = select(table.c[records.key]).where(*same).order_by(table.c.updated_at).limit(limit)

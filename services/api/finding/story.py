@@ -1,17 +1,16 @@
 """All that is known of one order or one install."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self, TypeVar
+from typing import Any, Self
 
 from sqlalchemy import Connection, select
 
+from foundation.store.in_list import in_list
 from foundation.store.records import Records
 from services.api.projection.steps import steps
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -22,17 +21,21 @@ class Story:
     installs: Sequence[InstallView]
     letters: Sequence[LetterView]
 
-    @classmethod
-    def of(cls, connection: Connection, order_id: str, placed_by: str | None = None) -> Self | None:
+    @staticmethod
+    def of(connection: Connection, order_id: str, placed_by: str | None = None) -> "Story | None":
         """Return the story of an order; None if nothing was told of it, or another than `placed_by` placed it."""
-        order = ORDERS.get(connection, order_id)
-        if order is None or (placed_by is not None and order.placed_by != placed_by):
-            return None
-        return cls(order, _of(connection, INSTALLS, order_id), _of(connection, LETTERS, order_id))
+        story = stories(connection, [order_id]).get(order_id)
+        return None if story is None or placed_by not in {None, story.order.placed_by} else story
 
     @property
     def newest(self) -> InstallView | None:
         return self.installs[0] if self.installs else None
+
+    def install(self, install_id: str) -> InstallView | None:
+        return next((one for one in self.installs if one.install_id == install_id), None)
+
+    def letter_of(self, install_id: str) -> LetterView | None:
+        return next((one for one in self.letters if one.install_id == install_id), None)
 
     @property
     def letter(self) -> LetterView | None:
@@ -40,10 +43,21 @@ class Story:
         return self.letters[0] if self.letters else None
 
 
-def _of(connection: Connection, records: Records[R], order_id: str) -> list[R]:
+def stories(connection: Connection, order_ids: Collection[str]) -> Mapping[str, Story]:
+    """Return the stories of many orders by their ids, in three queries; without those of which nothing was told."""
+    orders, installs, letters = (_of(connection, records, order_ids) for records in (ORDERS, INSTALLS, LETTERS))
+    return {id: Story(order, installs.get(id, []), letters.get(id, [])) for id, [order] in orders.items()}
+
+
+def _of(connection: Connection, records: Records[Any], order_ids: Collection[str]) -> Mapping[str, list[Any]]:
     columns = records.table.c
-    query = records.select().where(columns.order_id == order_id).order_by(columns.generation.desc())
-    return records.read(connection.execute(query))
+    theirs = in_list(columns.order_id, connection.dialect.name)
+    order = [columns.generation.desc()] if "generation" in columns else []
+    found: dict[str, list[Any]] = {}
+    query = records.select().where(theirs).order_by(*order)
+    for row in records.read(connection.execute(query, {"wanted": sorted(order_ids)})):
+        found.setdefault(row.order_id, []).append(row)
+    return found
 
 
 @dataclass(frozen=True)

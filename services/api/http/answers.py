@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -14,6 +14,7 @@ from schemas.values import Cause
 from services.api.asking import Asked, Outcome
 from services.api.finding.paging import Page
 from services.api.finding.story import Story
+from services.api.projection.views import InstallView, LetterView, OrderView
 
 R = TypeVar("R")
 
@@ -57,6 +58,30 @@ class Letter(Tried):
     sent_at: datetime | None = None
 
 
+class LetterLine(Letter):
+    """A letter, and what it is about."""
+
+    site_type: str | None = None
+    domain: str | None = None
+    url: str | None = None
+    customer_name: str | None = None
+    requested_at: datetime | None = None
+    """When its install was completed."""
+    is_outdated: bool = False
+    """Whether a newer install of its order has a letter: what is in this one opens nothing any more."""
+
+    @classmethod
+    def told(cls, letter: LetterView, story: Story | None) -> "LetterLine":
+        """Return a letter with what is known of its order."""
+        install = story.install(letter.install_id) if story else None
+        of_install = {name: getattr(install, name, None) for name in ("site_type", "domain", "url")}
+        customer = story.order.customer_name if story else None
+        newest = story.letter.generation if story and story.letter else letter.generation
+        more: dict[str, Any] = {"customer_name": customer, "requested_at": install.finished_at if install else None}
+        more["is_outdated"] = newest > letter.generation
+        return cls.model_validate({**vars(letter), **of_install, **more})
+
+
 class Install(Tried):
     """One generation of an order's site: `staged`, `installing`, `installed`, `failed`, `cancelled` or `resolved`."""
 
@@ -90,11 +115,31 @@ class Step(Document):
     """Missing while it runs."""
 
 
-class InstallDetails(Install):
-    """An install with its steps and its letter."""
+class InstallLine(Install):
+    """An install, whose it is, and its letter."""
+
+    customer_name: str | None = None
+    customer_email: str | None = None
+    address: str | None = None
+    """The server's IP address."""
+    letter: Letter | None = None
+
+    @classmethod
+    def told(cls, install: InstallView, story: Story | None, **more: Any) -> Self:
+        """Return an install with what is known of its order."""
+        letter = story.letter_of(install.install_id) if story else None
+        of_order = {name: getattr(story.order, name) for name in _OF_ORDER} if story else {}
+        told = {"letter": letter and Letter.model_validate(letter), **of_order, **more}
+        return cls.model_validate({**vars(install), **told})
+
+
+_OF_ORDER = ("customer_name", "customer_email", "address")
+
+
+class InstallDetails(InstallLine):
+    """An install with the steps of its attempts."""
 
     steps: list[Step] = Field(default_factory=list)
-    letter: Letter | None = None
 
 
 class OrderLine(Tried):
@@ -116,6 +161,17 @@ class OrderLine(Tried):
     customer_email: str | None = None
     placed_by: str | None = None
     placed_at: datetime | None = None
+    generation: int | None = None
+    """How many installs there have been."""
+    install_state: str | None = None
+    """Of the newest install."""
+
+    @classmethod
+    def told(cls, order: OrderView, story: Story | None) -> "OrderLine":
+        """Return an order with what is known of its newest install."""
+        newest = story.newest if story else None
+        of_install = {"generation": newest.generation, "install_state": newest.state} if newest else {}
+        return cls.model_validate({**vars(order), **of_install})
 
 
 class Order(OrderLine):
@@ -123,8 +179,6 @@ class Order(OrderLine):
 
     url: str
     """Where this document is: ask there how far the order is."""
-    install_state: str | None = None
-    """Of the newest install."""
     installs: list[Install] = Field(default_factory=list)
     letter: Letter | None = None
     """Of the newest install that has one."""
@@ -133,13 +187,11 @@ class Order(OrderLine):
     the order, and only if `api.secret_key` is set."""
 
     @classmethod
-    def told(cls, story: Story) -> "Order":
-        line = OrderLine.model_validate(story.order)
-        newest = story.newest
+    def whole(cls, story: Story) -> "Order":
+        line = OrderLine.told(story.order, story)
         return cls(
-            **{**line.model_dump(), "cause": line.cause},
+            **vars(line),
             url=order_url(line.order_id),
-            install_state=newest.state if newest else None,
             installs=[Install.model_validate(install) for install in story.installs],
             letter=Letter.model_validate(story.letter) if story.letter else None,
         )
@@ -215,7 +267,11 @@ class Orders(Listing):
 
 
 class Installs(Listing):
-    items: list[Install]
+    items: list[InstallLine]
+
+
+class Letters(Listing):
+    items: list[LetterLine]
 
 
 class Lines(Listing):

@@ -12,7 +12,7 @@ from services.api.console.app import console_of
 from services.api.desk import Desk
 from services.api.gate.bodies import BodyLimit
 from services.api.gate.headers import SafeHeaders
-from services.api.http import activity, commands, me, openapi, orders, problems, webhooks
+from services.api.http import activity, commands, me, openapi, orders, parked, problems, status, webhooks
 from services.api.http.caller import Doorkeeper
 from services.api.http.news import News
 from services.api.status import page as status_page
@@ -52,8 +52,8 @@ def api() -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for router in (me.router, orders.router, commands.router, activity.router, webhooks.router):
-        app.include_router(router, prefix="/v1", responses=openapi.PROBLEMS)
+    for module in (me, orders, commands, activity, status, parked, webhooks):
+        app.include_router(module.router, prefix="/v1", responses=openapi.PROBLEMS)
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 

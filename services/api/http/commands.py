@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from foundation.handling.unit_of_work import new_id
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume, TimerRunNow
 from schemas.mails import MailResend
-from schemas.orders import OrderCancel, OrderCancelled, OrderReinstall, OrderReinstallRequested, OrderRetry
+from schemas.orders import OrderAmend, OrderCancel, OrderCancelled, OrderReinstall, OrderReinstallRequested, OrderRetry
 from schemas.services import SiteTypeConfigure, Switch
 from schemas.values import Email, InstallId, Line, Model, OrderId, SiteType, filled_in
 from services.api.access.identity import Identity
@@ -76,6 +76,15 @@ class ResendLetter(_Body):
     """The customer's own address if not given. Another one needs the scope `installs:write`."""
 
 
+class Amend(_Body):
+    """What is to be corrected; what is not given stays."""
+
+    name: Line | None = None
+    """The customer's name."""
+    email: Email | None = None
+    """Where later emails go."""
+
+
 class Resolve(_Body):
     """What was done by hand."""
 
@@ -100,6 +109,7 @@ ReasonBody = Annotated[Reason, _sent(Reason)]
 ReinstallBody = Annotated[Reinstall, _sent(Reinstall)]
 ResendBody = Annotated[ResendLetter, _sent(ResendLetter)]
 _REASON, _REINSTALL, _RESEND = Reason(), Reinstall(), ResendLetter()
+AmendBody = Annotated[Amend, _sent(Amend)]
 SwitchesBody = Annotated[Switches, _sent(Switches)]
 
 
@@ -254,6 +264,17 @@ async def resend_letter(order_id: OneOrder, who: Changer, asks: Asks, body: Rese
     return await asks.command(find)
 
 
+@router.post("/orders/{order_id}/amend", **_ASKED)
+async def amend_order(order_id: OneOrder, who: Operator, asks: Asks, body: AmendBody) -> Response:
+    """Correct the customer's name or email address, for later installs and emails."""
+
+    def find() -> tuple[Model, Identity, bool]:
+        story_of(asks.desk, order_id, who)
+        return OrderAmend(order_id=order_id, **_given(body)), who, False
+
+    return await asks.command(find)
+
+
 async def _with_install(asks: Asking, who: Identity, data: Any) -> Response:
     def find() -> tuple[Model, Identity, bool]:
         with asks.desk.reading() as connection:
@@ -280,6 +301,14 @@ async def retry_install(install_id: OneInstall, who: Operator, asks: Asks) -> Re
 async def resolve_install(install_id: OneInstall, who: Operator, asks: Asks, body: Resolve) -> Response:
     """Mark a failed install as dealt with by hand."""
     return await _with_install(asks, who, InstallResolve(install_id=install_id, note=body.note))
+
+
+@router.post("/installs/{install_id}/resend-letter", **_ASKED)
+async def resend_letter_of_install(
+    install_id: OneInstall, who: Operator, asks: Asks, body: ResendBody = _RESEND
+) -> Response:
+    """Send the welcome email of an install again."""
+    return await _with_install(asks, who, MailResend(install_id=install_id, recipient=body.recipient))
 
 
 @router.post("/timer/run", **_ASKED)

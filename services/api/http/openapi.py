@@ -57,6 +57,8 @@ def document(app: FastAPI) -> dict[str, Any]:
                 {"name": "orders", "description": "Place orders, and see how far they are."},
                 {"name": "commands", "description": "Ask for something, and see what becomes of it."},
                 {"name": "activity", "description": "What happened, and what was asked for."},
+                {"name": "status", "description": "What needs somebody, what runs, and how installs are handled."},
+                {"name": "parked", "description": "Messages that could not be handled."},
                 {"name": "webhooks", "description": "Have events posted to a URL."},
                 {"name": "about", "description": "What this is, and what the token may do."},
             ],

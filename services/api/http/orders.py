@@ -14,14 +14,15 @@ from services.api.access.identity import Identity
 from services.api.asking import Asked, Outcome
 from services.api.desk import Desk
 from services.api.finding import listing
-from services.api.finding.filters import SiteFilter
+from services.api.finding.filters import LetterFilter, SiteFilter
 from services.api.finding.paging import LIMIT
-from services.api.finding.story import StepTaken, Story
+from services.api.finding.story import StepTaken, Story, stories
 from services.api.http.answers import (
-    Install,
     InstallDetails,
+    InstallLine,
     Installs,
-    Letter,
+    LetterLine,
+    Letters,
     Order,
     OrderLine,
     Orders,
@@ -33,7 +34,7 @@ from services.api.http.answers import (
 from services.api.http.caller import AtDesk, Producer, Reader, only_of
 from services.api.http.commands import Asks, OneInstall, OneOrder, unknown
 from services.api.http.problems import Problem
-from services.api.http.queries import After, Limit, sites
+from services.api.http.queries import After, Limit, letters, sites, with_letters
 from services.api.status import links
 
 router = APIRouter(tags=["orders"])
@@ -106,7 +107,7 @@ def _order(desk: Desk, order_id: str, who: Identity) -> Order:
     """Return what is known of an order, at least that it was placed here. Raises Problem 404."""
     with desk.reading() as connection:
         if story := Story.of(connection, order_id, only_of(who)):
-            return Order.told(story)
+            return Order.whole(story)
         placed = Asked.placed(connection, order_id)
     mine = [one for one in placed if one.source == who.source] or (placed if who.sees_all else [])
     if not mine:
@@ -131,12 +132,13 @@ def list_orders(
     """List orders by their last change, the newest first."""
     with desk.reading() as connection:
         found = listing.orders(connection, wanted, after, limit)
-    return page(request, found, Orders, OrderLine.model_validate)
+        known = stories(connection, [order.order_id for order in found.rows])
+    return page(request, found, Orders, lambda order: OrderLine.told(order, known.get(order.order_id)))
 
 
 @router.get("/installs", response_model=Installs)
 def list_installs(
-    wanted: Annotated[SiteFilter, Depends(sites)],
+    wanted: Annotated[SiteFilter, Depends(with_letters)],
     request: Request,
     desk: AtDesk,
     after: After = "",
@@ -145,7 +147,23 @@ def list_installs(
     """List installs by their last change, the newest first."""
     with desk.reading() as connection:
         found = listing.installs(connection, wanted, after, limit)
-    return page(request, found, Installs, Install.model_validate)
+        known = stories(connection, {install.order_id for install in found.rows})
+    return page(request, found, Installs, lambda install: InstallLine.told(install, known.get(install.order_id)))
+
+
+@router.get("/letters", response_model=Letters)
+def list_letters(
+    wanted: Annotated[LetterFilter, Depends(letters)],
+    request: Request,
+    desk: AtDesk,
+    after: After = "",
+    limit: Limit = LIMIT,
+) -> Response:
+    """List welcome emails by their last change, the newest first."""
+    with desk.reading() as connection:
+        found = listing.letters(connection, wanted, after, limit)
+        known = stories(connection, {letter.order_id for letter in found.rows})
+    return page(request, found, Letters, lambda letter: LetterLine.told(letter, known.get(letter.order_id)))
 
 
 @router.get("/installs/{install_id}", response_model=InstallDetails)
@@ -154,9 +172,7 @@ def get_install(install_id: OneInstall, request: Request, desk: AtDesk, who: Rea
     with desk.reading() as connection:
         story = Story.of(connection, install_id.rpartition("-g")[0], only_of(who))
         steps = StepTaken.all(connection, install_id)
-    found = next((one for one in story.installs if one.install_id == install_id), None) if story else None
-    if story is None or found is None:
+    found = story.install(install_id) if story else None
+    if found is None:
         raise unknown("install", install_id)
-    letter = next((one for one in story.letters if one.install_id == install_id), None)
-    more = {"steps": list(map(Step.model_validate, steps)), "letter": letter and Letter.model_validate(letter)}
-    return document(request, InstallDetails.model_validate({**vars(found), **more}))
+    return document(request, InstallDetails.told(found, story, steps=list(map(Step.model_validate, steps))))

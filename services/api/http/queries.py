@@ -1,11 +1,12 @@
 """What a listing is asked for in a URL."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 
 from schemas.envelope import Moment
-from services.api.finding.filters import ActivityFilter, Filter, SiteFilter
+from services.api.finding.filters import ActivityFilter, Filter, LetterFilter, SiteFilter
 from services.api.finding.paging import MOST
 from services.api.http.caller import Reader, only_of
 
@@ -61,11 +62,30 @@ Anything = Annotated[Filter, Depends(anything)]
 
 
 def sites(
-    common: Anything, state: Words = "", site_type: Text = "", server: Text = "", cause: Words = ""
+    common: Anything,
+    state: Words = "",
+    site_type: Text = "",
+    server: Text = "",
+    cause: Words = "",
+    domain: Annotated[Text, Query(description="Part of a domain.")] = "",
+    customer: Annotated[Text, Query(description="Part of a customer's name or email address.")] = "",
 ) -> SiteFilter:
     """Return which orders or installs are wanted."""
     own: dict[str, Any] = {"states": _words(state), "site_type": site_type, "server": server, "causes": _words(cause)}
-    return SiteFilter(**vars(common), **own)
+    return SiteFilter(**vars(common), **own, domain=domain, customer=customer)
+
+
+def with_letters(
+    wanted: Annotated[SiteFilter, Depends(sites)],
+    letter_state: Annotated[Words, Query(description="Only installs with a letter in one of these states.")] = "",
+) -> SiteFilter:
+    """Return which installs are wanted."""
+    return replace(wanted, letter_states=_words(letter_state))
+
+
+def letters(common: Anything, state: Words = "", cause: Words = "") -> LetterFilter:
+    """Return which letters are wanted."""
+    return LetterFilter(**vars(common), states=_words(state), causes=_words(cause))
 
 
 def lines(common: Anything, kind: Words = "", actor: Text = "") -> ActivityFilter:

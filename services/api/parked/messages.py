@@ -119,9 +119,11 @@ class ParkedMessage:
         return [(code, queue, count) for code, queue, count in connection.execute(grouped)]
 
     @classmethod
-    def waiting(cls, connection: Connection, limit: int) -> list[Self]:
-        """Return those that nobody has acted on, the oldest first."""
+    def waiting(cls, connection: Connection, limit: int, queue: str = "") -> list[Self]:
+        """Return those that nobody has acted on, of one queue if given, the oldest first."""
         is_open = select(parked_messages).where(parked_messages.c.state == State.OPEN)
+        if queue:
+            is_open = is_open.where(parked_messages.c.queue == queue)
         rows = connection.execute(is_open.order_by(parked_messages.c.parked_at).limit(limit)).mappings()
         return [cls(**row) for row in rows]
 

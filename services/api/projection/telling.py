@@ -89,7 +89,7 @@ def _account_created(event: Event[AccountCreated]) -> Iterator[Telling]:
     yield Telling(ORDER, "username", 2, {"username": account.username})
     panel = account.control_panel
     yield Telling(ORDER, "address", 1, {"address": account.address, "control_panel_url": panel.url if panel else None})
-    yield Telling(ORDER, "state", 2, _state("created"))
+    yield Telling(ORDER, "state", 2, _state("created", attempt=event.data.attempt))
 
 
 def _account_failed(event: Event[AccountFailed]) -> Iterator[Telling]:
@@ -180,7 +180,7 @@ def _mail_waiting(event: Event[MailWaiting]) -> Iterator[Telling]:
 
 def _mail_sent(event: Event[MailSent]) -> Iterator[Telling]:
     data = event.data
-    sent = {"message_id": data.message_id, "sent_at": event.time, "resends": data.resends}
+    sent = {"message_id": data.message_id, "sent_at": event.time, "resends": data.resends, "attempt": data.attempt}
     yield Telling(LETTER, "state", 2, {**_letter("sent", data.recipient), **sent})
 
 

@@ -1,5 +1,6 @@
 """The replicas of all services, as their heartbeats tell of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
@@ -40,6 +41,22 @@ class Replica:
         """Return all replicas, by service and instance."""
         found = select(workers.c.seen_at, workers.c.heartbeat).order_by(workers.c.service, workers.c.instance)
         return [cls(seen_at, told) for seen_at, told in connection.execute(found)]
+
+
+@dataclass(frozen=True)
+class Timer:
+    """When the next batch begins, as the installers' heartbeats say."""
+
+    next_tick: datetime | None
+    paused_since: datetime | None
+
+
+def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
+    """Return what the living replicas say of the timer."""
+    told = [replica.told for replica in replicas if not replica.is_lost(now)]
+    ticks = (it.next_tick for it in told if it.next_tick)
+    pauses = (it.paused_since for it in told if it.paused_since)
+    return Timer(min(ticks, default=None), min(pauses, default=None))
 
 
 def note(connection: Connection, told: ServiceHeartbeat, at: datetime) -> None:

@@ -1,64 +1,18 @@
-"""Sending commands to the services, and waiting for their answers."""
+"""The outcomes of commands: in which words they are told, and which exit codes they give."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from foundation.broker import Broker
-from foundation.broker.topology import EVENTS
-from foundation.config.settings import Settings
 from foundation.errors import NotFound, Refused, SitecrewError
-from schemas.envelope import Event
-from schemas.installs import (
-    CommandRefused,
-    InstallCancel,
-    InstallCancelled,
-    InstallResolve,
-    InstallResolved,
-    InstallRetry,
-    InstallStaged,
-    TimerPause,
-    TimerPaused,
-    TimerResume,
-    TimerResumed,
-)
-from schemas.mails import MailFailed, MailResend, MailSent
-from schemas.orders import (
-    OrderAccepted,
-    OrderAmend,
-    OrderAmended,
-    OrderCancel,
-    OrderReinstall,
-    OrderRetry,
-    OrderWithdrawn,
-)
-from schemas.values import Cause, Model
-from sitecrew.cli.client import sending, session
+from schemas.values import Cause, Customer, Model
 from sitecrew.cli.output import terminal, times
-from sitecrew.cli.output.words import count
 
-_WATCHED = (
-    *("install.cancelled.#", "install.staged.#", "install.resolved.#", "mail.#", "order.withdrawn.#"),
-    *("order.amended.#", "order.accepted.#", "timer.#", "command.refused.#"),
-)
-_ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
-    InstallCancel: (InstallCancelled,),
-    InstallRetry: (InstallStaged,),
-    InstallResolve: (InstallResolved,),
-    MailResend: (MailSent, MailFailed),
-    OrderCancel: (OrderWithdrawn,),
-    OrderReinstall: (InstallStaged,),
-    OrderRetry: (OrderAccepted,),
-    OrderAmend: (OrderAmended,),
-    TimerPause: (TimerPaused,),
-    TimerResume: (TimerResumed,),
-}
-"""The events that confirm a command. A refusal names its command."""
+if TYPE_CHECKING:
+    from sitecrew.cli.office.interface import Office
 
-UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter"})
+UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter", "not_found"})
 """Codes of refusals because something does not exist."""
 
 
@@ -89,8 +43,14 @@ class Answer:
         terminal.out(terminal.printable(f"{self.name}  {self.outcome}  {self.message}"))
 
 
+def about(command: Any) -> Mapping[str, str]:
+    """Return which order or install a command is about."""
+    names = (name for name in ("install_id", "order_id") if hasattr(command, name))
+    return {name: getattr(command, name) for name in names}
+
+
 def carry_out(
-    settings: Settings,
+    office: "Office",
     wanted: Sequence[Model],
     timeout: float,
     *,
@@ -101,8 +61,7 @@ def carry_out(
 ) -> None:
     """Send commands and show the answers, unless `silently`. Raises NotFound or Refused if one was refused, and
     SitecrewError if one failed, or the service named `by` did not answer within `timeout` seconds."""
-    with session.ready_broker(settings) as broker:
-        answers = ask(broker, wanted, timeout if wait else None)
+    answers = office.ask(wanted, timeout if wait else None)
     if silently:
         _require_done(answers, timeout, by)
         return
@@ -132,97 +91,31 @@ def _require_done(answers: Sequence[Answer], timeout: float, by: str) -> None:
         )
 
 
-def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[Answer]:
-    """Send commands and wait up to `timeout` seconds for all answers; None: do not wait. Subscribes before it
-    publishes. Raises Refused or BrokerUnreachable if the broker does not take a command."""
-    if not wanted:
-        return []
-    sent = {event.id: event for event in (sending.event(command, _order_of(command)) for command in wanted)}
-    answers: dict[str, Answer] = {}
-    watching = broker.watch(EVENTS, *_WATCHED) if timeout is not None else None
-    sending.require_confirmed(sending.publish(broker, [sending.message(event) for event in sent.values()]))
-    try:
-        with terminal.working("waiting for an answer") as show:
-            for answer in sending.incoming(watching, monotonic() + (timeout or 0)) if watching else ():
-                command = _answered(sent.values(), answer)
-                if command and command.id not in answers:
-                    answers[command.id] = _answer(command, answer)
-                    show(f"{len(answers)} of {len(sent)} answered")
-                if len(answers) == len(sent):
-                    break
-    except KeyboardInterrupt:
-        terminal.note(f"{count(len(sent), 'command')} already sent; follow with `sitecrew install watch`")
-        raise typer.Exit(130) from None
-    outcome = "unanswered" if watching else "published"
-    silent = {event.id: Answer(_about(event), event.id, outcome, "no answer yet") for event in sent.values()}
-    return list({**silent, **answers}.values())
+# What is said of outcomes
+
+RESUMED = "batches begin again, at the next tick"
 
 
-def _answered(sent: Iterable[Event[Any]], answer: Event[Any]) -> Event[Any] | None:
-    """The command that an event answers."""
-    if isinstance(answer.data, CommandRefused):
-        return next((event for event in sent if event.id == answer.data.command_id), None)
-    fitting = (event for event in sent if event.trace_id == answer.trace_id)
-    return next((event for event in fitting if isinstance(answer.data, _ANSWERS[type(event.data)])), None)
-
-
-def _about(command: Event[Any]) -> Mapping[str, str]:
-    names = (name for name in ("install_id", "order_id") if hasattr(command.data, name))
-    return {name: getattr(command.data, name) for name in names}
-
-
-def _order_of(command: Any) -> str | None:
-    """The order that a command is about, if it is about one."""
-    if hasattr(command, "install_id"):
-        return str(command.install_id.rpartition("-g")[0])
-    return getattr(command, "order_id", None)
-
-
-def _answer(command: Event[Any], answer: Event[Any]) -> Answer:
-    outcome, describe = _OUTCOMES[type(answer.data)]
-    return Answer(_about(command), command.id, outcome, describe(answer, command), getattr(answer.data, "cause", None))
-
-
-def _cause(answer: Event[Any], _command: Event[Any]) -> str:
-    cause = answer.data.cause
-    return f"{cause.code}: {cause.detail}; {cause.remedy}"
-
-
-def _reason(answer: Event[Any], _command: Event[Any]) -> str:
-    return str(answer.data.reason)
-
-
-def _refusal(answer: Event[Any], _command: Event[Any]) -> str:
-    cause = answer.data.cause
+def refusal(cause: Cause) -> str:
     return f"{cause.detail}. What to do: {cause.remedy}"
 
 
-def _due(answer: Event[Any], command: Event[Any]) -> str:
-    staged = f"{answer.data.install_id}, " if "order_id" in _about(command) else ""
-    return f"{staged}due {times.relative(answer.data.due_at, answer.time or answer.data.due_at)}"
+def failure(cause: Cause) -> str:
+    return f"{cause.code}: {cause.detail}; {cause.remedy}"
 
 
-def _paused(answer: Event[Any], _command: Event[Any]) -> str:
-    since = times.both(answer.data.since, answer.time or answer.data.since)
-    return f"since {since}" + (f": {answer.data.reason}" if answer.data.reason else "")
+def due(due_at: datetime, now: datetime, install_id: str = "") -> str:
+    """When an install is due, and which one, unless that was asked about."""
+    return f"{install_id and f'{install_id}, '}due {times.relative(due_at, now)}"
 
 
-def _customer(answer: Event[Any], _command: Event[Any]) -> str:
-    customer = answer.data.customer
+def paused(since: datetime, now: datetime, reason: str | None) -> str:
+    return f"since {times.both(since, now)}" + (f": {reason}" if reason else "")
+
+
+def retried(server: str) -> str:
+    return f"its account is tried again on {server}"
+
+
+def corrected(customer: Customer) -> str:
     return f"{customer.name} <{customer.email}>; later emails go there"
-
-
-_OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], str]]] = {
-    CommandRefused: ("refused", _refusal),
-    MailSent: ("sent", lambda answer, _: f"to {answer.data.recipient}"),
-    MailFailed: ("failed", _cause),
-    InstallCancelled: ("cancelled", _reason),
-    OrderWithdrawn: ("withdrawn", _reason),
-    OrderAccepted: ("accepted", lambda answer, _: f"its account is tried again on {answer.data.server}"),
-    OrderAmended: ("amended", _customer),
-    InstallStaged: ("staged", _due),
-    InstallResolved: ("resolved", lambda answer, _: str(answer.data.note)),
-    TimerPaused: ("paused", _paused),
-    TimerResumed: ("resumed", lambda _answer, _command: "batches begin again, at the next tick"),
-}
-"""The outcome that each answer stands for, and how to describe it."""

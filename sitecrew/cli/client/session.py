@@ -16,6 +16,7 @@ from foundation.config.settings import Settings, load, origins
 from foundation.errors import StoreUnreachable
 from foundation.store import Store
 from sitecrew.cli.client.beside import running_stack
+from sitecrew.cli.office.opening import require_direct
 from sitecrew.cli.output import terminal
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def now() -> datetime:
 
 
 def settings_of(ctx: typer.Context) -> Settings:
-    """The settings, from `--config` or the usual places. Raises ConfigurationError."""
+    """The settings, from `--config` or the usual places. Raises ConfigurationError, also if the command is to work over
+    the API."""
+    require_direct(ctx)
     if beside := running_stack(ctx.obj):
         terminal.note(f"using the settings of the stack that runs here, {beside}")
         return load(beside, environment=False)

@@ -11,7 +11,7 @@ from schemas.values import Locale
 from services.mailer.letter.content import Welcome, sample
 from services.mailer.letter.filling import MASK, welcome_of
 from sitecrew.cli.client import session
-from sitecrew.cli.listings import mail_rows
+from sitecrew.cli.office.direct import the_mail
 
 
 def of(settings: Settings, install: str | None, site_type: str, locale: str | None) -> Welcome:
@@ -41,7 +41,7 @@ def _invented(settings: Settings, site_type: str) -> Welcome:
 def _real(settings: Settings, name: str) -> Welcome:
     """The data of this install, or of this order's latest install. Raises NotFound."""
     with session.reading_letters(settings) as connection:
-        mail = mail_rows.the_one(connection, name)
+        mail = the_mail(connection, name)
     return welcome_of(mail.completed, settings, lambda _sealed: MASK, mail.resends)
 
 

@@ -12,13 +12,11 @@ import typer
 from foundation.broker.codec import Malformed
 from foundation.config.sources import editor
 from foundation.errors import ConfigurationError, Refused
-from foundation.handling import requeueing
 from foundation.handling.parking import Parked
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import sending
 from sitecrew.cli.client.orders.files import Unusable
 from sitecrew.cli.client.sending import require_confirmed
-from sitecrew.cli.listings.parked_lists import Place
+from sitecrew.cli.office.places import Place
 from sitecrew.cli.output import terminal
 
 
@@ -27,13 +25,13 @@ def correct(ctx: typer.Context, place: Place, parked: Parked, file: str | None, 
     a valid event afterwards; it then stays parked, unchanged."""
     if not parked.can_go_back:
         raise Refused(f"the queue that {parked.name} came from is unknown; see `sitecrew parked show {parked.name}`")
-    before = _readable(parked.delivery.body)
+    before = _readable(place.original(parked))
     after = _given(ctx, before, file)
     if after.strip() == before.strip():
         terminal.note("nothing was changed; the message stays parked")
         return
     try:
-        outcome = requeueing.requeue_edited(place.broker, place.queue, parked, after, sending.event)
+        outcome = place.correct(parked, after)
     except Malformed as problem:
         faults = "\n".join(f"{field}: {fault}" for field, fault in problem.errors)
         raise Unusable(f"this is not a valid event; the message stays parked as it was:\n{faults}") from None

@@ -1,21 +1,22 @@
 """The parked messages: selecting, showing, requeueing and deleting them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
 import typer
 
-from foundation.broker import Broker, Confirmation, payloads
+from foundation.broker import Confirmation, payloads
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.errors import NotFound, Refused
-from foundation.handling import parking, requeueing
 from foundation.handling.parking import Parked
 from sitecrew.cli import everywhere
-from sitecrew.cli.client import sending, session
+from sitecrew.cli.client import session
 from sitecrew.cli.client.sending import require_confirmed
 from sitecrew.cli.help import not_among
+from sitecrew.cli.office.opening import office_of
+from sitecrew.cli.office.places import Place
 from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.tables import Table, pairs
 from sitecrew.cli.output.words import count
@@ -44,41 +45,36 @@ class Wanted:
         return (not codes or parked.code in codes) and self.order_id in ("", parked.order_id) and late
 
 
-@dataclass(frozen=True)
-class Place:
-    """One queue of parked messages."""
+def named(place: Place, ids: Sequence[str]) -> list[Parked]:
+    """The messages with these ids, unique parts of ids, or numbers in the list. Raises NotFound or Refused."""
+    found = browse(place)
+    names = {_name(place.queue, found, word) for word in ids}
+    return [parked for parked in found if parked.name in names]
 
-    broker: Broker
-    queue: str
-    depth: int
 
-    def browse(self) -> list[Parked]:
-        """All messages, oldest first."""
-        with terminal.working(f"reading {self.queue}"):
-            return parking.browse(self.broker, self.queue)
+def chosen(place: Place, ids: Sequence[str] | None, wanted: Wanted) -> list[Parked]:
+    """The named messages, or all that the filters select."""
+    return named(place, ids) if ids else [parked for parked in browse(place) if wanted.takes(parked)]
 
-    def named(self, ids: Sequence[str]) -> list[Parked]:
-        """The messages with these ids, unique parts of ids, or numbers in the list. Raises NotFound or Refused."""
-        found = self.browse()
-        names = {self._name(found, word) for word in ids}
-        return [parked for parked in found if parked.name in names]
 
-    def chosen(self, ids: Sequence[str] | None, wanted: Wanted) -> list[Parked]:
-        """The named messages, or all that the filters select."""
-        return self.named(ids) if ids else [parked for parked in self.browse() if wanted.takes(parked)]
+def browse(place: Place) -> list[Parked]:
+    """All messages, oldest first."""
+    with terminal.working(f"reading {place.queue}"):
+        return place.browse()
 
-    def _name(self, found: Sequence[Parked], word: str) -> str:
-        names = list(dict.fromkeys(parked.name for parked in found))
-        if word in names:
-            return word
-        if word.isdecimal() and 1 <= int(word) <= len(found) < 10 ** (_SHORT - 1):
-            return _numbered(found)[int(word) - 1].name
-        fitting = [name for name in names if len(word) >= _SHORT and (name.startswith(word) or name.endswith(word))]
-        if len(fitting) > 1:
-            raise Refused(f"{word} matches {count(len(fitting), 'message')} in {self.queue}; give more of the id")
-        if not fitting:
-            raise NotFound(f"no message {word} in {self.queue}; see `sitecrew parked list`")
-        return fitting[0]
+
+def _name(queue: str, found: Sequence[Parked], word: str) -> str:
+    names = list(dict.fromkeys(parked.name for parked in found))
+    if word in names:
+        return word
+    if word.isdecimal() and 1 <= int(word) <= len(found) < 10 ** (_SHORT - 1):
+        return _numbered(found)[int(word) - 1].name
+    fitting = [name for name in names if len(word) >= _SHORT and (name.startswith(word) or name.endswith(word))]
+    if len(fitting) > 1:
+        raise Refused(f"{word} matches {count(len(fitting), 'message')} in {queue}; give more of the id")
+    if not fitting:
+        raise NotFound(f"no message {word} in {queue}; see `sitecrew parked list`")
+    return fitting[0]
 
 
 def _numbered(found: Sequence[Parked]) -> list[Parked]:
@@ -86,17 +82,11 @@ def _numbered(found: Sequence[Parked]) -> list[Parked]:
     return sorted(found, key=lambda parked: (parked.since, parked.name))
 
 
-@contextmanager
-def looking(ctx: typer.Context, queue: str) -> Iterator[Place]:
-    """Open the queue on the broker. Raises NotFound if it is not declared."""
+def looking(ctx: typer.Context, queue: str) -> AbstractContextManager[Place]:
+    """Open a queue. Raises NotFound if the broker has none of this name."""
     if queue not in (PARKING, UNROUTED):
         raise typer.BadParameter(f"--queue: {not_among(queue, (PARKING, UNROUTED))}", ctx=ctx)
-    with session.broker(session.settings_of(ctx)) as broker:
-        with terminal.working("reaching the broker"):
-            depth = broker.depth(queue)
-        if depth is None:
-            raise NotFound(f"the broker has no queue {queue}; create it with `sitecrew topology declare`")
-        yield Place(broker, queue, depth)
+    return office_of(ctx).parked(queue)
 
 
 def require_choice(ctx: typer.Context, ids: Sequence[str] | None, wanted: Wanted, *, every: bool) -> None:
@@ -106,7 +96,7 @@ def require_choice(ctx: typer.Context, ids: Sequence[str] | None, wanted: Wanted
 
 def show(place: Place, wanted: Wanted, limit: int, *, json: bool) -> None:
     """The list."""
-    everything = place.browse()
+    everything = browse(place)
     found = [parked for parked in everything if wanted.takes(parked)]
     if json:
         terminal.document([parked.record() for parked in found[:limit]])
@@ -173,7 +163,7 @@ def requeue(place: Place, chosen: Sequence[Parked], *, json: bool) -> None:
     going = [parked for parked in chosen if parked.can_go_back]
     with terminal.working(f"requeueing {count(len(going), 'message')}") as say:
         results = []
-        for result in requeueing.requeue(place.broker, place.queue, going, sending.event):
+        for result in place.requeue(going):
             results.append(result)
             say(f"{len(results)} of {len(going)} requeued")
     if json:
@@ -201,7 +191,7 @@ def purge(ctx: typer.Context, place: Place, chosen: Sequence[Parked], *, yes: bo
             terminal.warn(f"and {len(chosen) - _TOLD} more")
         typer.confirm(f"Permanently delete {count(len(names), 'message')}?", abort=True, err=True)
     with terminal.working(f"deleting {count(len(names), 'message')}"):
-        removed = requeueing.purge(place.broker, place.queue, chosen, sending.event)
+        removed = place.purge(chosen)
     if json:
         terminal.document(removed)
     for name in removed if not json else ():

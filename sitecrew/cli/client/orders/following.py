@@ -33,33 +33,39 @@ class Follower:
 
     def follow(self, watching: Consumer, timeout: float) -> Sequence[OrderProgress]:
         """Listen for up to `timeout` seconds; how far each is then."""
-        with terminal.working(self._summary()) as say:
+        with terminal.working(self.summary()) as say:
             for event in sending.incoming(watching, monotonic() + timeout) if self._open else ():
                 for event_id in self._concerned(event):
-                    self._advance(event_id, event)
+                    if event_id in self._open:
+                        self.move(event_id, self._progress[event_id].after(event), event.type)
                 if not self._open:
                     break
-                say(self._summary())
+                say(self.summary())
         return self.progress
+
+    def waiting(self, order_id: str = "") -> Sequence[OrderProgress]:
+        """Those that have not ended, of one order if given."""
+        return [
+            self._progress[event_id] for event_id in self._open if order_id in ("", self._progress[event_id].order_id)
+        ]
+
+    def move(self, event_id: str, after: OrderProgress, why: str) -> None:
+        """Take one further, and show it if that is news; `why` names the type of event that tells of it."""
+        before, self._progress[event_id] = self._progress[event_id], after
+        if after.ended:
+            self._open.discard(event_id)
+        if after != before:
+            style = "" if not after.ended else "green" if after.succeeded else "red"
+            text = f"{after.order_id}  {after.state:15}  {after.message}"
+            terminal.news(text, style, {"event": why, **after.record()} if self._json else None)
 
     def _concerned(self, event: Event[Any]) -> Sequence[str]:
         if isinstance(event.data, CommandRefused):
             return [event.data.command_id] if event.data.command_id in self._progress else []
         return self._of_order.get(getattr(event.data, "order_id", ""), ())
 
-    def _advance(self, event_id: str, event: Event[Any]) -> None:
-        if event_id not in self._open:
-            return
-        before = self._progress[event_id]
-        after = self._progress[event_id] = before.after(event)
-        if after.ended:
-            self._open.discard(event_id)
-        if after != before:
-            style = "" if not after.ended else "green" if after.succeeded else "red"
-            text = f"{after.order_id}  {after.state:15}  {after.message}"
-            terminal.news(text, style, {"event": event.type, **after.record()} if self._json else None)
-
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """What is waited for."""
         if len(self._open) == 1:
             (progress,) = (self._progress[event_id] for event_id in self._open)
             return f"waiting for {progress.order_id}: {progress.state}"

@@ -1,6 +1,7 @@
 """Sending events about orders, and following what comes of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -35,10 +36,7 @@ def send(settings: Settings, orders: Sequence[Order], *, wait: bool, timeout: fl
     if json:
         terminal.document([each.record() for each in progress])
     sending.require_confirmed(outcomes)
-    if wait:
-        _finish(progress, timeout)
-    elif sent:
-        _say_placed([event.data.order_id for event in sent])
+    conclude(progress, timeout, wait=wait)
 
 
 def warn_of_unknown(settings: Settings, orders: Sequence[Order]) -> None:
@@ -56,20 +54,29 @@ def _follow(
     started: Sequence[OrderProgress], watching: Consumer, timeout: float, *, json: bool
 ) -> Sequence[OrderProgress]:
     follower = Follower(started, json=json)
-    try:
+    with interruptible(follower):
         return follower.follow(watching, timeout)
+
+
+@contextmanager
+def interruptible(follower: Follower) -> Iterator[None]:
+    """At Ctrl-C, say that it goes on without us, and exit."""
+    try:
+        yield
     except KeyboardInterrupt:
-        left = [each.order_id for each in follower.progress if not each.ended]
+        left = [each.order_id for each in follower.waiting()]
         terminal.note(f"still in progress: {_named(left)}; follow with `sitecrew order show {left[0]}`")
         raise typer.Exit(130) from None
 
 
-def _say_placed(order_ids: Sequence[str]) -> None:
-    terminal.note(f"placed {count(len(order_ids), 'order')}; follow with `sitecrew order show {order_ids[0]}`")
-
-
-def _finish(progress: Sequence[OrderProgress], timeout: float) -> None:
-    """Report orders that have not ended, and exit with the code that their outcomes call for."""
+def conclude(progress: Sequence[OrderProgress], timeout: float, *, wait: bool) -> None:
+    """Report orders that have not ended, if they were waited for, and exit with the code that their outcomes call
+    for."""
+    if not wait:
+        if progress:
+            first = progress[0].order_id
+            terminal.note(f"placed {count(len(progress), 'order')}; follow with `sitecrew order show {first}`")
+        return
     if waiting := [each.order_id for each in progress if not each.ended]:
         terminal.error(
             f"not finished after {timeout:g} seconds: {_named(waiting)}",

@@ -4,7 +4,7 @@ decides how."""
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from foundation.clock import exact
 from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
@@ -21,7 +21,7 @@ from schemas.installs import (
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import OrderAccepted, OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
 from schemas.values import AccountRef, Cause, Model
-from sitecrew.cli.client.commands import UNKNOWN
+from sitecrew.cli.client.commands import UNKNOWN, refusal
 from sitecrew.cli.output import times
 
 _GOOD = ("installed", "mailed", "known")
@@ -45,6 +45,8 @@ class OrderProgress:
     account: AccountRef | None = None
     due_at: datetime | None = None
     completed: InstallCompleted | None = None
+    url: str | None = None
+    """Of the site, once it is installed."""
     cause: Cause | None = None
 
     @classmethod
@@ -62,11 +64,29 @@ class OrderProgress:
         step = _STEPS.get(type(event.data))
         return step(self, event) if step and self._is_about(event) else self
 
+    def known(self, placed_at: datetime, state: str, install_state: str | None, install_id: str | None) -> Self:
+        """The progress of an order that was placed before."""
+        how_far = install_state or state
+        message = f"{self.order_id} was already placed at {exact(placed_at)} and is {how_far}; nothing was changed"
+        goes_on = state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing")
+        told = "known" if how_far == "installed" else how_far
+        return replace(self, state=told, install_id=install_id, message=message, ended=not goes_on)
+
+    def failed(self, state: str, cause: Cause, upcoming: str | None = None) -> Self:
+        """The progress of an order that ends for a cause."""
+        after = f" Next: {upcoming}" if upcoming else ""
+        message = f"{cause.code}: {cause.detail}. What to do: {cause.remedy}{after}"
+        return replace(self, state=state, ended=True, cause=cause, message=message)
+
+    def refused(self, cause: Cause) -> Self:
+        """The progress of a command that is refused."""
+        state = "unknown" if cause.code in UNKNOWN else "refused"
+        return replace(self, state=state, cause=cause, message=refusal(cause), ended=True)
+
     def record(self) -> dict[str, Any]:
         """As JSON shows it."""
         named = {name: getattr(self, name) for name in ("order_id", "event_id", "state", "install_id")}
-        url = self.completed.site.url if self.completed else None
-        return {**named, "url": url, "cause": self.cause.model_dump(mode="json") if self.cause else None}
+        return {**named, "url": self.url, "cause": self.cause.model_dump(mode="json") if self.cause else None}
 
     def _is_about(self, event: Event[Any]) -> bool:
         """A re-install is recognized by the trace that our request began, then by its install's id: earlier
@@ -96,9 +116,8 @@ def _accepted(progress: OrderProgress, event: Event[OrderAccepted]) -> OrderProg
 def _waits(progress: OrderProgress, event: Event[AccountRetrying] | Event[MailWaiting]) -> OrderProgress:
     """Another attempt follows: that changes nothing but what there is to say."""
     data = event.data
-    due = f"due {times.relative(data.due_at, event.time or data.due_at)}, {_attempt(data.attempt, data.max_attempts)}"
-    why = f"; {data.cause.code}: {data.cause.detail}" if data.cause else ""
-    return replace(progress, cause=data.cause, message=f"{due}{why}")
+    message = due_again(data.due_at, event.time or data.due_at, data.attempt, data.max_attempts, data.cause)
+    return replace(progress, cause=data.cause, message=message)
 
 
 def _account_created(progress: OrderProgress, event: Event[AccountCreated]) -> OrderProgress:
@@ -110,22 +129,21 @@ def _account_created(progress: OrderProgress, event: Event[AccountCreated]) -> O
 
 def _staged(progress: OrderProgress, event: Event[InstallStaged]) -> OrderProgress:
     data = event.data
-    again = f"; the previous attempt failed: {data.cause.code}: {data.cause.detail}" if data.cause else ""
-    attempt = f", {_attempt(data.attempt, data.max_attempts)}" if data.attempt > 1 else ""
-    message = f"due {times.relative(data.due_at, event.time or data.due_at)}{attempt}{again}"
+    message = due(data.due_at, event.time or data.due_at, data.attempt, data.max_attempts, data.cause)
     changed = replace(progress, install_id=data.install_id, due_at=data.due_at, cause=data.cause)
     return replace(changed, state="staged", message=message)
 
 
 def _started(progress: OrderProgress, event: Event[InstallStarted]) -> OrderProgress:
-    return replace(progress, state="installing", message=_attempt(event.data.attempt, event.data.max_attempts))
+    return replace(progress, state="installing", message=attempt(event.data.attempt, event.data.max_attempts))
 
 
 def _completed(progress: OrderProgress, event: Event[InstallCompleted]) -> OrderProgress:
     data = event.data
-    message = f"{data.application} {data.version} answers at {data.site.url}, after {data.seconds:.1f} s"
     ended = data.site.site_type in progress.unmailed
-    return replace(progress, state="installed", completed=data, cause=None, message=message, ended=ended)
+    message = answers(data.application, data.version, data.site.url, data.seconds)
+    done = replace(progress, state="installed", completed=data, url=data.site.url)
+    return replace(done, cause=None, message=message, ended=ended)
 
 
 def _mailed(progress: OrderProgress, event: Event[MailSent]) -> OrderProgress:
@@ -143,34 +161,40 @@ def _cancelled(progress: OrderProgress, event: Event[InstallCancelled]) -> Order
 def _known(progress: OrderProgress, event: Event[OrderKnown]) -> OrderProgress:
     """The same order again: nothing was done, and if it has ended already, no more events will follow."""
     data = event.data
-    how_far = data.install_state or data.state
-    since = exact(data.placed_at)
-    message = f"{progress.order_id} was already placed at {since} and is {how_far}; nothing was changed"
-    if data.state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing"):
-        return replace(progress, state=how_far, install_id=data.install_id, message=message)
-    state = "known" if how_far == "installed" else how_far
-    return replace(progress, state=state, install_id=data.install_id, message=message, ended=True)
+    return progress.known(data.placed_at, data.state, data.install_state, data.install_id)
 
 
 def _refused(progress: OrderProgress, event: Event[CommandRefused]) -> OrderProgress:
-    cause = event.data.cause
-    state = "unknown" if cause.code in UNKNOWN else "refused"
-    message = f"{cause.detail}. What to do: {cause.remedy}"
-    return replace(progress, state=state, cause=cause, message=message, ended=True)
+    return progress.refused(event.data.cause)
 
 
 def _ends(state: str) -> Callable[[OrderProgress, Event[Any]], OrderProgress]:
     def step(progress: OrderProgress, event: Event[Any]) -> OrderProgress:
-        cause = event.data.cause
-        upcoming = f" Next: {event.data.next}" if getattr(event.data, "next", None) else ""
-        message = f"{cause.code}: {cause.detail}. What to do: {cause.remedy}{upcoming}"
-        return replace(progress, state=state, ended=True, cause=cause, message=message)
+        return progress.failed(state, event.data.cause, getattr(event.data, "next", None))
 
     return step
 
 
-def _attempt(number: int, limit: int | None) -> str:
+def attempt(number: int, limit: int | None) -> str:
     return f"attempt {number} of {limit}" if limit else f"attempt {number}"
+
+
+def due(due_at: datetime, now: datetime, number: int, limit: int | None, cause: Cause | None) -> str:
+    """When an install is due, after a failed attempt if there is a cause."""
+    again = f"; the previous attempt failed: {cause.code}: {cause.detail}" if cause else ""
+    which = f", {attempt(number, limit)}" if number > 1 else ""
+    return f"due {times.relative(due_at, now)}{which}{again}"
+
+
+def due_again(due_at: datetime, now: datetime, number: int, limit: int | None, cause: Cause | None) -> str:
+    """When an account or an email is tried again, and why."""
+    why = f"; {cause.code}: {cause.detail}" if cause else ""
+    return f"due {times.relative(due_at, now)}, {attempt(number, limit)}{why}"
+
+
+def answers(application: str, version: str, url: str, seconds: float) -> str:
+    """What an installed site is."""
+    return f"{application} {version} answers at {url}, after {seconds:.1f} s"
 
 
 _STEPS: Mapping[type[Model], Callable[[OrderProgress, Event[Any]], OrderProgress]] = {
