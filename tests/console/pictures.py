@@ -83,9 +83,8 @@ def furnish(console: Console) -> None:
     house.publish(OrderReinstall(order_id="shop-1042"), source="/sitecrew/api", authtype="user", authid="oli")
     steps("shop-1042-g2", 1, *_STEPS)
     house.settle()
-    house.smtp.failures.append(
-        MAIL_CAUSES.failed("recipient_refused", "550 5.1.1 okafor@customer.example: no such user")
-    )
+    batch()
+    house.smtp.failures.append(MAIL_CAUSES.failed("recipient_refused", "550 5.1.1 shah@customer.example: no such user"))
     order(3)
     batch()
     down = failed("db_down", "connect: 2002: Can't connect to server through socket '/run/mysqld/mysqld.sock'")
