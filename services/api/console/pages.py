@@ -71,7 +71,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(when=when, span=span, kind=_kind)
+    made.filters.update(when=when, span=span, kind=_kind, prose=prose)
     made.globals["Role"] = Role
     return made
 
@@ -84,6 +84,16 @@ def when(moment: datetime | None, mode: str = "") -> str:
     exact = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
     made = '<time datetime="{}" title="{}" data-mode="{}">{}</time>'
     return Markup(made).format(moment.isoformat(), exact, mode, f"{moment:%Y-%m-%d %H:%M} UTC")  # noqa: S704 - `format` escapes
+
+
+def prose(text: str) -> str:
+    """A sentence in which what stands between backticks, a command or a setting, is set as code."""
+    plain, *rest = text.split("`")
+    # Every second part was between two of them; after an odd one, there is no second.
+    parts = [Markup("<code>{}</code>").format(part) if index % 2 == 0 else part for index, part in enumerate(rest)]
+    if len(rest) % 2:
+        parts[-1] = f"`{rest[-1]}"
+    return Markup("").join([plain, *parts])
 
 
 def span(seconds: float | timedelta | None) -> str:
