@@ -88,6 +88,7 @@ class PreviewRendered(InstallRef):
     recipient: Email
     """Where it would be sent."""
     subject: str
+    """The subject line."""
     text: str
     """The plain text part."""
     html: str | None = None
