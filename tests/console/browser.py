@@ -20,6 +20,7 @@ Scheme = Literal["light", "dark"]
 
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _names = itertools.count(1)
+_asked = itertools.count(1)
 
 
 def chromium() -> str:
@@ -59,11 +60,14 @@ class Browser:
         """Have the driver do something; return its answer. Raises AssertionError if it fails."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        id = next(_asked)
+        self._process.stdin.write(json.dumps({"id": id, **asked}) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, "the browser's driver has ended"
-        told = json.loads(line)
+        told: dict[str, Any] = {}
+        while told.get("id") != id:
+            line = self._process.stdout.readline()
+            assert line, "the browser's driver has ended"
+            told = json.loads(line)
         assert "error" not in told, told["error"]
         return told["value"]
 

@@ -1,4 +1,5 @@
-// A browser that tests drive: node driver.mjs CHROMIUM, with one JSON document a line on stdin and stdout.
+// A browser that tests drive: node driver.mjs CHROMIUM, with one JSON document a line on stdin and stdout; an answer has the
+// `id` of what was asked, if that has one.
 //   {open: name, at: url, options, scripts}   a page of its own, as if in a browser of its own
 //   {page: name, do: [[method, ...arguments], ...]}   a chain of Playwright's calls that begins at the page
 //   {page: name, seen: true}   what has happened on it that should not: errors, requests to other hosts, scripts from data
@@ -26,6 +27,7 @@ async function open({ open: name, at, options, scripts }) {
 
 async function answer(asked) {
   if (asked.open) return open(asked);
+  if (!pages.has(asked.page)) throw new Error(`there is no such page: ${JSON.stringify(asked)}`);
   const { page, seen } = pages.get(asked.page);
   if (asked.seen) return Object.fromEntries(Object.entries(seen).map(([name, list]) => [name, list.splice(0)]));
   if (asked.close) return page.context().close();
@@ -35,7 +37,8 @@ async function answer(asked) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const told = await answer(JSON.parse(line)).then((value) => ({ value: value ?? null }), (error) => ({ error: error.message }));
-  process.stdout.write(`${JSON.stringify(told)}\n`);
+  const asked = JSON.parse(line);
+  const told = await answer(asked).then((value) => ({ value: value ?? null }), (error) => ({ error: error.message }));
+  process.stdout.write(`${JSON.stringify({ ...told, id: asked.id })}\n`);
 }
 await browser.close();
