@@ -115,12 +115,14 @@ def api(broker: RabbitBroker, tmp_path: Path) -> Iterator[Api]:
         yield Api(ApiService(Settings(), Parts(store, broker, database, now)), relay, store)
 
 
-def test_it_publishes_orders_and_commands_and_hears_of_them(api: Api) -> None:
+def test_it_publishes_orders_and_commands_and_hears_of_them(api: Api, place: Place) -> None:
     desk = api.service.desk
     placed, _ = desk.ask_once(OrderPlaced(**ORDER), EVE, "k1", "/shop")
     command = desk.ask(TimerRunNow(), EVE)
     assert api.relay.run_once(timeout=1) == 2
-    assert desk.broker.depths([INTAKE_ORDERS, MAILER_COMMANDS]) == {INTAKE_ORDERS: 1, MAILER_COMMANDS: 0}
+    depths = {INTAKE_ORDERS: 1, MAILER_COMMANDS: 0}
+    assert place.owner.depths(depths) == depths
+    assert desk.broker.depths(depths).items() <= depths.items(), "from RabbitMQ 4.3 on, it sees its own queues alone"
     heartbeat = ServiceHeartbeat(
         service="api", instance="a", version="1", started_at=now(), queues=(API_EVENTS,), working_on=()
     )
