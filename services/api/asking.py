@@ -23,39 +23,22 @@ from foundation.store import PydanticJson, Utc
 from foundation.store.in_list import in_list
 from foundation.store.types import Word, metadata
 from foundation.telemetry.tracing import new_traceparent
-from schemas import catalogue
+from schemas import answers, catalogue
 from schemas.accounts import AccountCreated, AccountFailed
 from schemas.envelope import Event
 from schemas.installs import (
     CommandRefused,
-    InstallCancel,
-    InstallCancelled,
-    InstallResolve,
-    InstallResolved,
-    InstallRetry,
     InstallStaged,
-    TimerPause,
-    TimerPaused,
-    TimerResume,
-    TimerResumed,
-    TimerRunNow,
 )
-from schemas.mails import MailFailed, MailPreview, MailResend, MailSent, MailWaiting, PreviewRendered
+from schemas.mails import MailResend, MailWaiting
 from schemas.orders import (
-    OrderAccepted,
-    OrderAmend,
-    OrderAmended,
-    OrderCancel,
     OrderCancelled,
     OrderKnown,
     OrderPlaced,
-    OrderReinstall,
     OrderReinstallRequested,
     OrderRejected,
-    OrderRetry,
     OrderWithdrawn,
 )
-from schemas.services import SiteTypeConfigure, SiteTypeConfigured
 from schemas.values import Cause, CauseKind, Model
 from services.api.access.identity import Identity
 from services.api.parked.messages import Copy
@@ -81,19 +64,8 @@ ANSWERS: Mapping[type[Model], Sequence[type[Model]]] = {
     OrderPlaced: (AccountCreated, AccountFailed, OrderKnown, OrderRejected),
     OrderReinstallRequested: (InstallStaged, OrderRejected),
     OrderCancelled: (OrderWithdrawn, OrderRejected),
-    OrderCancel: (OrderWithdrawn,),
-    OrderReinstall: (InstallStaged,),
-    OrderAmend: (OrderAmended,),
-    InstallCancel: (InstallCancelled,),
-    InstallRetry: (InstallStaged,),
-    InstallResolve: (InstallResolved,),
-    OrderRetry: (OrderAccepted,),
-    MailPreview: (PreviewRendered,),
-    MailResend: (MailWaiting, MailSent, MailFailed),
-    TimerPause: (TimerPaused,),
-    TimerResume: (TimerResumed,),
-    TimerRunNow: (),
-    SiteTypeConfigure: (SiteTypeConfigured,),
+    **answers.ANSWERS,
+    MailResend: (MailWaiting, *answers.ANSWERS[MailResend]),
 }
 """What can be asked, and by what it is answered; any command can also be refused. What has no answer is done once it
 is asked."""

@@ -8,28 +8,20 @@ import typer
 
 from foundation.broker import Broker
 from foundation.broker.topology import EVENTS
+from schemas.answers import ANSWERS
 from schemas.envelope import Event
 from schemas.installs import (
     CommandRefused,
-    InstallCancel,
     InstallCancelled,
-    InstallResolve,
     InstallResolved,
-    InstallRetry,
     InstallStaged,
-    TimerPause,
     TimerPaused,
-    TimerResume,
     TimerResumed,
 )
-from schemas.mails import MailFailed, MailResend, MailSent
+from schemas.mails import MailFailed, MailSent
 from schemas.orders import (
     OrderAccepted,
-    OrderAmend,
     OrderAmended,
-    OrderCancel,
-    OrderReinstall,
-    OrderRetry,
     OrderWithdrawn,
 )
 from schemas.values import Model
@@ -42,19 +34,6 @@ _WATCHED = (
     *("install.cancelled.#", "install.staged.#", "install.resolved.#", "mail.#", "order.withdrawn.#"),
     *("order.amended.#", "order.accepted.#", "timer.#", "command.refused.#"),
 )
-_ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
-    InstallCancel: (InstallCancelled,),
-    InstallRetry: (InstallStaged,),
-    InstallResolve: (InstallResolved,),
-    MailResend: (MailSent, MailFailed),
-    OrderCancel: (OrderWithdrawn,),
-    OrderReinstall: (InstallStaged,),
-    OrderRetry: (OrderAccepted,),
-    OrderAmend: (OrderAmended,),
-    TimerPause: (TimerPaused,),
-    TimerResume: (TimerResumed,),
-}
-"""The events that confirm a command. A refusal names its command."""
 
 
 def ask(broker: Broker, wanted: Sequence[Any], timeout: float | None) -> list[Answer]:
@@ -88,7 +67,7 @@ def _answered(sent: Iterable[Event[Any]], answer: Event[Any]) -> Event[Any] | No
     if isinstance(answer.data, CommandRefused):
         return next((event for event in sent if event.id == answer.data.command_id), None)
     fitting = (event for event in sent if event.trace_id == answer.trace_id)
-    return next((event for event in fitting if isinstance(answer.data, _ANSWERS[type(event.data)])), None)
+    return next((event for event in fitting if isinstance(answer.data, ANSWERS[type(event.data)])), None)
 
 
 def order_of(command: Any) -> str | None:
