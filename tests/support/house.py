@@ -447,13 +447,13 @@ class House:
 
 
 @contextmanager
-def at_work(house: House) -> Iterator[None]:
-    """Run the services while a command waits for them."""
+def at_work(house: House, once: Callable[[], object] | None = None) -> Iterator[None]:
+    """Run the services, or `once` again and again, while a command waits for them."""
     stop, pause = threading.Event(), threading.Event()
 
     def work() -> None:
         while not stop.is_set():
-            house.settle()
+            (once or house.settle)()
             pause.wait(0.01)
 
     worker = threading.Thread(target=work)
