@@ -1,5 +1,6 @@
 """Open a database, migrate it, and read and change it in transactions."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from foundation.errors import StoreUnreachable
+from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import address, failures, migrate, sqlite_files
 
 _BUSY_SECONDS = 10
@@ -38,21 +39,21 @@ class Store:
     A service opens its own database with `ours=True`: an SQLite file is then created, with access for its owner only.
     """
 
-    def __init__(self, url: str, *, ours: bool = True) -> None:
-        self.engine = _engine(url, ours)
+    def __init__(self, url: str, *, ours: bool = True, read_only: bool = False) -> None:
+        self.engine = _engine(url, ours, read_only)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._write_lock = threading.Lock() if self.is_sqlite else None
 
     @classmethod
-    def existing(cls, url: str) -> "Store":
-        """Open a service's database from another process, creating nothing. Raises StoreUnreachable if it is an SQLite
-        file that does not exist."""
+    def existing(cls, url: str, *, read_only: bool = False) -> "Store":
+        """Open a service's database from another process, creating nothing; with `read_only`, SQLite opens the file so
+        that nothing can be changed in it. Raises StoreUnreachable if it is an SQLite file that does not exist."""
         file = address.file_of(url)
         if file is not None and not file.is_file():
             raise StoreUnreachable(
                 f"there is no database {file.absolute()} yet; its service creates it at its first start"
             )
-        return cls(url, ours=False)
+        return cls(url, ours=False, read_only=read_only)
 
     @property
     def place(self) -> str:
@@ -141,8 +142,10 @@ class Store:
             raise translated from error
 
 
-def _engine(url: str, ours: bool) -> Engine:
+def _engine(url: str, ours: bool, read_only: bool) -> Engine:
     place, own = address.parsed(url, _BUSY_SECONDS)
+    if place.get_backend_name() == "sqlite" and read_only:
+        return _sqlite_to_read(place, address.file_of(url), own)
     if place.get_backend_name() == "sqlite":
         return _sqlite(place, address.file_of(url), own, ours)
     engine = create_engine(place, pool_pre_ping=True, pool_timeout=_BUSY_SECONDS, connect_args=own, **_COMMON)
@@ -193,6 +196,15 @@ def _sqlite(place: URL, file: Path | None, own: dict[str, Any], ours: bool) -> E
     if file is not None and ours:
         event.listen(engine, "do_connect", lambda *_: sqlite_files.make_private(file))
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _sqlite_to_read(place: URL, file: Path | None, own: dict[str, Any]) -> Engine:
+    if file is None:
+        raise ConfigurationError("a database in memory cannot be read by another process")
+    url = f"{file.absolute().as_uri()}?mode=ro"
+    engine = create_engine(place, creator=lambda: sqlite3.connect(url, uri=True, **own), poolclass=QueuePool, **_COMMON)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 

@@ -6,9 +6,10 @@ process that wrote it, which publishes it at once. A row that is still there aft
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
+from typing import NamedTuple
 
 import uuid_utils
 from sqlalchemy import (
@@ -121,6 +122,33 @@ def _removal(dialect: str) -> Delete:
 def backlog(connection: Connection) -> int:
     """Return how many messages are waiting to be published."""
     return connection.execute(select(func.count()).select_from(outbox)).scalar_one()
+
+
+class Stuck(NamedTuple):
+    """Messages of one kind that should have been published."""
+
+    type: str
+    exchange: str
+    number: int
+    since: datetime
+    """When the oldest of them was written."""
+
+
+def stuck(connection: Connection, before: datetime, now: datetime) -> list[Stuck]:
+    """Return, by kind, the messages that are due, and were written before `before` by the clock that made their ids."""
+    due = or_(outbox.c.due_at.is_(None), outbox.c.due_at <= now)
+    kinds = select(outbox.c.type, outbox.c.exchange, func.count(), func.min(outbox.c.id))
+    query = kinds.where(outbox.c.id < _first_id(before), due).group_by(outbox.c.type, outbox.c.exchange)
+    return [
+        Stuck(type, exchange, number, datetime.fromtimestamp(int(oldest[:12], 16) / 1000, UTC))
+        for type, exchange, number, oldest in connection.execute(query.order_by(outbox.c.type))
+    ]
+
+
+def _first_id(moment: datetime) -> str:
+    """Return what the ids of all messages that are written from this moment on follow: a UUIDv7 begins with the
+    milliseconds since 1970, in 48 bits."""
+    return f"{int(moment.timestamp() * 1000):012x}"
 
 
 def is_empty(connection: Connection) -> bool:

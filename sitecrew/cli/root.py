@@ -33,8 +33,9 @@ NOUNS = {
     "timer": "When the next batches start: show, pause, resume.",
     "config": "Every setting: its value, and where it comes from.",
     "doctor": "Check everything Sitecrew needs, and say what to fix.",
+    "audit": "Check that everything stored fits together; change nothing.",
 }
-VERBS = ("up", "run", "status", "activity", "doctor")
+VERBS = ("up", "run", "status", "activity", "doctor", "audit")
 """Nouns that are commands themselves."""
 FORMER = {"installs": "install", "letter": "mail", "sites": "site"}
 """Earlier names of nouns, which keep working until 1.0 and are not shown."""

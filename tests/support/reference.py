@@ -1,4 +1,4 @@
-"""Generate the pages of docs/ that are made from the code: all cause codes and all log events."""
+"""Generate the pages of docs/ that are made from the code: all cause codes, log events and findings of the audit."""
 
 import ast
 import importlib
@@ -13,6 +13,7 @@ import foundation
 import services
 from foundation.causes import Causes
 from schemas.logs import EVENTS
+from sitecrew.audit.violations import GROUPS
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("foundation", "services")
@@ -51,9 +52,33 @@ the JSON Schema of a line, with the fields that all lines have.
 """
 
 
+_AUDIT = """\
+# Audit
+
+`sitecrew audit` reads the services' databases, changes nothing, and checks whether all that they say fits together.
+[operate.md](operate.md#the-audit) says how to run it. What it reports neither may ever be so, nor mends itself: what is
+merely on its way, or will be taken up by a [recovery sweep](recovery.md#recovery-sweeps), is none of it.
+
+`script/reference` generates this page from `sitecrew/audit/violations.py`.
+"""
+
+
 def pages() -> dict[Path, str]:
     """Return what each page must contain."""
-    return {ROOT / "docs/causes.md": causes(), ROOT / "docs/log-events.md": log_events()}
+    return {
+        ROOT / "docs/audit.md": audit(),
+        ROOT / "docs/causes.md": causes(),
+        ROOT / "docs/log-events.md": log_events(),
+    }
+
+
+def audit() -> str:
+    sections = []
+    for name, codes in GROUPS.items():
+        filled = {code: told.remedy.format(subject="ID", order="ORDER") for code, told in codes.items()}
+        rows = "".join(f"| `{code}` | {told.means} | {filled[code]} |\n" for code, told in codes.items())
+        sections.append(f"\n## {name}\n\n| code | means | what to do |\n|---|---|---|\n{rows}")
+    return _AUDIT + "".join(sections)
 
 
 def causes() -> str:

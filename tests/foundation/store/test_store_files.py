@@ -77,6 +77,19 @@ def test_looking_into_a_store_changes_no_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("name", ["orders.db", "a file? with #signs%20.db"])
+def test_what_is_opened_to_be_read_cannot_be_changed(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    opened(file).close()
+    look = Store.existing(f"sqlite:///{file}", read_only=True)
+    with look.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM inbox")).scalar_one() == 0
+    for transaction in (look.transaction, look.reading):
+        with pytest.raises(StoreUnreachable, match="readonly"), transaction() as connection:
+            connection.execute(text("DELETE FROM inbox"))
+    look.close()
+
+
 def test_files_that_others_may_read_are_named_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "orders.db"
     store = opened(file)

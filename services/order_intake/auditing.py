@@ -1,0 +1,51 @@
+"""What an audit reads of orders: a few columns, so that it can read them all."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, or_, select
+
+from foundation.store.streaming import in_order
+from services.order_intake.orders import orders
+from services.order_intake.states import InstallState, OrderState
+
+
+class OrderFacts(NamedTuple):
+    """One order."""
+
+    order_id: str
+    state: OrderState
+    install_state: InstallState
+    generation: int
+    has_site: bool
+    holds_domain: bool
+    has_account: bool
+    has_reason: bool
+    """Whether it says why it failed, waits, or was cancelled."""
+    check_at: datetime | None
+    updated_at: datetime
+
+    @property
+    def touched_at(self) -> datetime:
+        """When something last happened to it."""
+        return self.updated_at
+
+
+_FACTS = select(
+    orders.c.order_id,
+    orders.c.state,
+    orders.c.install_state,
+    orders.c.generation,
+    orders.c.has_site,
+    orders.c.holds_domain,
+    orders.c.account.is_not(None),
+    or_(orders.c.cause.is_not(None), orders.c.cancel_reason.is_not(None)),
+    orders.c.check_at,
+    orders.c.updated_at,
+)
+
+
+def facts(connection: Connection, only: Sequence[str] | None = None) -> Iterator[OrderFacts]:
+    """Yield all orders, or those with these ids, in the order of their ids."""
+    return map(OrderFacts._make, in_order(connection, _FACTS, orders.c.order_id, only))
