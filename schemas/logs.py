@@ -142,6 +142,10 @@ EVENTS: dict[str, str] = {
     "health.broken": "An unexpected error occurred while a health request was answered.",
     "health.failed": "A probe of /livez or /readyz failed.",
     "health.listening": "Health checks and metrics are served on this port.",
+    "image.given_up": "No image of WordPress could be made, for the stated reason; sites are installed step by step,"
+    " and it is tried again some minutes later.",
+    "image.not_used": "A site is installed step by step, for the stated reason, and not copied from an image.",
+    "image.ready": "An image of WordPress was made, or found from an earlier run; sites are copied from it.",
     "install.address_changed": "By the current settings, a site has a different URL than when it was staged; it is"
     " installed at the new one.",
     "install.announced_again": "No news of an install came in time, so order intake published it again.",

@@ -238,7 +238,13 @@ class Installer(Section):
     archives: Path = Field(
         Path("var/archives"), description="directory in which applications' archives are unpacked, once each"
     )
+    images: Path = Field(
+        Path("var/images"), description="directory of WordPress's images, from which sites are copied; some 100 MB each"
+    )
     programs: Programs = Programs()
+    wordpress_images: bool = Field(
+        True, description="copy sites from an image that is made once; off: install each of them step by step"
+    )
     wordpress_isolated: bool = Field(False, description="sites make no outgoing requests and run no cron of their own")
 
 

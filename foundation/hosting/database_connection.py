@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from pymysql.constants import CLIENT
 
 from foundation.addresses import HostPort
 
@@ -38,6 +39,8 @@ class Login:
     read_seconds: float
     """Seconds for one statement, or for the greeting."""
     database: str | None = None
+    scripts: bool = False
+    """Whether `run_all` may be called."""
 
 
 class Connection:
@@ -61,9 +64,28 @@ class Connection:
             cursor.execute(statement, values or None)
             return tuple(cursor.fetchall())
 
+    def run_all(self, script: str) -> list[tuple[tuple[object, ...], ...]]:
+        """Execute statements with semicolons between them, in one round trip, and return the rows of each."""
+        with _driving(), self._connection.cursor() as cursor:
+            cursor.execute(script)
+            results = [tuple(cursor.fetchall())]
+            while cursor.nextset():
+                results.append(tuple(cursor.fetchall()))
+            return results
+
+    @property
+    def version(self) -> str:
+        """The server's version, from its greeting."""
+        return str(self._connection.get_server_info())  # type: ignore[no-untyped-call]
+
     def close(self) -> None:
         with _driving():
             self._connection.close()
+
+
+def quoted(text: str) -> str:
+    """The text as it stands between single quotes in a statement."""
+    return pymysql.converters.escape_string(text)
 
 
 def _opened(login: Login, dialled: socket.socket) -> "pymysql.Connection[Any]":
@@ -77,8 +99,10 @@ def _opened(login: Login, dialled: socket.socket) -> "pymysql.Connection[Any]":
         read_timeout=login.read_seconds,
         write_timeout=login.read_seconds,
         ssl=login.encryption if isinstance(login.encryption, ssl.SSLContext) else None,
-        ssl_disabled=login.encryption is False,
+        # Else pymysql reads all CAs of the machine for each connection, in case the server offers encryption.
+        ssl_disabled=login.encryption is False or login.socket is not None,
         init_command=f"SET SESSION lock_wait_timeout = {_LOCK_SECONDS}",
+        client_flag=CLIENT.MULTI_STATEMENTS if login.scripts else 0,
         defer_connect=True,
     )
     connection.connect(dialled)

@@ -78,6 +78,7 @@ def local_settings(directory: Path, hosting: Path, ports: Ports, database: Priva
         "mailer.brand": "Example Hosting",
         "installer.wordpress_isolated": True,
         "installer.archives": str(directory / "archives"),
+        "installer.images": str(directory / "images"),
         "timer.jitter_seconds": 0,
         "api.address": f"{HOST}:{ports.console}",
         "sites.wordpress.address": "temporary",

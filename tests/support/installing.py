@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -158,7 +159,7 @@ def home_page(server: LocalServer, job: Job) -> str:
 
 @contextlib.contextmanager
 def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
-    """Collect the status codes of a site's home page within the block."""
+    """Collect the status codes of a site's home page from before the block to after it."""
     statuses: list[int] = []
     done = threading.Event()
 
@@ -167,10 +168,17 @@ def polled(server: LocalServer, job: Job) -> Iterator[list[int]]:
             while not done.is_set():
                 statuses.append(visitor.get(job.url).status_code)
 
+    def wait_for_more() -> None:
+        seen, give_up = len(statuses), time.monotonic() + 30
+        while len(statuses) < seen + 2 and thread.is_alive() and time.monotonic() < give_up:
+            time.sleep(0.01)
+
     thread = threading.Thread(target=poll)
     thread.start()
     try:
+        wait_for_more()
         yield statuses
+        wait_for_more()
     finally:
         done.set()
         thread.join(30)

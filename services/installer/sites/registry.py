@@ -51,6 +51,7 @@ def _wordpress(_site_type: str, site: Site, own: Installer) -> SiteInstaller:
         php=own.php,
         limits=_limits(own),
         isolated=own.wordpress_isolated,
+        images=own.images.absolute() if own.wordpress_images else None,
         locale=site.locale,
         timezone=site.timezone,
         permalinks=site.permalinks,

@@ -123,6 +123,11 @@ class Docroot:
                 os.chown(f"{directory}/{name}", *owner, follow_symlinks=False)
         os.chown(stage, *owner, follow_symlinks=False)
 
+    def hand_over_top(self, stage: Path) -> None:
+        """What `hand_over` does, for a tree whose content is the owner's already."""
+        if (owner := self.owner()) is not None:
+            os.chown(stage, *owner, follow_symlinks=False)
+
     def go_live(self, stage: Path, marker: SiteMarker, verify: Callable[[], object], step: Step) -> None:
         """Exchange `stage` with the document root, verify, write the marker, and remove what was there before.
 

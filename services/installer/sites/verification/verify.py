@@ -1,7 +1,9 @@
 """The proof of an installed site: it answers over HTTP, at the server's own address and under its own names."""
 
 import html
+import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -13,6 +15,10 @@ from foundation.hosting.web import WebFront
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.visitor import Answer, Visitor
 
+_QUOTES = "\"'`\u00b4\u00ab\u00bb" + "".join(map(chr, (*range(0x2018, 0x2020), 0x2032, 0x2033, 0x2039, 0x203A)))
+_TYPOGRAPHY = str.maketrans({**dict.fromkeys(_QUOTES), "\u2026": "...", "\u00d7": "x", "\u2122": "(tm)"})
+_DASHES = re.compile("[-\u2010-\u2015\u2212]+")
+_AT_ONCE = 2  # pages; the web server has others to serve
 _SHUT = {401: "wants a login", 403: "denies access to strangers", 407: "wants a login", 429: "limits the rate of"}
 
 
@@ -44,25 +50,34 @@ def front_of(server: Server) -> WebFront:
 
 
 def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: Iterable[str] = ()) -> None:
-    """Request each page at the server's own address, with the host name from its URL; DNS need not be ready.
+    """Request each page at the server's own address, with the host name from its URL; DNS need not be ready. The first
+    is requested by itself, the others then at the same time.
 
     Raises `Failed` (verify_failed) unless each answers with its status, all expected and no forbidden texts.
     """
-    with Visitor(front, deadline, secrets) as visitor:
-        for page in pages:
+    with Visitor(front, deadline, secrets) as visitor, ThreadPoolExecutor(_AT_ONCE) as pool:
+
+        def look(page: Page) -> None:
             try:
                 _verify(visitor.visit(page.url, page.status), page, front.setting)
             except Failed as failure:
                 raise failed("verify_failed", f"{failure.cause.detail}{page.hint}") from None
 
+        first, *others = pages
+        look(first)
+        for _ in pool.map(look, others):
+            pass
+
 
 def shows(page: str, wanted: str) -> bool:
-    """Whether HTML shows a text, ignoring case and spacing. The text is what a person reads: `&amp;` in it means these
-    five characters."""
-    return _plain(wanted) in _plain(html.unescape(page))
+    """Whether HTML shows a text, ignoring case, spacing and typography: applications beautify quotes and dashes. The
+    text is what a person reads: `&amp;` in it means these five characters."""
+    shown, looked_for = html.unescape(page), _plain(wanted)
+    return looked_for in _plain(shown) if looked_for else wanted in shown
 
 
 def _plain(text: str) -> str:
+    text = _DASHES.sub("-", text.translate(_TYPOGRAPHY))
     return " ".join(text.split()).casefold()
 
 

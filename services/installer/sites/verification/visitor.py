@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -18,6 +20,7 @@ from foundation.hosting.web import BROWSER, WebFront
 from foundation.passwords import without
 from services.installer.sites.causes import failed
 
+_TRUSTED = 600.0  # seconds for which the machine's CAs are taken for unchanged
 _TIMEOUT = 10.0  # seconds for one answer
 _PATIENCE = 5.0  # seconds during which a refused or cut connection is tried again: a web server may be reloading
 _PAUSE = 0.2
@@ -146,13 +149,26 @@ class Visitor:
 
 
 def _trust(front: WebFront) -> ssl.SSLContext | bool:
-    if not front.check_certificates or front.ca_file is None:
-        return front.check_certificates
+    if not front.check_certificates:
+        return False
+    if front.ca_file is None:
+        return _machines_trust(int(time.monotonic() / _TRUSTED))
     try:
-        return ssl.create_default_context(cafile=front.ca_file)
+        return _trusting(front.ca_file, front.ca_file.stat().st_mtime_ns)
     except OSError as error:
         reason = error.strerror or str(error)
         raise failed("verify_failed", f"{front.setting}.web_ca_file: cannot use {front.ca_file}: {reason}") from None
+
+
+@lru_cache(maxsize=8)
+def _trusting(ca_file: Path, _changed: int) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
+
+
+@lru_cache(maxsize=1)
+def _machines_trust(_while: int) -> ssl.SSLContext:
+    """What the machine trusts: reading its CAs takes as long as a small site's page."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _same_page(here: SplitResult, there: SplitResult) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from foundation.hosting import Database
 from foundation.hosting.disk import write_new
+from services.installer.sites.programs import Owner
 from services.installer.sites.programs.php import quoted
 
 _SALTS = (
@@ -45,10 +46,12 @@ require_once ABSPATH . 'wp-settings.php';
 """
 
 
-def write_config(stage: Path, database: Database, *, isolated: bool, https: bool = False) -> None:
+def write_config(
+    stage: Path, database: Database, *, isolated: bool, https: bool = False, owner: Owner | None = None
+) -> None:
     """Write the tree's wp-config.php (0640), with new salts. `https`: whether the site's URLs are."""
     extra = _TLS.get(database.tls, "") + (_PROXIED if https else "") + (_ISOLATION if isolated else "")
-    write_new(stage / "wp-config.php", _config(database, extra), 0o640)
+    write_new(stage / "wp-config.php", _config(database, extra), 0o640, owner)
 
 
 def _config(database: Database, extra: str) -> str:

@@ -2,6 +2,7 @@
 /*
  * Fills the database of a staged WordPress. The order, in $sitecrew:
  *   path, url (no slash at its end), title, username, password, email;
+ *   hash: another hash of the password, which WordPress must accept, or '';
  *   locale (of which the files are there), timezone, permalinks: '' for WordPress's own.
  * `ok: true` is said only after everything was read back and compared.
  */
@@ -77,6 +78,8 @@ $sitecrew_checks = [
     'the user exists' => $sitecrew_user instanceof WP_User,
     'the user is an administrator' => $sitecrew_user && in_array('administrator', $sitecrew_user->roles, true),
     'search engines may see it' => get_option('blog_public') === '1',
+    'a hash of the usual form opens' => $sitecrew['hash'] === ''
+        || wp_check_password($sitecrew['password'], $sitecrew['hash']),
     'the password opens' => $sitecrew_user
         && wp_check_password($sitecrew['password'], $sitecrew_user->user_pass, $sitecrew_user->ID),
 ];
@@ -97,6 +100,6 @@ sitecrew_say([
     'ok' => true,
     'version' => $wp_version,
     'title' => get_bloginfo('name', 'display'),
-    'pages' => $sitecrew['permalinks'] === '' ? [] : [get_permalink(1)],
+    'pages' => $sitecrew['permalinks'] === '' ? [] : [get_permalink(get_post(2) ? 2 : 1)],
     'rewriting' => $sitecrew['permalinks'] === '' ? '' : (string) $wp_rewrite->mod_rewrite_rules(),
 ]);

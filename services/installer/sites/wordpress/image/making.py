@@ -1,0 +1,149 @@
+"""Making an image: two sites of invented orders, built in trial accounts, read, compared and removed."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from foundation.hosting import Database, Databases, Server
+from foundation.hosting.database_connection import Connection
+from foundation.hosting.disk import write_new
+from foundation.hosting.site_login import site_login
+from services.installer.sites import Job
+from services.installer.sites.deployment import Built, Plan, Site, databases_of
+from services.installer.sites.docroot.syscalls import sync_disk
+from services.installer.sites.verification.trial import try_build
+from services.installer.sites.wordpress.image import Facts, Image, values_of
+from services.installer.sites.wordpress.image.fitting import path_of
+from services.installer.sites.wordpress.image.tables import Table, difference, read_tables, script_of
+from services.installer.sites.wordpress.image.templates import Blanks, Unfit
+from services.installer.sites.wordpress.image.tree import Archive, Tree, pack
+
+_ARCHIVE, _FACTS = "tree", "image.json"
+_FACTS_TYPE = TypeAdapter(Facts)
+_SITES_OWN = frozenset({"wp-config.php", ".htaccess"})
+_PREFIX = "sitecrewimage"  # longer than a username of an order may be, with what follows
+_PATIENCE = timedelta(seconds=240)
+_ABANDONED = 3600.0  # seconds after which whoever made an image is certainly gone
+
+
+class Filled(Protocol):
+    """A site as the slow way leaves it: its tree, its database, and what WordPress says of itself."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def pages(self) -> tuple[str, ...]: ...
+    @property
+    def htaccess(self) -> str: ...
+
+
+Fill = Callable[[Site], Filled]
+"""Builds a site step by step, up to the moment at which it becomes its owner's."""
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    facts: Facts
+    tables: tuple[Table, ...]
+
+
+def make(job: Job, server: Server, plan: Plan, fill: Fill, place: Path) -> None:
+    """Make the image for sites like `job`'s in the empty directory `place`.
+
+    Raises `Unfit` if two sites differ in what nobody ordered; `Failed` as an install does; `Refused`; `OSError`.
+    """
+    _sweep(databases_of(server))
+    one, other = (_built(_invented(job), server, plan, fill, place / name) for name in (_ARCHIVE, "twin"))
+    (place / "twin").unlink()
+    if one.facts.tree != other.facts.tree:
+        raise Unfit("two installs differ in their files")
+    if where := difference(one.tables, other.tables):
+        raise Unfit(f"two installs differ in {where}")
+    if one.facts != other.facts:
+        raise Unfit("two installs differ in their URLs")
+    write_new(place / _FACTS, json.dumps(asdict(one.facts)), 0o600)
+    sync_disk(place)
+
+
+def load(place: Path) -> Image | None:
+    """The image in a directory; None if there is none, or not what was made there."""
+    try:
+        facts = _FACTS_TYPE.validate_json((place / _FACTS).read_bytes())
+        archive = Archive(place / _ARCHIVE, facts.tree)
+    except (OSError, ValueError):
+        return None
+    return Image(facts, archive) if archive.is_sound() else None
+
+
+def _built(job: Job, server: Server, plan: Plan, fill: Fill, archive: Path) -> _Snapshot:
+    taken: list[_Snapshot] = []
+
+    def build(site: Site) -> Built:
+        began = datetime.now(UTC)
+        filled = fill(site)
+        taken.append(_snapshot(job, filled, pack(site.stage, archive, _SITES_OWN), began))
+        return Built(application="WordPress", version=filled.version, pages=())
+
+    try_build(server, job, replace(plan, build=build))
+    return taken[0]
+
+
+def _snapshot(job: Job, filled: Filled, tree: Tree, began: datetime) -> _Snapshot:
+    connection = Connection(site_login(filled.database))
+    try:
+        ((password_hash,),) = connection.run("SELECT user_pass FROM wp_users")
+        values = values_of(job, str(password_hash))
+        blanks = Blanks({name: value for name, value in values.items() if value != "/"}, began)
+        tables, version = read_tables(connection, blanks), connection.version
+    finally:
+        connection.close()
+    facts = Facts(
+        version=filled.version,
+        database_version=version,
+        tree=tree,
+        script=script_of(tables),
+        htaccess=blanks.made(filled.htaccess),
+        pages=tuple(map(blanks.made, filled.pages)),
+    )
+    return _Snapshot(facts, tables)
+
+
+def _invented(job: Job) -> Job:
+    """An order like the job, with values that stand nowhere else."""
+    username = f"{_PREFIX}{int(time.time()):08x}{secrets.token_hex(3)}"
+    domain = f"{secrets.token_hex(8)}.sitecrew.invalid"
+    scheme = job.url.partition(":")[0]
+    return replace(
+        job,
+        install_id=f"{username}-g1",
+        order_id=username,
+        generation=1,
+        fence=1,
+        username=username,
+        domain=domain,
+        url=f"{scheme}://{domain}{'/' if path_of(job.url) == '/' else f'/~{secrets.token_hex(6)}/'}",
+        title=f"title{secrets.token_hex(8)}",
+        admin_email=f"{secrets.token_hex(8)}@sitecrew.invalid",
+        aliases=(),
+        seal=lambda _: "",
+        deadline=datetime.now(UTC) + _PATIENCE,
+    )
+
+
+def _sweep(databases: Databases) -> None:
+    """Drop what a killed making left."""
+    for name in databases.names(_PREFIX):
+        made_at = name.removeprefix(_PREFIX)[:8]
+        with suppress(ValueError):
+            if int(made_at, 16) < time.time() - _ABANDONED:
+                databases.drop(name)
