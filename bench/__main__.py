@@ -12,6 +12,8 @@ from bench.pipeline import pipeline
 from bench.profiling import profile
 from bench.trials import console
 from bench.trials.delay import delay
+from bench.trials.install import TARGETS as TARGETS_INSTALL
+from bench.trials.install import install
 from bench.trials.intake import TARGETS as TARGETS_INTAKE
 from bench.trials.intake import intake
 from bench.trials.memory import TARGETS as TARGETS_MEMORY
@@ -28,6 +30,7 @@ examples:
   script/bench pipeline --orders 5000 --rounds 5   steadier figures
   script/bench pipeline --only ours_sqlite raw     two contestants, for a quick look
   script/bench intake                              how long an order waits for its account, idle and busy
+  script/bench install                             verified WordPress sites a minute, beside a shell script
   script/bench delay --million                     a million staged installs on the ladder, 25 minutes
   script/bench scale --installers 1 8              two of the four measurements
   script/bench memory | ticks                      memory and start-up time; very many installs at one tick
@@ -85,6 +88,10 @@ def _trials(commands: Any) -> None:
         "--install-seconds", type=float, default=0.12, metavar="S", help="duration of an install (default 0.12)"
     )
     _trial(one, TARGETS_INTAKE, lambda o: intake(o.installs, o.probes, o.per_second, o.install_seconds))
+    one = commands.add_parser("install", help="WordPress sites: copied, step by step, and by a shell script")
+    one.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4], metavar="N")
+    one.add_argument("--installs", type=int, default=24, metavar="N", help="sites of each measurement (default 24)")
+    _trial(one, TARGETS_INSTALL, lambda o: install(o.at_once, o.installs))
     one = commands.add_parser("delay", help="staged installs through the ladder")
     one.add_argument("--messages", type=int, default=100_000, metavar="N", help="number of installs (default 100 000)")
     one.add_argument("--million", action="store_const", const=1_000_000, dest="messages", help="a million installs")

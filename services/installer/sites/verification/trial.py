@@ -32,7 +32,7 @@ _MARKER = "a trial of sitecrew doctor"  # no order is called so
 _STRANGER = "nobody"
 _PREFIX = "sitecrew_trial_"
 _SETTLING = (0.3, 1.0, 3.0, 0.0)
-"""Seconds to wait after each attempt to remove a trial account's files."""
+"""Seconds to wait after each attempt to remove a trial's files."""
 _ABANDONED = 3600.0  # seconds after which whoever made a trial is certainly gone
 _PATIENCE = timedelta(seconds=60)
 
@@ -124,8 +124,11 @@ def _folder(server: Server) -> Iterator[Path]:
     """A folder where sites are, if we may write there: PHP may be restricted to it (`open_basedir`)."""
     accounts = server.home("trial").parent
     within = accounts if os.access(accounts, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix=".sitecrew-trial-", dir=within, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix=".sitecrew-trial-", dir=within))
+    try:
+        yield folder
+    finally:
+        _remove_tree(folder)
 
 
 @contextmanager
@@ -168,13 +171,19 @@ def _account(server: LocalServer, *, www: bool) -> Iterator[tuple[LocalServer, J
 
 def _remove(server: LocalServer, username: str) -> None:
     server.release_domain(username, f"{username}.sitecrew.invalid")
-    # A site that was visited may still be at work in the background, as WordPress's cron is, and create its directories
-    # again.
+    _remove_tree(server.home(username))
+    # A site that was visited may be at work in the background, as WordPress's cron is, and create directories again.
+    time.sleep(_SETTLING[0])
+    _remove_tree(server.home(username))
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder in which others may be at work: what an install threw away is being removed already."""
     for pause in _SETTLING:
-        shutil.rmtree(server.home(username), ignore_errors=True)
-        time.sleep(pause)
-        if not server.home(username).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
             return
+        time.sleep(pause)
 
 
 def _sweep(databases: Databases) -> None:
