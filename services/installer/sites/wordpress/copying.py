@@ -10,7 +10,7 @@ from services.installer.sites.deployment import Built, Plan, Site
 from services.installer.sites.verification.probe import Probe
 from services.installer.sites.wordpress.built import built
 from services.installer.sites.wordpress.config import write_config
-from services.installer.sites.wordpress.image import Image
+from services.installer.sites.wordpress.image import Image, Outdated
 from services.installer.sites.wordpress.image.fitting import require_fitting
 from services.installer.sites.wordpress.image.making import Fill
 from services.installer.sites.wordpress.image.shelf import Shelf
@@ -36,7 +36,11 @@ class Copying:
             require_fitting(site.job)
             with site.step("image"):
                 image = self.shelf.image(site.job, site.server, plan, self.fill)
-            return self._copied(image, site)
+            try:
+                return self._copied(image, site)
+            except Outdated as outdated:
+                self.shelf.discard(site.job, site.server, image, str(outdated))
+                raise
         except Unfit as unfit:
             _log.info("image.not_used", install_id=site.job.install_id, reason=str(unfit))
             return None

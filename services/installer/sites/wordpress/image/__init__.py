@@ -24,6 +24,10 @@ from services.installer.sites.wordpress.image.templates import Unfit, filled
 from services.installer.sites.wordpress.image.tree import Archive, Tree
 
 
+class Outdated(Unfit):
+    """An image that was made on another database server, or another version of it."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What an image is, but for its files' content."""
@@ -52,15 +56,17 @@ class Image:
         self.archive.unpack(stage, owner)
 
     def fill(self, database: Database, job: Job, password: str) -> None:
-        """Fill the site's empty database, and read back what was ordered. Raises `Failed`: db_*; `Unfit` on
-        another database server than the image was made on."""
+        """Fill the site's empty database, and read back what was ordered. Raises `Failed`: db_*; `Outdated`, and
+        then has written nothing."""
         values = values_of(job, portable_hash(password))
         what = f"WordPress with its database at {database.host}"
         try:
             connection = Connection(site_login(database))
             try:
                 if connection.version != self.facts.database_version:
-                    raise Unfit(f"it was made on {self.facts.database_version}, this is {connection.version}")
+                    raise Outdated(
+                        f"it was made on MariaDB {self.facts.database_version}, this is {connection.version}"
+                    )
                 stored = fill(connection, self.facts.script, values, datetime.now(UTC))
             finally:
                 connection.close()

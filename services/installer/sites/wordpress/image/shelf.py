@@ -27,8 +27,21 @@ from services.installer.sites.wordpress.image.templates import Unfit
 _FORMAT = "1"
 """Changes with what an image holds, and how."""
 _TRUSTED = 10.0  # seconds for which what an image was made from is taken for unchanged
-_GIVEN_UP = 300.0  # seconds before an image is tried again that could not be made
+_PAUSE = 300.0  # seconds before an image is made again that could not be made, or was of no use
+_UNUSED = 30 * 86400.0  # seconds after which a file is removed that may be of a server or a site type of the past
 _log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Kept:
+    """The image of one kind, as this process has it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    origin: str = ""
+    image: Image | None = None
+    missing: str = ""
+    """Why there is none."""
+    again_at: float = 0.0
 
 
 @dataclass
@@ -38,71 +51,85 @@ class Shelf:
     place: Path
     core: Path
     php: str
-    _images: dict[str, Image] = field(default_factory=dict, init=False)
-    _given_up: dict[str, float] = field(default_factory=dict, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _kept: dict[str, _Kept] = field(default_factory=dict, init=False)
     _origin: str = field(default="", init=False)
-    _looked_at: float = field(default=0.0, init=False)
+    _looked_at: float = field(default=-_TRUSTED, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def image(self, job: Job, server: Server, plan: Plan, fill: Fill) -> Image:
         """The image for a job; made if there is none. Raises `Unfit` if it cannot be, which the log explains.
 
-        Others who need one wait meanwhile: making it takes as long as two installs.
+        Whoever needs one of the same kind waits meanwhile: making it takes as long as two installs.
         """
-        kind = _hashed(_FORMAT, server.name, job.url.partition(":")[0], path_of(job.url) == "/", *_wishes(job))
+        kind = self._kind(job, server)
         with self._lock:
-            key = f"{kind}-{self._made_from()}"
-            if key not in self._images and time.monotonic() > self._given_up.get(key, 0.0):
-                self._put(key, lambda place: make(job, server, plan, fill, place))
-            if key not in self._images:
-                raise Unfit("an image could not be made")
-            return self._images[key]
+            kept, origin = self._kept.setdefault(kind, _Kept()), self._made_from()
+        with kept.lock:
+            if kept.origin != origin or (kept.image is None and time.monotonic() > kept.again_at):
+                kept.origin, kept.image = origin, None
+                self._get(kept, kind, lambda place: make(job, server, plan, fill, place))
+            if kept.image is None:
+                raise Unfit(kept.missing)
+            return kept.image
 
-    def forget(self, image: Image) -> None:
-        """Use an image no more: the next job of its kind makes it anew."""
-        with self._lock:
-            for key in [key for key, known in self._images.items() if known is image]:
-                del self._images[key]
-                shutil.rmtree(self.place / key, ignore_errors=True)
+    def discard(self, job: Job, server: Server, image: Image, reason: str) -> None:
+        """Use an image no more: some time later, another is made."""
+        kind = self._kind(job, server)
+        with (kept := self._kept[kind]).lock:
+            if kept.image is image:
+                kept.image, kept.missing = None, reason
+                remove_tree(self._path(kind, kept.origin))
 
-    def _put(self, key: str, made_in: Callable[[Path], None]) -> None:
-        began = time.monotonic()
+    def _get(self, kept: _Kept, kind: str, made_in: Callable[[Path], None]) -> None:
+        began, path = time.monotonic(), self._path(kind, kept.origin)
+        kept.again_at = began + _PAUSE
         try:
-            with self._alone():
-                image = load(self.place / key) or self._made(key, made_in)
-        except (Unfit, Failed, Refused, OSError) as reason:
-            self._given_up[key] = time.monotonic() + _GIVEN_UP
-            _log.warning("image.given_up", reason=str(reason))
-            return
-        self._images = {name: known for name, known in self._images.items() if not _same_kind(name, key)} | {key: image}
-        place, seconds = self.place / key, round(time.monotonic() - began, 3)
-        _log.info("image.ready", path=str(place), duration_seconds=seconds)
+            with self._alone(kind):
+                kept.image = load(path) or self._made(kind, path, made_in)
+        except (Unfit, Failed, Refused, OSError) as error:
+            kept.missing = f"an image could not be made: {error}"
+            _log.warning("image.given_up", reason=str(error))
+        else:
+            _log.info("image.ready", path=str(path), duration_seconds=round(time.monotonic() - began, 3))
 
-    def _made(self, key: str, made_in: Callable[[Path], None]) -> Image:
-        for older in self.place.iterdir():
-            if older.name.startswith(".draft") or _same_kind(older.name, key):
-                remove_tree(older)
-        draft = self.place / f".draft-{key}"
+    def _made(self, kind: str, path: Path, made_in: Callable[[Path], None]) -> Image:
+        self._sweep(kind)
+        draft = self.place / f"{kind}.draft"
         draft.mkdir(0o700)
         try:
             made_in(draft)
-            draft.rename(self.place / key)
+            draft.rename(path)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        if (image := load(self.place / key)) is None:
-            raise Unfit(f"{self.place / key} does not hold what was written into it")
+            remove_tree(draft)
+        if (image := load(path)) is None:
+            raise Unfit(f"{path} does not hold what was written into it")
         return image
 
+    def _sweep(self, kind: str) -> None:
+        """Remove what was made before for this kind, and what nobody has made again for long. Who uses an image does
+        not need its name."""
+        for folder in filter(Path.is_dir, self.place.iterdir()):
+            if folder.name.startswith(kind) or folder.stat().st_mtime < time.time() - _UNUSED:
+                remove_tree(folder)
+
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the directory's lock, so that one process of the machine makes an image at a time."""
+    def _alone(self, kind: str) -> Iterator[None]:
+        """Hold the kind's lock, so that one process of the machine makes an image of it at a time."""
         self.place.mkdir(0o700, parents=True, exist_ok=True)
-        handle = os.open(self.place / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(self.place / f"{kind}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
+
+    def _path(self, kind: str, origin: str) -> Path:
+        return self.place / f"{kind}-{origin}"
+
+    def _kind(self, job: Job, server: Server) -> str:
+        """A hash over what sites have in common that are copied from one image."""
+        url = job.url.partition(":")[0], path_of(job.url) == "/"
+        return _hashed(_FORMAT, self.core, self.php, server.name, url, job.locale, job.timezone, job.permalinks)
 
     def _made_from(self) -> str:
         """A hash over what images are made from: WordPress's files and PHP, by their sizes and times."""
@@ -112,16 +139,8 @@ class Shelf:
         return self._origin
 
 
-def _wishes(job: Job) -> tuple[str | None, ...]:
-    return job.locale, job.timezone, job.permalinks
-
-
 def _hashed(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _same_kind(name: str, key: str) -> bool:
-    return name.partition("-")[0] == key.partition("-")[0]
 
 
 def _states(core: Path) -> Iterator[str]:

@@ -16,11 +16,19 @@ import structlog
 from structlog.testing import capture_logs
 
 from foundation.errors import Failed
+from foundation.hosting.database_connection import Connection
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
 from services.installer.sites import Job, SiteInstaller
+from services.installer.sites.causes import failed
+from services.installer.sites.deployment import Plan, Site
+from services.installer.sites.programs.php import Php
 from services.installer.sites.verification.verify import shows
 from services.installer.sites.wordpress import WordPress
+from services.installer.sites.wordpress.image.making import Filled
+from services.installer.sites.wordpress.image.shelf import Shelf
+from services.installer.sites.wordpress.image.templates import Unfit
+from services.installer.sites.wordpress.steps import InSteps
 from tests.support.installing import (
     assert_untouched,
     at_step,
@@ -243,6 +251,38 @@ def test_another_wordpress_makes_another_image(
     installer.install(job := new_job(web_host), web_host, quietly)
     assert (web_host.home(job.username) / "www" / "wp-content" / "of-the-new-core.txt").read_text() == "here"
     assert len([path for path in (tmp_path / "images").iterdir() if path.is_dir()]) == 1
+
+
+def test_another_version_of_the_database_server_makes_another_image(
+    web_host: LocalServer, wordpress: WordPress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installer = replace(wordpress, images=tmp_path)
+    installer.install(new_job(web_host), web_host, quietly)
+    monkeypatch.setattr(Connection, "version", "99.1")
+    with reasons() as why:
+        assert "render" in steps_of(installer, new_job(web_host), web_host)
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+        assert "render" in steps_of(installer, new_job(web_host), web_host)
+        assert "render" not in steps_of(replace(installer), new_job(web_host), web_host)
+    assert len(why) == 2
+    assert all(reason.endswith("this is 99.1") for reason in why)
+
+
+def test_a_server_whose_image_cannot_be_made_keeps_no_other_waiting(
+    web_host: LocalServer, wordpress: WordPress, tmp_path: Path
+) -> None:
+    made: list[object] = []
+
+    def fill(_site: Site) -> Filled:
+        made.append(shelf.image(new_job(web_host), web_host, plan, InSteps(*of, isolated=True).fill))
+        raise failed("verify_failed", "it is sick")
+
+    of = wordpress.core, Php(wordpress.php, wordpress.limits)
+    shelf, plan = Shelf(tmp_path, wordpress.core, wordpress.php), Plan(0, 0, build=lambda _: pytest.fail("not built"))
+    sick = replace(web_host, name="sick")
+    with pytest.raises(Unfit, match="it is sick"):
+        shelf.image(new_job(sick), sick, plan, fill)
+    assert len(made) == 1
 
 
 def test_what_differs_with_each_install_is_not_copied(
