@@ -184,7 +184,7 @@ def test_a_reinstall_that_is_taken_back_leaves_the_old_site_as_it_answered_befor
     job = new_job(web_host, title="The old shop")
     site = wordpress.install(job, web_host, quietly)
     # The new home page is seen, and PHP remembers the new tree's scripts, before the login page is missed.
-    monkeypatch.setattr("services.installer.sites.wordpress._LOGIN_FORM", "no such form")
+    monkeypatch.setattr("services.installer.sites.wordpress.built._LOGIN_FORM", "no such form")
     with pytest.raises(Failed, match="verify_failed"):
         wordpress.install(reinstall(job, title="The new shop"), web_host, at_step("swap", lambda: age(web_host, job)))
     assert shows(home_page(web_host, job), "The old shop")
