@@ -70,8 +70,9 @@ def _findings(ctx: typer.Context, *, install: bool) -> "Iterator[Finding]":
         return
     yield Finding("settings", True, "are valid")
     ill: set[str] = set()
+    exposed = session.exposed_of(ctx, settings)
     with session.broker(settings) as broker:
-        for check in all_of(settings, broker, install=install):
+        for check in all_of(settings, broker, install=install, exposed=exposed):
             with terminal.working(f"checking {check.name}"):
                 finding = examine(check, ill)
             yield finding

@@ -208,7 +208,8 @@ class Child:
         raise SitecrewError(message)
 
     def _read(self, output: IO[bytes]) -> None:
-        with output, self.command.log.open("ab", buffering=0) as log:
+        handle = os.open(self.command.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with output, os.fdopen(handle, "ab", buffering=0) as log:
             for line in iter(partial(output.readline, _LONGEST_LINE), b""):
                 # Whatever goes wrong here (full disk, faulty listener), the pipe must be drained: a child blocks
                 # when its pipe is full.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from foundation.broker.rabbit import RabbitBroker
 from foundation.clock import utc_now
@@ -20,8 +21,12 @@ from sitecrew.cli.checks.stores import of_stores
 from sitecrew.cli.output.words import count
 
 
-def all_of(settings: Settings, broker: RabbitBroker, *, install: bool = False) -> Iterator[Check]:
-    """Every check for these settings, nearest things first; with `install`, also a trial install of each site type."""
+def all_of(
+    settings: Settings, broker: RabbitBroker, *, install: bool = False, exposed: Sequence[Path] = ()
+) -> Iterator[Check]:
+    """Every check for these settings, nearest things first; with `install`, also a trial install of each site type.
+    `exposed` are the files with secrets that everybody can read."""
+    yield Check("secrets", partial(_secrets, exposed), ConfigurationError.exit_code)
     yield Check("keys", partial(_keys, settings), ConfigurationError.exit_code)
     yield from of_broker(settings, broker)
     yield from of_services(settings, broker)
@@ -42,6 +47,13 @@ def worst(findings: Sequence[Finding]) -> int:
     codes = {finding.code for finding in findings}
     ranked = (ConfigurationError.exit_code, BrokerUnreachable.exit_code, StoreUnreachable.exit_code, 1)
     return next((code for code in ranked if code in codes), 0)
+
+
+def _secrets(exposed: Sequence[Path]) -> str:
+    if exposed:
+        names = " ".join(map(str, exposed))
+        raise ConfigurationError(f"other users of this machine can read or write {exposed[0]}: chmod o= {names}")
+    return "no file with a secret is open to other users"
 
 
 def _keys(settings: Settings) -> str:

@@ -12,12 +12,13 @@ from foundation.store.sqlite_files import complaints
 from sitecrew.cli.checks.findings import Check
 from sitecrew.cli.client.stores import FOLDERS, url_of
 from sitecrew.cli.output.words import count
-from sitecrew.cli.run import COMMANDED
+from sitecrew.cli.run import COMMANDED, Service
 
 
 def of_stores(settings: Settings) -> Iterator[Check]:
-    """One check per database; not of the api's, which a host may do without."""
-    for service in COMMANDED:
+    """One check per database; of the api's only if it is a file here, because a host may do without."""
+    own = file_of(url_of(settings, Service.API))
+    for service in (*COMMANDED, *((Service.API,) if own and own.exists() else ())):
         look = partial(_store, service, url_of(settings, service), FOLDERS[service])
         yield Check(f"store of {service}", look, StoreUnreachable.exit_code)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from foundation.clock import utc_now
 from foundation.config.queues import INTAKE_ORDERS
+from foundation.config.secret_files import exposed
 from foundation.config.settings import Settings, load, origins
 from foundation.errors import StoreUnreachable
 from foundation.store import Store
@@ -44,19 +46,25 @@ def origins_of(ctx: typer.Context) -> dict[str, str]:
     return origins(beside, environment=False) if beside else origins(ctx.obj)
 
 
-def broker_of(settings: Settings, name: str) -> "RabbitBroker":
-    """The broker from the settings; opens no connection yet."""
+def exposed_of(ctx: typer.Context, settings: Settings) -> list[Path]:
+    """The files with secrets that everybody on this machine can read."""
+    beside = running_stack(ctx.obj)
+    return exposed(settings, beside, environment=False) if beside else exposed(settings, ctx.obj)
+
+
+def broker_of(settings: Settings, who: str) -> "RabbitBroker":
+    """The broker from the settings, for a command; opens no connection yet."""
     from foundation.service.process import (
         broker_of as opened,  # imports pika and tracing, which reading a database does not need
     )
 
-    return opened(settings, name)
+    return opened(settings, who)
 
 
 @contextmanager
 def broker(settings: Settings) -> "Iterator[RabbitBroker]":
     """The broker from the settings; connects on first use."""
-    opened = broker_of(settings, "sitecrew cli")
+    opened = broker_of(settings, "cli")
     try:
         yield opened
     finally:

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -225,6 +226,7 @@ class TestChild:
             assert child.wait(60) == 0
         assert heard == [("child", "one"), ("child", "two"), ("child", "three")]
         assert (tmp_path / "child.log").read_text() == "one\ntwo\nthree"
+        assert stat.S_IMODE((tmp_path / "child.log").stat().st_mode) == 0o600
 
     def test_a_listener_that_fails_does_not_stall_it(self, tmp_path: Path) -> None:
         def fail(_name: str, _line: str) -> None:
