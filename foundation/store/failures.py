@@ -15,7 +15,7 @@ _NOT_OURS_CLASSES = ("08", "25", "26", "28", "3D", "3F", "40", "53", "55", "57",
 _NOT_OURS = {
     "42P05": "a pooler gave us another client's session: remove prepare_threshold from store_url",
     "26000": "a pooler gave us another client's session: remove prepare_threshold from store_url",
-    "42501": "its user lacks a permission",
+    "42501": "its role may not; if a table is missing or old, run `sitecrew store migrate` as their owner",
     "42P01": "it belongs to another service or another version of Sitecrew",
     "42703": "it belongs to another service or another version of Sitecrew",
     "25006": "it is read-only, like a standby server",

@@ -155,7 +155,7 @@ def test_a_permission_that_is_lacking_is_the_databases_and_not_the_messages_faul
         server.execute("CREATE ROLE nobody_much LOGIN")
         try:
             other = Store(url.replace("tests@", "nobody_much@"))
-            with pytest.raises(StoreUnreachable, match=r"permission denied.*its user lacks a permission"):
+            with pytest.raises(StoreUnreachable, match=r"permission denied.*its role may not"):
                 remember(other, "a")
             other.close()
         finally:
