@@ -200,8 +200,8 @@ EVENTS: dict[str, str] = {
     "timer.paused": "Staff paused the timer: no batch begins.",
     "timer.resumed": "Staff resumed the timer.",
     "topology.declared_again": "A message was unroutable, so exchanges and queues were declared again.",
-    "topology.not_declared": "A message was unroutable, and declaring exchanges and queues again failed; the message"
-    " stays in the outbox.",
+    "topology.not_declared": "A message was unroutable, and declaring exchanges and queues again failed, or only an"
+    " administrator may; the message stays in the outbox.",
     "webhook.dead": "An event could not be posted to a webhook for three days, and is given up; it can be redelivered.",
     "webhook.disabled": "A webhook was disabled, because its receiver wants no more events (410 Gone).",
     "webhook.failed": "An event could not be posted to a webhook; `reason` says why. The next attempt is at `due_at`.",

@@ -126,13 +126,14 @@ class Broker(Protocol):
     def user(self) -> str:
         """The user we log in as; empty if the broker needs none."""
 
-    def declare(self) -> None:
-        """Declare the topology. Raises BrokerUnreachable, or ConfigurationError if something of the
-        same name exists with other properties."""
+    def declare(self) -> bool:
+        """Declare the topology. Return False if our user may not do that, but what we need is there. Raises
+        BrokerUnreachable (also if it is not), or ConfigurationError if something of the same name exists with other
+        properties."""
 
     def differences(self) -> list[str]:
         """What is missing on the broker or differs from the topology, one sentence each. Changes
-        nothing."""
+        nothing. Raises Refused if our user may not compare."""
 
     def publisher(self) -> Publisher:
         """A publisher on a connection of its own. Its messages carry the connection's `user_id`."""

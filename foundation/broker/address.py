@@ -1,6 +1,6 @@
 """Addresses of RabbitMQ nodes: what `amqp_url` may contain, and what is wrong with an invalid one."""
 
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from foundation.errors import ConfigurationError
 
@@ -34,6 +34,11 @@ def fault_of(text: str) -> str:
 def options_of(node: str) -> dict[str, str]:
     """The query parameters of a node's address."""
     return dict(parse_qsl(urlsplit(node).query, keep_blank_values=True))
+
+
+def vhost_of(text: str) -> str:
+    """The virtual host in `amqp_url`. Raises ConfigurationError."""
+    return unquote(urlsplit(nodes_of(text)[0]).path[1:]) or "/"
 
 
 def _split(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 `foundation/config/queues.py`.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 from foundation.broker.delay import Ladder
@@ -48,14 +48,8 @@ class Topology:
     ladder: Ladder
     retired: tuple[Binding, ...] = ()
     """Bindings to queues that earlier versions declared; declaring the topology removes them."""
-    own: frozenset[str] = frozenset()
-    """Queues that nobody else declares: all that is declared by who may not declare everything."""
-
-    def only_own(self) -> "Topology":
-        """Return the part that nobody else declares."""
-        queues = tuple(queue for queue in self.queues if queue.name in self.own)
-        bindings = tuple(bound for bound in self.bindings if bound.target in self.own)
-        return replace(self, exchanges=(), queues=queues, bindings=bindings, retired=())
+    needed: frozenset[str] = frozenset()
+    """The exchanges and queues that we use: what must be there if we may not declare anything."""
 
     @cached_property
     def _names(self) -> frozenset[str]:

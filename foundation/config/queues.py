@@ -99,8 +99,8 @@ def sitecrew(ladder: Ladder) -> Topology:
 
 
 def with_api(ladder: Ladder) -> Topology:
-    """Return the whole topology with the queues of the HTTP API, which only that service declares: where nobody runs
-    it, nothing may pile up."""
+    """Return the whole topology with the queues of the HTTP API, which are there only where it runs: elsewhere they
+    would fill up."""
     whole = sitecrew(ladder)
     # Not all commands: one that no service hears must count as unrouted where there is an api, too.
     commands = dict.fromkeys(source for _, sources in _WORK for source in sources if source[0] == COMMANDS)
@@ -115,7 +115,6 @@ def with_api(ladder: Ladder) -> Topology:
             *whole.bindings,
             *(Binding(exchange, name, key) for name in sources for exchange, key in sources[name]),
         ),
-        own=frozenset(sources),
     )
 
 

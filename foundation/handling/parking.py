@@ -20,6 +20,7 @@ from foundation.broker.setbacks import FIRST_PARKED_AT, TIMES_PARKED
 from foundation.broker.topology import ORDERS, UNROUTED
 from foundation.clock import exact
 from foundation.config.queues import FROM_PRODUCERS, WORK_QUEUES
+from foundation.config.rights import OURS
 from foundation.handling.death import Death, death_of
 from schemas.catalogue import PREFIX
 
@@ -194,10 +195,10 @@ def _by_broker(delivery: Delivery, user: str) -> Parked:
 def _sender(delivery: Delivery, death: Death, user: str) -> Sender:
     """Who first sent a message that the broker dead-lettered. Brokers before 4.0 keep the exchange of an `x-death` that
     the sender forged. So in a queue that producers can reach, an exchange that is closed to them is believed only if
-    the broker vouches that we published the message."""
+    the broker vouches that we published the message, or another of our services."""
     said = sender_of(delivery._replace(exchange=death.exchange))
     closed = is_detour(death.exchange) or not said.is_producer
-    ours = user != "" and delivery.user_id == user
+    ours = delivery.user_id in OURS or (user != "" and delivery.user_id == user)
     return said if ours or not (closed and death.queue in FROM_PRODUCERS) else Sender(ORDERS, user_id=delivery.user_id)
 
 

@@ -33,6 +33,11 @@ _TIMEOUT = 30.0
 _HOLD = timedelta(seconds=10)
 """Pause before publishing again a message that the broker rejected or could not route."""
 
+_NOT_OURS = (
+    "a queue or a binding is missing, and our user may not declare anything: an administrator must run "
+    "`sitecrew topology declare`"
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -47,9 +52,10 @@ class Relay:
         now: Now,
         metrics: Metrics | None = None,
         heartbeats: Heartbeats | None = None,
-        declare: Callable[[], None] = lambda: None,
+        declare: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`declare` declares the topology; called when a message is unroutable. It may raise SitecrewError."""
+        """`declare` declares the topology, or returns False if it may not; called when a message is unroutable. It may
+        raise SitecrewError."""
         self._declare = declare
         self._metrics = metrics or Metrics()
         self._heartbeats = heartbeats or Heartbeats()
@@ -154,11 +160,14 @@ class Relay:
     def _declare_again(self) -> None:
         """Somebody has deleted a queue: declare it again, so that the rows reach it when they are retried."""
         try:
-            self._declare()
+            declared = self._declare()
         except SitecrewError as error:
             _log.warning("topology.not_declared", reason=str(error))
         else:
-            _log.warning("topology.declared_again")
+            if declared:
+                _log.warning("topology.declared_again")
+            else:
+                _log.warning("topology.not_declared", reason=_NOT_OURS)
 
     def _published(self, rows: Sequence[OutboxMessage]) -> list[Confirmation]:
         with self._metrics.published_seconds.time():

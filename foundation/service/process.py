@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import Topology
 from foundation.clock import SharedClock
 from foundation.config.queues import sitecrew
+from foundation.config.rights import USERS
 from foundation.config.settings import Settings, load
 from foundation.errors import BrokerUnreachable, SitecrewError
 from foundation.handling.relay import Relay
@@ -52,13 +54,14 @@ _LOOK_AT_CLOCK = 20.0
 _log = structlog.get_logger(__name__)
 
 
-def broker_of(settings: Settings, name: str, topology: Callable[[Ladder], Topology] = sitecrew) -> RabbitBroker:
-    """Create the broker that the settings name, without opening a connection."""
-    ladder = Ladder(settings.delay.unit_ms, settings.delay.levels)
+def broker_of(settings: Settings, who: str, topology: Callable[[Ladder], Topology] = sitecrew) -> RabbitBroker:
+    """Create the broker that the settings name, for a service or a command, without opening a connection."""
+    whole = topology(Ladder(settings.delay.unit_ms, settings.delay.levels))
+    user = USERS.get(who)
     return RabbitBroker(
         [settings.amqp_url.get_secret_value()],
-        topology(ladder),
-        name,
+        replace(whole, needed=user.needs(whole)) if user else whole,
+        f"sitecrew {who}",
         patience=settings.amqp_timeout_seconds,
         tls=settings.amqp_tls.files(),
     )
@@ -81,7 +84,7 @@ def serve(
     metrics, heartbeats = Metrics(name), Heartbeats()
     logs.configure(name, settings.log.level, sys.stdout, metrics.log_lines_dropped)
     stop, working = stop_on_signals(), threading.Event()
-    store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, f"sitecrew {name}", topology)
+    store, broker = Store(own.store_url.get_secret_value()), broker_of(settings, name, topology)
     exporting = tracing.exporting(name, settings.tracing.endpoint.get_secret_value())
     dependencies, clock = Dependencies("store", "broker"), SharedClock(store.time)
 

@@ -1,12 +1,13 @@
 """`sitecrew topology`: what is declared on the broker."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foundation.broker.topology import Queue, Topology
-from foundation.config.queues import sitecrew
+from foundation.config.queues import sitecrew, with_api
 from sitecrew.cli.help import examples, noun
 
 app = noun("sitecrew topology check", "sitecrew topology declare")
@@ -14,14 +15,27 @@ app = noun("sitecrew topology check", "sitecrew topology declare")
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
-@app.command(epilog=examples("sitecrew topology declare"))
-def declare(ctx: typer.Context, json: _Json = False) -> None:
-    """Create missing exchanges, queues and bindings."""
+@app.command(epilog=examples("sitecrew topology declare", "sitecrew topology declare --api"))
+def declare(
+    ctx: typer.Context,
+    api: Annotated[bool, typer.Option("--api", help="Also the api's queues, which fill up where none runs.")] = False,
+    json: _Json = False,
+) -> None:
+    """Create missing exchanges, queues and bindings, as a user who may."""
+    from contextlib import closing
+
+    from foundation.errors import Refused
+    from foundation.service.process import broker_of
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
 
-    with session.broker(session.settings_of(ctx)) as broker, terminal.working("declaring"):
-        broker.declare()
+    opened = broker_of(session.settings_of(ctx), "admin", with_api if api else sitecrew)
+    with closing(opened) as broker, terminal.working("declaring"):
+        if not broker.declare():
+            raise Refused(
+                f"{broker.user} may not declare anything, though all that a service needs is there. Use an "
+                "administrator's amqp_url (SITECREW_AMQP_URL)"
+            )
         table = broker.topology
     sums = [f"{len(getattr(table, part))} {part}" for part in _PARTS]
     if json:
@@ -42,6 +56,51 @@ def show(ctx: typer.Context, json: _Json = False) -> None:
         terminal.document({name: [asdict(item) for item in getattr(table, name)] for name in _PARTS})
     else:
         _show(table)
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew topology definitions > definitions.json",
+        "sitecrew topology definitions --passwords /root/sitecrew > definitions.json",
+    )
+)
+def definitions(
+    ctx: typer.Context,
+    passwords: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A file for each user's password; missing ones are created.")
+    ] = None,
+) -> None:
+    """Print all of it, with a user for each service, for `rabbitmqctl import_definitions`.
+
+    Without passwords nobody can log in until `rabbitmqctl change_password` has given one.
+    """
+    from foundation.broker.address import vhost_of
+    from foundation.broker.delay import Ladder
+    from foundation.config import definitions as defined
+    from sitecrew.cli.client import session
+    from sitecrew.cli.output import terminal
+
+    settings = session.settings_of(ctx)
+    table = with_api(Ladder(settings.delay.unit_ms, settings.delay.levels))
+    known = _passwords(passwords) if passwords else {}
+    vhost = vhost_of(settings.amqp_url.get_secret_value())
+    terminal.raw(defined.as_text(defined.definitions(table, vhost, known)) + "\n")
+
+
+def _passwords(directory: Path) -> dict[str, str]:
+    """The passwords of the users, each in a file that only its owner can read."""
+    import os
+    import secrets
+
+    from foundation.config.rights import USERS
+
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for user in USERS.values():
+        file = directory / user.name
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+                made.write(secrets.token_urlsafe(24))
+    return {user.name: (directory / user.name).read_text().strip() for user in USERS.values()}
 
 
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))

@@ -159,7 +159,7 @@ def _variation(example: Event[OrderPlaced], count: int) -> Event[OrderPlaced]:
 
 
 def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], password: str, show: Show) -> dict[str, Any]:
-    broker = broker_of(load(running.config, environment=False), "sitecrew demo")
+    broker = broker_of(load(running.config, environment=False), "demo")
     stop = threading.Event()
     guard = threading.Thread(target=running.supervise, args=(stop, show.say), daemon=True)
     guard.start()

@@ -74,6 +74,8 @@ class Plan:
     site_types: tuple[str, ...] = ("wordpress", "static")
     amqp_url: str | None = field(default=None, repr=False)
     """An existing broker to use; None: a private one."""
+    broker_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The broker's URLs of services that log in there as somebody else."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings, by dotted name, that override those of a stack on one machine."""
     patience: float = 90.0
@@ -134,7 +136,7 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         _declare(settings, alone=plan.amqp_url is not None)
         crew = opened.enter_context(Crew())
         ready = _Ready(on_line)
-        services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
+        services = {name: crew.start(_service(name, directory, config, plan), ready.on_line) for name in SERVICES}
         ready.wait(crew, plan.patience)
         say(f"the services {', '.join(SERVICES)} are running")
         try:
@@ -153,7 +155,7 @@ def _try(start: Callable[[], None], say: Say) -> None:
 def _declare(settings: Settings, *, alone: bool) -> None:
     """Declare the topology. Services would wait for a missing broker, but a person wants to know at once. Raises
     Refused if we must be `alone` on the broker and are not."""
-    broker = broker_of(settings, "sitecrew up", with_api)
+    broker = broker_of(settings, "up", with_api)
     try:
         broker.declare()
         if alone:
@@ -230,12 +232,14 @@ def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
         raise
 
 
-def _service(name: str, directory: Path, config: Path) -> Command:
+def _service(name: str, directory: Path, config: Path, plan: Plan) -> Command:
     # Our own environment is not inherited: what matters of it is in the settings file.
     environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
     if name in _KEYS:
         variable, file = _KEYS[name]
         environment[variable] = str(directory / file)
+    if name in plan.broker_urls:
+        environment["SITECREW_AMQP_URL"] = plan.broker_urls[name]
     return Command(
         name=name,
         argv=(sys.executable, "-m", SERVICES[name]),

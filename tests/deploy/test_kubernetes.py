@@ -6,10 +6,12 @@ operator against models that are generated from their resource definitions (clou
 
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -19,6 +21,7 @@ from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from foundation.broker.delay import Ladder
 from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.config.rights import USERS
 from foundation.config.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +187,17 @@ def test_a_service_finds_settings_that_it_understands(service: str, settings_of:
     assert settings.amqp_url.get_secret_value() == "amqp://canary"
     assert own.store_url.get_secret_value() == "postgresql://canary"
     assert settings.keys.private.get_secret_value() == ("canary" if service == "mailer" else "")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_its_own_user_of_the_broker(service: str) -> None:
+    [secret] = {
+        source["secret"]["name"]
+        for volume in pod_of(service)["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+    }
+    url = urlsplit(b64decode(only("Secret", secret)["data"]["amqp-url"]).decode())
+    assert (url.username, url.path) == (USERS[service].name, "/sitecrew")
 
 
 @pytest.mark.parametrize("service", ["order-intake", "installer"])

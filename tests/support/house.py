@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from foundation.broker import Consumer, Delivery, Message, codec
+from foundation.broker import Consumer, Delivery, Message, Publisher, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING
 from foundation.config.keys import Opener, generate_keys
@@ -44,6 +44,7 @@ from services.mailer import service as mailer
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
 from services.order_intake import service as order_intake
+from tests.support.rights import Vetted
 
 if TYPE_CHECKING:
     from foundation.handling.worker import Worker
@@ -189,7 +190,8 @@ class Service:
     def __init__(self, house: "House", name: str, wiring: ModuleType, make: Callable[[Parts], made.Service]) -> None:
         self.house = house
         self.store = house.store(name.replace("-", "_"), wiring.MIGRATIONS)
-        self.relay = Relay(self.store, house.broker.publisher(), house.broker.topology, house.clock.now)
+        self.name = name
+        self.relay = Relay(self.store, self._publisher(), house.broker.topology, house.clock.now)
         self.database = Database(self.store, name, house.clock.now, self.relay.hand_over, wiring.load)
         self.parts = Parts(self.store, house.broker, self.database, house.clock.now)
         self.made = make(self.parts)
@@ -218,9 +220,12 @@ class Service:
             worker.close()
             consumer.close()
 
+    def _publisher(self) -> Publisher:
+        return Vetted(self.house.broker.publisher(), self.name)
+
     def reconnect(self) -> None:
         """Connect to the house's current broker; deliveries from an earlier one can't be settled any more."""
-        self.relay._publisher = self.house.broker.publisher()
+        self.relay._publisher = self._publisher()
         self.lanes = [(worker, self.house.broker.consumer(worker.queue, 10)) for worker, _ in self.lanes]
 
 

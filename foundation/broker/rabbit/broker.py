@@ -61,9 +61,9 @@ class RabbitBroker:
     def user(self) -> str:
         return str(getattr(self._nodes[0].credentials, "username", ""))
 
-    def declare(self) -> None:
+    def declare(self) -> bool:
         with self._connection() as connection:
-            declare(connection, self.topology)
+            return declare(connection, self.topology)
 
     def differences(self) -> list[str]:
         with self._connection() as connection:
@@ -188,6 +188,8 @@ class RabbitBroker:
 
     def why(self, error: BaseException) -> str:
         """What went wrong with a connection, in words."""
+        if isinstance(error, SitecrewError):
+            return str(error)
         if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
             return "it refused the user, the password or the virtual host"
         return reason_of(error, self._patience, tls=self._nodes[0].ssl_options is not None)
@@ -207,8 +209,7 @@ def _depth(connection: BlockingConnection, queue: str) -> int | None:
     try:
         number = int(channel.queue_declare(queue, passive=True).method.message_count)
     except ChannelClosedByBroker as closed:
-        # RabbitMQ 4.3 wants the right to configure a queue for a look at it; the api's user has that for its own alone.
-        if closed.reply_code in (NOT_FOUND, FORBIDDEN):
+        if closed.reply_code in (NOT_FOUND, FORBIDDEN):  # see declaring.py for who is forbidden to look
             return None
         raise
     channel.close()

@@ -5,38 +5,69 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from foundation.broker.topology import Exchange, Queue, Topology
-from foundation.errors import BrokerUnreachable
+from foundation.errors import BrokerUnreachable, Refused
 
 FORBIDDEN = 403
 NOT_FOUND = 404
 IN_USE_ALREADY = 406
+_NAMED = 3
+"""How many missing things an error names."""
 
 
-def declare(connection: pika.BlockingConnection, topology: Topology) -> None:
-    """Declare everything; or, with a user who may not, what nobody else declares. Raises BrokerUnreachable if the
-    others have not declared the rest yet."""
+def declare(connection: pika.BlockingConnection, topology: Topology) -> bool:
+    """Declare everything and return True. With a user who may not, look at what we need, and return False. Raises
+    BrokerUnreachable if some of that is missing."""
     try:
         _declare(connection.channel(), topology)
     except ChannelClosedByBroker as closed:
-        if closed.reply_code != FORBIDDEN or not topology.own:
+        if closed.reply_code != FORBIDDEN:
             raise
-        _declare_own(connection.channel(), topology.only_own())
+        _require(connection, topology)
+        return False
+    return True
 
 
-def _declare_own(channel: BlockingChannel, own: Topology) -> None:
+def _require(connection: pika.BlockingConnection, topology: Topology) -> None:
+    items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+    needed = [item for item in items if item.name in topology.needed]
+    missing = [called(item) for item in needed if not _may_be_there(connection, item)]
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise BrokerUnreachable(
+            f"{', '.join(missing[:_NAMED])}{more} missing on the broker, and our user may not declare anything: an "
+            "administrator must run `sitecrew topology declare`"
+        )
+
+
+def _may_be_there(connection: pika.BlockingConnection, item: Exchange | Queue) -> bool:
+    channel = connection.channel()
     try:
-        _declare(channel, own)
+        _declare_one(channel, item, passive=True)
     except ChannelClosedByBroker as closed:
-        if closed.reply_code != NOT_FOUND:
-            raise
-        raise BrokerUnreachable(f"{closed.reply_text}: the other services declare it at their start") from None
+        # RabbitMQ 4.2.6 and 4.3.0 want the right to configure for a look; later ones any right, earlier ones none.
+        if closed.reply_code in (NOT_FOUND, FORBIDDEN):
+            return bool(closed.reply_code == FORBIDDEN)
+        raise
+    channel.close()
+    return True
+
+
+def _declare_one(channel: BlockingChannel, item: Exchange | Queue, *, passive: bool = False) -> None:
+    if isinstance(item, Queue):
+        channel.queue_declare(item.name, passive=passive, durable=True, arguments=item.arguments)
+    else:
+        channel.exchange_declare(item.name, item.kind, passive=passive, durable=True, arguments=item.arguments)
+
+
+def called(item: Exchange | Queue) -> str:
+    """What people call it."""
+    return f"{'queue' if isinstance(item, Queue) else 'exchange'} {item.name}"
 
 
 def _declare(channel: BlockingChannel, topology: Topology) -> None:
-    for exchange in topology.exchanges:
-        channel.exchange_declare(exchange.name, exchange.kind, durable=True, arguments=exchange.arguments)
-    for queue in topology.queues:
-        channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+    items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+    for item in items:
+        _declare_one(channel, item)
     for bound in topology.bindings:
         if bound.to_exchange:
             channel.exchange_bind(bound.target, bound.source, bound.key)
@@ -47,20 +78,19 @@ def _declare(channel: BlockingChannel, topology: Topology) -> None:
 
 
 def difference(connection: pika.BlockingConnection, item: Exchange | Queue) -> str | None:
-    kind = "queue" if isinstance(item, Queue) else "exchange"
+    """What is wrong with it. Raises Refused if our user may not declare it, which a comparison takes."""
     try:
         channel = connection.channel()
         # Asking passively first: declaring what is not there would create it.
         for passive in (True, False):
-            if isinstance(item, Queue):
-                channel.queue_declare(item.name, passive=passive, durable=True, arguments=item.arguments)
-            else:
-                channel.exchange_declare(item.name, item.kind, passive=passive, durable=True, arguments=item.arguments)
+            _declare_one(channel, item, passive=passive)
         channel.close()
     except ChannelClosedByBroker as closed:
         if closed.reply_code == NOT_FOUND:
-            return f"{kind} {item.name} is missing; create it with `sitecrew topology declare`"
-        return f"{kind} {item.name} differs: {refusal(closed)}"
+            return f"{called(item)} is missing; create it with `sitecrew topology declare`"
+        if closed.reply_code == FORBIDDEN:
+            raise Refused("its user may not declare exchanges and queues, so it cannot compare them either") from None
+        return f"{called(item)} differs: {refusal(closed)}"
     return None
 
 

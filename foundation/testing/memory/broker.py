@@ -36,11 +36,12 @@ class MemoryBroker:
     def user(self) -> str:
         return "guest"
 
-    def declare(self) -> None:
+    def declare(self) -> bool:
         with self.changed:
             self._routes.declare(self.topology)
             for queue in self.topology.queues:
                 self._lines.setdefault(queue.name, Line(queue))
+        return True
 
     def differences(self) -> list[str]:
         missing = [f"exchange {e.name}" for e in self.topology.exchanges if e.name not in self._routes]

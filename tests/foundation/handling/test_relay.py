@@ -160,7 +160,7 @@ def test_what_the_broker_did_not_take_is_kept_and_published_later(office: Office
 def test_what_finds_no_queue_has_the_topology_declared_for_its_next_try(office: Office) -> None:
     declared: list[str] = []
 
-    def declare() -> None:
+    def declare() -> bool:
         declared.append("topology")
         raise BrokerUnreachable("gone, on purpose")
 
@@ -172,6 +172,17 @@ def test_what_finds_no_queue_has_the_topology_declared_for_its_next_try(office: 
     office.later(11)
     relay.sweep()
     assert declared == ["topology"]
+    assert office.backlog() == 1
+
+
+def test_what_finds_no_queue_where_only_an_administrator_declares_is_kept_and_says_who_must_act(office: Office) -> None:
+    office.publisher.answers = [Confirmation.UNROUTABLE]
+    relay = Relay(office.store, office.publisher, office.broker.topology, office.clock.now, declare=lambda: False)
+    office.say("a", relay=relay)
+    with capture_logs() as lines:
+        relay.run_once(timeout=0)
+    [said] = [line["reason"] for line in lines if line["event"] == "topology.not_declared"]
+    assert "an administrator must run `sitecrew topology declare`" in said
     assert office.backlog() == 1
 
 

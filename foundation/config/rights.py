@@ -1,0 +1,154 @@
+"""Who works with what on the broker: a user for each service, for the command, for producers and for an administrator,
+each with the least that works.
+
+RabbitMQ has three permissions, regular expressions for the names of exchanges and queues (configure, write, read), and
+for what is published to a topic exchange another one for routing keys (its documentation, "Access Control").
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from foundation.broker.delay import DELIVER, destination, is_detour
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, REPLAYS, UNROUTED, Topology
+from foundation.config.queues import (
+    API_EVENTS,
+    API_PARKED,
+    INSTALLER_COMMANDS,
+    INSTALLER_DUE,
+    INSTALLER_MAILS,
+    INSTALLER_NOW,
+    INSTALLER_STAGED,
+    INTAKE_COMMANDS,
+    INTAKE_INSTALLS,
+    INTAKE_ORDERS,
+    MAILER_COMMANDS,
+    MAILER_INSTALLS,
+    PARKED,
+    WORK_QUEUES,
+)
+
+_TEMPORARY = r"amq\.gen.*"
+"""The names that the broker gives to temporary queues."""
+_LADDER = r"delay\..*"
+NOTHING = "^$"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the broker, and what it works with."""
+
+    name: str
+    consumes: tuple[str, ...] = ()
+    """The queues that it takes messages from."""
+    publishes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By exchange, the types that it publishes there, or what they begin with; empty: all of them."""
+    delivers: tuple[str, ...] = ()
+    """The queues that it puts messages into, past the exchanges."""
+    delays: bool = False
+    """Whether it may have them delivered later."""
+    watches: bool = False
+    """Whether it may watch all events, by temporary queues."""
+    administers: bool = False
+    """Whether it may do everything in the virtual host, and see the broker's policies."""
+
+    def needs(self, topology: Topology) -> frozenset[str]:
+        """The exchanges and queues that must be there for it."""
+        ladder = {exchange.name for exchange in topology.exchanges if self._reaches(exchange.name)}
+        return frozenset({*self.consumes, *self.publishes, *ladder})
+
+    def permissions(self) -> dict[str, str]:
+        """Its three permissions."""
+        if self.administers:
+            return dict.fromkeys(("configure", "write", "read"), ".*")
+        own = (_TEMPORARY,) if self.watches else ()
+        ladder = (_LADDER if self.delays else _escaped(DELIVER),) if self.delivers else ()
+        events = (EVENTS,) if self.watches else ()
+        return {
+            "configure": _any_of(own),
+            "write": _any_of([*map(_escaped, self.publishes), *ladder, *own]),
+            "read": _any_of([*map(_escaped, (*self.consumes, *events)), *own]),
+        }
+
+    def topics(self, topology: Topology) -> Iterator[tuple[str, str]]:
+        """The exchanges at which its routing keys are limited, each with the expression for them."""
+        for exchange, types in self.publishes.items():
+            if types:
+                yield exchange, rf"^({'|'.join(map(_escaped, types))})\."
+        queues = "|".join(map(destination, self.delivers))
+        for one in topology.exchanges:
+            if self._reaches(one.name):
+                yield one.name, rf"^([01]\.)*({queues})$"
+
+    def _reaches(self, exchange: str) -> bool:
+        return bool(self.delivers) and (exchange == DELIVER or (self.delays and is_detour(exchange)))
+
+
+_EACH = ("command.refused", "service", "site_type")
+_FOR_STAFF = tuple(sorted(WORK_QUEUES))
+_RELEASED = ("message.purged", "message.requeued")
+
+
+def _service(
+    name: str,
+    queues: tuple[str, ...],
+    *events: str,
+    commands: tuple[str, ...] = (),
+    passes_on_to: tuple[str, ...] = (),
+) -> User:
+    types = (*events, *_EACH)
+    own = {EVENTS: types, REPLAYS: types, PARKING: ()}
+    return User(
+        f"sitecrew-{name}",
+        consumes=queues,
+        publishes={**own, COMMANDS: commands} if commands else own,
+        delivers=(*(queue for queue in queues if queue in WORK_QUEUES), *passes_on_to),
+        delays=True,
+    )
+
+
+USERS: Mapping[str, User] = {
+    "order-intake": _service(
+        "order-intake",
+        (INTAKE_ORDERS, INTAKE_INSTALLS, INTAKE_COMMANDS, PARKED),
+        "account",
+        "order",
+        "install.staged",
+        commands=("install.cancel",),
+        passes_on_to=(INSTALLER_DUE, INSTALLER_NOW),
+    ),
+    "installer": _service(
+        "installer",
+        (INSTALLER_STAGED, INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_NOW, INSTALLER_MAILS),
+        "install",
+        "timer",
+    ),
+    "mailer": _service("mailer", (MAILER_INSTALLS, MAILER_COMMANDS), "mail", "preview"),
+    "api": User(
+        "sitecrew-api",
+        consumes=(API_EVENTS, API_PARKED, PARKING, UNROUTED),
+        publishes={ORDERS: (), COMMANDS: (), EVENTS: ("service.heartbeat", *_RELEASED)},
+        delivers=_FOR_STAFF,
+    ),
+    "cli": User(
+        "sitecrew-staff",
+        consumes=(PARKING, UNROUTED),
+        publishes={ORDERS: (), COMMANDS: (), EVENTS: _RELEASED},
+        delivers=_FOR_STAFF,
+        watches=True,
+    ),
+    "shop": User("sitecrew-shop", publishes={ORDERS: ("order.placed",)}),
+    "admin": User("sitecrew-admin", administers=True),
+}
+"""The users: of each service, of the command, of a producer that places orders and does nothing else, and of whoever
+declares the topology."""
+
+OURS = frozenset(USERS[name].name for name in ("order-intake", "installer", "mailer", "api", "cli"))
+"""The users that publish only what Sitecrew says."""
+
+
+def _escaped(name: str) -> str:
+    return name.replace(".", r"\.")
+
+
+def _any_of(expressions: Sequence[str]) -> str:
+    return f"^({'|'.join(sorted(expressions))})$" if expressions else NOTHING
