@@ -70,9 +70,9 @@ def definitions(
         Path | None, typer.Option(metavar="DIR", help="A file for each user's password; missing ones are created.")
     ] = None,
 ) -> None:
-    """Print all of it, with a user for each service, for `rabbitmqctl import_definitions`.
+    """Print all of it, with a user for each service, for RabbitMQ to import.
 
-    Without passwords nobody can log in until `rabbitmqctl change_password` has given one.
+    `rabbitmqctl import_definitions` reads it. Without passwords nobody can log in until `change_password` gives one.
     """
     from foundation.broker.address import vhost_of
     from foundation.broker.delay import Ladder

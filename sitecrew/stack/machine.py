@@ -74,12 +74,12 @@ class Plan:
     site_types: tuple[str, ...] = ("wordpress", "static")
     amqp_url: str | None = field(default=None, repr=False)
     """An existing broker to use; None: a private one."""
-    broker_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The broker's URLs of services that log in there as somebody else."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings, by dotted name, that override those of a stack on one machine."""
     patience: float = 90.0
     """Seconds within which the services must be up."""
+    broker_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The broker's URLs of services that log in there as somebody else."""
 
 
 @dataclass(frozen=True)

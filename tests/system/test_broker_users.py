@@ -270,7 +270,7 @@ def test_an_order_becomes_a_site_and_a_letter_though_both_have_to_be_tried_again
         refused.append(True)
         return "451 try again"
 
-    crew.running.mailbox.behave = once  # type: ignore[assignment]
+    crew.running.mailbox.behave = once
     web.stop()
     order = office.order("tried-again")
     crew.until("install.staged", order, count=2)
