@@ -156,6 +156,9 @@ class Broker(Protocol):
     def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
         """The same of several queues, by one connection; those that do not exist are left out."""
 
+    def consumers(self, queue: str) -> int:
+        """The number of consumers of an existing queue."""
+
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         """Look at up to `limit` messages from the head of a queue and leave them there."""
 

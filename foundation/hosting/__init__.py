@@ -4,6 +4,7 @@ A driver is anything that satisfies `Server`. `local` (this package) keeps accou
 on this machine; drivers for panels implement the same few methods.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +40,25 @@ class Account:
     """Whether an earlier, interrupted run had created it."""
     aliases: tuple[str, ...] = ()
     """The requested aliases that do lead to the account's site."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An account as it stands on a server."""
+
+    username: str
+    marker: str | None
+    """The id of the order that it was created for; None if nothing says so."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What stands on a server, for an audit."""
+
+    accounts: Iterator[Standing]
+    """All accounts, by username, byte by byte."""
+    drafts: Sequence[str]
+    """What is left of accounts whose creation was interrupted, and has nobody working on it."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +115,7 @@ class Server(Protocol):
     control_panel_url: str | None
     databases: Databases | None
     # A driver may have `web`, too, a `WebFront`: how its web server is asked. Without it, by HTTP at `web_address`.
+    # It may have `inventory() -> Inventory`, which changes nothing. Without it, an audit can't look at the server.
 
     def create_account(self, request: AccountRequest) -> Account:
         """Create the account, or adopt it if it bears the request's marker (its password is then

@@ -73,6 +73,11 @@ class MariaDatabases:
             found = admin.run("SELECT schema_name FROM information_schema.schemata ORDER BY schema_name")
             return [str(name) for (name,) in found if str(name).startswith(prefix)]
 
+    def users(self) -> list[str]:
+        """All users of the server, sorted. Raises `Failed` as `create` does, also if we may not read them."""
+        with self._administering(self._could_not("list its users")) as admin:
+            return [str(name) for (name,) in admin.run("SELECT DISTINCT User FROM mysql.user ORDER BY User")]
+
     def describe(self) -> str:
         """The server and its connection, for people. Raises `Failed` as `create` does."""
         with self._administering(self._could_not("report its version")) as admin:

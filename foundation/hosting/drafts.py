@@ -38,11 +38,17 @@ def drafted(home: Path, marker: Mapping[str, str]) -> Iterator[Path]:
 
 def discard_abandoned(accounts: Path) -> None:
     """Remove the drafts whose builders were killed, for any account."""
+    for draft in abandoned(accounts):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def abandoned(accounts: Path) -> Iterator[Path]:
+    """Yield the drafts whose builders were killed."""
     for draft in accounts.glob(".*.*"):
         # One that vanishes while we look has a builder, who has just finished.
         with suppress(FileNotFoundError, NotADirectoryError):
             if time.time() - draft.stat().st_mtime > _YOUNG and not _has_a_builder(draft):
-                shutil.rmtree(draft, ignore_errors=True)
+                yield draft
 
 
 def _has_a_builder(draft: Path) -> bool:

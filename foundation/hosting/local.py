@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundation.hosting import Account, AccountRequest, Databases, linux
+from foundation.hosting import Account, AccountRequest, Databases, Inventory, Standing, linux
 from foundation.hosting.causes import failed
 from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory
-from foundation.hosting.drafts import discard_abandoned, drafted
+from foundation.hosting.drafts import abandoned, discard_abandoned, drafted
 from foundation.hosting.web import WebFront
 
 _SPACE = 1024 * 1024  # bytes an account takes at most, before any site
@@ -66,6 +66,22 @@ class LocalServer:
             for name in (domain, f"www.{domain}"):
                 if self._target(name) == _www(username):
                     (self.root / "vhosts" / name).unlink(missing_ok=True)
+
+    def inventory(self) -> Inventory:
+        """Return the accounts and drafts below `root`. Raises `Failed`: server_root_missing, disk_denied; also while
+        the accounts are read."""
+        accounts = self.root / "accounts"
+        if not accounts.is_dir():
+            raise failed("server_root_missing", f"{accounts} is not a directory")
+        with disk_errors(f"server {self.name}"):
+            names = sorted(path.name for path in accounts.iterdir() if not path.name.startswith("."))
+            drafts = sorted(path.name for path in abandoned(accounts))
+        return Inventory((self._standing(name) for name in names), drafts)
+
+    def _standing(self, username: str) -> Standing:
+        with disk_errors(f"account {username}"):
+            marker = _marker(self.home(username)).get("marker")
+        return Standing(username, str(marker) if marker else None)
 
     def home(self, username: str) -> Path:
         """See `Server`; the directory need not exist yet."""

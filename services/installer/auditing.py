@@ -17,6 +17,7 @@ class InstallFacts(NamedTuple):
     install_id: str
     order_id: str
     generation: int
+    site_type: str
     state: State
     mail_state: MailState
     has_outcome: bool
@@ -36,6 +37,7 @@ _FACTS = select(
     installs.c.install_id,
     installs.c.order_id,
     installs.c.generation,
+    installs.c.site_type,
     installs.c.state,
     installs.c.mail_state,
     or_(*(installs.c[name].is_not(None) for name in ("completed", "cause", "reason"))),

@@ -26,12 +26,11 @@ from schemas.installs import (
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
-from services.installer.install import Installing
+from services.installer.install import ORDER_INTAKE, Installing
 from services.installer.installs import INSTALLS, TRANSITIONS, Install
 from services.installer.rows import InstallRows
 from services.installer.states import State
 
-_INTAKE = "/sitecrew/order-intake"
 _EARLY = timedelta(days=1)
 """How long a cancel may wait for the news of what it cancels. They come by different queues, of which
 one may stand still while the other is served; and an outbox is not emptied in order after a crash."""
@@ -77,7 +76,7 @@ class Commands:
             return Retry(
                 uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
             )
-        if install and install.state == State.CANCELLED and event.source == _INTAKE:  # it has not heard so, and waits
+        if install and install.state == State.CANCELLED and event.source == ORDER_INTAKE:  # it waits to hear so
             uow.emit(telling.cancelled(install), install.order_id, event)
             return Done()
         if install is None or State.CANCELLED not in TRANSITIONS[install.state]:
@@ -146,4 +145,4 @@ _REMEDIES = {
 
 def _may_be_early(uow: UnitOfWork, event: Event[InstallCancel]) -> bool:
     """Order intake cancels only what it has staged. Staff may have mistyped, and are told so at once."""
-    return event.source == _INTAKE and event.time is not None and abs(uow.now - event.time) < _EARLY
+    return event.source == ORDER_INTAKE and event.time is not None and abs(uow.now - event.time) < _EARLY

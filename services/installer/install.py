@@ -41,6 +41,8 @@ from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
 from services.installer.states import MailState, State
 
+ORDER_INTAKE = "/sitecrew/order-intake"
+"""The source of order intake's events."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
 
@@ -81,9 +83,13 @@ class Installing:
         return {InstallStaged: self.start}
 
     def note(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome:
-        """Write the install down, and cancel older generations that have not begun."""
-        if uow.rows.installs.get(event.data.install_id) is None:
+        """Write the install down, and cancel older generations that have not begun. If order intake announces one that
+        has ended, it has not heard so: tell it again."""
+        install = uow.rows.installs.get(event.data.install_id)
+        if install is None:
             self._noted(uow, event)
+        elif (end := telling.end(install)) and _is_announced_again(install, event):
+            uow.emit(end, install.order_id, event)
         return Done()
 
     def amend(self, uow: UnitOfWork[InstallRows], event: Event[OrderAmended]) -> Outcome:
@@ -271,6 +277,12 @@ def _is_early(install: Install, now: datetime) -> bool:
     """Whether it was delivered before its time. A clock that has been put back since that was decided can't say so."""
     decided = max(install.staged_at, install.started_at or install.staged_at)
     return install.due_at > now + _EARLY and now > decided - _EARLY
+
+
+def _is_announced_again(install: Install, event: Event[InstallStaged]) -> bool:
+    """Whether order intake has announced the install after it had ended."""
+    later = event.time is not None and install.finished_at is not None and event.time > install.finished_at
+    return later and event.source == ORDER_INTAKE
 
 
 def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | None:

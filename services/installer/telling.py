@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from foundation.service.replay import Told
 from schemas.installs import InstallCancelled, InstallFailed, InstallResolved, InstallStaged, InstallStarted
+from schemas.values import Model
 from services.installer.installs import Install
 from services.installer.states import State
 from services.installer.upcoming import after_failure
@@ -23,6 +24,19 @@ def tell(install: Install) -> Iterator[Told]:
             yield Told(resolved(install), install.finished_at)
         case State.CANCELLED:
             yield Told(cancelled(install), install.finished_at)
+
+
+def end(install: Install) -> Model | None:
+    """Return how the install ended, as order intake understands it; None if it has not. What staff have resolved has
+    failed."""
+    match install.state:
+        case State.INSTALLED:
+            return install.completed
+        case State.FAILED | State.RESOLVED:
+            return failed(install)
+        case State.CANCELLED:
+            return cancelled(install)
+    return None
 
 
 def staged(install: Install) -> InstallStaged:

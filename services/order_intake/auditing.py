@@ -49,3 +49,21 @@ _FACTS = select(
 def facts(connection: Connection, only: Sequence[str] | None = None) -> Iterator[OrderFacts]:
     """Yield all orders, or those with these ids, in the order of their ids."""
     return map(OrderFacts._make, in_order(connection, _FACTS, orders.c.order_id, only))
+
+
+class AccountFacts(NamedTuple):
+    """An order, as its account on a server has it."""
+
+    username: str
+    order_id: str
+    has_account: bool
+    updated_at: datetime
+
+
+_ACCOUNTS = select(orders.c.username, orders.c.order_id, orders.c.account.is_not(None), orders.c.updated_at)
+
+
+def accounts(connection: Connection, server: str) -> Iterator[AccountFacts]:
+    """Yield all orders of a server by the username that each has for its account, or tries to get."""
+    of_server = _ACCOUNTS.where(orders.c.server == server)
+    return map(AccountFacts._make, in_order(connection, of_server, orders.c.username))

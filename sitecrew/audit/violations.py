@@ -144,6 +144,58 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
             "A message that was decided long ago, and is due, has not been published.",
             "See whether the service runs; if it logs `outbox.kept`, the broker refuses it, or has no queue for it.",
         ),
+        "topology_differs": Meaning(
+            "An exchange or a queue is missing on the broker, or is not as Sitecrew declares it.",
+            "Run `sitecrew topology declare`; what exists with other properties has to be deleted before.",
+        ),
+        "queue_at_risk": Meaning(
+            "A policy of the broker can lose messages, or a queue is on fewer nodes than it could be.",
+            "See `sitecrew doctor`, which says how to override the policy, or to grow the queue.",
+        ),
+        "queue_unconsumed": Meaning(
+            "Messages wait in a queue that nobody consumes.",
+            "Run the service that the queue's name begins with (`sitecrew status`); see its log if it runs.",
+        ),
+        "parked_too_long": Meaning(
+            "A message was parked, and nobody has dealt with it for a day.",
+            "Run `sitecrew parked show {subject}`, then `requeue` or `purge`.",
+        ),
+    },
+    "Hosting servers (with `--servers`)": {
+        "account_missing": Meaning(
+            "The order has an account, but it does not stand on its server.",
+            "Restore it on the server from its backup. If it was removed on purpose, nothing is to be done.",
+        ),
+        "account_without_order": Meaning(
+            "An account stands on the server, and no order is known to have it.",
+            f"{_LOST.format('order intake')} If not, have the server's administrator look whose it is.",
+        ),
+        "account_of_another": Meaning(
+            "The account that an order names was created for another one.",
+            f"{_REPORT}, and look at both: `sitecrew order show {{order}}`.",
+        ),
+        "draft_abandoned": Meaning(
+            "The creation of an account was interrupted, and left its unfinished home.",
+            "The next account that is created on the server removes it.",
+        ),
+        "site_differs": Meaning(
+            "The site in the account is not that of the install which the installer has as the latest.",
+            "See `sitecrew install show {subject}`; `sitecrew order reinstall` builds the site anew.",
+        ),
+        "tree_left": Meaning(
+            "A site's tree was built, replaced or thrown away, and never removed.",
+            "The account's next install removes it. Until then it only takes room: rm -r {subject}",
+        ),
+        "database_missing": Meaning(
+            "The database of a site is not on the server.", "Restore it on the database server from its backup."
+        ),
+        "database_left": Meaning(
+            "A database that an install has made belongs to no site.",
+            "Make sure that nobody uses it, then drop it, and the user of the same name.",
+        ),
+        "database_user_left": Meaning(
+            "The user of a database that is gone is still there.", "Drop the user on the database server."
+        ),
     },
 }
 """All codes, by what they are about."""

@@ -17,12 +17,15 @@ app = noun()
 _Found = dict[str, list["Violation"]]
 
 
-@app.command(epilog=examples("sitecrew audit", "sitecrew audit --json | jq '.violations[].remedy'"))
+@app.command(epilog=examples("sitecrew audit", "sitecrew audit --servers --json | jq '.violations[].remedy'"))
 def audit(
     ctx: typer.Context,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", help="What happened more recently may be on its way.", min=0)
     ] = 60,
+    servers: Annotated[
+        bool, typer.Option("--servers", help="Also look at what stands on the hosting servers.")
+    ] = False,
     limit: Annotated[int, typer.Option(metavar="N", help="Show up to so many of each kind.", min=1)] = 20,
     json: Json = False,
 ) -> None:
@@ -34,9 +37,9 @@ def audit(
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
 
-    whole = WholeAudit(session.settings_of(ctx), timedelta(seconds=grace))
-    counts, shown = Counter[str](), _Found()
-    with terminal.working("auditing") as say:
+    settings, counts, shown = session.settings_of(ctx), Counter[str](), _Found()
+    with session.broker(settings) as broker, terminal.working("auditing") as say:
+        whole = WholeAudit(settings, broker, timedelta(seconds=grace), servers=servers)
         for violation in whole.run():
             counts[violation.code] += 1
             if counts[violation.code] <= limit:

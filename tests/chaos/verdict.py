@@ -73,9 +73,10 @@ def judge(system: System, timeline: Timeline) -> Verdict:
 
 
 def _audited(system: System) -> Iterator[str]:
-    audit = WholeAudit(load(system.config, environment=False), timedelta(seconds=1))
+    audit = WholeAudit(load(system.config, environment=False), system.broker, timedelta(seconds=1))
     for violation in audit.run():
-        yield f"audit: {violation.code}: {violation.subject}: {violation.detail}"
+        if violation.code != "queue_unconsumed":  # the services have ended
+            yield f"audit: {violation.code}: {violation.subject}: {violation.detail}"
     for unchecked in audit.unchecked:
         yield f"audit: could not check {unchecked.what}: {unchecked.error}"
 

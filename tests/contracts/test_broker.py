@@ -257,6 +257,15 @@ def test_a_closed_publisher_says_that_it_does_not_know(broker: Broker) -> None:
 # Consuming
 
 
+def test_a_queue_knows_how_many_consume_it(broker: Broker) -> None:
+    assert broker.consumers(INTAKE_ORDERS) == 0
+    consumers = [broker.consumer(INTAKE_ORDERS, 3) for _ in range(2)]
+    eventually(lambda: broker.consumers(INTAKE_ORDERS), 2, SECONDS)
+    for consumer in consumers:
+        consumer.close()
+    eventually(lambda: broker.consumers(INTAKE_ORDERS), 0, SECONDS)
+
+
 def test_no_more_than_the_prefetch_is_handed_out(broker: Broker) -> None:
     send(broker, [order(number) for number in range(10)])
     consumer = broker.consumer(INTAKE_ORDERS, 3)

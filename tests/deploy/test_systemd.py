@@ -48,18 +48,22 @@ def analyze() -> str:
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "audit"])
 def test_systemd_understands_a_unit(service: str, analyze: str, tmp_path: Path) -> None:
     for unit in UNITS.glob("sitecrew*.*"):
         text = unit.read_text().replace("/opt/sitecrew/bin", str(Path(sys.executable).parent))
         (tmp_path / unit.name).write_text(text)
-    names = [str(tmp_path / f"sitecrew-{service}.service"), str(tmp_path / "sitecrew.target")]
+    names = [
+        str(tmp_path / f"sitecrew-{service}.service"),
+        str(tmp_path / "sitecrew.target"),
+        str(tmp_path / "sitecrew-audit.timer"),
+    ]
     ran = subprocess.run([analyze, "verify", *names], capture_output=True, text=True, check=False)
     said = [line for line in ran.stderr.splitlines() if "sitecrew" in line]
     assert said == []
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "audit"])
 def test_a_unit_leaves_little_to_whoever_breaks_in(service: str, analyze: str) -> None:
     unit = str(UNITS / f"sitecrew-{service}.service")
     options = ("--offline=yes", f"--threshold={EXPOSURE}", "--no-pager")

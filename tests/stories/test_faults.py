@@ -529,6 +529,7 @@ def test_an_older_generation_is_never_put_over_a_newer_one(house: House) -> None
 
 def test_the_news_of_an_older_generation_may_come_after_that_of_a_newer(tmp_path: Path) -> None:
     house = House(tmp_path)
+    house.unfinished = "only the installer is at the new broker"
     house.order()
     lanes, house.installing.lanes = house.installing.lanes, []
     house.settle()
@@ -751,6 +752,7 @@ def test_a_sender_that_has_lost_its_letter_does_not_record_a_failure_over_its_su
 def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_its_leases_meanwhile(
     house: House,
 ) -> None:
+    house.unfinished = "the other services have ended before"
     house.installer.meanwhile = gate = Gate()
     house.services = [house.intake]
     house.installing.crash()

@@ -423,6 +423,7 @@ def test_intake_goes_on_while_an_install_runs(house: House) -> None:
     assert len(house.server.accounts) == 2
     gate.opened.set()
     house.batch.drain(consumer)
+    house.settle()
 
 
 def test_run_now_calls_the_timer(house: House) -> None:

@@ -35,6 +35,7 @@ def test_every_service_tells_what_it_consumes_and_works_on(tmp_path: Path) -> No
 
 def test_an_installer_tells_since_when_its_timer_is_paused_and_lives_without_its_database(tmp_path: Path) -> None:
     house = House(tmp_path)
+    house.unfinished = "a database is gone"
     house.publish(TimerPause())
     house.settle()
     [beat] = beats(house.installing)

@@ -12,6 +12,7 @@ from schemas.installs import InstallCancel, InstallRetry
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.states import State
+from services.order_intake.orders import ORDERS
 from tests.support.house import TRACE, Gate, House, Service, failure, kind
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -274,7 +275,7 @@ def _comes_to_rest(house: House) -> None:
 
 
 def test_when_all_news_of_a_finished_install_is_lost_it_is_told_again_but_not_for_ever(house: House) -> None:
-    """Order intake heard nothing, and the mailer's answer never came: they ask, and then leave off."""
+    """Order intake heard nothing, and the mailer's answer never came: they ask until they are told."""
     house.order()
     house.settle()
     news = [lane for lane in house.intake.lanes if lane[0].queue == "intake.installs"]
@@ -284,6 +285,10 @@ def test_when_all_news_of_a_finished_install_is_lost_it_is_told_again_but_not_fo
     house.wipe()
     _comes_to_rest(house)
     assert len(house.installer.installed) == len(house.smtp.sent) == 1
+    with house.intake.store.reading() as connection:
+        order = ORDERS.get(connection, "order-1")
+    assert order is not None
+    assert order.is_installed, "it was told when it announced the install again"
 
 
 def test_an_install_that_waits_for_a_rare_tick_is_not_woken_all_day(tmp_path: Path) -> None:

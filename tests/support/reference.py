@@ -55,7 +55,8 @@ the JSON Schema of a line, with the fields that all lines have.
 _AUDIT = """\
 # Audit
 
-`sitecrew audit` reads the services' databases, changes nothing, and checks whether all that they say fits together.
+`sitecrew audit` reads the services' databases, the broker and, with `--servers`, the hosting servers, changes nothing,
+and checks whether all that they say fits together.
 [operate.md](operate.md#the-audit) says how to run it. What it reports neither may ever be so, nor mends itself: what is
 merely on its way, or will be taken up by a [recovery sweep](recovery.md#recovery-sweeps), is none of it.
 

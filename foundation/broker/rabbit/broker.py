@@ -126,7 +126,6 @@ class RabbitBroker:
         return {queue: number for queue, number in found.items() if number is not None}
 
     def consumers(self, queue: str) -> int:
-        """The number of consumers of an existing queue."""
         with self._channel() as channel:
             return int(channel.queue_declare(queue, passive=True).method.consumer_count)
 

@@ -78,6 +78,10 @@ class MemoryBroker:
         found = {queue: self.depth(queue) for queue in queues}
         return {queue: number for queue, number in found.items() if number is not None}
 
+    def consumers(self, queue: str) -> int:
+        with self.changed:
+            return len(self._line(queue).consumers)
+
     def browse(self, queue: str, limit: int) -> list[Delivery]:
         with self.changed:
             self.expire()

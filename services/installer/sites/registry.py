@@ -45,6 +45,12 @@ def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
     return cast("SiteInstaller", plugins.made(kind, ("install", "check"), setting, site_type, site.options))
 
 
+def is_built_in(settings: Settings, site_type: str) -> bool:
+    """Whether the sites of this type are installed by one of our own installers."""
+    site = settings.sites.get(site_type)
+    return site is not None and (site.installer or site_type) in _BUILT_IN
+
+
 def _wordpress(_site_type: str, site: Site, own: Installer) -> SiteInstaller:
     return WordPress(
         core=own.wordpress_core,

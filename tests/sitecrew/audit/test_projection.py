@@ -25,6 +25,12 @@ def house(tmp_path: Path) -> HouseWithApi:
     return house
 
 
+def change(house: HouseWithApi, statement: str) -> None:
+    house.unfinished = "the projection is changed on purpose"
+    with house.api._parts.store.transaction() as connection:
+        connection.execute(text(statement))
+
+
 def audit_of(house: HouseWithApi, **terms: float) -> Audit:
     stores = Stores(house.intake.store, house.installing.store, house.mailer.store, house.api._parts.store)
     return Audit(stores, house.clock.now, grace=timedelta(seconds=terms.get("grace", 0)), pause=0)
@@ -50,15 +56,14 @@ def test_what_was_projected_agrees(house: HouseWithApi) -> None:
     ],
 )
 def test_what_is_shown_otherwise_is_named(house: HouseWithApi, statement: str, expected: str | None) -> None:
-    with house.api._parts.store.transaction() as connection:
-        connection.execute(text(statement))
+    change(house, statement)
     found = [f"{one.code} {one.subject}" for one in audit_of(house).run()]
     assert found == ([expected] if expected else ["view_of_nothing order-0-g1", "view_missing order-2-g1"])
 
 
 def test_what_happened_since_the_projection_is_behind_is_not_compared(house: HouseWithApi) -> None:
+    change(house, "UPDATE install_views SET state = 'failed'")
     with house.api._parts.store.transaction() as connection:
-        connection.execute(text("UPDATE install_views SET state = 'failed'"))
         lag.note(connection, API_EVENTS, house.clock.now())
     audit = audit_of(house)
     assert list(audit.run()) == []

@@ -188,7 +188,7 @@ def test_an_install_that_order_intake_announces_again_is_not_missing(
     assert [(one.code, one.subject) for one in found()] == [("install_missing", "order-10")]
 
 
-def test_every_code_of_the_databases_is_shown_to_be_found() -> None:
+def test_every_code_about_orders_installs_and_letters_is_shown_to_be_found() -> None:
     shown = {word.strip("*") for *_, expected in BROKEN for word in expected.replace(",", "").split()}
     assert {code for code in CODES if code.startswith(("order_", "install", "letter_", "generations_"))} <= shown
 

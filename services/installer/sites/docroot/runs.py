@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 _STAGE = re.compile(r"\.stage-g(\d+)-f(\d+)")
+_LONGEST_USERNAME = 16
 _DATABASE = re.compile(r"[a-z0-9]+_g(\d+)f(\d+)")
 
 
@@ -41,6 +42,13 @@ class Run:
     @classmethod
     def _of(cls, match: re.Match[str] | None) -> Self | None:
         return None if match is None else cls(generation=int(match[1]), fence=int(match[2]))
+
+
+def account_of_database(name: str) -> str | None:
+    """Return the username of the account whose run a database, or its user, is named after; None for others, also for
+    those that images of applications are made with, whose names are longer."""
+    username = name.rpartition("_g")[0]
+    return username if _DATABASE.fullmatch(name) and len(username) <= _LONGEST_USERNAME else None
 
 
 def database_prefix(username: str) -> str:

@@ -35,6 +35,11 @@ def throw_away(tree: Path, home: Path) -> None:
             _log.warning("site.leftovers_kept", path=str(tree), reason=str(error))
 
 
+def is_trash(path: Path) -> bool:
+    """Whether a folder in a home was thrown away."""
+    return path.name.startswith(_PREFIX)
+
+
 def empty(home: Path) -> None:
     """Remove everything that was thrown away in `home`, in the background."""
     for bag in home.glob(f"{_PREFIX}*"):
