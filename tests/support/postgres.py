@@ -35,7 +35,8 @@ class Postgres:
 
     def __init__(self, programs: Path, directory: Path) -> None:
         self.directory = directory
-        arguments = ("-D", str(directory / "data"), "-k", str(directory), "-c", "listen_addresses=", "-c", "fsync=off")
+        settings = ("listen_addresses=", "fsync=off", "dynamic_shared_memory_type=mmap")  # nothing is left in /dev/shm
+        arguments = ("-D", str(directory / "data"), "-k", str(directory), *(f"-c{setting}" for setting in settings))
         self._child = Child(
             Command(
                 name="postgres",
