@@ -29,8 +29,11 @@ RUN pip wheel --quiet --no-deps --no-index --no-build-isolation --wheel-dir dist
 
 FROM ${PYTHON_IMAGE}
 # Volumes mounted here start out like these directories: writable for the image's only user.
-RUN for place in /srv/hosting /var/lib/sitecrew /keys/private /keys/public /keys/api; do \
-        mkdir -p "$place" && chown 10001:10001 "$place"; done && chmod 700 /keys/private /keys/api
+RUN for place in /srv/hosting /var/lib/sitecrew /secrets/public /secrets/broker /secrets/passwords /secrets/migrate \
+        /secrets/order-intake /secrets/installer /secrets/mailer /secrets/api /secrets/staff; do \
+        mkdir -p "$place" && chown 10001:10001 "$place"; done && \
+    chmod 700 /secrets/passwords /secrets/migrate /secrets/order-intake /secrets/installer /secrets/mailer /secrets/api \
+        /secrets/staff
 COPY --from=build /opt/sitecrew /opt/sitecrew
 ENV PATH=/opt/sitecrew/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001

@@ -84,10 +84,17 @@ class Composed:
 
     def rows(self, service: str, table: str) -> dict[str, int]:
         """How many rows of a service's table are in each state."""
-        query = f"SELECT state, count(*) FROM {table} GROUP BY state"
-        psql = ("psql", "-h", "127.0.0.1", "-U", "sitecrew", "-AtF=", "-c", query, service)
-        shown = self.compose("exec", "-T", "-e", "PGPASSWORD=sitecrew", "postgres", *psql)
+        shown = self.sql(service, f"SELECT state, count(*) FROM {table} GROUP BY state")
         return {state: int(count) for state, count in (line.split("=") for line in shown.splitlines())}
+
+    def sql(self, database: str, query: str) -> str:
+        psql = ("psql", "-h", "127.0.0.1", "-U", "sitecrew", "-AtF=", "-c", query, database)
+        return self.compose("exec", "-T", "-e", "PGPASSWORD=sitecrew", "postgres", *psql)
+
+    def password(self, user: str) -> str:
+        """The one that was made for a user of the broker."""
+        cat = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "cat", "secrets", f"/secrets/passwords/{user}")
+        return self.compose(*cat)
 
     def recipients(self) -> Counter[str]:
         """Whom letters went to, as the mail catcher has them."""
@@ -115,7 +122,7 @@ def composed() -> Iterator[Composed]:
 
 @pytest.fixture
 def broker(composed: Composed) -> Iterator[RabbitBroker]:
-    url = f"amqp://sitecrew:sitecrew@127.0.0.1:{composed.amqp}/"
+    url = f"amqp://sitecrew-admin:{composed.password('sitecrew-admin')}@127.0.0.1:{composed.amqp}/sitecrew"
     with closing(RabbitBroker([url], sitecrew(Ladder()))) as broker:
         yield broker
 
@@ -203,6 +210,20 @@ def test_the_console_lets_a_new_admin_in_whose_token_the_api_knows(composed: Com
         token = re.findall(r'<code class="secret">([^<]+)</code>', made)[0]
         me = browser.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
     assert (me.status_code, me.json()["name"], me.json()["source"]) == (200, "billing", "/billing")
+
+
+def test_each_service_is_a_user_of_its_own_and_knows_no_others_password(composed: Composed) -> None:
+    listed = composed.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "-q", "list_connections", "user", "vhost")
+    users = {line.split()[0] for line in listed.splitlines()[1:]}
+    assert users >= {f"sitecrew-{service}" for service in ("order-intake", "installer", "mailer", "api")}
+    roles = composed.sql("postgres", "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname <> 'postgres'")
+    assert set(roles.split()) - {"sitecrew_owner", "sitecrew_staff"} == {
+        f"sitecrew_{service}" for service in ("order_intake", "installer", "mailer", "api")
+    }
+    files = composed.compose("exec", "-T", "mailer", "find", "/secrets", "-type", "f").split()
+    own = {f"/secrets/mailer/{name}" for name in ("amqp-url", "store-url", "private-key")}
+    assert set(files) == {"/secrets/public/mailer.pub", *own}
+    assert "password" not in composed.compose("exec", "-T", "mailer", "env").lower()
 
 
 def _audit(composed: Composed, broker: RabbitBroker, placed: Placed) -> None:
