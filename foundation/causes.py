@@ -17,6 +17,8 @@ class Meaning:
 
     kind: CauseKind
     remedy: str
+    blames_server: bool = False
+    """Whether the cause lies in the hosting server as a whole, so that others would fail there as well."""
 
 
 class Causes(Mapping[str, Meaning]):

@@ -25,6 +25,7 @@ from schemas.orders import (
     OrderRetry,
     OrderWithdrawn,
 )
+from schemas.servers import ServerClosed, ServerOpened, ServerPause, ServerResume
 from schemas.services import SiteTypeConfigure, SiteTypeConfigured
 from schemas.values import Model
 
@@ -41,6 +42,8 @@ ANSWERS: Mapping[type[Model], tuple[type[Model], ...]] = {
     TimerPause: (TimerPaused,),
     TimerResume: (TimerResumed,),
     TimerRunNow: (),
+    ServerPause: (ServerOpened,),
+    ServerResume: (ServerClosed,),
     SiteTypeConfigure: (SiteTypeConfigured,),
 }
 """By command, what confirms it; one without answers is done once it is sent."""

@@ -21,6 +21,7 @@ from schemas.installs import (
     InstallRetry,
     InstallStaged,
     InstallStarted,
+    InstallWaiting,
     TimerPause,
     TimerPaused,
     TimerResume,
@@ -50,6 +51,7 @@ from schemas.orders import (
     OrderRetry,
     OrderWithdrawn,
 )
+from schemas.servers import ServerClosed, ServerOpened, ServerPause, ServerResume
 from schemas.services import (
     MessagePurged,
     MessageRequeued,
@@ -105,6 +107,7 @@ CATALOGUE = (
     EventType("sitecrew.account.retrying.v1", AccountRetrying, "events"),
     EventType("sitecrew.account.failed.v1", AccountFailed, "events"),
     EventType("sitecrew.install.staged.v1", InstallStaged, "events"),
+    EventType("sitecrew.install.waiting.v1", InstallWaiting, "events"),
     EventType("sitecrew.install.started.v1", InstallStarted, "events"),
     EventType("sitecrew.install.progress.v1", InstallProgress, "events"),
     EventType("sitecrew.install.completed.v1", InstallCompleted, "events"),
@@ -119,6 +122,10 @@ CATALOGUE = (
     EventType("sitecrew.timer.resume.v1", TimerResume, "commands"),
     EventType("sitecrew.timer.paused.v1", TimerPaused, "events"),
     EventType("sitecrew.timer.resumed.v1", TimerResumed, "events"),
+    EventType("sitecrew.server.pause.v1", ServerPause, "commands"),
+    EventType("sitecrew.server.resume.v1", ServerResume, "commands"),
+    EventType("sitecrew.server.opened.v1", ServerOpened, "events"),
+    EventType("sitecrew.server.closed.v1", ServerClosed, "events"),
     EventType("sitecrew.mail.resend.v1", MailResend, "commands"),
     EventType("sitecrew.mail.preview.v1", MailPreview, "commands"),
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),

@@ -1,5 +1,7 @@
 """Events about installs, and the commands with which staff control them."""
 
+from typing import Literal
+
 from schemas.envelope import Moment
 from schemas.values import (
     AccountRef,
@@ -56,6 +58,26 @@ class InstallStaged(InstallRef):
     customer: Customer
     cause: Cause | None = None
     """Why the attempt before this one failed."""
+
+
+class InstallWaiting(InstallRef):
+    """An install waits for something that no attempt can bring about. That uses up no attempt."""
+
+    attempt: Attempt
+    """The attempt that begins once it is there."""
+    max_attempts: Attempt | None = None
+    """The maximum number of attempts."""
+    waiting_for: Literal["capacity", "server", "dns", "tls"]
+    """Its turn on a server that runs only so many at a time; a server that is paused or down; the domain's DNS entry;
+    a certificate."""
+    since: Moment
+    """Since when it waits for that, RFC 3339."""
+    until: Moment | None = None
+    """When it fails if it still waits; it does not if absent."""
+    due_at: Moment | None = None
+    """When it is looked at again; if absent, as soon as there is room."""
+    cause: Cause
+    """What is missing."""
 
 
 class InstallStarted(InstallRef):

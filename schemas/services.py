@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.envelope import Moment
-from schemas.values import Line, Model, SiteType
+from schemas.values import Cause, Line, Model, SiteType
 
 
 class ServiceDescribe(Model):
@@ -37,6 +37,30 @@ class ServiceDescribed(Model):
     """Since when the timer is paused; from the installer only."""
 
 
+class ServerStatus(Model):
+    """How a hosting server stands."""
+
+    name: Line
+    """Its name in the settings."""
+    state: Literal["closed", "open", "half-open", "paused"] = "closed"
+    """`closed`: installs begin there. `open`: it has failed again and again, and none do; `half-open`: one is let
+    through to try it. `paused`: staff are against it."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """How many installs may run there at a time; absent if there is no limit."""
+    running: Annotated[int, Field(ge=0)] = 0
+    """How many run."""
+    waiting: Annotated[int, Field(ge=0)] = 0
+    """How many wait, for whatever."""
+    since: Moment | None = None
+    """Since when it is not `closed`."""
+    until: Moment | None = None
+    """When it is tried again, or the pause ends."""
+    cause: Cause | None = None
+    """Why installs failed there last."""
+    reason: Line | None = None
+    """Why it is paused, as staff said."""
+
+
 class ServiceHeartbeat(Model):
     """A replica is alive. Sent every ten seconds; transient: it may be lost, and nothing follows from it."""
 
@@ -56,6 +80,8 @@ class ServiceHeartbeat(Model):
     """When it starts its next batch; from the installer only."""
     paused_since: Moment | None = None
     """Since when its timer is paused; from the installer only."""
+    servers: tuple[ServerStatus, ...] | None = None
+    """How the hosting servers stand; from the installer only."""
 
 
 class ServiceReplay(Model):

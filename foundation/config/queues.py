@@ -64,7 +64,7 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (INTAKE_INSTALLS, tuple((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled"))),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), *_TO_ALL)),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
-    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), *_TO_ALL)),
+    (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "server.#"), *_TO_ALL)),
     (INSTALLER_DUE, ()),  # filled by the ladder only
     (INSTALLER_NOW, ()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),

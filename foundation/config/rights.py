@@ -121,6 +121,7 @@ USERS: Mapping[str, User] = {
         (INSTALLER_STAGED, INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_NOW, INSTALLER_MAILS),
         "install",
         "timer",
+        "server",
     ),
     "mailer": _service("mailer", (MAILER_INSTALLS, MAILER_COMMANDS), "mail", "preview"),
     "api": User(

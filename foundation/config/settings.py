@@ -230,6 +230,10 @@ class Installer(Section):
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")
     timeout_seconds: Seconds = Field(300, description="an install that takes longer gives up and is retried")
+    waiting_hours: Seconds = Field(
+        72,
+        description="hours that an install waits for what is missing (its server, DNS, a certificate) until it fails",
+    )
     lease_seconds: float = Field(
         15, ge=1, le=3600, description="a worker that has been silent for this long loses its install"
     )
@@ -442,6 +446,9 @@ class HostingServer(Section):
     public_port: int | None = Field(
         None, ge=1, le=65535, description="port in the sites' URLs; empty: 80 for http, 443 for https"
     )
+    breaker_failures: Limit = Field(
+        5, description="after so many failures of its own in a row it is left alone for a while. 0: never"
+    )
     web_scheme: Literal["http", "https"] | None = Field(
         None,
         description="how web_address is requested; empty: like the sites. http if a proxy terminates TLS in front"
@@ -454,6 +461,9 @@ class HostingServer(Section):
         description="sent with each verification request, such as Authorization, User-Agent or a filter's token",
     )
     control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
+    concurrency: Count | None = Field(
+        None, description="installs at a time on it, over all replicas; further ones wait their turn. empty: no limit"
+    )
     linux_users: bool = Field(False, description="driver local: create a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")
 

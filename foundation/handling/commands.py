@@ -17,6 +17,7 @@ COMMAND_CAUSES = Causes(
         "no_such_order": Meaning(CauseKind.CONFLICT, "List the orders with `sitecrew order list`."),
         "no_such_install": Meaning(CauseKind.CONFLICT, "List the installs with `sitecrew install list --state all`."),
         "no_such_site_type": Meaning(CauseKind.CONFLICT, "List the site types with `sitecrew site list`."),
+        "no_such_server": Meaning(CauseKind.CONFLICT, "List the servers with `sitecrew server list`."),
         "no_such_letter": Meaning(CauseKind.CONFLICT, "List the mails with `sitecrew mail list`."),
     }
 )

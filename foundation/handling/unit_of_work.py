@@ -1,6 +1,6 @@
 """A service's unit of work: the rows of some orders and the messages to publish, committed together."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -73,6 +73,9 @@ class UnitOfWork(Generic[RowsT]):
     sender: Sender = OURSELVES
     """Who sent the message that is being handled: a producer, staff, another service, or this one."""
     outbox: list[OutboxMessage] = field(default_factory=list)
+    afterwards: dict[Hashable, Callable[["UnitOfWork[RowsT]"], None]] = field(default_factory=dict)
+    """What to do once with the connection when everything is decided and written; by a key, however often it was asked
+    for."""
     _written: tuple[Event[Any] | None, bytes] = (None, b"")
     """The last event and its body: most that are delivered later have just been emitted."""
 
@@ -200,6 +203,8 @@ class Database(Generic[RowsT]):
             uow = UnitOfWork(rows, f"/sitecrew/{self.service}", now, connection)
             yield uow
             rows.flush(connection)
+            for follow_up in uow.afterwards.values():
+                follow_up(uow)
             outbox.add(connection, uow.outbox, now + BORN_CLAIMED)
         self.committed(uow.outbox)
 

@@ -17,6 +17,7 @@ HOSTING_CAUSES = Causes(
         "server_root_missing": Meaning(
             CauseKind.CONFIGURATION,
             "Create the server's root directory, or mount it, or correct `servers.<name>.root`.",
+            blames_server=True,
         ),
         "server_denied": Meaning(
             CauseKind.CONFIGURATION,
@@ -26,30 +27,36 @@ HOSTING_CAUSES = Causes(
         "disk_full": Meaning(
             CauseKind.CAPACITY,
             "Free space or inodes on the server's disk, or raise the quota, then retry.",
+            blames_server=True,
         ),
         "disk_denied": Meaning(
             CauseKind.CONFIGURATION,
             "Mount the disk writable and run the service as the owner of the server's root directory.",
+            blames_server=True,
         ),
         "db_down": Meaning(
             CauseKind.TRANSIENT,
             "Start the database server named in the detail, and make sure that this machine can reach it; if its"
             " address is wrong, correct `socket`, `host` and `port` in `servers.<name>.databases`.",
+            blames_server=True,
         ),
         "db_busy": Meaning(
             CauseKind.TRANSIENT,
             "The database server accepts no more connections: raise its `max_connections`, or the limit of the account"
             " named in the detail (`max_user_connections`, MAX_CONNECTIONS_PER_HOUR).",
+            blames_server=True,
         ),
         "db_auth": Meaning(
             CauseKind.CONFIGURATION,
             "The database server rejects Sitecrew's own user: correct `username` and `password` in"
             " `servers.<name>.databases`, or allow that user to connect from this machine.",
+            blames_server=True,
         ),
         "db_blocked": Meaning(
             CauseKind.CONFIGURATION,
             "The database server accepts no connections from this machine: create a user for its address"
             " (CREATE USER ...@'address'), and run FLUSH HOSTS if it was blocked after errors.",
+            blames_server=True,
         ),
         "db_site_refused": Meaning(
             CauseKind.CONFIGURATION,
@@ -62,11 +69,13 @@ HOSTING_CAUSES = Causes(
             "The connection to the database server must be encrypted, but could not be. Set"
             " `servers.<name>.databases.tls` to `require`, or to `verify` with `ca_file`; with `verify`, PHP trusts"
             " its `openssl.cafile` or the machine's CAs. If the server has no certificate, give it one.",
+            blames_server=True,
         ),
         "db_denied": Meaning(
             CauseKind.CONFIGURATION,
             "Grant the user in `servers.<name>.databases.username` CREATE, DROP, CREATE USER and ALL PRIVILEGES"
             " WITH GRANT OPTION.",
+            blames_server=True,
         ),
         "db_policy": Meaning(
             CauseKind.CONFIGURATION,
@@ -82,10 +91,12 @@ HOSTING_CAUSES = Causes(
             CauseKind.TRANSIENT,
             "The database server accepts no writes: turn off its `read_only`, or set `servers.<name>.databases` to the"
             " primary server instead of a replica.",
+            blames_server=True,
         ),
         "db_full": Meaning(
             CauseKind.CAPACITY,
             "Free space on the database server's disk, then retry.",
+            blames_server=True,
         ),
         "db_error": Meaning(
             CauseKind.PERMANENT,

@@ -92,7 +92,7 @@ class LeasedRow:
             check_at=until + terms.grace,
         )
 
-    def released(self, due_at: datetime, check_at: datetime, cause: Cause | None = None) -> Self:
+    def released(self, due_at: datetime, check_at: datetime | None, cause: Cause | None = None) -> Self:
         """Return the row without a lease, waiting for another attempt at `due_at`."""
         return replace(self, lease_owner=None, lease_until=None, due_at=due_at, check_at=check_at, cause=cause)
 

@@ -15,6 +15,20 @@ INSTALL_CAUSES = Causes(
         "early": Meaning(CauseKind.TRANSIENT, "Nothing to do: it was delivered before it is due."),
         "given_back": Meaning(CauseKind.TRANSIENT, "Nothing to do: another replica installs it."),
         "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install in this account ends first."),
+        "server_busy": Meaning(
+            CauseKind.CAPACITY,
+            "Nothing to do: it begins when another install on this server ends. `servers.<name>.concurrency` says how"
+            " many may run at a time.",
+        ),
+        "server_failing": Meaning(
+            CauseKind.TRANSIENT,
+            "Fix what the detail says. `sitecrew server list` shows how the server stands; it is tried again by itself,"
+            " or at once after `sitecrew server resume`.",
+        ),
+        "server_paused": Meaning(
+            CauseKind.TRANSIENT,
+            "Nothing to do: `sitecrew server resume` ends the pause, if it does not end by itself.",
+        ),
         "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the install's own message is on its way."),
     }
 )

@@ -1,4 +1,4 @@
-"""The handlers of commands: cancel, retry or resolve an install; run, pause or resume the timer."""
+"""The handlers of commands: cancel, retry or resolve an install; run, pause or resume the timer, or a server."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -23,11 +23,12 @@ from schemas.installs import (
     TimerResumed,
     TimerRunNow,
 )
+from schemas.servers import ServerPause, ServerResume
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import ORDER_INTAKE, Installing
-from services.installer.installs import INSTALLS, TRANSITIONS, Install
+from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Install
 from services.installer.rows import InstallRows
 from services.installer.states import State
 
@@ -63,6 +64,8 @@ class Commands:
             TimerRunNow: self.run_now,
             TimerPause: self.pause,
             TimerResume: self.resume,
+            ServerPause: self.pause_server,
+            ServerResume: self.resume_server,
             SiteTypeConfigure: self._installing.site_types.configure,
             ServiceDescribe: self._description.answer,
             ServiceReplay: Replay("installer", INSTALLER_COMMANDS, INSTALLS, telling.tell).answer,
@@ -89,7 +92,7 @@ class Commands:
     def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
         """Stage the install again, due now, from its first attempt."""
         install = uow.rows.installs.get(event.data.install_id)
-        if install is None or install.state not in (State.STAGED, State.FAILED):
+        if install is None or install.state not in (*PENDING, State.FAILED):
             return _refuse(uow, event, install)
         check_at = self._installing.overdue_at(install.site_type, uow.now)
         staged = uow.rows.installs.save(install.retried(check_at, uow.now, event.authid))
@@ -121,6 +124,24 @@ class Commands:
         _log.info("timer.resumed")
         return Done()
 
+    def pause_server(self, uow: UnitOfWork[InstallRows], event: Event[ServerPause]) -> Outcome:
+        """Begin no install on a server any more, in whatever replica."""
+        if event.data.server not in self._installing.gate.servers:
+            return self._refuse_server(uow, event)
+        self._installing.gate.pause(uow, event)
+        return Done()
+
+    def resume_server(self, uow: UnitOfWork[InstallRows], event: Event[ServerResume]) -> Outcome:
+        """Begin installs on a server again, paused or failing."""
+        if event.data.server not in self._installing.gate.servers:
+            return self._refuse_server(uow, event)
+        self._installing.gate.resume(uow, event.data.server, event)
+        return Done()
+
+    def _refuse_server(self, uow: UnitOfWork[InstallRows], event: Event[Any]) -> Outcome:
+        detail = f"{event.data.server} is none of the servers {', '.join(self._installing.gate.servers)}"
+        return refuse_command(uow, event, None, detail, "see `sitecrew server list`", code="no_such_server")
+
     def run_now(self, _uow: UnitOfWork, _event: Event[TimerRunNow]) -> Outcome:
         self._run_now()
         return Done()
@@ -135,6 +156,7 @@ def _refuse(uow: UnitOfWork, event: Event[Any], install: Install | None) -> Outc
 
 _REMEDIES = {
     State.STAGED: "it has not failed; `sitecrew install cancel` keeps it from running",
+    State.WAITING: "it has not failed; `sitecrew install cancel` keeps it from running",
     State.INSTALLING: "wait until it has ended; `sitecrew install watch` shows when",
     State.INSTALLED: "to install the site again, use `sitecrew order reinstall`",
     State.RESOLVED: "staff have dealt with it; `sitecrew order reinstall` makes a new one",

@@ -34,12 +34,13 @@ from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES, RETRY
-from services.installer.installs import INSTALLS, OVERDUE, Install
+from services.installer.installs import INSTALLS, OVERDUE, PENDING, Install
 from services.installer.rows import InstallRows
+from services.installer.servers.gate import Gate
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
-from services.installer.states import MailState, State
+from services.installer.states import MailState, State, WaitingFor
 
 ORDER_INTAKE = "/sitecrew/order-intake"
 """The source of order intake's events."""
@@ -69,10 +70,12 @@ class Installing:
         own = settings.installer
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
         first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
+        self._patience = timedelta(hours=own.waiting_hours)
         self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY)
         self.longest = 60.0 + 2 * own.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
         self.leases = Leases(INSTALLS, self._terms, self.longest)
+        self.gate = Gate(settings, self.longest, self.queue_of, self.overdue_at)
 
     def staged(self) -> Handlers:
         """Handlers of `installer.staged`: the row exists before the install is due."""
@@ -95,7 +98,7 @@ class Installing:
     def amend(self, uow: UnitOfWork[InstallRows], event: Event[OrderAmended]) -> Outcome:
         """Correct the customer of installs that have not ended well. A running one uses it if it is tried again."""
         for install in uow.rows.installs.of(event.data.order_id):
-            if install.state in (State.STAGED, State.INSTALLING, State.FAILED):
+            if install.state in (*PENDING, State.INSTALLING, State.FAILED):
                 uow.rows.installs.save(install.amended(event.data.customer))
         return Done()
 
@@ -118,17 +121,17 @@ class Installing:
             )
         )
         for older in uow.rows.siblings(install):
-            if older.generation < install.generation and older.state in (State.STAGED, State.FAILED):
+            if older.generation < install.generation and older.state in (*PENDING, State.FAILED):
                 _supersede(uow, older, install, event)
         return install
 
     def start(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome | Effect:
         """Claim the install. The row decides; the message only says that it is time."""
         install = uow.rows.installs.get(event.data.install_id) or self._noted(uow, event)
-        if install.state != State.STAGED:
+        if install.state not in PENDING:
             return Done()  # one that is being installed is finished, or its lease ends and `Recovery` brings it back
         if _is_early(install, uow.now):
-            return Retry(install.due_at, INSTALL_CAUSES.cause("early", "delivered before it is due"))
+            return _later(install)
         siblings = uow.rows.siblings(install)
         if newer := _newest_after(install, siblings):
             _supersede(uow, install, newer, event)
@@ -136,9 +139,31 @@ class Installing:
         if any(other.state == State.INSTALLING for other in siblings):
             busy = INSTALL_CAUSES.cause("account_busy", "another install is running in this account")
             return Retry(uow.now + self._terms.lease, busy)
+        if missing := self.gate.begin(uow, install):
+            return self._wait(uow, install, *missing, event)
         begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
         uow.emit(telling.started(begun), begun.order_id, event)
         return Effect(begun, self._run, self._record, self._fail, self._give_back)
+
+    def _wait(
+        self, uow: UnitOfWork[InstallRows], install: Install, what: WaitingFor, cause: Cause, event: Origin
+    ) -> Outcome:
+        """Have an install wait for what is missing, and tell so once; if it has waited too long, it fails."""
+        if what != WaitingFor.CAPACITY and install.has_waited_enough(uow.now):
+            return self.give_up(uow, install, cause, event)
+        until = None if what == WaitingFor.CAPACITY else uow.now + self._patience
+        waits = uow.rows.installs.save(install.waits(what, cause, uow.now, until=until))
+        if (install.state, install.waiting_for) != (State.WAITING, what):
+            uow.emit(telling.waiting(waits), waits.order_id, event)
+            _log.info("install.waiting", **_names(waits), cause=cause.code, reason=cause.detail)
+        return Done()
+
+    def deliver_again(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
+        """Deliver once more what nobody has begun in time."""
+        if install.state == State.STAGED:
+            self.stage_again(uow, install, install.trace)
+        else:
+            uow.redeliver(telling.staged(install), self.queue_of(install.site_type), install.order_id, install.trace)
 
     def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
@@ -171,18 +196,27 @@ class Installing:
         return INSTALLER_DUE if self.site_types.stages(site_type) else INSTALLER_NOW
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
-        """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good."""
+        """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
+        its server is known to fail, wait for that."""
+        if missing := self.gate.failed(uow, install, cause, event):
+            self._wait(uow, install, *missing, event)
+            return
         pause = self._retries.pause(cause, install.attempt)
         if pause is None:
-            over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))
-            uow.emit(telling.failed(over), over.order_id, event)
-            _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+            self.give_up(uow, install, cause, event)
             return
         due_at = uow.now + pause
         check_at = self.overdue_at(install.site_type, due_at)
         staged = uow.rows.installs.save(install.staged_again(cause, due_at, check_at, uow.now))
         self.stage_again(uow, staged, event)
         _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
+
+    def give_up(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> Outcome:
+        """Fail for good."""
+        over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))
+        uow.emit(telling.failed(over), over.order_id, event)
+        _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
+        return Done()
 
     def _run(self, install: Install) -> tuple[InstalledSite, float]:
         began = perf_counter()
@@ -252,6 +286,7 @@ class Installing:
     ) -> Outcome:
         site, seconds = outcome
         if install := _held(uow, claim):
+            self.gate.succeeded(uow, install, event)
             completed = _completed(install, site, self._servers[install.server], seconds)
             mail = MailState.WAITING if self.site_types.is_welcomed(install.site_type) else MailState.OFF
             uow.rows.installs.save(install.installed(completed, mail, uow.now))
@@ -267,6 +302,7 @@ class Installing:
     def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged]) -> Outcome:
         """The service stops before a thread was free for the install: another replica begins it at once."""
         if install := _held(uow, claim):
+            self.gate.gave_back(uow, install)
             given = uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
             uow.emit(telling.staged(given), given.order_id, event)
             return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
@@ -283,6 +319,13 @@ def _is_announced_again(install: Install, event: Event[InstallStaged]) -> bool:
     """Whether order intake has announced the install after it had ended."""
     later = event.time is not None and install.finished_at is not None and event.time > install.finished_at
     return later and event.source == ORDER_INTAKE
+
+
+def _later(install: Install) -> Outcome:
+    """One that was delivered early comes again when it is due. One that waits has a message of its own under way."""
+    if install.state == State.WAITING:
+        return Done()
+    return Retry(install.due_at, INSTALL_CAUSES.cause("early", "delivered before it is due"))
 
 
 def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | None:

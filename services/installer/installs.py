@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Column, Connection, Integer, String, Table, func, select
+from sqlalchemy import Column, Connection, Index, Integer, String, Table, func, select, text
 
 from foundation.errors import IllegalTransition
 from foundation.store import PydanticJson, Utc, lease
@@ -18,20 +18,33 @@ from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
 from schemas.values import Cause, Customer
 from services.installer.history import Entry, History
-from services.installer.states import MailState, State
+from services.installer.states import MailState, State, WaitingFor
 
 OVERDUE = timedelta(minutes=15)
 """How long after its batch began a staged install may wait before it is delivered again; also how long after its
 completion nothing may be heard of its mail."""
 
+ASLEEP = timedelta(days=1)
+"""How long an install may wait for its turn until the recovery sweep looks whether it does so rightly."""
+
+PENDING = frozenset({State.STAGED, State.WAITING})
+"""The states in which an install can be begun."""
+
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.STAGED: frozenset({State.STAGED, State.INSTALLING, State.CANCELLED}),
-    State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.FAILED}),
+    State.STAGED: frozenset({State.STAGED, State.WAITING, State.INSTALLING, State.CANCELLED}),
+    State.WAITING: frozenset({State.WAITING, State.INSTALLING, State.STAGED, State.FAILED, State.CANCELLED}),
+    State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.WAITING, State.FAILED}),
     State.FAILED: frozenset({State.STAGED, State.RESOLVED, State.CANCELLED}),
     State.RESOLVED: frozenset({State.CANCELLED}),
     State.INSTALLED: frozenset(),
     State.CANCELLED: frozenset(),
 }
+
+
+def _only(where: str) -> dict[str, Any]:
+    """Return what makes an index one of some rows only."""
+    return {"sqlite_where": text(where), "postgresql_where": text(where)}
+
 
 installs = Table(
     "installs",
@@ -55,6 +68,13 @@ installs = Table(
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
+    Column("waiting_for", Word(WaitingFor)),
+    Column("waiting_since", Utc),
+    Column("waiting_until", Utc),
+    Column("woken_at", Utc),
+    # Of limited servers: what runs on them, and what waits. Few rows are in these at a time.
+    Index("ix_installs_running", "server", **_only("lease_owner IS NOT NULL")),
+    Index("ix_installs_waiting", "server", "staged_at", **_only("waiting_for IS NOT NULL")),
 )
 
 
@@ -83,6 +103,13 @@ class Install(LeasedRow):
     staged_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    waiting_for: WaitingFor | None = None
+    """What it waits for, or was taken for a look whether that is there now."""
+    waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+    """When it fails if it still waits; None while it only waits for its turn."""
+    woken_at: datetime | None = None
+    """Since when its message is on the way, because there is room on its server."""
 
     @property
     def ref(self) -> dict[str, Any]:
@@ -91,8 +118,8 @@ class Install(LeasedRow):
 
     @property
     def current_attempt(self) -> int:
-        """The number, from 1, of the attempt that comes next while it is staged; else of the last one."""
-        return max(1, self.attempt + (self.state == State.STAGED))
+        """The number, from 1, of the attempt that comes next while it is staged or waits; else of the last one."""
+        return max(1, self.attempt + (self.state in PENDING))
 
     @property
     def begins_at(self) -> datetime:
@@ -101,11 +128,46 @@ class Install(LeasedRow):
 
     def begun(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
         """A worker takes it, for its next attempt."""
-        return replace(self._to(State.INSTALLING).claimed(terms, now), max_attempts=max_attempts, started_at=now)
+        begun = self._to(State.INSTALLING).claimed(terms, now)
+        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None)
 
     def not_begun(self, check_at: datetime) -> Self:
         """The worker gives it back before it has begun: that was no attempt."""
         return self._to(State.STAGED).unclaimed().released(self.due_at, check_at, self.cause)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether no message of its own is on the way: it waits until it is woken."""
+        of_server = self.waiting_for in (WaitingFor.CAPACITY, WaitingFor.SERVER)
+        return self.state == State.WAITING and of_server and self.woken_at is None
+
+    def has_waited_enough(self, now: datetime) -> bool:
+        """Whether it fails if what it waits for is still missing."""
+        return self.waiting_until is not None and now >= self.waiting_until
+
+    def waits(
+        self,
+        what: WaitingFor,
+        cause: Cause,
+        now: datetime,
+        *,
+        until: datetime | None = None,
+        again_at: datetime | None = None,
+        check_at: datetime | None = None,
+    ) -> Self:
+        """Something is missing that no attempt can bring about: it waits without a worker, and that was no attempt.
+        It is looked at `again_at`; or else when it is woken."""
+        until = self.waiting_until or until
+        deadline = now + ASLEEP if what == WaitingFor.CAPACITY else until
+        waiting = self._to(State.WAITING)
+        waiting = waiting.unclaimed() if self.state == State.INSTALLING else waiting
+        return replace(
+            waiting.released(again_at or self.due_at, check_at or deadline, cause),
+            waiting_for=what,
+            waiting_since=self.waiting_since if self.waiting_for == what else now,
+            waiting_until=until,
+            woken_at=None,
+        )
 
     def installed(self, completed: InstallCompleted, mail: MailState, now: datetime) -> Self:
         """The site answers. If a mail is to follow, news of it is expected."""
@@ -126,7 +188,7 @@ class Install(LeasedRow):
     def failed(self, cause: Cause, max_attempts: int, now: datetime) -> Self:
         """It failed for good, after as many attempts as there are at most for this cause."""
         over = self._to(State.FAILED).ended(cause)
-        history = self._history(now, "failed", attempt=self.attempt, cause=cause)
+        history = self._history(now, "failed", attempt=self.attempt or None, cause=cause)
         return replace(over, max_attempts=max_attempts, finished_at=now, history=history)
 
     def retried(self, check_at: datetime, now: datetime, by: str | None) -> Self:
@@ -156,7 +218,9 @@ class Install(LeasedRow):
     def _to(self, state: State) -> Self:
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.install_id, self.state, state)
-        return replace(self, state=state)
+        if self.waiting_for is None or state in (State.WAITING, State.INSTALLING):
+            return replace(self, state=state)
+        return replace(self, state=state, waiting_for=None, waiting_since=None, waiting_until=None, woken_at=None)
 
     def _history(self, now: datetime, what: str, **told: Any) -> History:
         return self.history.then(Entry(at=now, what=what, **told))

@@ -15,10 +15,12 @@ from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.values import Model
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import Installing
-from services.installer.installs import OVERDUE, Install, installs
+from services.installer.installs import ASLEEP, OVERDUE, Install, installs
 from services.installer.pausing import paused_since
 from services.installer.rows import InstallRows
-from services.installer.states import MailState, State
+from services.installer.servers.capacity import with_sleepers
+from services.installer.servers.standing import waiting_to_be_looked_at
+from services.installer.states import MailState, State, WaitingFor
 
 _ASKING = timedelta(days=7)
 """How long the mailer is asked for the mail of an installed site."""
@@ -37,6 +39,11 @@ class Recovery:
         """Run the sweep once. Any number of replicas may do so at a time."""
         with database.store.reading() as connection:
             is_paused = paused_since(connection) is not None
+            neglected = {*with_sleepers(connection), *waiting_to_be_looked_at(connection, database.now())}
+        if neglected:
+            with database.begin() as uow:
+                for server in sorted(neglected):
+                    self._installing.gate.look(uow, server)
         database.sweep(_overdue, lambda uow: self._look_around(uow, is_paused=is_paused))
 
     def _look_around(self, uow: UnitOfWork[InstallRows], *, is_paused: bool) -> None:
@@ -52,12 +59,17 @@ class Recovery:
                 )
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.attempt_failed(uow, install, lost, install.trace)
-            case State.STAGED if is_paused and self._installing.site_types.stages(install.site_type):
+            case State.WAITING if install.is_asleep and install.waiting_for == WaitingFor.CAPACITY:
+                uow.rows.installs.save(install.watched(uow.now + ASLEEP))
+                self._installing.gate.look(uow, install.server)
+            case State.WAITING if install.is_asleep and install.cause:
+                self._installing.give_up(uow, install, install.cause, install.trace)
+            case State.STAGED | State.WAITING if is_paused and self._installing.site_types.stages(install.site_type):
                 uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
-            case State.STAGED:
+            case State.STAGED | State.WAITING:
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
-                self._installing.stage_again(uow, install, install.trace)
+                self._installing.deliver_again(uow, install)
             case State.INSTALLED if install.completed and _is_unmailed(uow, install):
                 _log.warning("install.completed_again", install_id=install.install_id)
                 uow.rows.installs.save(install.watched(uow.now + OVERDUE))
@@ -91,7 +103,7 @@ def _overdue(connection: Connection, now: datetime) -> set[str]:
     """Some of each kind: what one has many of does not keep the others waiting."""
     return {
         order
-        for state in (State.INSTALLING, State.STAGED, State.INSTALLED)
+        for state in (State.INSTALLING, State.STAGED, State.WAITING, State.INSTALLED)
         for order in lease.overdue(connection, installs, "order_id", now, _AT_A_TIME, installs.c.state == state)
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,6 +15,8 @@ from schemas.services import ServiceDescribe
 from schemas.values import Model
 from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
 from services.installer.pausing import TIMER, TIMERS, TimerRow
+from services.installer.servers.capacity import Running, count_running
+from services.installer.servers.standing import Standings
 
 _OF_MAILS = MailSent | MailFailed | MailSuppressed | MailWaiting
 
@@ -25,6 +28,8 @@ class InstallRows:
     installs: Loaded[Install]
     mails: Loaded[MailOfInstall]
     timers: Loaded[TimerRow] = field(default_factory=lambda: Loaded(TIMERS))
+    running: Running = field(default_factory=Running)
+    standings: Standings = field(default_factory=Standings)
 
     @property
     def timer(self) -> TimerRow:
@@ -43,6 +48,7 @@ class InstallRows:
         self.installs.flush(connection)
         self.mails.flush(connection)
         self.timers.flush(connection)
+        self.standings.flush(connection)
 
 
 def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[Any]]) -> InstallRows:
@@ -53,4 +59,5 @@ def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[A
     lock(connection, orders)
     about_timer = any(isinstance(event.data, TimerPause | TimerResume | ServiceDescribe) for event in events)
     timers = TIMERS.load(connection, [TIMER] if about_timer else [])
-    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS), timers)
+    running = Running(partial(count_running, connection))
+    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS), timers, running, Standings(connection))

@@ -6,18 +6,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
 from foundation.config.settings import Settings
 from foundation.errors import StoreUnreachable
 from foundation.hosting import Server
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
+from schemas.services import ServerStatus
 from services.installer import installs, pausing
 from services.installer.batch import Batches
 from services.installer.commands import Commands
 from services.installer.install import Installing
 from services.installer.recovery import Recovery
 from services.installer.rows import load
+from services.installer.servers.overview import statuses
 from services.installer.sites import SiteInstaller
 
 __all__ = ["MIGRATIONS", "InstallerService", "load"]
@@ -33,6 +37,7 @@ class InstallerService:
         self, settings: Settings, parts: Parts, servers: Mapping[str, Server], sites: Mapping[str, SiteInstaller]
     ) -> None:
         self._settings = settings.installer
+        self._servers = settings.servers
         self._parts = parts
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public), parts.tell)
         self._rereading = self.installing.site_types.rereading(parts.store)
@@ -77,11 +82,25 @@ class InstallerService:
         vitals: dict[str, Any] = {"next_tick": self.timer.upcoming}
         with suppress(StoreUnreachable):  # it lives on without its database
             vitals["paused_since"] = self.paused_since()
+            with self._parts.store.reading() as connection:
+                vitals["servers"] = tuple(self._statuses(connection))
         return vitals
 
     def gauges(self) -> Sequence[Gauge]:
         return (
             Gauge("installs", "Installs by state", installs.counts),
+            Gauge(
+                "servers_shut",
+                "1 while no install begins on a server, because it fails or is paused, else 0",
+                lambda connection: {it.name: float(it.state != "closed") for it in self._statuses(connection)},
+                "server",
+            ),
+            Gauge(
+                "waiting_installs",
+                "Installs that wait, by their server",
+                lambda connection: {it.name: it.waiting for it in self._statuses(connection)},
+                "server",
+            ),
             Gauge.of_one(
                 "timer_paused",
                 "1 while staff have paused the timer, else 0",
@@ -93,6 +112,9 @@ class InstallerService:
                 lambda connection: installs.oldest_pending_seconds(connection, self._parts.now()),
             ),
         )
+
+    def _statuses(self, connection: Connection) -> Sequence[ServerStatus]:
+        return statuses(connection, self._servers)
 
     def _install_lane(self, queue: str) -> Lane:
         own, installing = self._settings, self.installing

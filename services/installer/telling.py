@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from foundation.service.replay import Told
-from schemas.installs import InstallCancelled, InstallFailed, InstallResolved, InstallStaged, InstallStarted
+from schemas.installs import (
+    InstallCancelled,
+    InstallFailed,
+    InstallResolved,
+    InstallStaged,
+    InstallStarted,
+    InstallWaiting,
+)
 from schemas.values import Model
 from services.installer.installs import Install
 from services.installer.states import State
@@ -14,6 +21,8 @@ def tell(install: Install) -> Iterator[Told]:
     """Yield what together tells the install's whole state."""
     yield Told(staged(install), install.staged_at)
     match install.state:
+        case State.WAITING:
+            yield Told(waiting(install), install.waiting_since)
         case State.INSTALLING:
             yield Told(started(install), install.started_at)
         case State.INSTALLED if install.completed:
@@ -55,10 +64,25 @@ def started(install: Install) -> InstallStarted:
     return InstallStarted(**install.ref, **tried, worker=install.lease_owner or "")
 
 
+def waiting(install: Install) -> InstallWaiting:
+    if not (install.waiting_for and install.waiting_since and install.cause):
+        raise ValueError(f"{install.install_id} waits for nothing")
+    return InstallWaiting(
+        **install.ref,
+        attempt=install.current_attempt,
+        max_attempts=install.max_attempts,
+        waiting_for=install.waiting_for.value,
+        since=install.waiting_since,
+        until=install.waiting_until,
+        due_at=install.due_at if install.due_at > install.waiting_since else None,
+        cause=install.cause,
+    )
+
+
 def failed(install: Install) -> InstallFailed:
     if install.cause is None:
         raise ValueError(f"{install.install_id} has failed without a cause")
-    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
+    tried = {"attempt": install.current_attempt, "max_attempts": install.max_attempts}
     return InstallFailed(**install.ref, **tried, cause=install.cause, next=after_failure(install)[:200])
 
 

@@ -25,6 +25,8 @@ class Progress(Protocol):
     @property
     def begins_at(self) -> datetime | None: ...
     @property
+    def waiting_until(self) -> datetime | None: ...
+    @property
     def mail_state(self) -> MailState | None: ...
 
 
@@ -39,10 +41,14 @@ def what_next(install: Progress) -> str:
     match install.state:
         case State.FAILED:
             return after_failure(install)
-        case State.STAGED if install.current_attempt > 1 or install.attempts_before:
-            return f"attempt {attempts(install)} starts automatically, in the batch at {_exact(install)}"
         case State.STAGED:
-            return f"installed automatically, in the batch at {_exact(install)}"
+            is_again = install.current_attempt > 1 or install.attempts_before
+            what = f"attempt {attempts(install)} starts" if is_again else "installed"
+            return f"{what} automatically, in the batch at {_exact(install)}"
+        case State.WAITING:
+            return (
+                f"attempt {attempts(install)} begins automatically once what it waits for is there{_deadline(install)}"
+            )
         case State.RESOLVED | State.CANCELLED:
             return f"nothing: it was {install.state}; `sitecrew order reinstall {install.order_id}` makes a new install"
         case State.INSTALLING:
@@ -62,6 +68,10 @@ def attempts(install: Progress) -> str:
     limit = f" of {install.max_attempts}" if install.max_attempts else ""
     earlier = f" ({install.attempts_before} before)" if install.attempts_before else ""
     return f"{install.current_attempt}{limit}{earlier}"
+
+
+def _deadline(install: Progress) -> str:
+    return f"; it fails if that is not so by {exact(install.waiting_until)}" if install.waiting_until else ""
 
 
 def _exact(install: Progress) -> str:

@@ -12,7 +12,7 @@ from sitecrew.cli.listings.filters import NONE, DryRun, Filters, Json, Limit, Ye
 app = noun("sitecrew install list", "sitecrew install show 1042", "sitecrew install retry --cause db_down --dry-run")
 
 _ALIASES = {
-    "pending": [State.STAGED, State.INSTALLING],
+    "pending": [State.STAGED, State.WAITING, State.INSTALLING],
     "all": list(State),
     **{state.value: [state] for state in State},
 }
@@ -101,7 +101,7 @@ def cancel(
     timeout: _Timeout = 10,
     json: Json = False,
 ) -> None:
-    """Cancel staged or failed installs, so that they never run."""
+    """Cancel staged, waiting or failed installs, so that they never run."""
     from schemas.installs import InstallCancel
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import install_lists
@@ -112,7 +112,7 @@ def cancel(
     order = install_lists.Order(
         "cancel",
         lambda name: InstallCancel(install_id=name, reason=checked.reason),
-        [State.STAGED, State.FAILED],
+        [State.STAGED, State.WAITING, State.FAILED],
         careful=True,
     )
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)

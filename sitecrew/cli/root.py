@@ -29,7 +29,7 @@ NOUNS = {
     "keys": "The key pair that seals passwords: generate, rotate.",
     "mail": "Welcome emails: list, show, resend, preview.",
     "site": "The site types that can be ordered: list, show, set.",
-    "server": "The hosting servers: list, show.",
+    "server": "The hosting servers: list, show, pause, resume.",
     "timer": "When the next batches start: show, pause, resume.",
     "config": "Every setting: its value, and where it comes from.",
     "doctor": "Check everything Sitecrew needs, and say what to fix.",

@@ -1,4 +1,4 @@
-"""`sitecrew server`: the hosting servers in the settings."""
+"""`sitecrew server`: the hosting servers in the settings, and whether installs begin there."""
 
 from typing import Annotated
 
@@ -8,44 +8,27 @@ from sitecrew.cli.help import examples, noun
 from sitecrew.cli.listings import filters
 from sitecrew.cli.listings.filters import Json
 
-app = noun("sitecrew server list", "sitecrew server show local")
+app = noun("sitecrew server list", "sitecrew server show local", "sitecrew server pause local --for 2h")
+
+_Server = Annotated[
+    str, typer.Argument(metavar="SERVER", help="Its name in the settings.", autocompletion=filters.SERVERS)
+]
+_Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the installer's answer.", min=0)]
 
 
 @app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
 def list_servers(ctx: typer.Context, json: Json = False) -> None:
-    """List the hosting servers: addresses, web server, databases."""
-    from foundation.config.shown import flat
-    from sitecrew.cli.client import session
-    from sitecrew.cli.output import terminal
-    from sitecrew.cli.output.tables import Table
+    """List the hosting servers: addresses, web server, databases, and how they stand."""
+    from sitecrew.cli.listings import servers
+    from sitecrew.cli.office.opening import office_of
 
-    settings = session.settings_of(ctx)
-    if json:
-        shown = {name: dict(flat(server, "")) for name, server in settings.servers.items()}
-        terminal.document(
-            {name: {**values, "default": name == settings.default_server} for name, values in shown.items()}
-        )
-        return
-    rows = [
-        (
-            name,
-            "yes" if name == settings.default_server else "",
-            server.driver,
-            server.address,
-            server.web_address,
-            "yes" if server.databases else "none",
-        )
-        for name, server in settings.servers.items()
-    ]
-    Table(("SERVER", "DEFAULT", "DRIVER", "ADDRESS", "WEB SERVER", "DATABASES"), rows).show()
+    servers.show(office_of(ctx), json=json)
 
 
 @app.command(epilog=examples("sitecrew server show local", "sitecrew server show local --json"))
 def show(
     ctx: typer.Context,
-    server: Annotated[
-        str, typer.Argument(metavar="SERVER", help="Its name in the settings.", autocompletion=filters.SERVERS)
-    ],
+    server: _Server,
     json: Json = False,
 ) -> None:
     """Show every setting of one server, with secrets redacted."""
@@ -53,3 +36,44 @@ def show(
     from sitecrew.cli.client import session
 
     config.show_section(session.settings_of(ctx).servers, "servers", server, json=json)
+
+
+@app.command(
+    epilog=examples(
+        "sitecrew server pause local --reason 'a new disk'",
+        "sitecrew server pause local --for 2h",
+        "sitecrew server pause local --until 2026-01-31T18:00:00Z",
+    )
+)
+def pause(
+    ctx: typer.Context,
+    server: _Server,
+    until: Annotated[str, typer.Option(metavar="TIME", help="When the pause ends by itself: RFC 3339.")] = "",
+    lasting: Annotated[str, typer.Option("--for", metavar="SPAN", help="How long it lasts: 30m, 2h, 1d.")] = "",
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="For whoever finds it paused.")] = None,
+    timeout: _Timeout = 10,
+    json: Json = False,
+) -> None:
+    """Begin no install on a server until `server resume`, or for a while; running ones are finished."""
+    from schemas.servers import ServerPause
+    from sitecrew.cli.client import commands
+    from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
+
+    if until and lasting:
+        raise typer.BadParameter("say either --until or --for", ctx=ctx)
+    given = {"server": server, "until": filters.later(lasting) if lasting else until or None, "reason": reason}
+    wanted = validated(ServerPause, given, {"server": "SERVER", "until": "--until", "reason": "--reason"})
+    commands.carry_out(office_of(ctx), [wanted], timeout, by="installer", json=json)
+
+
+@app.command(epilog=examples("sitecrew server resume local"))
+def resume(ctx: typer.Context, server: _Server, timeout: _Timeout = 10, json: Json = False) -> None:
+    """Begin installs on a server again, whether it was paused or is failing."""
+    from schemas.servers import ServerResume
+    from sitecrew.cli.client import commands
+    from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.office.opening import office_of
+
+    wanted = validated(ServerResume, {"server": server}, {"server": "SERVER"})
+    commands.carry_out(office_of(ctx), [wanted], timeout, by="installer", json=json)

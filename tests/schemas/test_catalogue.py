@@ -24,6 +24,7 @@ from schemas.installs import (
     InstallRetry,
     InstallStaged,
     InstallStarted,
+    InstallWaiting,
     SiteSpec,
     TimerPause,
     TimerPaused,
@@ -55,6 +56,7 @@ from schemas.orders import (
     OrderRetry,
     OrderWithdrawn,
 )
+from schemas.servers import ServerClosed, ServerOpened, ServerPause, ServerResume
 from schemas.services import (
     MessagePurged,
     MessageRequeued,
@@ -111,6 +113,7 @@ SAID: tuple[Model, ...] = (
     AccountRetrying(order_id="order-1", attempt=1, due_at=NOON, cause=CAUSE),
     AccountFailed(order_id="order-1", cause=CAUSE),
     InstallStaged(**REF, attempt=3, due_at=NOON, site=SITE, account=ACCOUNT, customer=ANN, cause=CAUSE),
+    InstallWaiting(**REF, attempt=1, waiting_for="capacity", since=NOON, cause=CAUSE),
     InstallStarted(**REF, attempt=1, worker="host:1"),
     InstallProgress(**REF, attempt=1, step="database", seconds=0.25),
     InstallCompleted(
@@ -135,6 +138,10 @@ SAID: tuple[Model, ...] = (
     TimerResume(),
     TimerPaused(since=NOON),
     TimerResumed(),
+    ServerPause(server="local"),
+    ServerResume(server="local"),
+    ServerOpened(server="local", state="open", since=NOON, cause=CAUSE),
+    ServerClosed(server="local"),
     MailResend(install_id=REF["install_id"], recipient="ann@example.org"),
     MailPreview(install_id=REF["install_id"]),
     CommandRefused(command_id="1", cause=CAUSE),

@@ -19,6 +19,7 @@ from schemas.installs import (
     InstallResolved,
     InstallStaged,
     InstallStarted,
+    InstallWaiting,
 )
 from schemas.mails import MailSent
 from schemas.orders import (
@@ -150,6 +151,7 @@ _TOLD: Mapping[type[Model], Callable[[Any], dict[str, Any]]] = {
     AccountCreated: lambda data: {"state": "created", "account": data.account, "cause": None, "reason": None},
     AccountFailed: lambda data: {"state": "failed", "cause": data.cause, "holds_domain": not data.domain_released},
     InstallStaged: _staged,
+    InstallWaiting: lambda data: {"state": "waiting", "attempt": data.attempt, "cause": data.cause},
     InstallStarted: lambda data: {"state": "installing", "attempt": data.attempt},
     InstallCompleted: lambda data: {"state": "installed", "cause": None, "attempt": data.attempt},
     InstallFailed: lambda data: {"state": "failed", "cause": data.cause, "attempt": data.attempt},

@@ -6,7 +6,8 @@ from typing import Any
 from foundation.service.heartbeat import heartbeat
 from foundation.store.lease import this_process
 from schemas.installs import InstallProgress, TimerPause
-from schemas.services import ServiceHeartbeat
+from schemas.servers import ServerPause
+from schemas.services import ServerStatus, ServiceHeartbeat
 from services.installer.states import State
 from tests.support.house import START, Gate, House
 
@@ -44,6 +45,20 @@ def test_an_installer_tells_since_when_its_timer_is_paused_and_lives_without_its
     (tmp_path / "installer.db").unlink()
     [beat] = beats(house.installing)
     assert beat.paused_since is None
+
+
+def test_an_installer_tells_how_the_servers_stand(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}}, servers={"local": {"concurrency": 1}, "other": {}})
+    house.installer.meanwhile = gate = Gate()
+    for number in (1, 2, 3):
+        house.order(number, server="local")
+    house.publish(ServerPause(server="other", reason="a new disk"))
+    house.run_until(lambda: gate.reached.is_set() and all(house.is_in(State.WAITING, f"order-{n}-g1") for n in (2, 3)))
+    [beat] = beats(house.installing)
+    paused = ServerStatus(name="other", state="paused", since=START, reason="a new disk")
+    assert beat.servers == (ServerStatus(name="local", concurrency=1, running=1, waiting=2), paused)
+    gate.opened.set()
+    house.settle()
 
 
 def test_the_steps_of_an_install_are_told_and_cost_the_store_nothing(tmp_path: Path) -> None:

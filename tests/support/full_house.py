@@ -15,7 +15,7 @@ PASSING = failure("away", CauseKind.TRANSIENT)
 
 def a_full_house(directory: Path) -> House:
     """Orders that have come to each of the ends, and that wait at each of the stops on the way."""
-    house = House(directory, sites={"static": {"welcome_email": False}})
+    house = House(directory, sites={"static": {"welcome_email": False}}, servers={"local": {"concurrency": 1}})
 
     def placed(number: int, **changes: Any) -> None:
         house.order(number, **changes)
@@ -50,7 +50,9 @@ def a_full_house(directory: Path) -> House:
     house.settle()
     house.installer.failures = [PASSING]
     placed(8)
-    placed(9)
+    house.order(9)
+    house.settle()
+    placed(13)  # which waits for the place of the one before it
     house.publish(OrderReinstallRequested(order_id="order-9"))
     house.settle()
     house.publish(OrderCancelled(order_id="order-9"))

@@ -147,6 +147,8 @@ class FakeInstaller:
 
     installed: list[Job] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
+    down: set[str] = field(default_factory=set)
+    """The servers whose database is stopped."""
     meanwhile: Callable[[Job], object] = lambda _job: None
     password: str = "canary-password-1"  # tests look for it where it must not be
 
@@ -155,6 +157,8 @@ class FakeInstaller:
             self.meanwhile(job)
             if self.failures:
                 raise self.failures.pop(0)
+            if server.name in self.down:
+                raise failure("db_down")
             self.installed.append(job)
         return InstalledSite("WordPress", "6.1", job.url, f"{job.url}wp-login.php", "admin", job.seal(self.password))
 
@@ -240,7 +244,8 @@ class House:
         self.clock = Clock()
         self.received: list[Delivery] = []
         self.broker, self.watcher = self._new_broker()
-        self.server, self.installer, self.smtp = FakeServer(), FakeInstaller(), FakeSmtp()
+        self.servers = {name: FakeServer(name) for name in ("local", *self.settings.servers)}
+        self.server, self.installer, self.smtp = self.servers["local"], FakeInstaller(), FakeSmtp()
         self.static = FakeInstaller()
         self.intake, self.installing, self.mailer = self.open_intake(), self.open_installer(), self.open_mailer()
         self.services = [self.intake, self.installing, self.mailer]
@@ -262,7 +267,7 @@ class House:
 
     def open_intake(self) -> Service:
         def make(parts: Parts) -> made.Service:
-            intake = order_intake.IntakeService(self.settings, parts, {"local": self.server})
+            intake = order_intake.IntakeService(self.settings, parts, self.servers)
             self.orders = intake.intake
             return intake
 
@@ -272,7 +277,7 @@ class House:
         sites = {"wordpress": self.installer, "static": self.static}
 
         def make(parts: Parts) -> made.Service:
-            installing = installer.InstallerService(self.settings, parts, {"local": self.server}, sites)
+            installing = installer.InstallerService(self.settings, parts, self.servers, sites)
             self.steps, self.reconciler, self.commands = installing.installing, installing.recovery, installing.commands
             self.batch, self.timer = installing.batch, installing.timer
             return installing

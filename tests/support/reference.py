@@ -11,7 +11,7 @@ from types import ModuleType
 
 import foundation
 import services
-from foundation.causes import Causes
+from foundation.causes import Causes, Meaning
 from schemas.logs import EVENTS
 from sitecrew.audit.violations import GROUPS
 
@@ -32,6 +32,9 @@ time (`detail`), and what to do about it (`remedy`). Any release may add codes; 
 | `conflict` | another name, or a decision |
 | `configuration` | a corrected setting |
 | `permanent` | somebody who looks into it |
+
+Causes marked `(server)` lie in a hosting server as a whole: after some of them in a row it is left alone for a while
+([lifecycle.md](lifecycle.md#servers-that-fail)).
 
 Whether work is retried follows from its state: failed work waits for staff (`sitecrew status`).
 
@@ -85,10 +88,14 @@ def audit() -> str:
 def causes() -> str:
     sections = []
     for module, table in tables():
-        rows = "".join(f"| `{code}` | {table[code].kind} | {table[code].remedy} |\n" for code in sorted(table.own))
+        rows = "".join(f"| `{code}` | {_kind(table[code])} | {table[code].remedy} |\n" for code in sorted(table.own))
         title = (module.__doc__ or module.__name__).partition("\n")[0].rstrip(".").partition(":")[0]
         sections.append(f"\n## {title}\n\n| code | kind | what to do |\n|---|---|---|\n{rows}")
     return _CAUSES + "".join(sections)
+
+
+def _kind(meaning: Meaning) -> str:
+    return f"{meaning.kind} (server)" if meaning.blames_server else str(meaning.kind)
 
 
 def tables() -> list[tuple[ModuleType, Causes]]:

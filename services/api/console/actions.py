@@ -7,12 +7,13 @@ from typing import Any
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume, TimerRunNow
 from schemas.mails import MailPreview, MailResend
 from schemas.orders import OrderAmend, OrderCancel, OrderReinstall, OrderRetry
+from schemas.servers import ServerPause, ServerResume
 from schemas.values import Model
 from services.api.access.identity import Role
 
-ORDER, INSTALL, LETTER, TIMER = "order", "install", "letter", "timer"
+ORDER, INSTALL, LETTER, TIMER, SERVER = "order", "install", "letter", "timer", "server"
 
-_KEYS: Mapping[str, str] = {ORDER: "order_id", INSTALL: "install_id", LETTER: "install_id"}
+_KEYS: Mapping[str, str] = {ORDER: "order_id", INSTALL: "install_id", LETTER: "install_id", SERVER: "server"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Action:
     label: str
     """The button."""
     of: str
-    """What it is asked for: an order, an install, a letter or the timer."""
+    """What it is asked for: an order, an install, a letter, the timer or a server."""
     role: Role
     """Who may ask for one; for several at once, operators and admins."""
     states: Collection[str] = ()
@@ -55,7 +56,7 @@ ACTIONS: Mapping[str, Action] = _all(
         label="Retry",
         of=INSTALL,
         role=Role.SUPPORT,
-        states=("failed", "staged", "cancelled"),
+        states=("failed", "staged", "waiting", "cancelled"),
         effect="stage each install again, with all its attempts; it begins with the next batch.",
         command=InstallRetry,
     ),
@@ -64,7 +65,7 @@ ACTIONS: Mapping[str, Action] = _all(
         label="Remove",
         of=INSTALL,
         role=Role.SUPPORT,
-        states=("staged", "failed"),
+        states=("staged", "waiting", "failed"),
         effect="cancel each install, so that it is not run. The hosting account stays. No email is sent.",
         command=InstallCancel,
         fields=("reason",),
@@ -182,9 +183,28 @@ ACTIONS: Mapping[str, Action] = _all(
         effect="begin batches again, at the next tick.",
         command=TimerResume,
     ),
+    Action(
+        name="pause-server",
+        label="Pause",
+        of=SERVER,
+        role=Role.OPERATOR,
+        states=("closed", "open", "half-open"),
+        effect="begin no install on the server until somebody resumes it. Running installs are finished.",
+        command=ServerPause,
+        fields=("reason",),
+    ),
+    Action(
+        name="resume-server",
+        label="Resume",
+        of=SERVER,
+        role=Role.OPERATOR,
+        states=("paused", "open", "half-open"),
+        effect="begin installs on the server again.",
+        command=ServerResume,
+    ),
 )
 
-DIRECT = frozenset({"retry", "retry-order", "preview", "run-now", "resume"})
+DIRECT = frozenset({"retry", "retry-order", "preview", "run-now", "resume", "resume-server"})
 """What is asked for by its button, without a page before it, if it is for one."""
 
 
@@ -199,6 +219,8 @@ def _fits(action: Action, state: str) -> bool:
 
 def row_of(of: str, view: Any) -> tuple[str, str, str]:
     """Return what a page says of something: its id, its state, and what people know it by."""
+    if of == SERVER:
+        return view.name, view.state, view.name
     id = view.order_id if of == ORDER else view.install_id
     known_by = getattr(view, "domain", None) or getattr(view, "recipient", None) or view.order_id
     return id, view.state, known_by

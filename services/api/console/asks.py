@@ -19,13 +19,14 @@ from schemas.values import Model
 from services.api import asking
 from services.api.access.identity import Role
 from services.api.asking import Outcome, asked
-from services.api.console.actions import ACTIONS, INSTALL, LETTER, ORDER, TIMER, Action, row_of
+from services.api.console.actions import ACTIONS, INSTALL, LETTER, ORDER, SERVER, TIMER, Action, row_of
 from services.api.console.pages import page
 from services.api.console.sign_in import inside
 from services.api.console.visitor import AtDesk, Posting, Visitor
 from services.api.desk import Desk
 from services.api.parked import acting
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS
+from services.api.projection.workers import Replica, servers_of
 
 router = APIRouter()
 
@@ -47,6 +48,8 @@ _DONE: Mapping[str, str] = {
     "timer.run_now": "sent to an installer",
     "timer.pause": "paused",
     "timer.resume": "resumed",
+    "server.pause": "paused",
+    "server.resume": "resumed",
     "site_type.configure": "in force",
 }
 """How the outcome of a command is called."""
@@ -222,6 +225,10 @@ def _form(
 
 def _rows(desk: Desk, of: str, ids: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return what is known of these, in their order. Raises NotFound if nothing is."""
+    if of == SERVER:
+        with desk.reading() as connection:
+            servers = servers_of(Replica.all(connection), desk.now())
+        return [row_of(of, it) for it in servers if it.name in ids] or [(id, "closed", id) for id in ids]
     records = _RECORDS[of]
     with desk.reading() as connection:
         key = in_list(records.table.c[records.key], connection.dialect.name)

@@ -22,8 +22,8 @@ from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
 
-STATES = ("staged", "installing", "failed", "installed", "cancelled", "resolved")
-_PENDING = ("staged", "installing", "failed")
+STATES = ("staged", "waiting", "installing", "failed", "installed", "cancelled", "resolved")
+_PENDING = ("staged", "waiting", "installing", "failed")
 _AGES: Mapping[str, str] = {
     "within-hour": "Changed within an hour",
     "within-day": "Changed within a day",

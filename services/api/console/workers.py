@@ -23,11 +23,11 @@ from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Viewing
 from services.api.finding import listing
 from services.api.finding.filters import SiteFilter
-from services.api.projection.workers import Replica, timer_of
+from services.api.projection.workers import Replica, servers_of, timer_of
 
 router = APIRouter()
 
-PENDING = ("staged", "installing")
+PENDING = ("staged", "waiting", "installing")
 _WAITING: Mapping[str, str] = {
     INTAKE_ORDERS: "orders to be accepted",
     INTAKE_INSTALLS: "ended installs, for their orders",
@@ -67,6 +67,7 @@ def workers(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
         replicas=[(replica, replica.is_lost(now)) for replica in replicas],
         timer=timer,
         offered=offered,
+        servers=[(it, actions.offered(actions.SERVER, it.state, visitor.role)) for it in servers_of(replicas, now)],
         direct=actions.DIRECT,
         hours=hours,
         depths=[(queue, depths[queue], meaning) for queue, meaning in _WAITING.items() if queue in depths],

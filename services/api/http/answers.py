@@ -83,7 +83,8 @@ class LetterLine(Letter):
 
 
 class Install(Tried):
-    """One generation of an order's site: `staged`, `installing`, `installed`, `failed`, `cancelled` or `resolved`."""
+    """One generation of an order's site: `staged`, `waiting`, `installing`, `installed`, `failed`, `cancelled` or
+    `resolved`."""
 
     install_id: str = Field(examples=["order-1042-g1"])
     order_id: str
@@ -94,6 +95,10 @@ class Install(Tried):
     server: str | None = None
     username: str | None = None
     domain: str | None = None
+    waiting_for: str | None = None
+    """What it waits for, or did last: `capacity`, `server`, `dns` or `tls`."""
+    waiting_until: datetime | None = None
+    """When it fails if it still waits."""
     worker: str | None = None
     """Which process installs it, or did."""
     started_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""Ask for something to be done: with an order, an install, the timer, or a site type."""
+"""Ask for something to be done: with an order, an install, the timer, a server, or a site type."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,9 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from foundation.handling.unit_of_work import new_id
+from schemas.envelope import Moment
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume, TimerRunNow
 from schemas.mails import MailResend
 from schemas.orders import OrderAmend, OrderCancel, OrderCancelled, OrderReinstall, OrderReinstallRequested, OrderRetry
+from schemas.servers import ServerPause, ServerResume
 from schemas.services import SiteTypeConfigure, Switch
 from schemas.values import Email, InstallId, Line, Model, OrderId, SiteType, filled_in
 from services.api.access.identity import Identity
@@ -62,6 +64,13 @@ class Reason(_Body):
     reason: Line | None = None
 
 
+class Pause(Reason):
+    """Why, and until when."""
+
+    until: Moment | None = None
+    """When the pause ends by itself; if not given, somebody has to end it."""
+
+
 class Reinstall(_Body):
     """What is to be different."""
 
@@ -108,7 +117,9 @@ def _sent(model: type[BaseModel]) -> BeforeValidator:
 ReasonBody = Annotated[Reason, _sent(Reason)]
 ReinstallBody = Annotated[Reinstall, _sent(Reinstall)]
 ResendBody = Annotated[ResendLetter, _sent(ResendLetter)]
-_REASON, _REINSTALL, _RESEND = Reason(), Reinstall(), ResendLetter()
+PauseBody = Annotated[Pause, _sent(Pause)]
+_REASON, _PAUSE, _REINSTALL, _RESEND = Reason(), Pause(), Reinstall(), ResendLetter()
+OneServer = Annotated[Line, Path(examples=["local"])]
 AmendBody = Annotated[Amend, _sent(Amend)]
 SwitchesBody = Annotated[Switches, _sent(Switches)]
 
@@ -327,6 +338,18 @@ async def pause_timer(who: Operator, asks: Asks, body: ReasonBody = _REASON) -> 
 async def resume_timer(who: Operator, asks: Asks) -> Response:
     """Begin batches again, at the next tick."""
     return await asks.command(lambda: (TimerResume(), who, False))
+
+
+@router.post("/servers/{name}/pause", **_ASKED)
+async def pause_server(name: OneServer, who: Operator, asks: Asks, body: PauseBody = _PAUSE) -> Response:
+    """Begin no install on a hosting server until it is resumed, or until then. Running ones are finished."""
+    return await asks.command(lambda: (ServerPause(server=name, until=body.until, reason=body.reason), who, False))
+
+
+@router.post("/servers/{name}/resume", **_ASKED)
+async def resume_server(name: OneServer, who: Operator, asks: Asks) -> Response:
+    """Begin installs on a hosting server again, whether it was paused or is failing."""
+    return await asks.command(lambda: (ServerResume(server=name), who, False))
 
 
 @router.post("/site-types/{name}", **_ASKED)

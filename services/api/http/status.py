@@ -1,4 +1,4 @@
-"""GET /v1/status, /v1/timer and /v1/site-types: what needs somebody, what runs, and how installs are handled now."""
+"""GET /v1/status, /v1/timer, /v1/servers and /v1/site-types: what needs somebody, what runs, and how."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Connection, select
 
+from schemas.services import ServerStatus
 from services.api.access.identity import Scope
 from services.api.finding import needs as finding
 from services.api.finding.story import stories
@@ -15,7 +16,7 @@ from services.api.http.answers import Document
 from services.api.http.caller import AtDesk, allowed
 from services.api.parked.messages import ParkedMessage
 from services.api.projection.switches import switches
-from services.api.projection.workers import Replica, timer_of
+from services.api.projection.workers import Replica, servers_of, timer_of
 
 router = APIRouter(tags=["status"], dependencies=[Depends(allowed(Scope.INSTALLS_WRITE))])
 
@@ -95,6 +96,27 @@ class Timer(Document):
     """The installer that begins the next batch; missing if none is alive."""
     next_tick: datetime | None = None
     paused_since: datetime | None = None
+
+
+class Server(Document):
+    """A hosting server, from the settings of the api, and how it stands."""
+
+    name: str
+    default: bool
+    """Whether it gets the orders that name none."""
+    driver: str
+    address: str
+    web_address: str
+    databases: bool
+    """Whether it has a database server."""
+    status: ServerStatus | None = None
+    """As the installer says; missing if none is alive."""
+
+
+class Servers(Document):
+    """All hosting servers."""
+
+    items: list[Server]
 
 
 class SiteTypeSwitches(Document):
@@ -199,6 +221,28 @@ def get_timer(desk: AtDesk, ticks: Annotated[int, Query(ge=1, le=1000)] = 5) -> 
         installer=next(ticking, None),
         next_tick=told.next_tick,
         paused_since=told.paused_since,
+    )
+
+
+@router.get("/servers")
+def list_servers(desk: AtDesk) -> Servers:
+    """List the hosting servers, and how they stand as the installer says."""
+    now = desk.now()
+    with desk.reading() as connection:
+        told = {status.name: status for status in servers_of(Replica.all(connection), now)}
+    return Servers(
+        items=[
+            Server(
+                name=name,
+                default=name == desk.settings.default_server,
+                driver=server.driver,
+                address=server.address,
+                web_address=server.web_address,
+                databases=server.databases is not None,
+                status=told.get(name),
+            )
+            for name, server in desk.settings.servers.items()
+        ]
     )
 
 

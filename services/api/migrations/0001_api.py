@@ -67,6 +67,8 @@ def upgrade() -> None:
         sa.Column("server", sa.String(200)),
         sa.Column("username", sa.String(64)),
         sa.Column("domain", sa.String(253)),
+        sa.Column("waiting_for", sa.String(16)),
+        sa.Column("waiting_until", Utc),
         sa.Column("worker", sa.String(200)),
         sa.Column("staged_at", Utc),
         sa.Column("started_at", Utc),

@@ -28,7 +28,20 @@ SILENT = (
     ServiceReplayed,
 )
 """What nobody looks for afterwards."""
-_SAID = ("reason", "note", "step", "queue", "recipient", "stage", "welcome_email", "site_type", "name", "email")
+_SAID = (
+    "server",
+    "waiting_for",
+    "reason",
+    "note",
+    "step",
+    "queue",
+    "recipient",
+    "stage",
+    "welcome_email",
+    "site_type",
+    "name",
+    "email",
+)
 """Fields that say in a line's detail what was asked or has happened, where an event has them."""
 
 activity = Table(

@@ -25,7 +25,8 @@ from foundation.telemetry.health import Heartbeats
 from schemas.envelope import Event
 from schemas.installs import InstallProgress, TimerPaused, TimerResumed
 from schemas.mails import PreviewRendered
-from schemas.services import ServiceHeartbeat, SiteTypeConfigured
+from schemas.servers import ServerClosed, ServerOpened
+from schemas.services import ServerStatus, ServiceHeartbeat, SiteTypeConfigured
 from services.api.projection import activity, lag, previews, steps, switches, workers
 from services.api.projection.activity import Line
 from services.api.projection.telling import INSTALL, LETTER, ORDER, Telling, tellings, version
@@ -43,12 +44,21 @@ Write = Callable[[Connection, Sequence[Any], datetime], None]
 """Writes what deliveries were read as, in one transaction with the other things that are written of them."""
 
 _RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER: LETTERS}
+
+
+def _standing(opened: ServerOpened) -> ServerStatus:
+    told = {name: getattr(opened, name) for name in ("state", "since", "until", "cause", "reason")}
+    return ServerStatus(name=opened.server, **told)
+
+
 _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] = {
     InstallProgress: steps.note,
     ServiceHeartbeat: lambda connection, event, at: workers.note(connection, event.data, at),
     PreviewRendered: lambda connection, event, at: previews.note(connection, event.data, event.time or at),
     TimerPaused: lambda connection, event, _at: workers.note_timer(connection, event.data.since),
     TimerResumed: lambda connection, _event, _at: workers.note_timer(connection, None),
+    ServerOpened: lambda connection, event, _at: workers.note_server(connection, _standing(event.data)),
+    ServerClosed: lambda connection, event, _at: workers.note_server(connection, ServerStatus(name=event.data.server)),
     SiteTypeConfigured: lambda connection, event, at: switches.note(connection, event.data, event.time or at),
 }
 

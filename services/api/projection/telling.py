@@ -12,6 +12,7 @@ from schemas.installs import (
     InstallResolved,
     InstallStaged,
     InstallStarted,
+    InstallWaiting,
 )
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import OrderAccepted, OrderAmended, OrderWithdrawn
@@ -122,6 +123,12 @@ def _install_staged(event: Event[InstallStaged]) -> Iterator[Telling]:
     yield Telling(INSTALL, "state", 0, _state("staged", data.cause, **_tries(data), due_at=data.due_at))
 
 
+def _install_waiting(event: Event[InstallWaiting]) -> Iterator[Telling]:
+    data = event.data
+    yield Telling(INSTALL, "wait", 1, {"waiting_for": data.waiting_for, "waiting_until": data.until})
+    yield Telling(INSTALL, "state", 1, _state("waiting", data.cause, **_tries(data), due_at=data.due_at))
+
+
 def _install_started(event: Event[InstallStarted]) -> Iterator[Telling]:
     yield Telling(INSTALL, "worker", 1, {"worker": event.data.worker, "started_at": event.time})
     yield Telling(INSTALL, "state", 1, _state("installing", **_tries(event.data)))
@@ -202,6 +209,7 @@ _TELL: Mapping[type[Any], Callable[[Event[Any]], Iterator[Telling]]] = {
     AccountCreated: _account_created,
     AccountFailed: _account_failed,
     InstallStaged: _install_staged,
+    InstallWaiting: _install_waiting,
     InstallStarted: _install_started,
     InstallCompleted: _install_completed,
     InstallFailed: _install_failed,

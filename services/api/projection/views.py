@@ -122,6 +122,8 @@ install_views = Table(
     Column("server", String(200)),
     Column("username", String(64)),
     Column("domain", String(253)),
+    Column("waiting_for", String(16)),
+    Column("waiting_until", Utc),
     Column("worker", String(200)),
     Column("staged_at", Utc),
     Column("started_at", Utc),
@@ -196,6 +198,9 @@ class InstallView(_Progress):
     server: str | None = None
     username: str | None = None
     domain: str | None = None
+    waiting_for: str | None = None
+    """What it waited for last, and until when at most."""
+    waiting_until: datetime | None = None
     worker: str | None = None
     staged_at: datetime | None = None
     started_at: datetime | None = None

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, String, Table, delete, select
 
 from foundation.store import PydanticJson, Utc, bulk
 from foundation.store.types import metadata
-from schemas.services import ServiceHeartbeat
+from schemas.services import ServerStatus, ServiceHeartbeat
 
 LOST = timedelta(seconds=30)
 """How long a replica may be silent before it counts as lost."""
@@ -59,6 +59,12 @@ def timer_of(replicas: Sequence[Replica], now: datetime) -> Timer:
     return Timer(min(ticks, default=None), min(pauses, default=None))
 
 
+def servers_of(replicas: Sequence[Replica], now: datetime) -> Sequence[ServerStatus]:
+    """Return how the hosting servers stand, as the installer says that was heard of last."""
+    told = [replica for replica in replicas if replica.told.servers and not replica.is_lost(now)]
+    return (told and max(told, key=lambda replica: replica.seen_at).told.servers) or ()
+
+
 def note(connection: Connection, told: ServiceHeartbeat, at: datetime) -> None:
     """Write down that a replica is alive."""
     row = {"instance": told.instance, "service": told.service, "seen_at": at, "heartbeat": told}
@@ -70,6 +76,20 @@ def note_timer(connection: Connection, paused_since: datetime | None) -> None:
     for replica in Replica.all(connection):
         if replica.told.next_tick:
             note(connection, replica.told.model_copy(update={"paused_since": paused_since}), replica.seen_at)
+
+
+def note_server(connection: Connection, changed: ServerStatus) -> None:
+    """Write down how a server stands now, which the next heartbeats will say."""
+    for replica in Replica.all(connection):
+        known = replica.told.servers or ()
+        if any(it.name == changed.name for it in known):
+            servers = tuple(_as_now(it, changed) if it.name == changed.name else it for it in known)
+            note(connection, replica.told.model_copy(update={"servers": servers}), replica.seen_at)
+
+
+def _as_now(known: ServerStatus, changed: ServerStatus) -> ServerStatus:
+    counted = {name: getattr(known, name) for name in ("concurrency", "running", "waiting")}
+    return changed.model_copy(update=counted)
 
 
 def forget_old(connection: Connection, now: datetime) -> None:

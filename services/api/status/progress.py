@@ -21,6 +21,7 @@ class Step(StrEnum):
 _OF_ORDERS = {"accepted": Step.RUNNING, "created": Step.DONE, "failed": Step.TROUBLE}
 _OF_INSTALLS = {
     "staged": Step.WAITING,
+    "waiting": Step.WAITING,
     "installing": Step.RUNNING,
     "installed": Step.DONE,
     "resolved": Step.DONE,

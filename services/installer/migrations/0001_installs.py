@@ -41,10 +41,20 @@ def upgrade() -> None:
         sa.Column("staged_at", Utc, nullable=False),
         sa.Column("started_at", Utc),
         sa.Column("finished_at", Utc),
+        sa.Column("waiting_for", sa.String(16)),
+        sa.Column("waiting_since", Utc),
+        sa.Column("waiting_until", Utc),
+        sa.Column("woken_at", Utc),
         sa.PrimaryKeyConstraint("install_id", name="pk_installs"),
     )
     op.create_index("ix_installs_order_id", "installs", ["order_id"])
     op.create_index("ix_installs_check_at", "installs", ["check_at"])
+    for name, columns, where in (
+        ("running", ["server"], "lease_owner IS NOT NULL"),
+        ("waiting", ["server", "staged_at"], "waiting_for IS NOT NULL"),
+    ):
+        only = {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)}
+        op.create_index(f"ix_installs_{name}", "installs", columns, **only)
     op.create_table(
         "timers",
         sa.Column("name", sa.String(16), nullable=False),
@@ -53,7 +63,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_timers"),
     )
 
+    op.create_table(
+        "server_standings",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
+        sa.Column("last_order", sa.String(64)),
+        sa.Column("openings", sa.Integer, nullable=False),
+        sa.Column("since", Utc),
+        sa.Column("until", Utc),
+        sa.Column("cause", sa.Text),
+        sa.Column("reason", sa.String(200)),
+        sa.Column("paused_by", sa.String(200)),
+        sa.PrimaryKeyConstraint("name", name="pk_server_standings"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("server_standings")
     op.drop_table("timers")
     op.drop_table("installs")

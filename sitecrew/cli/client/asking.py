@@ -24,15 +24,27 @@ from schemas.orders import (
     OrderAmended,
     OrderWithdrawn,
 )
+from schemas.servers import ServerClosed, ServerOpened
 from schemas.values import Model
 from sitecrew.cli.client import sending
-from sitecrew.cli.client.commands import RESUMED, Answer, about, corrected, due, failure, paused, refusal, retried
+from sitecrew.cli.client.commands import (
+    RESUMED,
+    SERVER_RESUMED,
+    Answer,
+    about,
+    corrected,
+    due,
+    failure,
+    paused,
+    refusal,
+    retried,
+)
 from sitecrew.cli.output import terminal
 from sitecrew.cli.output.words import count
 
 _WATCHED = (
     *("install.cancelled.#", "install.staged.#", "install.resolved.#", "mail.#", "order.withdrawn.#"),
-    *("order.amended.#", "order.accepted.#", "timer.#", "command.refused.#"),
+    *("order.amended.#", "order.accepted.#", "timer.#", "server.#", "command.refused.#"),
 )
 
 
@@ -109,5 +121,7 @@ _OUTCOMES: Mapping[type[Model], tuple[str, Callable[[Event[Any], Event[Any]], st
     InstallResolved: ("resolved", lambda answer, _: str(answer.data.note)),
     TimerPaused: ("paused", _paused),
     TimerResumed: ("resumed", lambda _answer, _command: RESUMED),
+    ServerOpened: ("paused", _paused),
+    ServerClosed: ("resumed", lambda _answer, _command: SERVER_RESUMED),
 }
 """The outcome that each answer stands for, and how to describe it."""

@@ -12,7 +12,7 @@ from sitecrew.cli.output import terminal, times
 if TYPE_CHECKING:
     from sitecrew.cli.office.interface import Office
 
-UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter", "not_found"})
+UNKNOWN = frozenset({"no_such_order", "no_such_install", "no_such_letter", "no_such_server", "not_found"})
 """Codes of refusals because something does not exist."""
 
 
@@ -21,7 +21,8 @@ class Answer:
     """The outcome of one command."""
 
     about: Mapping[str, str]
-    """The order or install it is about: `order_id` or `install_id`; empty if it is about the timer."""
+    """The order, install or server it is about: `order_id`, `install_id` or `server`; empty if it is about the
+    timer."""
     command_id: str
     outcome: str
     """`accepted`, `cancelled`, `withdrawn`, `staged`, `resolved`, `amended`, `sent`, `paused`, `resumed`, `failed`,
@@ -44,8 +45,8 @@ class Answer:
 
 
 def about(command: Any) -> Mapping[str, str]:
-    """Return which order or install a command is about."""
-    names = (name for name in ("install_id", "order_id") if hasattr(command, name))
+    """Return which order, install or server a command is about."""
+    names = (name for name in ("install_id", "order_id", "server") if hasattr(command, name))
     return {name: getattr(command, name) for name in names}
 
 
@@ -94,6 +95,7 @@ def _require_done(answers: Sequence[Answer], timeout: float, by: str) -> None:
 # What is said of outcomes
 
 RESUMED = "batches begin again, at the next tick"
+SERVER_RESUMED = "installs begin there again"
 
 
 def refusal(cause: Cause) -> str:

@@ -80,6 +80,15 @@ def moment(since: str) -> datetime | None:
     return at if at.tzinfo else at.astimezone()
 
 
+def later(span: str) -> datetime:
+    """A moment that is `2h` or `3d` away."""
+    from sitecrew.cli.client import session
+
+    if found := re.fullmatch(r"(\d{1,6})([smhdw])", span.strip()):
+        return session.now() + timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+    raise typer.BadParameter(f"--for {span} is not a valid span of time; expected 30m, 2h or 3d")
+
+
 # Completion: each imports what it needs only when it is called.
 
 

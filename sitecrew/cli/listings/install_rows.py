@@ -70,6 +70,9 @@ def _when(install: InstallSeen, now: datetime) -> str:
             return (
                 times.relative(install.begins_at, now) if install.begins_at and install.begins_at > now else "due now"
             )
+        case State.WAITING:
+            since = times.span((now - install.waiting_since).total_seconds()) if install.waiting_since else "some time"
+            return f"for {install.waiting_for}, {since}"
         case State.INSTALLING:
             return f"for {times.span((now - (install.started_at or now)).total_seconds())}"
         case _:

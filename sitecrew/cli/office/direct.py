@@ -10,18 +10,20 @@ from sqlalchemy import Connection
 
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.config.settings import Settings, Timer
+from foundation.config.shown import flat
 from foundation.errors import BrokerUnreachable, NotFound, Refused, StoreUnreachable
 from foundation.handling import parking
 from foundation.handling.parking import Parked
 from foundation.service.site_types import SiteTypes
 from schemas.installs import TimerRunNow
-from schemas.services import ServiceDescribed, SiteTypeConfigure, SiteTypeConfigured
+from schemas.services import ServerStatus, ServiceDescribed, SiteTypeConfigure, SiteTypeConfigured
 from services.api.finding import listing as activity
 from services.api.finding.filters import ActivityFilter
 from services.api.projection.activity import Entry
 from services.installer import installs as installer
 from services.installer import listing as installs
 from services.installer.installs import Install
+from services.installer.servers.overview import statuses
 from services.installer.states import State
 from services.mailer import listing as mails
 from services.mailer.mails import Mail
@@ -48,6 +50,7 @@ from sitecrew.cli.office.seen import (
     MailSeen,
     OrderSeen,
     Overview,
+    ServerSeen,
     ServiceSeen,
     SiteTypeSeen,
     Story,
@@ -207,6 +210,27 @@ class Direct:
         except BrokerUnreachable as error:
             terminal.warn(str(error))
             return None
+
+    def servers(self) -> Sequence[ServerSeen]:
+        standing: Mapping[str, ServerStatus] = {}
+        try:
+            with session.reading(self._settings, Service.INSTALLER) as connection:
+                standing = {status.name: status for status in statuses(connection, self._settings.servers)}
+        except StoreUnreachable as error:
+            terminal.note(f"these are the settings; how the servers stand is unknown: {error}")
+        return [
+            ServerSeen(
+                name=name,
+                is_default=name == self._settings.default_server,
+                driver=server.driver,
+                address=server.address,
+                web_address=server.web_address,
+                has_databases=server.databases is not None,
+                status=standing.get(name),
+                record=dict(flat(server, "")),
+            )
+            for name, server in self._settings.servers.items()
+        ]
 
     def site_types(self) -> Sequence[SiteTypeSeen]:
         known = SiteTypes(Service.ORDER_INTAKE, self._settings)

@@ -55,6 +55,8 @@ def install_of(told: Document, lines: Iterable[LineSeen] = ()) -> InstallSeen:
         max_attempts=told.get("max_attempts"),
         due_at=due_at,
         begins_at=due_at if state == InstallState.STAGED else None,
+        waiting_for=told.get("waiting_for") if state == InstallState.WAITING else None,
+        waiting_until=moment(told.get("waiting_until")) if state == InstallState.WAITING else None,
         cause=cause_of(told),
         reason=told.get("reason"),
         mail_state=_LETTERS.get(letter.get("state", "")) if state == InstallState.INSTALLED else None,

@@ -21,6 +21,7 @@ from sitecrew.cli.office.seen import (
     MailSeen,
     OrderSeen,
     Overview,
+    ServerSeen,
     SiteTypeSeen,
     Story,
     TimerSeen,
@@ -104,6 +105,9 @@ class Office(Protocol):
 
     def timer(self, ticks: int, timeout: float) -> TimerSeen:
         """Return when the next batches begin."""
+
+    def servers(self) -> Sequence[ServerSeen]:
+        """Return all hosting servers."""
 
     def site_types(self) -> Sequence[SiteTypeSeen]:
         """Return all site types."""

@@ -18,7 +18,8 @@ from foundation.handling.unit_of_work import new_id
 from schemas.installs import InstallCancel, InstallResolve, InstallRetry, TimerPause, TimerResume
 from schemas.mails import MailResend
 from schemas.orders import OrderAmend, OrderCancel, OrderReinstall, OrderRetry
-from schemas.services import SiteTypeConfigure, SiteTypeConfigured
+from schemas.servers import ServerPause, ServerResume
+from schemas.services import ServerStatus, SiteTypeConfigure, SiteTypeConfigured
 from schemas.values import Model
 from services.api.finding.paging import Position
 from services.installer.states import State
@@ -44,6 +45,7 @@ from sitecrew.cli.office.seen import (
     MailSeen,
     OrderSeen,
     Overview,
+    ServerSeen,
     SiteTypeSeen,
     Story,
     TimerSeen,
@@ -235,6 +237,19 @@ class Remote:
             paused_since=moment(told.get("paused_since")),
         )
 
+    def servers(self) -> Sequence[ServerSeen]:
+        plain = ("name", "driver", "address", "web_address")
+        return [
+            ServerSeen(
+                **{name: told[name] for name in plain},
+                is_default=told["default"],
+                has_databases=told["databases"],
+                status=ServerStatus.model_validate(told["status"]) if told.get("status") else None,
+                record={name: told[name] for name in plain if name != "name"},
+            )
+            for told in self._calls.get("/servers")["items"]
+        ]
+
     def site_types(self) -> Sequence[SiteTypeSeen]:
         plain = ("name", "sold", "installer", "settle_seconds", "address", "stage", "welcome_email")
         return [
@@ -382,7 +397,11 @@ class Remote:
 _STATES: Mapping[str, Iterable[str]] = {"orders": OrderState, "installs": State, "letters": MailState}
 
 
-def _paused(_office: Remote, command: TimerPause, told: Document) -> str:
+def _given(command: ServerPause) -> Mapping[str, Any]:
+    return command.model_dump(mode="json", exclude_none=True, exclude={"server"})
+
+
+def _paused(_office: Remote, command: TimerPause | ServerPause, told: Document) -> str:
     since = moment(told.get("answered_at") or told["asked_at"])
     return commands.paused(since, since, command.reason) if since else ""
 
@@ -398,6 +417,8 @@ _ROUTES: Mapping[type[Model], Callable[[Any], tuple[str, Mapping[str, Any]]]] = 
     OrderAmend: lambda it: (f"/orders/{it.order_id}/amend", {"name": it.name, "email": it.email}),
     TimerPause: lambda it: ("/timer/pause", {"reason": it.reason}),
     TimerResume: lambda _: ("/timer/resume", {}),
+    ServerPause: lambda it: (f"/servers/{it.server}/pause", _given(it)),
+    ServerResume: lambda it: (f"/servers/{it.server}/resume", {}),
     SiteTypeConfigure: lambda it: (
         f"/site-types/{it.site_type}",
         {"stage": it.stage, "welcome_email": it.welcome_email},
@@ -415,6 +436,8 @@ _DONE: Mapping[type[Model], tuple[str, Callable[[Remote, Any, Document], str]]] 
     OrderAmend: ("amended", lambda office, it, _: office.customer(it)),
     TimerPause: ("paused", _paused),
     TimerResume: ("resumed", lambda *_: commands.RESUMED),
+    ServerPause: ("paused", _paused),
+    ServerResume: ("resumed", lambda *_: commands.SERVER_RESUMED),
     SiteTypeConfigure: ("configured", lambda *_: ""),
 }
 """What each command's outcome is called once it is done, and what there is to say about it."""

@@ -146,6 +146,8 @@ def _of_install(before: OrderProgress, told: Document, letter: Document) -> Orde
             number, limit = told.get("attempt") or 1, told.get("max_attempts")
             due = progress.due(due_at, now or due_at, number, limit, cause) if due_at else ""
             return replace(seen, state="staged", due_at=due_at, message=due)
+        case "waiting" if cause:
+            return replace(seen, state="waiting", message=f"{cause.code}: {cause.detail}")
         case "installing":
             message = progress.attempt(told.get("attempt") or 1, told.get("max_attempts"))
             return replace(seen, state="installing", message=message)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from foundation.clock import exact
+from schemas.services import ServerStatus
 from schemas.values import Cause, Customer
 from services.installer.history import Entry
 from services.installer.states import MailState, State
@@ -32,6 +33,10 @@ class InstallSeen:
     due_at: datetime | None = None
     begins_at: datetime | None = None
     """When the batch begins that takes it, while it is staged."""
+    waiting_for: str | None = None
+    waiting_since: datetime | None = None
+    waiting_until: datetime | None = None
+    """When it fails if it still waits."""
     cause: Cause | None = None
     reason: str | None = None
     mail_state: MailState | None = None
@@ -68,6 +73,7 @@ class InstallSeen:
             **_named(self, tried),
             "next_attempt_at": self.begins_at,
             "next": what_next(self) or None,
+            **_named(self, ("waiting_for", "waiting_until")),
             "cause": plain_cause(self.cause),
             "reason": self.reason,
             "mail": {"state": self.mail_state, "cause": plain_cause(self.mail_cause)},
@@ -273,6 +279,22 @@ class TimerSeen:
     paused_since: datetime | None = None
     budget: str = ""
     """How long a batch begins installs, for people; empty if unknown."""
+
+
+@dataclass(frozen=True)
+class ServerSeen:
+    """One hosting server."""
+
+    name: str
+    is_default: bool
+    driver: str
+    address: str
+    web_address: str
+    has_databases: bool
+    status: ServerStatus | None
+    """How it stands; None if that is unknown."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """What JSON shows besides."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ _NARROW = 6
 _STYLES = {
     "failed": "red",
     "staged": "yellow",
+    "waiting": "yellow",
     "installing": "cyan",
     "installed": "green",
     "sent": "green",

@@ -1,7 +1,7 @@
 """What the installer decides, in memory: its handlers need no database."""
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,17 +28,21 @@ from schemas.orders import OrderAmended
 from schemas.values import AccountRef, CauseKind, Customer, Model
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.installs import INSTALLS, MAILS, TRANSITIONS, Install, MailOfInstall
+from services.installer.installs import INSTALLS, MAILS, PENDING, TRANSITIONS, Install, MailOfInstall
 from services.installer.recovery import Recovery
 from services.installer.rows import InstallRows
 from services.installer.sites import InstalledSite
-from services.installer.states import MailState, State
+from services.installer.states import MailState, State, WaitingFor
 from tests.support.house import START, FakeInstaller, FakeServer, failure, kind
 from tests.support.in_memory import unit_of_work
 from tests.support.rows import install_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PUBLIC = generate_keys()[0]
 DOWN = failure("db_down").cause
+FULL = failure("server_busy", CauseKind.CAPACITY).cause
 SITE = (InstalledSite("WordPress", "6.1", "http://x.example/"), 1.5)
 INTAKE = "/sitecrew/order-intake"
 
@@ -60,19 +64,17 @@ def install(state: State = State.STAGED, generation: int = 1) -> Install:
     """An install that has come to a state in the shortest way."""
     new = install_of(staged(generation), START)
     begun = new.begun(Terms("another", timedelta(seconds=15)), START, 6)
-    match state:
-        case State.STAGED:
-            return new
-        case State.INSTALLING:
-            return begun
-        case State.INSTALLED:
-            return begun.installed(None, MailState.WAITING, START)  # type: ignore[arg-type]  # nothing looks at it
-        case State.FAILED:
-            return begun.failed(DOWN, 6, START)
-        case State.RESOLVED:
-            return begun.failed(DOWN, 6, START).resolved("by hand", START, None)
-        case State.CANCELLED:
-            return new.cancelled("on purpose", START)
+    failed = begun.failed(DOWN, 6, START)
+    ways: dict[State, Callable[[], Install]] = {
+        State.STAGED: lambda: new,
+        State.WAITING: lambda: new.waits(WaitingFor.CAPACITY, FULL, START),
+        State.INSTALLING: lambda: begun,
+        State.INSTALLED: lambda: begun.installed(None, MailState.WAITING, START),  # type: ignore[arg-type]  # nothing looks at it
+        State.FAILED: lambda: failed,
+        State.RESOLVED: lambda: failed.resolved("by hand", START, None),
+        State.CANCELLED: lambda: new.cancelled("on purpose", START),
+    }
+    return ways[state]()
 
 
 def mail_of(known: Install) -> MailOfInstall:
@@ -138,7 +140,10 @@ def test_only_the_transitions_of_the_table_are_made(state: State, after: State) 
     known = install(state)
     terms = Terms("me", timedelta(seconds=15))
     make: Any = {
-        State.STAGED: lambda: known.staged_again(DOWN, START, START, START),
+        State.STAGED: lambda: (
+            known.staged_again(DOWN, START, START, START) if known.attempt else known.retried(START, START, None)
+        ),
+        State.WAITING: lambda: known.waits(WaitingFor.SERVER, DOWN, START),
         State.INSTALLING: lambda: known.begun(terms, START, 6),
         State.INSTALLED: lambda: known.installed(None, MailState.OFF, START),  # type: ignore[arg-type]  # likewise
         State.FAILED: lambda: known.failed(DOWN, 6, START),
@@ -165,7 +170,7 @@ def test_what_is_noted_again_changes_nothing() -> None:
 def test_a_newer_generation_takes_the_place_of_what_waits_or_has_failed(state: State) -> None:
     desk = Desk(install(state))
     desk.note(staged(2))
-    gone = state in (State.STAGED, State.FAILED)
+    gone = state in (State.STAGED, State.WAITING, State.FAILED)
     assert desk.install().state == (State.CANCELLED if gone else state)
     assert desk.event_types() == ["install.cancelled"] * gone
     if gone:
@@ -181,7 +186,7 @@ def test_one_that_no_news_came_of_is_noted_and_begun() -> None:
     assert desk.event_types() == ["install.started"]
 
 
-@pytest.mark.parametrize("state", [state for state in State if state != State.STAGED])
+@pytest.mark.parametrize("state", [state for state in State if state not in PENDING])
 def test_a_message_about_what_is_not_staged_begins_nothing(state: State) -> None:
     desk = Desk(install(state))
     assert isinstance(desk.handle(staged()), Done)
@@ -287,7 +292,7 @@ def test_a_customer_is_corrected_in_what_is_not_over(state: State) -> None:
 def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: Any) -> None:
     desk = Desk(install(state))
     desk.handle(command(install_id="order-1-g1"), "/staff")
-    if state not in (State.STAGED, State.FAILED) and (state, command) != (State.RESOLVED, InstallCancel):
+    if state not in (State.STAGED, State.WAITING, State.FAILED) and (state, command) != (State.RESOLVED, InstallCancel):
         assert (desk.install().state, desk.event_types()) == (state, ["command.refused"])
     elif command is InstallCancel:
         assert (desk.install().state, desk.event_types()) == (State.CANCELLED, ["install.cancelled"])

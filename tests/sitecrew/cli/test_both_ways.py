@@ -11,7 +11,7 @@ import pytest
 
 from foundation.broker import Message
 from foundation.broker.topology import ORDERS
-from schemas.services import ServiceHeartbeat
+from schemas.services import ServerStatus, ServiceHeartbeat
 from schemas.values import CauseKind
 from services.api.access import tokens
 from services.api.access.identity import Scope
@@ -428,7 +428,21 @@ def test_the_api_s_limit_is_waited_for(tmp_path: Path, monkeypatch: pytest.Monke
     assert waited == [20, 20]
 
 
-@pytest.mark.parametrize("line", ["store migrate", "topology show", "run mailer", "server list", "mail preview"])
+def test_servers_are_paused_listed_and_resumed_in_both_ways(
+    house: HouseWithApi, direct: Command, remote: Command
+) -> None:
+    with at_work(house):
+        paused = remote("server", "pause", "local", "--reason", "a new disk", "--timeout", "60")
+    beat(house, "installer", servers=(ServerStatus(name="local", state="paused", since=START),))
+    tables = [way("server", "list").lines for way in (direct, remote)]
+    with at_work(house):
+        resumed = remote("server", "resume", "local", "--timeout", "60").lines
+    assert paused.lines == ["local  paused  since 2026-01-01T12:00:00Z (now): a new disk"]
+    assert [table[1].split()[:1] + table[1].split()[5:8] for table in tables] == [["local", "none", "paused", "0"]] * 2
+    assert resumed == ["local  resumed  installs begin there again"]
+
+
+@pytest.mark.parametrize("line", ["store migrate", "topology show", "run mailer", "server show local", "mail preview"])
 def test_what_cannot_work_over_the_api_says_so(remote: Command, line: str) -> None:
     ran = remote(*line.split())
     assert (ran.exit_code, ran.stdout) == (2, "")

@@ -56,7 +56,7 @@ def test_what_is_done_is_not_in_the_way(house: House, sitecrew: Command) -> None
     house.tick()
     ran = sitecrew("install", "list")
     assert (ran.exit_code, ran.stdout) == (0, "")
-    assert "no install is staged or installing or failed" in ran.stderr
+    assert "no install is staged or waiting or installing or failed" in ran.stderr
     (row,) = sitecrew("install", "list", "--state", "installed").lines[1:]
     assert row.split()[3:8] == ["installed", "1", "of", "1", "now"]
     assert len(sitecrew("install", "list", "--state", "all").lines) == 2

@@ -179,6 +179,23 @@ def test_the_timer_is_paused_and_resumed(house: House, sitecrew: Callable[..., R
     assert after["paused_since"] is None
 
 
+def test_a_server_is_paused_for_a_while_listed_and_resumed(house: House, sitecrew: Callable[..., Ran]) -> None:
+    with at_work(house):
+        paused = sitecrew("server", "pause", "local", "--for", "2h", "--reason", "a new disk", "--timeout", "60")
+        listed = sitecrew("server", "list")
+        status = sitecrew("server", "list", "--json").json["local"]["status"]
+        resumed = sitecrew("server", "resume", "local", "--timeout", "60").lines
+        unknown = sitecrew("server", "resume", "elsewhere", "--timeout", "60")
+    assert paused.lines == ["local  paused  since 2026-01-01T12:00:00Z (now): a new disk"]
+    assert "since 2026-01-01T12:00:00Z (now); until 2026-01-01T14:00:00Z (in 2h); a new disk" in listed.stdout
+    assert (status["state"], status["until"]) == ("paused", "2026-01-01T14:00:00Z")
+    assert resumed == ["local  resumed  installs begin there again"]
+    assert (unknown.exit_code, "none of the servers local" in unknown.stderr) == (5, True)
+    assert sitecrew("server", "pause", "local", "--for", "soon").exit_code == 2
+    both = sitecrew("server", "pause", "local", "--for", "2h", "--until", "2026-01-02T00:00:00Z")
+    assert both.exit_code == 2
+
+
 def test_a_site_type_is_switched_in_every_service_and_the_list_says_so(
     house: House, sitecrew: Callable[..., Ran]
 ) -> None:

@@ -17,6 +17,7 @@ from schemas.installs import (
     InstallRef,
     InstallStaged,
     InstallStarted,
+    InstallWaiting,
 )
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import OrderAccepted, OrderKnown, OrderReinstall, OrderReinstallRequested, OrderRejected
@@ -68,7 +69,14 @@ class OrderProgress:
         """The progress of an order that was placed before."""
         how_far = install_state or state
         message = f"{self.order_id} was already placed at {exact(placed_at)} and is {how_far}; nothing was changed"
-        goes_on = state != "cancelled" and how_far in ("accepted", "created", "staged", "started", "installing")
+        goes_on = state != "cancelled" and how_far in (
+            "accepted",
+            "created",
+            "staged",
+            "waiting",
+            "started",
+            "installing",
+        )
         told = "known" if how_far == "installed" else how_far
         return replace(self, state=told, install_id=install_id, message=message, ended=not goes_on)
 
@@ -132,6 +140,12 @@ def _staged(progress: OrderProgress, event: Event[InstallStaged]) -> OrderProgre
     message = due(data.due_at, event.time or data.due_at, data.attempt, data.max_attempts, data.cause)
     changed = replace(progress, install_id=data.install_id, due_at=data.due_at, cause=data.cause)
     return replace(changed, state="staged", message=message)
+
+
+def _install_waits(progress: OrderProgress, event: Event[InstallWaiting]) -> OrderProgress:
+    cause = event.data.cause
+    changed = replace(progress, install_id=event.data.install_id, cause=cause, due_at=event.data.due_at)
+    return replace(changed, state="waiting", message=f"{cause.code}: {cause.detail}")
 
 
 def _started(progress: OrderProgress, event: Event[InstallStarted]) -> OrderProgress:
@@ -206,6 +220,7 @@ _STEPS: Mapping[type[Model], Callable[[OrderProgress, Event[Any]], OrderProgress
     AccountCreated: _account_created,
     AccountFailed: _ends("account failed"),
     InstallStaged: _staged,
+    InstallWaiting: _install_waits,
     InstallStarted: _started,
     InstallCompleted: _completed,
     InstallFailed: _ends("failed"),

@@ -14,7 +14,7 @@ import pytest
 from foundation.clock import utc_now
 from foundation.errors import Failed
 from foundation.handling.unit_of_work import new_id
-from schemas.services import ServiceHeartbeat
+from schemas.services import ServerStatus, ServiceHeartbeat
 from schemas.values import CauseKind
 from services.api.access.identity import Role
 from services.api.console import activity_log
@@ -367,6 +367,26 @@ def test_processes_are_shown_and_lost_after_thirty_seconds(console: Console) -> 
     console.house.clock.moment += console.house.clock.moment.resolution * 31_000_000
     assert "installer host/1 lost" in text(eve.get("/workers").text)
     assert "has been silent since" in text(eve.get("/").text)
+
+
+def test_a_server_is_paused_and_resumed(console: Console) -> None:
+    standing = (ServerStatus(name="local", concurrency=4, running=3, waiting=2),)
+    beat = {"service": "installer", "instance": "host/1", "version": "1", "started_at": utc_now()}
+    console.house.publish(ServiceHeartbeat(**beat, servers=standing))
+    console.settle()
+    eve = console.browser("eve")
+    assert "local closed 3 of 4 2" in text(eve.get("/workers").text)
+    assert (
+        "begin no install on the server"
+        in eve.post("/confirm", action="pause-server", id="local", back="/workers").text
+    )
+    for action, shown in (
+        ("pause-server", "local paused a new disk 3 of 4 2"),
+        ("resume-server", "local closed 3 of 4 2"),
+    ):
+        asked = eve.post("/ask", action=action, id="local", back="/workers", reason="a new disk")
+        console.settle()
+        assert shown in text(eve.follow(asked)), "without waiting for the next heartbeat"
 
 
 def test_the_timer_is_paused_and_resumed(console: Console) -> None:

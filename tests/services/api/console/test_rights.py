@@ -76,6 +76,8 @@ ROLES = {
     "amend": Role.OPERATOR,
     "run-now": Role.OPERATOR,
     "pause": Role.OPERATOR,
+    "pause-server": Role.OPERATOR,
+    "resume-server": Role.OPERATOR,
     "resume": Role.OPERATOR,
 }
 PATH = {

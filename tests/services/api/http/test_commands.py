@@ -99,6 +99,16 @@ def test_the_timer_is_paused_resumed_and_run(house: HouseWithApi, shop: TestClie
     assert shop.post("/v1/timer/run").status_code == 403
 
 
+def test_a_server_is_paused_until_then_and_resumed(house: HouseWithApi, shop: TestClient, operator: TestClient) -> None:
+    body = {"reason": "a new disk", "until": "2026-01-02T12:00:00Z"}
+    paused = operator.post("/v1/servers/local/pause", json=body)
+    assert outcome(house, operator, paused) == ("done", "server.opened")
+    assert outcome(house, operator, operator.post("/v1/servers/local/resume")) == ("done", "server.closed")
+    assert outcome(house, operator, operator.post("/v1/servers/elsewhere/resume"))[0] == "refused"
+    assert operator.post("/v1/servers/local/pause", json={"until": "soon"}).status_code == 422
+    assert shop.post("/v1/servers/local/pause").status_code == 403
+
+
 def test_a_site_type_is_switched_by_an_admin_only(house: HouseWithApi, operator: TestClient, admin: TestClient) -> None:
     switched = admin.post("/v1/site-types/wordpress", json={"stage": "off"})
     assert outcome(house, admin, switched) == ("done", "site_type.configured")

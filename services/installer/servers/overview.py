@@ -1,0 +1,43 @@
+"""How all servers stand, for people."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, func, select
+
+from foundation.config.settings import HostingServer
+from schemas.services import ServerStatus
+from services.installer.installs import installs
+from services.installer.servers.standing import Standing, every
+from services.installer.states import State
+
+
+def statuses(connection: Connection, servers: Mapping[str, HostingServer]) -> list[ServerStatus]:
+    """Return how the servers of the settings stand."""
+    number = func.count().label("number")
+    running = select(installs.c.server, number).where(installs.c.lease_owner.is_not(None))
+    waiting = select(installs.c.server, number).where(
+        installs.c.waiting_for.is_not(None), installs.c.state == State.WAITING
+    )
+    runs, waits = (
+        {row.server: row.number for row in connection.execute(query.group_by(installs.c.server))}
+        for query in (running, waiting)
+    )
+    standings = {standing.name: standing for standing in every(connection)}
+    return [
+        _status(standings.get(name, Standing(name=name)), server.concurrency, runs.get(name, 0), waits.get(name, 0))
+        for name, server in servers.items()
+    ]
+
+
+def _status(standing: Standing, concurrency: int | None, running: int, waiting: int) -> ServerStatus:
+    return ServerStatus(
+        name=standing.name,
+        state=standing.state.value,
+        concurrency=concurrency,
+        running=running,
+        waiting=waiting,
+        since=standing.since,
+        until=standing.until,
+        cause=standing.cause,
+        reason=standing.reason,
+    )
