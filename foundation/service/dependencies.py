@@ -41,7 +41,8 @@ class Dependencies:
                     self._errors[name] = error
                     _log.warning("service.waiting", reason=str(error))
                 else:
-                    del left[name], self._errors[name]
+                    del left[name]
+                    self._errors.pop(name, None)
             if not left:
                 return True
             stop.wait(_PAUSE)

@@ -104,7 +104,10 @@ def serve(
         relay = Relay(store, publisher, broker.topology, clock.now, metrics, heartbeats, broker.declare)
         database = Database(store, name, clock.now, relay.hand_over, load)
         parts = Parts(store, broker, database, clock.now, metrics, heartbeats, broadcast.tell)
-        service = make(parts)
+        made: list[Service] = []
+        if not dependencies.reach({"store": lambda: made.append(make(parts))}, stop):  # it may be gone again by now
+            return 0
+        service = made[0]
         _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
         _log.info("service.started", store=store.place)
         gc.freeze()  # what the start has made stays; looking through it again costs some percent of the time

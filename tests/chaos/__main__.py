@@ -94,7 +94,7 @@ def _shown(report: Report, directory: Path) -> str:
     lines.append(f"faults             {len(done)} of {len(report.timeline.entries)}")
     lines += [f"  doubled: {install}: {why}" for install, why in sorted(verdict.doubled.items())]
     by_cause = Counter(report.by_hand.values())
-    lines += [f"  retried by staff: {count} that had failed with {cause}" for cause, count in sorted(by_cause.items())]
+    lines += [f"  put right by staff: {count} after {cause}" for cause, count in sorted(by_cause.items())]
     lines += [f"  left out: {kind}: {why}" for kind, why in report.left_out.items()]
     if report.is_clean:
         return "\n".join([*lines, f"seed {report.seed}: clean", ""])

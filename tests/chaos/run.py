@@ -5,7 +5,10 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from foundation.config.queues import API_EVENTS
+from foundation.config.settings import load
 from foundation.errors import SitecrewError
+from sitecrew.cli.client.rebuilding import rebuild
 from tests.chaos.customers import Customers
 from tests.chaos.fault import Options
 from tests.chaos.faults import BY_KIND, CATALOGUE
@@ -18,6 +21,8 @@ from tests.chaos.verdict import Verdict, judge
 REST = 240.0
 """Seconds within which everything must be at rest once all is healed."""
 _NEWS = 10.0
+_REBUILT = 60.0
+"""Seconds without progress after which the projection counts as not rebuilt."""
 
 
 @dataclass
@@ -66,6 +71,10 @@ def run(seed: int, options: Options, directory: Path, timeline: Timeline) -> Rep
             began = timeline.now
             left = _rest(system, customers, staff, timeline)
             rested = round(timeline.now - began, 1)
+            if not left and _lost_events(timeline):
+                timeline.say("staff rebuild the projection: the broker has lost events")
+                staff.by_hand["projection"] = "events that the broker lost"
+                rebuild(load(system.config, environment=False), _REBUILT)
         verdict = judge(system, timeline)
         verdict.violations[:0] = [f"not at rest after {REST:g} s: {count} {what}" for what, count in left.items()]
         if verdict.violations:
@@ -126,6 +135,11 @@ def _rest(system: System, customers: Customers, staff: Staff, timeline: Timeline
             told = timeline.now
             timeline.say(f"-- {', '.join(f'{count} {what}' for what, count in left.items())}")
         Event().wait(0.5)
+
+
+def _lost_events(timeline: Timeline) -> bool:
+    """Whether there were events that the services had told, and that the api can't know of."""
+    return any(one.kind == "broker wiped" or one.target == API_EVENTS for one in timeline.entries)
 
 
 def _letters(system: System) -> str:
