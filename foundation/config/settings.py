@@ -395,6 +395,11 @@ class Site(Section):
     replace: list[Name] = Field(
         [], description="names there that a first install may replace, such as a panel's placeholder index.html"
     )
+    require: list[Literal["dns", "tls"]] = Field(
+        [],
+        description="what must be there before a site is installed: dns: its domain leads to the server; tls: the web"
+        " server has a certificate for it. Until then the install waits",
+    )
     stage: bool = Field(True, description="true: installed by the timer's batch; false: at once")
     settle_seconds: Seconds = Field(0, description="an install is not due until its account is this old")
     welcome_email: bool = Field(True, description="send the welcome email")

@@ -104,10 +104,17 @@ class UnitOfWork(Generic[RowsT]):
         self._send(event, DELAYED, queue, due_at=at, headers=headers)
 
     def redeliver(
-        self, data: Model, queue: str, subject: str | None, cause: Origin | None = None, *, suspect: bool = False
+        self,
+        data: Model,
+        queue: str,
+        subject: str | None,
+        cause: Origin | None = None,
+        *,
+        at: datetime | None = None,
+        suspect: bool = False,
     ) -> None:
-        """Deliver a new event, made from a row, to one of this service's own queues now."""
-        self.deliver(self._event(data, subject, cause), queue, self.now, suspect=suspect)
+        """Deliver a new event, made from a row, to one of this service's own queues, now or `at` a time."""
+        self.deliver(self._event(data, subject, cause), queue, at or self.now, suspect=suspect)
 
     def retry(self, delivery: Delivery, event: Event[Any], at: datetime, *, acted: bool) -> None:
         """Deliver an event again at `at`, on behalf of its original sender.

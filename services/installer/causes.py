@@ -29,6 +29,15 @@ INSTALL_CAUSES = Causes(
             CauseKind.TRANSIENT,
             "Nothing to do: `sitecrew server resume` ends the pause, if it does not end by itself.",
         ),
+        "dns_missing": Meaning(
+            CauseKind.TRANSIENT,
+            "Have the customer point the name in the detail to the server's address. It is looked at again by itself.",
+        ),
+        "tls_missing": Meaning(
+            CauseKind.TRANSIENT,
+            "Have the web server get a certificate for the name in the detail, or trust its CA with"
+            " `servers.<name>.web_ca_file`. It is looked at again by itself.",
+        ),
         "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the install's own message is on its way."),
     }
 )

@@ -1,6 +1,6 @@
 """The installer's handlers for installs: note what is staged; claim what is due, install and verify it, record that."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -36,7 +36,9 @@ from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES, RETRY
 from services.installer.installs import INSTALLS, OVERDUE, PENDING, Install
 from services.installer.rows import InstallRows
+from services.installer.servers import requirements
 from services.installer.servers.gate import Gate
+from services.installer.servers.requirements import WAITS_FOR
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
@@ -152,11 +154,27 @@ class Installing:
         if what != WaitingFor.CAPACITY and install.has_waited_enough(uow.now):
             return self.give_up(uow, install, cause, event)
         until = None if what == WaitingFor.CAPACITY else uow.now + self._patience
-        waits = uow.rows.installs.save(install.waits(what, cause, uow.now, until=until))
+        again_at = self._look_again_at(install, what, uow.now)
+        check_at = self.overdue_at(install.site_type, again_at) if again_at else None
+        waits = install.waits(what, cause, uow.now, until=until, again_at=again_at, check_at=check_at)
+        waits = uow.rows.installs.save(waits)
+        if again_at:
+            queue = self.queue_of(install.site_type)
+            uow.redeliver(telling.staged(waits), queue, waits.order_id, waits.trace, at=again_at)
         if (install.state, install.waiting_for) != (State.WAITING, what):
             uow.emit(telling.waiting(waits), waits.order_id, event)
             _log.info("install.waiting", **_names(waits), cause=cause.code, reason=cause.detail)
         return Done()
+
+    def _look_again_at(self, install: Install, what: WaitingFor, now: datetime) -> datetime | None:
+        """Return when to look for what is missing: after as long as it has been missing, within the bounds of pauses
+        between attempts. None for an install that its server wakes."""
+        if what in (WaitingFor.CAPACITY, WaitingFor.SERVER):
+            return None
+        missed = now - install.waiting_since if install.waiting_since and install.waiting_for == what else None
+        backoff = self._retries.backoff
+        pause = min(max(missed or backoff.first, backoff.first), backoff.longest)
+        return min(now + pause, install.waiting_until or now + pause)
 
     def deliver_again(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
         """Deliver once more what nobody has begun in time."""
@@ -197,7 +215,11 @@ class Installing:
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
-        its server is known to fail, wait for that."""
+        its server is known to fail, or something else is missing, wait for that."""
+        if what := WAITS_FOR.get(cause.code):
+            self.gate.gave_back(uow, install)
+            self._wait(uow, install, what, cause, event)
+            return
         if missing := self.gate.failed(uow, install, cause, event):
             self._wait(uow, install, *missing, event)
             return
@@ -222,6 +244,9 @@ class Installing:
         began = perf_counter()
         with structlog.contextvars.bound_contextvars(**_names(install)):
             installer, server = self._tools(install)
+            if required := self._required(install.site_type):
+                with self._step(install, "requirements"):
+                    requirements.check(required, install.staged.account, server)
             site = installer.install(self._job(install, server), server, partial(self._step, install))
         return site, perf_counter() - began
 
@@ -244,6 +269,10 @@ class Installing:
             missing = f"site type {install.site_type}" if installer is None else f"server {install.server}"
             raise failed("not_configured", f"this installer does not know {missing}")
         return installer, server
+
+    def _required(self, site_type: str) -> Sequence[str]:
+        site = self._settings.sites.get(site_type)
+        return site.require if site else ()
 
     def _job(self, install: Install, server: Server) -> Job:
         staged, account = install.staged, install.staged.account
