@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +15,7 @@ from tests.support.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, N
 from tests.support.postgres import Postgres, Stores, installed, running
 
 _SHARED = pytest.StashKey[SharedNode]()
+_PASSED = pytest.StashKey[bool]()
 
 settings.register_profile("sitecrew", deadline=None, derandomize="CI" in os.environ, database=None)
 settings.load_profile("sitecrew")
@@ -26,11 +27,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         shared.release()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_PASSED] = report.passed
+    return report
+
+
 @pytest.fixture(autouse=True)
-def _houses_are_left_closed() -> Iterator[None]:
+def _houses_are_left_sound_and_closed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "tests.support.house" in sys.modules:
-        sys.modules["tests.support.house"].close_stores()
+        from tests.support import audited, house  # noqa: PLC0415  # most tests have no house
+
+        houses = house.houses()
+        try:
+            if request.node.stash.get(_PASSED, False):
+                audited.require_sound(houses)
+        finally:
+            house.close_stores()
 
 
 @pytest.fixture

@@ -488,6 +488,7 @@ def test_eight_installers_two_relays_and_two_reconcilers_share_a_store(tmp_path:
             assert monotonic() < ends, heard
             heard.update(house.event_types())
     heard.update(house.event_types())
+    house.settle()
     assert (heard["install.started"], heard["install.completed"]) == (40, 40)
     done = sorted(job.install_id for job in house.installer.installed)
     assert done == sorted(f"order-{number}-g1" for number in range(1, 41))
@@ -536,6 +537,7 @@ def test_a_worker_that_lost_its_lease_cannot_record_over_its_successor(tmp_path:
 
 def test_whoever_lost_an_install_to_its_own_process_does_not_let_go_the_later_claim(tmp_path: Path) -> None:
     house = House(tmp_path)
+    house.unfinished = "the install has no order"
     keep(house.installing.database, [install_of(staged(1), START)])
     due = codec.envelope(staged(1), id="due", source="/test", subject="order-1")
     acts = []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from foundation.broker import Consumer, codec
 from sitecrew.stack.ports import free_port
+from tests.support.audited import require_sound_stores
 from tests.support.house import kind
 
 OFTEN = {
@@ -70,11 +71,17 @@ class Crew:
 
 @contextmanager
 def working(directory: Path, environment: Mapping[str, str], replicas: Iterable[Which]) -> Iterator[Crew]:
+    """Run the replicas; at the end, all that their databases say has to fit together."""
     crew = Crew(directory, environment, replicas)
     try:
         yield crew
+        require_sound_stores({name: environment[_store_url(name)] for name in ("order-intake", "installer", "mailer")})
     finally:
         crew.close()
+
+
+def _store_url(service: str) -> str:
+    return f"SITECREW_{service.replace('-', '_').upper()}__STORE_URL"
 
 
 class Ears:

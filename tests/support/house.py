@@ -74,6 +74,13 @@ def new_database(*migrations: Path) -> bytes:
 
 
 _opened: list[Store] = []
+_houses: list["House"] = []
+
+
+def houses() -> list["House"]:
+    """Return the houses of this test, and forget them."""
+    found, _houses[:] = _houses[:], []
+    return found
 
 
 def close_stores() -> None:
@@ -250,7 +257,8 @@ class House:
         self.intake, self.installing, self.mailer = self.open_intake(), self.open_installer(), self.open_mailer()
         self.services = [self.intake, self.installing, self.mailer]
         self.unfinished = ""
-        """Why its rows need not fit together at the end of the test."""
+        """Why its rows need not fit together at the end of the test; else they are audited then."""
+        _houses.append(self)
 
     def store(self, name: str, migrations: Path) -> Store:
         file = self.directory / f"{name}.db"
