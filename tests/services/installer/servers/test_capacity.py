@@ -164,3 +164,4 @@ def test_a_limit_costs_a_batch_one_query_and_none_costs_nothing(
         assert all(isinstance(replica.start(uow, event), Effect) for event in events)
     counted = [statement for statement in executed if "count(" in statement]
     assert len(counted) == more
+    assert sum("server_standings" in statement for statement in executed) == 1, "how the servers stand, once a batch"

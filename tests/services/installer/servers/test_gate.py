@@ -1,5 +1,7 @@
 """A server that fails again and again, or that staff have paused: its installs wait, and nobody else's."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,17 +10,23 @@ from typing import Any
 import pytest
 
 from foundation.handling.outcomes import Done, Effect
+from foundation.handling.unit_of_work import Database
 from foundation.store.lease import Terms
 from schemas.installs import InstallWaiting
 from schemas.servers import ServerClosed, ServerOpened, ServerPause, ServerResume
 from schemas.values import CauseKind
+from services.installer import service
 from services.installer.causes import INSTALL_CAUSES
+from services.installer.install import Installing
 from services.installer.servers.standing import PAUSES, Standing
 from services.installer.states import ServerState, State, WaitingFor
 from tests.services.installer.test_handlers import DOWN, SITE, Desk, install, staged
 from tests.support.house import START, House, failure
+from tests.support.in_memory import event_of
+from tests.support.rows import on_each_store
 
 OTHER = failure("php_fatal", CauseKind.PERMANENT).cause
+database = on_each_store("installer", service.MIGRATIONS, service.load)
 WAITS = {"wordpress": {"stage": False}}
 
 
@@ -157,6 +165,26 @@ def test_what_fails_while_others_were_running_keeps_its_attempts() -> None:
     other = desk.rows.installs.get("order-2-g1")
     assert other
     assert (other.state, other.attempt, desk.install().attempt) == (State.WAITING, 0, 1)
+
+
+def test_of_several_replicas_one_lets_one_install_through(database: Database[Any]) -> None:
+    with database.begin() as uow:
+        uow.rows.standings.change("local", lambda it: Standing(**{**vars(it), **open_until(0)}))
+    replicas, together = [Desk().installing for _ in range(4)], threading.Barrier(4)
+    outcomes = Counter[type]()
+
+    def begin(replica: Installing, number: int) -> None:
+        event = event_of(staged(install_id=f"order-{number}-g1", order_id=f"order-{number}"))
+        together.wait()
+        with database.begin([event]) as uow:
+            outcomes[type(replica.start(uow, event))] += 1
+
+    threads = [threading.Thread(target=begin, args=(one, number)) for number, one in enumerate(replicas, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == {Effect: 1, Done: 3}
 
 
 def test_whoever_waits_too_long_for_a_server_fails(tmp_path: Path) -> None:
