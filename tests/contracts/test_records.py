@@ -214,6 +214,26 @@ def test_leases_are_renewed_in_the_order_in_which_rows_are_locked_whatever_langu
     store.close()
 
 
+def test_a_renewal_waits_for_whoever_has_loaded_the_row(postgres: Postgres) -> None:
+    """It doesn't lock the order's name: without the row's own lock, what is decided just now would not see it."""
+    store = Store(postgres.database())
+    with store.transaction() as connection:
+        metadata.create_all(connection)
+    keep(store, task("a1").claimed(TERMS, NOON))
+
+    def renew() -> None:
+        with store.transaction() as connection:
+            lease.renew(connection, tasks, "task_id", {"a1": 1}, TERMS, LATER)
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            TASKS.load(connection, ["a"])
+            renewing = pool.submit(renew)
+            until_blocked(store)
+        renewing.result()
+    store.close()
+
+
 def test_who_is_frozen_amid_a_transaction_does_not_keep_its_locks(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,10 +248,12 @@ def test_who_is_frozen_amid_a_transaction_does_not_keep_its_locks(
     def freeze(pool: ThreadPoolExecutor) -> None:
         with store.transaction() as connection:
             lock(connection, ["a"])
-            assert pool.submit(lock_it).result()
+            locked.append(pool.submit(lock_it).result())
 
+    locked: list[bool] = []
     with ThreadPoolExecutor(1) as pool, pytest.raises(StoreUnreachable):
         freeze(pool)
+    assert locked, "others do not wait for it to go on"
     assert lock_it(), "on a new connection"
     store.close()
 

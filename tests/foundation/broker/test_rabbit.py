@@ -146,6 +146,18 @@ def test_a_settlement_on_a_dead_channel_is_dropped_and_the_message_comes_again(
     assert broker.depth(INTAKE_ORDERS) == 0
 
 
+def test_an_old_settlement_settles_nothing_that_was_delivered_since(broker: RabbitBroker, breakable_node: Node) -> None:
+    """Each channel numbers its deliveries from 1, so an old number is also that of a later delivery."""
+    broker.publisher().publish([order(1)], SECONDS)
+    consumer = broker.consumer(INTAKE_ORDERS, 3)
+    former = gather(consumer, 1, SECONDS)
+    cut_connections(broker, breakable_node)
+    assert [later.tag for later in gather(consumer, 1, SECONDS)] == [former[0].tag]
+    consumer.settle(former)
+    consumer.close()
+    until(lambda: broker.depth(INTAKE_ORDERS) == 1, SECONDS)
+
+
 def test_who_alone_is_active_is_handed_its_whole_prefetch_and_its_successor_too(brokers: Brokers) -> None:
     broker = brokers.broker(table.with_api(Ladder(unit_ms=50, levels=3)))
     broker.declare()

@@ -276,6 +276,18 @@ def test_a_copy_that_comes_while_the_act_runs_is_settled_with_the_first(lane: La
     assert acting.recorded == ["a"]
 
 
+def test_a_copy_begins_no_second_act_while_the_first_runs(lane: Lane) -> None:
+    acting = lane.hold()
+    lane.send("a")
+    lane.turn()
+    lane.send("a")
+    lane.turn()
+    acting.go.set()
+    lane.rest()
+    assert acting.ran == ["a"]
+    assert lane.broker.depth(INTAKE_ORDERS) == 0
+
+
 def test_a_copy_that_another_replica_settles_meanwhile_does_not_undo_the_record(lane: Lane) -> None:
     acting = lane.hold()
     lane.send("a")
@@ -890,6 +902,20 @@ def test_draining_gives_back_what_has_no_thread_yet_if_it_can_be_given_back(lane
     lane.open()
     lane.rest()
     assert sorted(acting.recorded) == [*"abcde"], "and another worker does it"
+
+
+def test_draining_waits_for_what_is_running(lane: Lane) -> None:
+    acting = lane.hold()
+    lane.send("a")
+    lane.turn()
+    lane.until(lambda: acting.at_work)
+    draining = threading.Thread(target=lane.worker.drain, args=(lane.consumer,))
+    draining.start()
+    draining.join(0.2)
+    assert draining.is_alive()
+    acting.go.set()
+    draining.join(PATIENCE)
+    assert acting.recorded == ["a"]
 
 
 def test_draining_waits_for_the_database_rather_than_forget_what_was_done(lane: Lane) -> None:

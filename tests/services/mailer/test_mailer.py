@@ -331,3 +331,15 @@ def test_a_mail_server_that_quotes_the_password_does_not_bring_it_into_rows_or_e
     mail = letter(house)
     assert mail.cause is not None
     assert mail.cause.detail == "looks like phishing: Mot de passe : ***"
+
+
+def test_a_letter_whose_message_was_lost_is_woken_by_the_mailer_itself(house: House) -> None:
+    house.smtp.failures = [failure("smtp_unreachable")]
+    house.order()
+    house.settle()
+    house.tick()
+    house.wipe()
+    house.pass_time(600)
+    house.mailer.run_periodic_tasks()
+    house.settle()
+    assert len(house.smtp.sent) == 1
