@@ -206,9 +206,9 @@ class Office:
     def __init__(self, place: Administered, crew: Watched) -> None:
         self.shop, self.staff, self.crew = broker(place, "shop"), broker(place, "cli"), crew
 
-    def order(self, order_id: str) -> str:
+    def order(self, order_id: str, site_type: str = "static") -> str:
         fields = {"order_id": order_id, "domain": f"{order_id}.example", "customer": CUSTOMER}
-        self.shop_sends(OrderPlaced(site_type="static", **fields), order_id)
+        self.shop_sends(OrderPlaced(site_type=site_type, **fields), order_id)
         return order_id
 
     def shop_sends(self, data: Model, order_id: str | None = None, body: bytes = b"") -> None:
@@ -247,6 +247,9 @@ def crew(place: Administered, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "timer.every": "*/2 * * * * *",
         "installer.retry_first_seconds": 1,
         "mailer.retry_first_seconds": 1,
+        "sites.waiting.installer": "static",
+        "sites.waiting.address": "temporary",
+        "sites.waiting.settle_seconds": 3600,
     }
     urls = {name: place.url(name) for name in SERVICES}
     directory = tmp_path_factory.mktemp("crew")
@@ -283,13 +286,13 @@ def test_an_order_becomes_a_site_and_a_letter_though_both_have_to_be_tried_again
 def test_staff_cancel_pause_switch_and_have_everything_told_again(office: Office, crew: Watched) -> None:
     office.command(TimerPause(reason="a test"))
     office.event("timer.paused")
-    order = office.order("cancelled")
+    order = office.order("cancelled", "waiting")
     crew.until("install.staged", order)
     crew.install(f"{order}-g1")
     office.command(InstallCancel(install_id=f"{order}-g1"))
     crew.until("install.cancelled", order)
     assert crew.install(f"{order}-g1").state == State.CANCELLED
-    withdrawn = office.order("withdrawn")
+    withdrawn = office.order("withdrawn", "waiting")
     crew.until("install.staged", withdrawn)
     office.command(OrderCancel(order_id=withdrawn))
     crew.until("install.cancelled", withdrawn)

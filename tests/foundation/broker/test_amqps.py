@@ -17,7 +17,11 @@ from foundation.broker.tls import Tls
 from foundation.broker.topology import ORDERS
 from foundation.config import queues as table
 from foundation.config.queues import INTAKE_ORDERS
+from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable, ConfigurationError
+from foundation.service.process import broker_of
+from sitecrew.cli.checks.broker import of_broker
+from sitecrew.cli.checks.findings import examine
 from sitecrew.stack.ports import free_port
 from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.support.authority import Authority, Issued
@@ -90,6 +94,24 @@ def test_which_of_the_files_is_wrong_is_told(secured: str, authority: Authority,
     ):
         with pytest.raises(BrokerUnreachable, match=said):
             broker(secured, tls).declare()
+
+
+def test_settings_are_enough_and_doctor_says_which_file_is_wrong(
+    secured: str, authority: Authority, ours: Issued
+) -> None:
+    right = {"ca_file": authority.ca_file, "certificate": ours.certificate, "key": ours.key, "server_name": NAME}
+    for wrong, said in (
+        ({}, "answers"),
+        ({"ca_file": None}, "amqp_tls.ca_file"),
+        ({"server_name": "else.example"}, "amqp_tls.server_name"),
+        ({"certificate": None, "key": None}, "amqp_tls.certificate"),
+    ):
+        settings = Settings.model_validate({"amqp_url": secured, "amqp_tls": {**right, **wrong}})
+        with closing(broker_of(settings, "cli")) as opened:
+            first = next(of_broker(settings, opened))
+            finding = examine(first, set())
+        assert (first.name, finding.ok) == ("broker", not wrong)
+        assert said in finding.detail
 
 
 def test_the_port_for_tls_is_spoken_to_without(secured: str) -> None:
