@@ -8,6 +8,7 @@ import structlog
 
 from foundation.clock import exact
 from foundation.config.settings import Settings
+from foundation.handling.backoff import Backoff
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.telemetry.tracing import Origin
 from schemas.envelope import Event
@@ -22,6 +23,9 @@ from services.installer.states import ServerState, State, WaitingFor
 
 OF_THE_SERVER = frozenset(code for code, meaning in SITE_CAUSES.items() if meaning.blames_server)
 """Causes that lie in a server as a whole: others would fail there as well."""
+
+_LONGEST_PAUSE = 300.0
+"""Seconds that a failing server is left alone at most, before one install is let through to try it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +46,9 @@ class Gate:
         """`longest` is how many seconds an install may take. For the others see `Capacity`."""
         self.servers = tuple(settings.servers)
         self._most = {name: server.breaker_failures for name, server in settings.servers.items()}
+        own = settings.installer
+        longest_pause = min(own.retry_longest_seconds, _LONGEST_PAUSE)
+        self._pauses = Backoff(timedelta(seconds=own.retry_first_seconds), timedelta(seconds=longest_pause))
         self._longest = timedelta(seconds=longest)
         self._capacity = Capacity(settings, queue_of, overdue_at)
 
@@ -91,7 +98,7 @@ class Gate:
         elif most and cause.code in OF_THE_SERVER:
             self._capacity.ended(uow, install)
             before, after = uow.rows.standings.change(
-                server, lambda it: it.failed(install.order_id, cause, most, uow.now)
+                server, lambda it: it.failed(install.order_id, cause, most, self._pauses, uow.now)
             )
             if after.openings > before.openings:
                 uow.emit(opened(after), None, event)

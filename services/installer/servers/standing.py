@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
 from sqlalchemy import Column, Connection, Integer, String, Table
@@ -14,9 +14,6 @@ from foundation.store.records import Loaded, Records
 from foundation.store.types import Word, metadata
 from schemas.values import Cause
 from services.installer.states import ServerState
-
-PAUSES = Backoff(timedelta(seconds=30), timedelta(minutes=5))
-"""How long a server is left alone after it has failed too often, before one install is let through to try it."""
 
 server_standings = Table(
     "server_standings",
@@ -72,7 +69,7 @@ class Standing:
         """Whether its pause is over by itself."""
         return self.state == ServerState.PAUSED and not self.is_shut(now)
 
-    def failed(self, order_id: str, cause: Cause, most: int, now: datetime) -> Self:
+    def failed(self, order_id: str, cause: Cause, most: int, pauses: Backoff, now: datetime) -> Self:
         """An install failed for a cause of the server's own. After `most` in a row it is given up for a while; if one
         that was let through to try it fails, for longer."""
         more = order_id != self.last_order or self.state != ServerState.CLOSED
@@ -81,7 +78,7 @@ class Standing:
         if not is_enough and self.state != ServerState.HALF_OPEN:
             return failing
         openings = self.openings + 1
-        opened = replace(failing, state=ServerState.OPEN, openings=openings, until=now + PAUSES.pause(openings))
+        opened = replace(failing, state=ServerState.OPEN, openings=openings, until=now + pauses.pause(openings))
         return replace(opened, since=now) if is_enough else opened
 
     def tried(self, until: datetime) -> Self:
