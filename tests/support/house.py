@@ -411,13 +411,13 @@ class House:
         for service in self.services:
             service.run_periodic_tasks()
 
-    def advance_until(self, reached: Callable[[], bool], minutes: int = 24 * 60) -> None:
-        """Move the clock, with ticks and recovery sweeps, until a condition is true."""
+    def advance_until(self, reached: Callable[[], bool], minutes: int = 24 * 60, step: int = 1) -> None:
+        """Move the clock, `step` minutes at once, with ticks and recovery sweeps, until a condition is true."""
         ends = self.clock.moment + timedelta(minutes=minutes)
         self.settle()  # what is at work now keeps its lease
         while not reached():
             assert self.clock.moment < ends, "it does not come to that"
-            self.advance(60)
+            self.advance(60 * step)
             self.tick()
             self.reconcile()
 
