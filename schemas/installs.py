@@ -139,7 +139,7 @@ class InstallProgress(InstallRef):
 
 
 class InstallCancelled(InstallRef):
-    """The install was cancelled before it began, and will not run."""
+    """The install was cancelled before its site was served, and will not run."""
 
     reason: Line
     """The reason that was given."""
@@ -153,7 +153,8 @@ class InstallResolved(InstallRef):
 
 
 class InstallCancel(Model):
-    """Command: do not run this install. Refused once it is installing or installed."""
+    """Command: do not run this install. A running one ends before its next step, and the answer
+    comes once it has; refused once its site is served."""
 
     install_id: InstallId
     reason: Line = "cancelled by staff"

@@ -149,7 +149,7 @@ EVENTS: dict[str, str] = {
     "install.address_changed": "By the current settings, a site has a different URL than when it was staged; it is"
     " installed at the new one.",
     "install.announced_again": "No news of an install came in time, so order intake published it again.",
-    "install.cancelled": "An install was cancelled before it began.",
+    "install.cancelled": "An install was cancelled before its site was served.",
     "install.completed": "A site is installed and answered over HTTP.",
     "install.completed_again": "The mailer had not answered for an installed site, so the installer published the event"
     " again.",

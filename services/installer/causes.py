@@ -38,6 +38,14 @@ INSTALL_CAUSES = Causes(
             "Have the web server get a certificate for the name in the detail, or trust its CA with"
             " `servers.<name>.web_ca_file`. It is looked at again by itself.",
         ),
+        "ending": Meaning(
+            CauseKind.TRANSIENT,
+            "Nothing to do: the install ends before its next step, or is served already.",
+        ),
+        "cancelled": Meaning(
+            CauseKind.CONFLICT,
+            "Nothing to do: it was cancelled, or lost to another worker, and leaves nothing.",
+        ),
         "not_staged": Meaning(CauseKind.TRANSIENT, "Nothing to do: the install's own message is on its way."),
     }
 )

@@ -12,6 +12,7 @@ from foundation.handling.outcomes import Done, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from foundation.service.replay import Replay
+from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import (
     InstallCancel,
@@ -27,8 +28,8 @@ from schemas.servers import ServerPause, ServerResume
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
-from services.installer.install import ORDER_INTAKE, Installing
-from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Install
+from services.installer.install import ORDER_INTAKE, Installing, cancel
+from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Cancelling, Install
 from services.installer.rows import InstallRows
 from services.installer.states import State
 
@@ -72,22 +73,26 @@ class Commands:
         }
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
-        """Cancel an install that is neither running nor over; refuse otherwise. Cancel and claim lock the same
-        row, so exactly one of them happens."""
+        """Cancel an install that is not over; refuse otherwise. A running one ends before its next step, and the
+        command comes again until it is known whether that was in time. Cancel and claim lock the same row, so exactly
+        one of them happens."""
         install = uow.rows.installs.get(event.data.install_id)
-        if install is None and _may_be_early(uow, event):
-            return Retry(
-                uow.now + _PAUSE, INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
-            )
-        if install and install.state == State.CANCELLED and event.source == ORDER_INTAKE:  # it waits to hear so
-            uow.emit(telling.cancelled(install), install.order_id, event)
-            return Done()
-        if install is None or State.CANCELLED not in TRANSITIONS[install.state]:
-            return _refuse(uow, event, install)
-        cancelled = uow.rows.installs.save(install.cancelled(event.data.reason, uow.now, event.authid))
-        uow.emit(telling.cancelled(cancelled), install.order_id, event)
-        _log.info("install.cancelled", install_id=install.install_id, order_id=install.order_id)
-        return Done()
+        match install:
+            case None if _may_be_early(uow, event):
+                early = INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
+                return Retry(uow.now + _PAUSE, early)
+            case Install(state=State.INSTALLING):
+                uow.rows.installs.save(install.ending(_cancelling(event)))
+                return Retry(uow.now + _PAUSE, INSTALL_CAUSES.cause("ending", "it is being installed"))
+            case Install(state=State.CANCELLED, cancelling=Cancelling(command_id=event.id)):
+                return Done()  # it was told when the install ended
+            case Install(state=State.CANCELLED) if event.source == ORDER_INTAKE:  # it waits to hear so
+                uow.emit(telling.cancelled(install), install.order_id, event)
+                return Done()
+            case Install(state=state) if State.CANCELLED in TRANSITIONS[state]:
+                cancel(uow, install, event.data.reason, event, event.authid)
+                return Done()
+        return _refuse(uow, event, install)
 
     def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
         """Stage the install again, due now, from its first attempt."""
@@ -145,6 +150,10 @@ class Commands:
     def run_now(self, _uow: UnitOfWork, _event: Event[TimerRunNow]) -> Outcome:
         self._run_now()
         return Done()
+
+
+def _cancelling(event: Event[InstallCancel]) -> Cancelling:
+    return Cancelling(command_id=event.id, reason=event.data.reason, by=event.authid, trace=trace_of(event))
 
 
 def _refuse(uow: UnitOfWork, event: Event[Any], install: Install | None) -> Outcome:

@@ -1,6 +1,6 @@
 """The installer's handlers for installs: note what is staged; claim what is due, install and verify it, record that."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +14,7 @@ from foundation.config.keys import Sealer
 from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
+from foundation.errors import Failed
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
@@ -37,7 +38,7 @@ from services.installer.causes import INSTALL_CAUSES, RETRY
 from services.installer.installs import INSTALLS, OVERDUE, PENDING, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
-from services.installer.servers.gate import Gate
+from services.installer.servers.gate import Gate, Missing
 from services.installer.servers.requirements import WAITS_FOR
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
@@ -48,6 +49,9 @@ ORDER_INTAKE = "/sitecrew/order-intake"
 """The source of order intake's events."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
+
+_SERVED = frozenset({"verify", "marker", "retire"})
+"""Steps of a site that is served already: too late to cancel the install."""
 
 _log = structlog.get_logger(__name__)
 
@@ -62,12 +66,15 @@ class Installing:
         installers: Mapping[str, SiteInstaller],
         sealer: Sealer,
         tell: Tell = tell_nobody,
+        goes_on: Callable[[Install], bool] = lambda _claim: True,
     ) -> None:
+        """`goes_on` says of a claim whether it still holds and is not cancelled; called before each step."""
         self._settings = settings
         self._servers = servers
         self._installers = installers
         self._sealer = sealer
         self._tell = tell
+        self._goes_on = goes_on
         self.site_types = SiteTypes("installer", settings)
         own = settings.installer
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
@@ -215,12 +222,17 @@ class Installing:
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
-        its server is known to fail, or something else is missing, wait for that."""
+        its server is known to fail, or something else is missing, wait for that. One that was to end is cancelled."""
+        missing: Missing | None
         if what := WAITS_FOR.get(cause.code):
             self.gate.gave_back(uow, install)
-            self._wait(uow, install, what, cause, event)
+            missing = what, cause
+        else:
+            missing = self.gate.failed(uow, install, cause, event)
+        if wanted := install.cancelling:
+            cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
             return
-        if missing := self.gate.failed(uow, install, cause, event):
+        if missing:
             self._wait(uow, install, *missing, event)
             return
         pause = self._retries.pause(cause, install.attempt)
@@ -252,7 +264,10 @@ class Installing:
 
     @contextmanager
     def _step(self, install: Install, name: str) -> Iterator[None]:
-        """Tell of a step of an install."""
+        """Tell of a step of an install. Raises `Failed` before any step until the site is served, if the install was
+        cancelled or belongs to another worker by now."""
+        if name not in _SERVED and not self._goes_on(install):
+            raise Failed(INSTALL_CAUSES.cause("cancelled", f"before the step {name}"))
         progress = InstallProgress(**install.ref, attempt=install.attempt, step=name)
         self._tell(progress, install.order_id, install.trace)
         _log.debug("install.step", step=name)
@@ -330,12 +345,15 @@ class Installing:
 
     def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged]) -> Outcome:
         """The service stops before a thread was free for the install: another replica begins it at once."""
-        if install := _held(uow, claim):
-            self.gate.gave_back(uow, install)
-            given = uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
-            uow.emit(telling.staged(given), given.order_id, event)
-            return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
-        return Done()
+        if (install := _held(uow, claim)) is None:
+            return Done()
+        self.gate.gave_back(uow, install)
+        if wanted := install.cancelling:
+            cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
+            return Done()
+        given = uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
+        uow.emit(telling.staged(given), given.order_id, event)
+        return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
 
 
 def _is_early(install: Install, now: datetime) -> bool:
@@ -363,9 +381,14 @@ def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | No
 
 
 def _supersede(uow: UnitOfWork[InstallRows], older: Install, newer: Install, cause: Origin) -> None:
-    reason = f"superseded by {newer.install_id}"
-    cancelled = uow.rows.installs.save(older.cancelled(reason, uow.now))
-    uow.emit(telling.cancelled(cancelled), older.order_id, cause)
+    cancel(uow, older, f"superseded by {newer.install_id}", cause)
+
+
+def cancel(uow: UnitOfWork[InstallRows], install: Install, reason: str, cause: Origin, by: str | None = None) -> None:
+    """Cancel an install, and tell so."""
+    cancelled = uow.rows.installs.save(install.cancelled(reason, uow.now, by))
+    uow.emit(telling.cancelled(cancelled), cancelled.order_id, cause)
+    _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id, reason=reason)
 
 
 def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:

@@ -16,7 +16,7 @@ from foundation.store.records import Records
 from foundation.store.types import Bytewise, Word, metadata
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
-from schemas.values import Cause, Customer
+from schemas.values import Cause, Customer, Model
 from services.installer.history import Entry, History
 from services.installer.states import MailState, State, WaitingFor
 
@@ -33,7 +33,7 @@ PENDING = frozenset({State.STAGED, State.WAITING})
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.STAGED: frozenset({State.STAGED, State.WAITING, State.INSTALLING, State.CANCELLED}),
     State.WAITING: frozenset({State.WAITING, State.INSTALLING, State.STAGED, State.FAILED, State.CANCELLED}),
-    State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.WAITING, State.FAILED}),
+    State.INSTALLING: frozenset({State.INSTALLED, State.STAGED, State.WAITING, State.FAILED, State.CANCELLED}),
     State.FAILED: frozenset({State.STAGED, State.RESOLVED, State.CANCELLED}),
     State.RESOLVED: frozenset({State.CANCELLED}),
     State.INSTALLED: frozenset(),
@@ -44,6 +44,15 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 def _only(where: str) -> dict[str, Any]:
     """Return what makes an index one of some rows only."""
     return {"sqlite_where": text(where), "postgresql_where": text(where)}
+
+
+class Cancelling(Model):
+    """Who wants a running install to end, and why. Its worker looks for this before each step."""
+
+    command_id: str
+    reason: str
+    by: str | None = None
+    trace: Trace
 
 
 installs = Table(
@@ -59,6 +68,7 @@ installs = Table(
     *lease.columns(),
     Column("max_attempts", Integer),
     Column("reason", String(200)),
+    Column("cancelling", PydanticJson(Cancelling)),
     Column("history", PydanticJson(History), nullable=False),
     Column("staged", PydanticJson(InstallStaged), nullable=False),
     Column("completed", PydanticJson(InstallCompleted)),
@@ -93,6 +103,8 @@ class Install(LeasedRow):
     """As the installer had it that last took the install."""
     reason: str | None = None
     """Why it was cancelled, or how it was resolved, as whoever did that said."""
+    cancelling: Cancelling | None = None
+    """The cancel that came while it was being installed."""
     history: History = field(default_factory=History)
     staged: InstallStaged
     completed: InstallCompleted | None = None
@@ -129,7 +141,7 @@ class Install(LeasedRow):
     def begun(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
         """A worker takes it, for its next attempt."""
         begun = self._to(State.INSTALLING).claimed(terms, now)
-        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None)
+        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None, cancelling=None)
 
     def not_begun(self, check_at: datetime) -> Self:
         """The worker gives it back before it has begun: that was no attempt."""
@@ -207,6 +219,10 @@ class Install(LeasedRow):
         history = self._history(now, "cancelled", by=by, reason=reason)
         return replace(gone, reason=reason[:200], finished_at=now, history=history)
 
+    def ending(self, cancelling: Cancelling) -> Self:
+        """It is running, and will be cancelled unless its site is served by then. The first cancel counts."""
+        return replace(self, cancelling=self.cancelling or cancelling)
+
     def amended(self, customer: Customer) -> Self:
         """It is for a customer whose name or address was corrected."""
         return replace(self, staged=self.staged.model_copy(update={"customer": customer}))
@@ -247,6 +263,13 @@ class MailOfInstall:
 
 
 MAILS = Records(installs, MailOfInstall, key="install_id", owner="order_id")
+
+
+def goes_on(connection: Connection, claim: Install) -> bool:
+    """Whether a claim still holds, and nobody has cancelled the install meanwhile."""
+    mine = (installs.c.install_id == claim.install_id, installs.c.fence == claim.fence)
+    wanted = (installs.c.state == State.INSTALLING, installs.c.cancelling.is_(None))
+    return connection.execute(select(installs.c.fence).where(*mine, *wanted)).first() is not None
 
 
 def counts(connection: Connection) -> dict[State, int]:

@@ -39,7 +39,7 @@ class InstallerService:
         self._settings = settings.installer
         self._servers = settings.servers
         self._parts = parts
-        self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public), parts.tell)
+        self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public), parts.tell, self._goes_on)
         self._rereading = self.installing.site_types.rereading(parts.store)
         self.recovery = Recovery(self.installing)
         self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
@@ -115,6 +115,11 @@ class InstallerService:
 
     def _statuses(self, connection: Connection) -> Sequence[ServerStatus]:
         return statuses(connection, self._servers)
+
+    def _goes_on(self, claim: installs.Install) -> bool:
+        with suppress(StoreUnreachable), self._parts.store.reading() as connection:
+            return installs.goes_on(connection, claim)
+        return True  # it lives on without its database
 
     def _install_lane(self, queue: str) -> Lane:
         own, installing = self._settings, self.installing

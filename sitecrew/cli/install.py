@@ -101,7 +101,7 @@ def cancel(
     timeout: _Timeout = 10,
     json: Json = False,
 ) -> None:
-    """Cancel staged, waiting or failed installs, so that they never run."""
+    """Cancel installs that are staged, waiting, running or failed."""
     from schemas.installs import InstallCancel
     from sitecrew.cli.client.orders.files import validated
     from sitecrew.cli.listings import install_lists
@@ -112,7 +112,7 @@ def cancel(
     order = install_lists.Order(
         "cancel",
         lambda name: InstallCancel(install_id=name, reason=checked.reason),
-        [State.STAGED, State.WAITING, State.FAILED],
+        [State.STAGED, State.WAITING, State.INSTALLING, State.FAILED],
         careful=True,
     )
     install_lists.carry_out(ctx, order, ids, narrowed, timeout, dry_run=dry_run, yes=yes, json=json)

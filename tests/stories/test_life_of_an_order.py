@@ -13,7 +13,7 @@ from foundation.config.keys import Opener, generate_keys
 from schemas.installs import CommandRefused, InstallCancel, InstallRetry, InstallStarted, TimerRunNow
 from schemas.mails import MailPreview, MailResend, MailSent, PreviewRendered
 from schemas.orders import OrderCancelled, OrderReinstallRequested, OrderRejected
-from schemas.values import CauseKind
+from schemas.values import CauseKind, Model
 from services.installer.states import State
 from services.mailer.letter.filling import MASK
 from services.order_intake.orders import MAX_ATTEMPTS
@@ -204,6 +204,32 @@ def test_a_cancel_that_comes_too_late_is_refused_with_the_reason(house: House) -
     assert "it is installed" in refused.data.cause.detail
 
 
+@pytest.mark.parametrize(
+    ("command", "answers"),
+    [
+        (InstallCancel(install_id="order-1-g1", reason="wrong customer"), ["install.cancelled"]),
+        (OrderCancelled(order_id="order-1", reason="wrong customer"), ["order.withdrawn", "install.cancelled"]),
+    ],
+)
+def test_a_running_install_that_is_cancelled_ends_before_its_next_step(
+    tmp_path: Path, command: Model, answers: list[str]
+) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    house.installer.meanwhile = gate = Gate()
+    house.order()
+    house.run_until(gate.reached.is_set)
+    house.events()
+    house.publish(command, traceparent=TRACE)
+    house.run_until(lambda: house.install().cancelling)
+    assert house.install().state == State.INSTALLING
+    gate.opened.set()
+    house.let_time_pass(2, seconds=6)
+    told = [event for event in house.events() if not getattr(event.data, "domain_released", False)]
+    assert [(kind(event.type), event.trace_id) for event in told] == [(name, TRACE.split("-")[1]) for name in answers]
+    assert (house.install().state, house.install().reason) == (State.CANCELLED, "wrong customer")
+    assert (house.installer.installed, house.smtp.sent, house.parked()) == ([], [], [])
+
+
 def test_a_cancelled_order_takes_its_install_back_but_keeps_its_account(house: House) -> None:
     house.order()
     house.settle()
@@ -241,15 +267,16 @@ def test_an_order_that_is_installed_can_not_be_cancelled_and_still_be_installed_
     assert house.install("order-1-g2").state == State.INSTALLED
 
 
-def test_a_cancel_that_meets_a_running_install_leaves_the_order_as_its_site_stands(tmp_path: Path) -> None:
+def test_a_cancel_that_meets_a_site_that_is_served_leaves_the_order_as_its_site_stands(tmp_path: Path) -> None:
     house = House(tmp_path, sites={"wordpress": {"stage": False}})
-    house.installer.meanwhile = gate = Gate()
+    house.installer.verifying = gate = Gate()
     house.order()
     house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.run_until(lambda: "command.refused" in house.event_types())
+    house.run_until(lambda: house.install().cancelling)
     gate.opened.set()
-    house.settle()
+    house.let_time_pass(2, seconds=6)
+    assert "command.refused" in house.event_types()
     assert house.install().state == State.INSTALLED
     house.publish(OrderReinstallRequested(order_id="order-1"))
     house.settle()

@@ -19,8 +19,8 @@ from foundation.broker import codec
 from foundation.config.keys import Sealer, generate_keys
 from foundation.config.queues import INSTALLER_NOW
 from foundation.config.settings import Limits, Settings
-from foundation.errors import StoreUnreachable
-from foundation.handling.outcomes import Effect
+from foundation.errors import Failed, StoreUnreachable
+from foundation.handling.outcomes import Done, Effect, Retry
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database, Load, UnitOfWork
 from foundation.handling.worker import Worker
@@ -35,7 +35,7 @@ from schemas.values import AccountRef, Customer, Model
 from services.installer import rows as install_rows
 from services.installer.commands import Commands
 from services.installer.install import Installing
-from services.installer.installs import INSTALLS, Install
+from services.installer.installs import INSTALLS, Install, goes_on
 from services.installer.recovery import Recovery
 from services.installer.service import MIGRATIONS as INSTALLER
 from services.installer.sites import Job
@@ -48,7 +48,18 @@ from services.order_intake.intake import Intake
 from services.order_intake.orders import ORDERS, Order
 from services.order_intake.service import MIGRATIONS as INTAKE
 from services.order_intake.states import OrderState
-from tests.support.house import PATIENCE, START, FakeServer, Gate, House, Service, failure, kind, new_database
+from tests.support.house import (
+    PATIENCE,
+    START,
+    FakeInstaller,
+    FakeServer,
+    Gate,
+    House,
+    Service,
+    failure,
+    kind,
+    new_database,
+)
 from tests.support.postgres import Postgres, until_blocked
 from tests.support.rows import install_of, no_rows
 
@@ -181,16 +192,48 @@ def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Rep
     ended = states(replicas, range(count))
     claimed, cancelled = ended.count(State.INSTALLING), ended.count(State.CANCELLED)
     assert claimed + cancelled == count
-    assert [isinstance(result, Effect) for result, _ in results] == [state == State.INSTALLING for state in ended]
-    assert replicas.counted() == {
-        name: number
-        for name, number in {
-            "install.started": claimed,
-            "install.cancelled": cancelled,
-            "command.refused": claimed,
-        }.items()
-        if number
-    }
+    runs = [state == State.INSTALLING for state in ended]
+    assert [isinstance(result, Effect) for result, _ in results] == runs
+    assert [isinstance(result, Retry) for _, result in results] == runs, "the cancel waits for the end of what runs"
+    told = {"install.started": claimed, "install.cancelled": cancelled}
+    assert replicas.counted() == {name: number for name, number in told.items() if number}
+
+
+def test_of_a_cancel_and_a_running_install_exactly_one_wins(replicas: Replicas) -> None:
+    count = 300 if replicas.url.startswith("sqlite") else 100
+    ours, theirs = replicas.database(install_rows.load), replicas.database(install_rows.load)
+    installer = FakeInstaller()
+
+    def is_wanted(claim: Install) -> bool:
+        with ours.store.reading() as connection:
+            return goes_on(connection, claim)
+
+    sites = {"wordpress": installer}
+    installing = Installing(replicas.settings, {"local": FakeServer()}, sites, replicas.sealer, goes_on=is_wanted)
+    commands = Commands(installing, lambda: None)
+    runs = [replicas.handle(ours, installing.start, staged(number)) for number in range(count)]
+
+    def install(number: int) -> None:
+        run = runs[number]
+        try:
+            end, result = run.succeeded, run.run(run.claim)
+        except Failed as failed:
+            end, result = run.failed, failed.cause
+        replicas.handle(ours, lambda uow, event: end(uow, run.claim, event, result), staged(number))
+
+    def cancel(number: int) -> Any:
+        return replicas.handle(theirs, commands.cancel, InstallCancel(install_id=f"order-{number}-g1"))
+
+    races(count, install, cancel)
+    for number in range(count):
+        assert isinstance(cancel(number), Done)
+    ended = states(replicas, range(count))
+    served = {job.order_id for job in installer.installed}
+    assert [f"order-{number}" in served for number in range(count)] == [state == State.INSTALLED for state in ended]
+    assert set(ended) <= {State.INSTALLED, State.CANCELLED}
+    told = replicas.counted()
+    assert told["install.completed"] == len(served)
+    assert told["install.cancelled"] == count - len(served)
 
 
 # 18: many of each

@@ -69,7 +69,6 @@ def test_the_steps_of_an_install_are_told_and_cost_the_store_nothing(tmp_path: P
     house.settle()
     assert house.is_in(State.INSTALLED)
     assert [(data.step, data.attempt, data.seconds is None) for data in told] == [
-        ("install", 1, True),
-        ("install", 1, False),
+        (step, 1, begins) for step in ("install", "swap", "verify") for begins in (True, False)
     ]
     assert all(isinstance(data, InstallProgress) and data.install_id == "order-1-g1" for data in told)

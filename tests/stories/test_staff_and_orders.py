@@ -317,7 +317,7 @@ def test_a_reinstall_that_is_cancelled_leaves_the_domain_to_its_site(house: Hous
 
 def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_site(house: House) -> None:
     gate = Gate()
-    house.installer.meanwhile = gate
+    house.installer.verifying = gate
     house.order()
     house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
@@ -331,7 +331,7 @@ def test_a_cancel_that_comes_too_late_for_the_install_leaves_the_domain_to_the_s
 def test_no_domain_is_given_back_while_an_older_install_of_the_order_is_at_work(house: House) -> None:
     """The newest was cancelled, but an older one may yet put its site in place."""
     gate = Gate()
-    house.installer.meanwhile = gate
+    house.installer.verifying = gate
     house.order()
     house.run_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))
@@ -467,7 +467,7 @@ def test_a_cancel_of_an_order_with_reinstalls_warns_of_nothing(house: House) -> 
 
 def test_the_same_news_of_a_cancelled_install_twice_is_no_news_of_another(house: House) -> None:
     gate = Gate()
-    house.installer.meanwhile = gate
+    house.installer.verifying = gate
     house.order()
     house.run_until(gate.reached.is_set)
     house.publish(OrderReinstallRequested(order_id="order-1"))

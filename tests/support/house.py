@@ -157,6 +157,7 @@ class FakeInstaller:
     down: set[str] = field(default_factory=set)
     """The servers whose database is stopped."""
     meanwhile: Callable[[Job], object] = lambda _job: None
+    verifying: Callable[[Job], object] = lambda _job: None
     password: str = "canary-password-1"  # tests look for it where it must not be
 
     def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
@@ -166,7 +167,10 @@ class FakeInstaller:
                 raise self.failures.pop(0)
             if server.name in self.down:
                 raise failure("db_down")
+        with step("swap"):
             self.installed.append(job)
+        with step("verify"):
+            self.verifying(job)
         return InstalledSite("WordPress", "6.1", job.url, f"{job.url}wp-login.php", "admin", job.seal(self.password))
 
     def check(self, server: Server) -> None:

@@ -222,7 +222,7 @@ async def reinstall_order(order_id: OneOrder, who: Changer, asks: Asks, body: Re
 
 @router.post("/orders/{order_id}/cancel", **_ASKED)
 async def cancel_order(order_id: OneOrder, who: Changer, asks: Asks, body: ReasonBody = _REASON) -> Response:
-    """Cancel what has not begun: the account if it is not created yet, and installs that have not begun."""
+    """Cancel what is not there yet: the account if it is not created, and installs whose site is not served."""
 
     def find() -> tuple[Model, Identity, bool]:
         if not who.sees_all:
@@ -298,7 +298,7 @@ async def _with_install(asks: Asking, who: Identity, data: Any) -> Response:
 
 @router.post("/installs/{install_id}/cancel", **_ASKED)
 async def cancel_install(install_id: OneInstall, who: Operator, asks: Asks, body: ReasonBody = _REASON) -> Response:
-    """Do not run an install. Refused once it has begun."""
+    """Do not run an install, or end it before its next step. Refused once its site is served."""
     return await _with_install(asks, who, InstallCancel(install_id=install_id, **_given(body)))
 
 

@@ -93,7 +93,7 @@ class Gate:
         """Note that an attempt failed. If its server is known to fail, return that the install has to wait for it: then
         that was no attempt."""
         server, most = install.server, self._most.get(install.server, 0)
-        if cause.code == "worker_lost":
+        if cause.code in ("worker_lost", "cancelled"):
             self.gave_back(uow, install)
         elif most and cause.code in OF_THE_SERVER:
             self._capacity.ended(uow, install)

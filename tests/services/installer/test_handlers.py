@@ -125,6 +125,12 @@ class Desk:
         outcome: Outcome = step(self.uow, effect.claim, self.event(staged()), *result)
         return outcome
 
+    def recover(self) -> None:
+        """The sweep finds that the lease has expired."""
+        self.now += timedelta(minutes=1)
+        self.uow = self.unit()
+        self.recovery._look_around(self.uow, is_paused=False)
+
     def event_types(self) -> list[str]:
         return [kind(message.type) for message in self.uow.outbox]
 
@@ -292,7 +298,9 @@ def test_a_customer_is_corrected_in_what_is_not_over(state: State) -> None:
 def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: Any) -> None:
     desk = Desk(install(state))
     desk.handle(command(install_id="order-1-g1"), "/staff")
-    if state not in (State.STAGED, State.WAITING, State.FAILED) and (state, command) != (State.RESOLVED, InstallCancel):
+    if (state, command) == (State.INSTALLING, InstallCancel):
+        assert (desk.install().state, desk.event_types()) == (state, [])
+    elif state not in (*PENDING, State.FAILED) and (state, command) != (State.RESOLVED, InstallCancel):
         assert (desk.install().state, desk.event_types()) == (state, ["command.refused"])
     elif command is InstallCancel:
         assert (desk.install().state, desk.event_types()) == (State.CANCELLED, ["install.cancelled"])
@@ -300,6 +308,44 @@ def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: 
         made = int(state == State.FAILED)
         assert (desk.install().state, desk.event_types()) == (State.STAGED, ["install.staged", "install.staged"])
         assert (desk.install().attempt, desk.install().attempts_before) == (0, made)
+
+
+_ENDS: dict[str, tuple[Any, list[str]]] = {
+    "its worker saw that": (lambda desk, run: desk.conclude(run.failed, run, DOWN), ["install.cancelled"]),
+    "it was not begun": (lambda desk, run: desk.conclude(run.not_begun, run), ["install.cancelled"]),
+    "its worker was lost": (lambda desk, _run: desk.recover(), ["install.cancelled"]),
+    "it was too late": (lambda desk, run: desk.conclude(run.succeeded, run, SITE), ["install.completed"]),
+}
+
+
+@pytest.mark.parametrize("end", _ENDS)
+def test_a_cancel_of_a_running_install_is_answered_once_the_install_has_ended(end: str) -> None:
+    desk, command = Desk(), InstallCancel(install_id="order-1-g1", reason="wrong customer")
+    run = desk.begin()
+    for _ in range(2):
+        outcome = desk.handle(command, "/staff")
+        assert isinstance(outcome, Retry)
+        assert (outcome.cause.code, desk.install().state, desk.event_types()) == ("ending", State.INSTALLING, [])
+    desk.uow = desk.unit()
+    conclude, told = _ENDS[end]
+    conclude(desk, run)
+    assert desk.event_types() == told
+    assert isinstance(desk.handle(command, "/staff"), Done)
+    if told == ["install.completed"]:
+        assert (desk.install().state, desk.event_types()) == (State.INSTALLED, ["command.refused"])
+    else:
+        assert (desk.install().state, desk.install().reason, desk.event_types()) == (
+            *(State.CANCELLED, "wrong customer"),
+            [],
+        )
+
+
+def test_an_install_that_is_run_again_has_no_cancel_of_an_earlier_run() -> None:
+    desk = Desk()
+    desk.begin()
+    desk.handle(InstallCancel(install_id="order-1-g1"))
+    begun = desk.install().staged_again(DOWN, START, START, START).begun(Terms("me", timedelta(15)), START, 6)
+    assert begun.cancelling is None
 
 
 @pytest.mark.parametrize("state", list(State))
