@@ -92,7 +92,7 @@ def _shown(report: Report, directory: Path) -> str:
     lines.append(f"at rest after      {report.rested_after:g} s")
     done = [entry for entry in report.timeline.entries if not entry.trouble]
     lines.append(f"faults             {len(done)} of {len(report.timeline.entries)}")
-    lines += [f"  doubled: {install}: {why}" for install, why in sorted(verdict.doubled.items())]
+    lines += [f"  doubled: {count}: {why}" for why, count in Counter(verdict.doubled.values()).most_common()]
     by_cause = Counter(report.by_hand.values())
     lines += [f"  put right by staff: {count} after {cause}" for cause, count in sorted(by_cause.items())]
     lines += [f"  left out: {kind}: {why}" for kind, why in report.left_out.items()]

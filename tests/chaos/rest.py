@@ -18,7 +18,7 @@ from tests.chaos.system import System
 _MOVING = (
     ("order-intake", "orders accepted", "orders WHERE state = 'accepted'"),
     ("order-intake", "installs awaited", "orders WHERE state = 'created' AND install_state = 'staged'"),
-    ("installer", "installs under way", "installs WHERE state IN ('staged', 'installing')"),
+    ("installer", "installs under way", "installs WHERE state IN ('staged', 'installing', 'waiting')"),
     (
         "installer",
         "installs without news of their mail",

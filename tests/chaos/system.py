@@ -7,6 +7,8 @@ import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -78,6 +80,8 @@ class System:
         self.config: Path
         self.heard = deque[Delivery](maxlen=_REMEMBERED)
         """The latest events, as they were published."""
+        self.unanswered: set[str] = set()
+        """The Message-IDs of letters that the mail server has stored without telling the mailer."""
         self.broken: set[bytes] = set()
         """Bodies that are no events, which we have published."""
         self._stop = Event()
@@ -183,3 +187,8 @@ class System:
         while not self._stop.wait(0.3):
             for replica in self.replicas.values():
                 replica.mend(self._say)
+
+
+def message_id(letter: bytes) -> str:
+    """The Message-ID of a letter as it was received."""
+    return str(message_from_bytes(letter, policy=default)["Message-ID"])

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +15,10 @@ from foundation.config.settings import load
 from schemas.catalogue import by_model
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from sitecrew.audit.whole import WholeAudit
-from sitecrew.stack.servers.mailbox import read_message
 from tests.chaos.customers import order_id
 from tests.chaos.faults import BY_KIND
 from tests.chaos.faults.messages import HUGE
-from tests.chaos.system import System
+from tests.chaos.system import System, message_id
 from tests.chaos.timeline import Entry, Timeline
 
 _BEFORE, _AFTER = 5.0, 12.0
@@ -38,8 +37,8 @@ class Verdict:
     """Letters that came twice, and the faults that explain it."""
 
 
-def judge(system: System, timeline: Timeline) -> Verdict:
-    """Look at everything, once it is at rest."""
+def judge(system: System, timeline: Timeline, by_hand: Container[str]) -> Verdict:
+    """Look at everything, once it is at rest. What staff had sent again, `by_hand`, bears another Message-ID."""
     verdict = Verdict()
     verdict.violations += _audited(system, timeline)
     orders = _rows(system, "order-intake", "SELECT order_id, state, username, has_site FROM orders")
@@ -51,7 +50,7 @@ def judge(system: System, timeline: Timeline) -> Verdict:
     verdict.violations += _on_disk(system, orders, installs)
     newest = _newest(installs)
     replaced = {row[0] for row in installs if newest.get(row[1]) != row[0]}
-    verdict.violations += _letters(system, timeline, mails, replaced, verdict.doubled)
+    verdict.violations += _letters(system, timeline, mails, replaced, by_hand, verdict.doubled)
     verdict.violations += _parked(system)
     verdict.violations += timeline.surprises
     for replica in system.replicas.values():
@@ -119,12 +118,17 @@ def _on_disk(system: System, orders: list[Any], installs: list[Any]) -> Iterator
 
 
 def _letters(
-    system: System, timeline: Timeline, mails: dict[str, str], replaced: set[str], doubled: dict[str, str]
+    system: System,
+    timeline: Timeline,
+    mails: dict[str, str],
+    replaced: set[str],
+    by_hand: Container[str],
+    doubled: dict[str, str],
 ) -> Iterator[str]:
     """One letter an install; a second one where the line broke between the server's answer and the mailer's record."""
     arrived: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for letter in system.mailbox.messages():
-        id = str(read_message(letter.path)["Message-ID"])
+        id = message_id(letter.path.read_bytes())
         install = id.removeprefix("<welcome.").partition("@")[0].partition(".")[0]
         arrived[install].append((letter.path.stat().st_mtime - timeline.began_at, id))
     for install, state in mails.items():
@@ -136,8 +140,9 @@ def _letters(
         elif len(letters) > (state == "sent"):
             first, last = letters[0][0], letters[-1][0]
             ids = {id for _, id in letters}
-            why = sorted({one.kind for one in timeline.entries if _may_double(one, first)})
-            if state not in ("sent", "suppressed") or not why or len(ids) != 1:
+            known = {"unanswered by the mail server"} if ids & system.unanswered else set()
+            why = sorted(known or {one.kind for one in timeline.entries if _may_double(one, first)})
+            if state not in ("sent", "suppressed") or not why or len(ids) > 1 + (install in by_hand):
                 yield f"{len(letters)} letters for {install} ({state}), {first:.1f} to {last:.1f} s: {sorted(ids)}"
             doubled[install] = ", ".join(why)
     yield from (f"letter out of nowhere: {install}" for install in arrived)

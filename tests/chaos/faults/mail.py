@@ -8,17 +8,21 @@ from aiosmtpd.smtp import Envelope
 
 from sitecrew.stack.servers.mailbox import CUT, HANG, Stage
 from tests.chaos.fault import Fault, Options
-from tests.chaos.system import System
-
-
-def answering(stage: Stage, answer: str) -> Callable[[Stage, Envelope], str | None]:
-    return lambda now, _envelope: answer if now == stage else None
+from tests.chaos.system import System, message_id
 
 
 @contextmanager
 def _answers(answer: str, system: System, target: str) -> Iterator[None]:
     stage: Stage = target.rpartition(" ")[2]  # type: ignore[assignment]
-    system.mailbox.behave = answering(stage, answer)
+
+    def behave(now: Stage, envelope: Envelope) -> str | None:
+        if now != stage:
+            return None
+        if stage == "stored":
+            system.unanswered.add(message_id(envelope.original_content or b""))
+        return answer
+
+    system.mailbox.behave = behave
     yield
     system.mailbox.behave = None
 
