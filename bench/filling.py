@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, text
+from sqlalchemy import Table
 
 from foundation.store import Store, bulk
 from foundation.store.records import Records
@@ -14,6 +15,7 @@ from schemas.services import ServiceHeartbeat
 from schemas.values import Cause, CauseKind
 from services.api.projection import workers
 from services.api.projection.activity import Line, activity, key_of
+from services.api.projection.numbers import recount
 from services.api.projection.steps import steps
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView, Versions
 
@@ -71,8 +73,10 @@ class Filling:
             for service in ("order-intake", "installer", "mailer"):
                 told = ServiceHeartbeat(service=service, instance="web1/1", version="0", started_at=self._until)
                 workers.note(connection, told, self._until)
-            if not store.is_sqlite:
-                connection.execute(text("ANALYZE"))  # the server does it by itself within a minute
+            recount(connection)
+        if not store.is_sqlite:  # the server does it by itself within a minute
+            with closing(store.engine.raw_connection()) as server:
+                server.cursor().execute("VACUUM ANALYZE")
 
     def at(self, number: int) -> datetime:
         """When an order came to its end."""

@@ -47,6 +47,13 @@ def put(connection: Connection, table: Table, row: Mapping[str, Any], *, dated: 
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh, where=is_newer))
 
 
+def increase(connection: Connection, table: Table, key: Mapping[str, Any], **by: int) -> None:
+    """Add to the numbers in the row with this primary key; insert it if there is none."""
+    statement = _KINDS[connection.dialect.name].insert(table).values(**key, **by)
+    sums = {name: table.c[name] + statement.excluded[name] for name in by}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=sums))
+
+
 def change(connection: Connection, table: Table, names: tuple[str, ...], rows: Iterable[Row]) -> None:
     """Update rows, which the last of the columns identifies."""
     _run(connection, _change(table, names, connection.dialect), table, names, rows)

@@ -1,10 +1,11 @@
 """What people see of orders, installs and emails: in the services' rows, and in the projection, in the same words."""
 
+from collections import Counter
 from typing import Any
 
 from foundation.store import Store
 from foundation.store.records import Records
-from services.api.projection import views
+from services.api.projection import numbers, views
 from services.api.projection.views import InstallView, LetterView, OrderView
 from services.installer.installs import INSTALLS, Install
 from services.installer.states import State
@@ -27,9 +28,13 @@ def rows_in(intake: Store, installing: Store, mailer: Store) -> Facts:
 
 
 def seen_in(api: Store) -> Facts:
-    """What the projection shows."""
+    """What the projection shows. The numbers that it keeps must agree."""
+    with api.reading() as connection:
+        kept = numbers.counts(connection)
     found: Facts = {order.order_id: _of_order_view(order) for order in every(api, views.ORDERS)}
     found |= {f"install {view.install_id}": _of_install_view(view) for view in every(api, views.INSTALLS)}
+    for of, records in views.RECORDS.items():
+        assert kept[of] == Counter(view.state for view in every(api, records)), of
     return found | {f"letter {view.install_id}": _of_letter_view(view) for view in every(api, views.LETTERS)}
 
 

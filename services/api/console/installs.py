@@ -16,6 +16,7 @@ from services.api.console.visitor import AtDesk, Viewing
 from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter, SiteFilter
 from services.api.finding.needs import causes
+from services.api.projection.numbers import counts
 from services.api.projection.steps import steps
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS, install_views
 from services.api.projection.workers import Replica, timer_of
@@ -60,7 +61,7 @@ def installs(
     )
     with desk.reading() as connection:
         found = listing.installs(connection, wanted, after)
-        replicas, counted = Replica.all(connection), desk.figures.counts(connection)["install"]
+        replicas, counted = Replica.all(connection), counts(connection)["install"]
         codes = causes(connection, install_views)
     given = {"search": search, "site_type": site_type, "server": server, "cause": cause, "age": age}
     return page(

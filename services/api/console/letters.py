@@ -13,6 +13,7 @@ from services.api.finding import listing
 from services.api.finding.filters import LetterFilter
 from services.api.finding.needs import causes
 from services.api.projection import previews
+from services.api.projection.numbers import counts
 from services.api.projection.views import LETTERS, letter_views
 
 router = APIRouter()
@@ -35,7 +36,7 @@ def letters(
     """List the welcome emails."""
     wanted = LetterFilter(states=() if state == "all" else (state,), search=search, causes=(cause,) if cause else ())
     with desk.reading() as connection:
-        found, counted = listing.letters(connection, wanted, after), desk.figures.counts(connection)["letter"]
+        found, counted = listing.letters(connection, wanted, after), counts(connection)["letter"]
         codes = causes(connection, letter_views)
     given = {"search": search, "cause": cause}
     each = [("all", "All", sum(counted.values())), *((one, one.capitalize(), counted.get(one, 0)) for one in STATES)]

@@ -11,6 +11,7 @@ from services.api.console.pages import page
 from services.api.console.visitor import AtDesk, Posting, Viewing
 from services.api.finding.needs import members, needs
 from services.api.parked.messages import ParkedMessage
+from services.api.projection.numbers import counts
 from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
@@ -20,7 +21,7 @@ router = APIRouter()
 def start(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show what needs somebody, grouped by cause."""
     with desk.reading() as connection:
-        groups, counted, replicas = needs(connection), desk.figures.counts(connection), Replica.all(connection)
+        groups, counted, replicas = needs(connection), counts(connection), Replica.all(connection)
         parked = ParkedMessage.groups(connection)
     now = desk.now()
     values: dict[str, Any] = {

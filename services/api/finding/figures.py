@@ -11,16 +11,13 @@ from sqlalchemy import Connection, func, select
 from foundation.broker import Broker
 from foundation.config.queues import API_EVENTS, WORK_QUEUES
 from foundation.errors import BrokerUnreachable
-from services.api.finding.needs import counts
 from services.api.projection.activity import activity
 
 T = TypeVar("T")
 
 HOURS = 24
-_COUNTED = 1.0
-"""Seconds for which the numbers of records are kept."""
-_SLOWLY = 10.0
-"""Seconds for which everything else is kept."""
+_KEPT = 10.0
+"""Seconds for which a figure is kept."""
 _ENDS = ("install.completed", "install.failed")
 
 
@@ -56,21 +53,16 @@ class Figures:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._counts: Lately[Mapping[str, Mapping[str, int]]] = Lately()
         self._depths: Lately[Mapping[str, int]] = Lately()
         self._hours: Lately[Sequence[Hour]] = Lately()
 
-    def counts(self, connection: Connection) -> Mapping[str, Mapping[str, int]]:
-        """Return how many orders, installs and letters there are in each state."""
-        return self._counts.get(_COUNTED, lambda: counts(connection))
-
     def depths(self) -> Mapping[str, int]:
         """Return how many messages wait in each queue of the services; nothing while the broker is away."""
-        return self._depths.get(_SLOWLY, self._look)
+        return self._depths.get(_KEPT, self._look)
 
     def hours(self, connection: Connection, now: datetime) -> Sequence[Hour]:
         """Return how many installs ended in each of the last 24 hours, the present one last."""
-        return self._hours.get(_SLOWLY, lambda: _ended(connection, now))
+        return self._hours.get(_KEPT, lambda: _ended(connection, now))
 
     def _look(self) -> Mapping[str, int]:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select
 
 from foundation.store.in_list import in_list
 from foundation.store.records import Records
@@ -33,6 +33,7 @@ _FEW = 500
 soon."""
 _FOR_COLLEAGUES = "order.noted"
 """The kind of lines that producers do not see."""
+_REJECTED = "order.rejected"
 _LAST = "\U0010ffff"
 """Follows whatever a text can go on with."""
 _SEARCHED = (order_views.c.order_id, order_views.c.domain, order_views.c.username, order_views.c.customer_email)
@@ -62,8 +63,22 @@ def news(connection: Connection, after: int, placed_by: str | None, limit: int) 
     """Return lines of the activity log in the order in which they were written, behind the line with this number."""
     query = ENTRIES.select().where(ENTRIES.table.c.id > after).order_by(ENTRIES.table.c.id).limit(limit)
     if placed_by is not None:
-        query = query.where(_placed_by(ENTRIES.table.c.order_id, placed_by), ENTRIES.table.c.kind != _FOR_COLLEAGUES)
+        query = query.where(_concerns(ENTRIES.table, placed_by), ENTRIES.table.c.kind != _FOR_COLLEAGUES)
     return ENTRIES.read(connection.execute(query))
+
+
+def _concerns(lines: Table, source: str) -> ColumnElement[bool]:
+    """Return the condition that a line is of an order that a producer placed, or of what it has said itself: nothing
+    else tells whose an order is that has just been placed, or is rejected."""
+    said = lines.alias()
+    rejected = select(said.c.id).where(
+        said.c.trace_id == lines.c.trace_id, said.c.order_id == lines.c.order_id, said.c.source == source
+    )
+    return or_(
+        _placed_by(lines.c.order_id, source),
+        lines.c.source == source,
+        and_(lines.c.kind == _REJECTED, rejected.exists()),
+    )
 
 
 def found_orders(connection: Connection, search: str) -> list[str]:
@@ -75,8 +90,8 @@ def found_orders(connection: Connection, search: str) -> list[str]:
         begins = or_(*(and_(column >= word, column < word + _LAST) for word in words))
         ids.update(connection.scalars(select(order_views.c.order_id).where(begins).limit(_FEW)))
     if not ids:
-        domain, email = order_views.c.domain, order_views.c.customer_email
-        contains = or_(domain.contains(search.lower(), autoescape=True), email.icontains(search, autoescape=True))
+        position = func.instr if connection.dialect.name == "sqlite" else func.strpos  # twice as fast as LIKE
+        contains = position(order_views.c.searched, func.lower(search)) > 0
         ids.update(connection.scalars(select(order_views.c.order_id).where(contains).limit(_FEW)))
     return sorted(ids)[:_FEW]
 

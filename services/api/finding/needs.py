@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Table, exists, func, select
 
 from foundation.store.records import Records
 from schemas.values import Cause
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, install_views, letter_views, order_views
+from services.api.projection.views import LETTERS, RECORDS, letter_views
 
 FAILED = "failed"
 _SHOWN = 5
 """How many of a group are named with it."""
-_SOURCES: Sequence[tuple[str, Records[Any]]] = (("order", ORDERS), ("install", INSTALLS), ("letter", LETTERS))
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Need:
 
 def needs(connection: Connection) -> list[Need]:
     """Return the groups, the oldest first."""
-    found = [need for of, records in _SOURCES for need in _grouped(connection, of, records)]
+    found = [need for of, records in RECORDS.items() for need in _grouped(connection, of, records)]
     return sorted(found, key=lambda need: need.since)
 
 
@@ -70,7 +69,7 @@ def _failed(records: Records[Any]) -> Iterator[ColumnElement[bool]]:
 
 def members(connection: Connection, of: str, code: str, server: str, limit: int) -> list[str]:
     """Return the ids of a group, the oldest first."""
-    records = dict(_SOURCES)[of]
+    records = RECORDS[of]
     table = records.table
     same = [*_failed(records), table.c.cause_code == (code or None)]
     if "server" in table.c:
@@ -83,12 +82,3 @@ def causes(connection: Connection, table: Table) -> list[str]:
     """Return the codes of the causes that there are."""
     code = table.c.cause_code
     return list(connection.scalars(select(code).where(code > "").distinct().order_by(code)))
-
-
-def counts(connection: Connection) -> dict[str, dict[str, int]]:
-    """Return how many orders, installs and letters there are in each state."""
-    tables = {"order": order_views, "install": install_views, "letter": letter_views}
-    return {
-        of: {row[0]: row[1] for row in connection.execute(select(table.c.state, func.count()).group_by(table.c.state))}
-        for of, table in tables.items()
-    }

@@ -68,6 +68,10 @@ class Server:
 
 def _listen(place: HostPort) -> socket.socket:
     try:
-        return socket.create_server((place.host, place.port), family=place.family)
+        listening = socket.create_server((place.host, place.port), family=place.family)
     except OSError as error:
         raise ConfigurationError(f"api.address: cannot listen on {place}: {os.strerror(error.errno or 0)}") from None
+    # Inherited by connections; asyncio sets it only where a socket names its protocol. Without it, the kernel would
+    # keep an answer's body until the client has acknowledged its head, which clients do 40 ms late.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

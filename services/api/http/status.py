@@ -15,6 +15,7 @@ from services.api.finding.story import stories
 from services.api.http.answers import Document
 from services.api.http.caller import AtDesk, allowed
 from services.api.parked.messages import ParkedMessage
+from services.api.projection.numbers import counts as counted
 from services.api.projection.switches import switches
 from services.api.projection.workers import Replica, servers_of, timer_of
 
@@ -153,7 +154,7 @@ def get_status(desk: AtDesk) -> Status:
     """Say what needs somebody, grouped by cause, and what there is and runs."""
     now = desk.now()
     with desk.reading() as connection:
-        replicas, counts = Replica.all(connection), finding.counts(connection)
+        replicas, counts = Replica.all(connection), counted(connection)
         waiting = ParkedMessage.waiting(connection, _PARKED)
         needs = [*_failed(connection), *_parked(_others(connection, waiting))]
     timer = timer_of(replicas, now)

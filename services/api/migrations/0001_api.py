@@ -11,6 +11,7 @@ branch_labels = ("api",)
 depends_on = "foundation_0001"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_SEARCHED = "lower(coalesce(domain, '') || ' ' || coalesce(customer_email, ''))"
 
 
 def upgrade() -> None:
@@ -35,13 +36,15 @@ def upgrade() -> None:
         sa.Column("customer_email", Bytewise(320)),
         sa.Column("placed_by", sa.String(255)),
         sa.Column("placed_at", Utc),
+        sa.Column("searched", Bytewise(600), sa.Computed(_SEARCHED, persisted=True)),
         sa.Column("versions", sa.Text, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("order_id", name="pk_order_views"),
     )
     op.create_index("ix_order_views_customer_email", "order_views", ["customer_email"])
-    op.create_index("ix_order_views_domain", "order_views", ["domain", "customer_email"])
+    op.create_index("ix_order_views_domain", "order_views", ["domain"])
     op.create_index("ix_order_views_placed_by_updated_at", "order_views", ["placed_by", "updated_at"])
+    op.create_index("ix_order_views_searched", "order_views", ["searched"])
     op.create_index("ix_order_views_username", "order_views", ["username"])
     op.create_index("ix_order_views_cause_code", "order_views", ["cause_code", "updated_at"])
     op.create_index(
@@ -70,7 +73,6 @@ def upgrade() -> None:
         sa.Column("waiting_for", sa.String(16)),
         sa.Column("waiting_until", Utc),
         sa.Column("worker", sa.String(200)),
-        sa.Column("staged_at", Utc),
         sa.Column("started_at", Utc),
         sa.Column("finished_at", Utc),
         sa.Column("seconds", sa.Float),
@@ -147,6 +149,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_steps_begun_at", "steps", ["begun_at"])
     op.create_index("ix_steps_install_id_id", "steps", ["install_id", "id"])
+    op.create_table(
+        "numbers",
+        sa.Column("of", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("of", "state", name="pk_numbers"),
+    )
     op.create_table(
         "lag",
         sa.Column("queue", sa.String(200), nullable=False),
@@ -317,6 +326,7 @@ def downgrade() -> None:
     op.drop_table("parked_messages")
     op.drop_table("workers")
     op.drop_table("lag")
+    op.drop_table("numbers")
     op.drop_table("steps")
     op.drop_table("activity")
     op.drop_table("letter_views")

@@ -5,7 +5,7 @@ cannot be understood is logged and passed over, and nothing is ever parked from 
 """
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import sleep
@@ -20,17 +20,27 @@ from foundation.clock import Now
 from foundation.errors import BrokerUnreachable, StoreConflict, StoreUnreachable
 from foundation.handling.pace import TOGETHER
 from foundation.store import Store
-from foundation.store.records import Loaded, Records
+from foundation.store.records import lock
 from foundation.telemetry.health import Heartbeats
 from schemas.envelope import Event
 from schemas.installs import InstallProgress, TimerPaused, TimerResumed
 from schemas.mails import PreviewRendered
 from schemas.servers import ServerClosed, ServerOpened
 from schemas.services import ServerStatus, ServiceHeartbeat, SiteTypeConfigured
-from services.api.projection import activity, lag, previews, steps, switches, workers
+from services.api.projection import activity, lag, numbers, previews, steps, switches, workers
 from services.api.projection.activity import Line
-from services.api.projection.telling import INSTALL, LETTER, ORDER, Telling, tellings, version
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, News, OrderView, View
+from services.api.projection.telling import Telling, tellings, version
+from services.api.projection.views import (
+    INSTALL,
+    ORDER,
+    RECORDS,
+    RECORDS_LOCK,
+    InstallView,
+    LetterView,
+    News,
+    OrderView,
+    View,
+)
 
 _AT_A_TIME = 500
 _LATE = timedelta(seconds=5)
@@ -42,8 +52,6 @@ Read = Callable[[Delivery], Any]
 """Makes of a delivery what is written of it: something with `id`, `type` and `time`. Raises Malformed."""
 Write = Callable[[Connection, Sequence[Any], datetime], None]
 """Writes what deliveries were read as, in one transaction with the other things that are written of them."""
-
-_RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER: LETTERS}
 
 
 def _standing(opened: ServerOpened) -> ServerStatus:
@@ -72,13 +80,20 @@ def project(connection: Connection, events: Sequence[Event[Any]], now: datetime)
             id = event.data.order_id if telling.of == ORDER else event.data.install_id
             told[telling.of, id].append((event, telling))
     owners = {heard[0][0].data.order_id for heard in told.values()}
-    rows: dict[str, Loaded[Any]] = {of: records.load(connection, owners) for of, records in _RECORDS.items()}
-    for (of, _), heard in told.items():
-        view = _known(rows[of], of, heard[0][0].data)
+    lock(connection, [RECORDS_LOCK] if told else [])
+    rows = {of: records.load(connection, owners) for of, records in RECORDS.items()}
+    states = Counter[tuple[str, str]]()
+    for (of, id), heard in told.items():
+        known = rows[of].get(id)
+        view = known or _unknown(of, heard[0][0].data)
         news = (News(it.facet, version(event, it), it.fields, event.time or now) for event, it in heard)
-        rows[of].save(view.told(news))
+        saved = rows[of].save(view.told(news))
+        states[of, saved.state] += 1
+        if known:
+            states[of, known.state] -= 1
     for loaded in rows.values():
         loaded.flush(connection)
+    numbers.change(connection, states)
     lines = (activity.line_of(event, now) for event in events)
     activity.write(connection, [line for line in lines if isinstance(line, Line)])
     for event in events:
@@ -86,12 +101,12 @@ def project(connection: Connection, events: Sequence[Event[Any]], now: datetime)
             note(connection, event, now)
 
 
-def _known(loaded: Loaded[Any], of: str, data: Any) -> View:
-    """Return the record that an event is about, as it is known so far."""
+def _unknown(of: str, data: Any) -> View:
+    """Return a record of which nothing was told yet."""
     if of == ORDER:
-        return loaded.get(data.order_id) or OrderView(order_id=data.order_id)
+        return OrderView(order_id=data.order_id)
     named = {"install_id": data.install_id, "order_id": data.order_id, "generation": data.generation}
-    return loaded.get(data.install_id) or (InstallView(**named) if of == INSTALL else LetterView(**named))
+    return InstallView(**named) if of == INSTALL else LetterView(**named)
 
 
 class Projector:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, Table, delete, func, select
 
-from services.api.projection.views import install_views, letter_views, order_views
+from foundation.store.records import lock
+from services.api.projection.numbers import numbers
+from services.api.projection.views import RECORDS_LOCK, install_views, letter_views, order_views
 
 TOLD_BY: Mapping[str, Table] = {"order-intake": order_views, "installer": install_views, "mailer": letter_views}
 """Which records are the rows of which service."""
@@ -12,7 +14,8 @@ TOLD_BY: Mapping[str, Table] = {"order-intake": order_views, "installer": instal
 
 def forget(connection: Connection) -> None:
     """Remove the records. Activity, staff, tokens, webhooks and parked messages stay: no service could tell of them."""
-    for table in TOLD_BY.values():
+    lock(connection, [RECORDS_LOCK])
+    for table in (*TOLD_BY.values(), numbers):
         connection.execute(delete(table))
 
 

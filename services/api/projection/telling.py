@@ -17,9 +17,7 @@ from schemas.installs import (
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.orders import OrderAccepted, OrderAmended, OrderWithdrawn
 from schemas.values import AccountRef, Cause, Customer
-from services.api.projection.views import Fields
-
-ORDER, INSTALL, LETTER = "order", "install", "letter"
+from services.api.projection.views import INSTALL, LETTER, ORDER, Fields
 
 
 class Telling(NamedTuple):

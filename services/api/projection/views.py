@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from pydantic import Field
-from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import Column, Computed, Float, Index, Integer, String, Table, Text
 
 from foundation.store import PydanticJson, Utc
 from foundation.store.frozen import replace
@@ -86,13 +86,16 @@ def _listed(table: str, *looked_at: str) -> list[Index]:
     ]
 
 
+_SEARCHED = "lower(coalesce(domain, '') || ' ' || coalesce(customer_email, ''))"
+"""What is searched for a part of it; read from its own index, which is small."""
+
 order_views = Table(
     "order_views",
     metadata,
     Column("order_id", Bytewise(64), primary_key=True),
     *_progress(),
     Column("site_type", String(32)),
-    Column("domain", Bytewise(253)),
+    Column("domain", Bytewise(253), index=True),
     Column("title", String(200)),
     Column("server", String(200)),
     Column("username", Bytewise(64), index=True),
@@ -103,7 +106,7 @@ order_views = Table(
     Column("placed_by", String(255)),
     Column("placed_at", Utc),
     *_columns(),
-    Index("ix_order_views_domain", "domain", "customer_email"),
+    Column("searched", Bytewise(600), Computed(_SEARCHED, persisted=True), index=True),
     Index("ix_order_views_placed_by_updated_at", "placed_by", "updated_at"),
     *_listed("order_views", "order_id", "site_type", "server"),
 )
@@ -125,7 +128,6 @@ install_views = Table(
     Column("waiting_for", String(16)),
     Column("waiting_until", Utc),
     Column("worker", String(200)),
-    Column("staged_at", Utc),
     Column("started_at", Utc),
     Column("finished_at", Utc),
     Column("seconds", Float),
@@ -202,7 +204,6 @@ class InstallView(_Progress):
     """What it waited for last, and until when at most."""
     waiting_until: datetime | None = None
     worker: str | None = None
-    staged_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     seconds: float | None = None
@@ -227,3 +228,7 @@ class LetterView(_Progress):
 ORDERS = Records(order_views, OrderView, key="order_id")
 INSTALLS = Records(install_views, InstallView, key="install_id", owner="order_id")
 LETTERS = Records(letter_views, LetterView, key="install_id", owner="order_id")
+ORDER, INSTALL, LETTER = "order", "install", "letter"
+RECORDS: Mapping[str, Records[Any]] = {ORDER: ORDERS, INSTALL: INSTALLS, LETTER: LETTERS}
+RECORDS_LOCK = "records"
+"""Whoever changes records holds this lock, so that the numbers that are kept of them agree with them."""

@@ -1,6 +1,7 @@
 """What the projection makes of events, in whatever order and however often they come."""
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +20,9 @@ from schemas import catalogue
 from schemas.envelope import Event
 from schemas.installs import InstallStaged
 from schemas.services import ServiceReplay
+from services.api.projection.numbers import counts
 from services.api.projection.projector import Projector, project
-from services.api.projection.views import INSTALLS, LETTERS, ORDERS, InstallView, LetterView, OrderView
+from services.api.projection.views import INSTALLS, LETTERS, ORDERS, RECORDS, InstallView, LetterView, OrderView
 from services.api.service import MIGRATIONS
 from tests.support.full_house import a_full_house
 from tests.support.house import START, House, failure
@@ -44,6 +46,8 @@ def projected(directory: Path, batches: Sequence[Sequence[Event[Any]]]) -> Seen:
     store = projection(directory, batches)
     with store.reading() as connection:
         seen = tuple(records.read(connection.execute(records.select())) for records in (ORDERS, INSTALLS, LETTERS))
+        kept = counts(connection)
+    assert kept == {of: Counter(one.state for one in views) for of, views in zip(RECORDS, seen, strict=True)}
     store.close()
     return seen  # type: ignore[return-value]
 

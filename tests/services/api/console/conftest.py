@@ -104,8 +104,7 @@ class Console:
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HouseWithApi:
     monkeypatch.setattr(asks, "_PATIENCE", 0)  # nothing answers before the test lets it
-    for kept in ("_COUNTED", "_SLOWLY"):
-        monkeypatch.setattr(figures, kept, 0)
+    monkeypatch.setattr(figures, "_KEPT", 0)
     return HouseWithApi(tmp_path, api={"secret_key": "a long random text of a test"})
 
 

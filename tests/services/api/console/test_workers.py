@@ -11,7 +11,7 @@ import pytest
 from foundation.errors import BrokerUnreachable
 from services.api import console as package
 from services.api.finding import figures
-from services.api.finding.figures import Figures, Lately
+from services.api.finding.figures import Lately
 from tests.services.api.console.conftest import Console
 from tests.services.api.console.test_pages import failed, installed, text
 
@@ -64,18 +64,6 @@ def test_a_figure_is_found_out_once_for_many_pages() -> None:
 
     assert [lately.get(60, find) for _ in range(3)] == [1, 1, 1]
     assert lately.get(0, find) == 2
-
-
-def test_counts_are_kept_for_a_second(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_COUNTED", 60)
-    kept = Figures(console.house.broker)
-    with console.desk.reading() as connection:
-        assert kept.counts(connection)["install"] == {}
-    console.house.order(1)
-    console.settle()
-    with console.desk.reading() as connection:
-        assert kept.counts(connection)["install"] == {}
-        assert Figures(console.house.broker).counts(connection)["install"] == {"staged": 1}
 
 
 def test_htmx_is_the_file_that_its_note_says() -> None:

@@ -192,6 +192,20 @@ def test_more_connections_than_we_bear_are_closed(house: HouseWithApi, monkeypat
         assert answer(lines[0]).startswith(b"HTTP/1.1 401 ")
 
 
+def test_the_kernel_keeps_no_part_of_an_answer_back(house: HouseWithApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, set_on = connections.Impatient.connection_made, list[int]()
+
+    def spy(self: connections.Impatient, transport: Any) -> None:
+        made(self, transport)
+        set_on.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connections.Impatient, "connection_made", spy)
+    with house.served() as address, connected(address) as line:
+        line.sendall(head("GET", "/v1/me", "Connection: close"))
+        assert answer(line).startswith(b"HTTP/1.1 401 ")
+    assert set_on == [1]
+
+
 def test_a_head_without_end_is_refused(house: HouseWithApi) -> None:
     with house.served() as address, connected(address) as line:
         line.sendall(head("GET", "/", *(f"X-{number}: {'x' * 1000}" for number in range(100)))[:-2])
