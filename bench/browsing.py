@@ -63,19 +63,6 @@ class Client:
         self._connection.close()
 
 
-def until_listening(port: int, patience: float = 10) -> None:
-    """Wait until the console answers: a service is ready a moment before. Raises SitecrewError."""
-    ends = time.monotonic() + patience
-    while time.monotonic() < ends:
-        try:
-            Client(port).get("/sign-in")
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-        else:
-            return
-    raise SitecrewError(f"the console does not answer within {patience:g} s")
-
-
 def pages(filled: Filling) -> Mapping[str, Path]:
     """Return what staff look at."""
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pika
 
-from bench.browsing import PASSWORD, Client, listings, pages, producers, until_listening
+from bench.browsing import PASSWORD, Client, listings, pages, producers
 from bench.filling import PRODUCERS, Filling
 from bench.lab import API, PATTERN, Lab, lab, order, percentile, seconds_to_ready
 from bench.machine import RESULTS, Processes, lines_of
@@ -90,7 +90,6 @@ def _running(place: Lab) -> Iterator[tuple[Processes, int]]:
     settings = {"SITECREW_API__ADDRESS": f"127.0.0.1:{port}", "SITECREW_API__REQUESTS_PER_MINUTE": "0"}
     with place.services(API, **settings) as running:
         seconds_to_ready(running.port(API), began)
-        until_listening(port)
         yield running, port
 
 

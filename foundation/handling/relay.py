@@ -16,7 +16,7 @@ from foundation.broker.topology import Topology
 from foundation.clock import Now
 from foundation.errors import SitecrewError, StoreUnreachable
 from foundation.handling.pace import TOGETHER
-from foundation.handling.unit_of_work import BORN_CLAIMED, DELAYED
+from foundation.handling.unit_of_work import DELAYED
 from foundation.store import Store, outbox
 from foundation.store.outbox import OutboxMessage
 from foundation.telemetry.health import Heartbeats
@@ -66,10 +66,10 @@ class Relay:
         self._handed: SimpleQueue[tuple[datetime, list[OutboxMessage]]] = SimpleQueue()
         """Rows to publish, with the time at which our claim on them ends."""
 
-    def hand_over(self, rows: list[OutboxMessage]) -> None:
-        """Queue rows for publishing. They are claimed already, and stay in the store if this process dies."""
+    def hand_over(self, rows: list[OutboxMessage], ours_until: datetime) -> None:
+        """Queue rows for publishing, claimed until `ours_until`. They stay in the store if this process dies."""
         if rows:
-            self._handed.put((self._now() + BORN_CLAIMED, rows))
+            self._handed.put((ours_until, rows))
 
     def run(self, stop: threading.Event) -> None:
         """Publish until `stop` is set, and then until everything that was handed over is published."""

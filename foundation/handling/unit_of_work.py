@@ -191,8 +191,8 @@ class Database(Generic[RowsT]):
     store: Store
     service: str
     now: Now
-    committed: Callable[[list[OutboxMessage]], None]
-    """Called with the messages to publish once the transaction has committed."""
+    committed: Callable[[list[OutboxMessage], datetime], None]
+    """Called once the transaction has committed, with the messages to publish and until when they are claimed."""
     load: Load[Any]
 
     @contextmanager
@@ -212,8 +212,9 @@ class Database(Generic[RowsT]):
             rows.flush(connection)
             for follow_up in uow.afterwards.values():
                 follow_up(uow)
-            outbox.add(connection, uow.outbox, now + BORN_CLAIMED)
-        self.committed(uow.outbox)
+            ours_until = now + BORN_CLAIMED
+            outbox.add(connection, uow.outbox, ours_until)
+        self.committed(uow.outbox, ours_until)
 
     def sweep(self, find: Find, look: Callable[[UnitOfWork[RowsT]], None]) -> None:
         """Call `look` in one unit of work on all orders from `find`. If that fails, try each order alone, so that

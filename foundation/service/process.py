@@ -108,6 +108,7 @@ def serve(
         if not dependencies.reach({"store": lambda: made.append(make(parts))}, stop):  # it may be gone again by now
             return 0
         service = made[0]
+        loops = service.loops()  # from now on it can be reached, if it listens
         _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
         _log.info("service.started", store=store.place)
         gc.freeze()  # what the start has made stays; looking through it again costs some percent of the time
@@ -116,7 +117,7 @@ def serve(
         alive = heartbeat(name, service.lanes(), service.vitals, parts.tell)
         alive.do()
         more = [alive, Periodic("look_at_clock", _LOOK_AT_CLOCK, clock.read)]
-        broken = _run(parts, service, more, relay, broadcast, stop)
+        broken = _run(parts, service, loops, more, relay, broadcast, stop)
         broker.close()
         store.close()
     _log.info("service.stopped", broken=broken)
@@ -191,6 +192,7 @@ def _export(parts: Parts, gauges: Sequence[Gauge]) -> None:
 def _run(
     parts: Parts,
     service: Service,
+    loops: Sequence[Loop],
     more: Sequence[Periodic],
     relay: Relay,
     broadcast: Broadcast,
@@ -216,7 +218,7 @@ def _run(
     last = threading.Event()
     tasks = [*service.periodic(), *more, Periodic("forget_old", 3600, forget_old)]
     lasting = [relay.run, broadcast.run, *(task.run for task in tasks)]
-    consuming = [*map(parts.loop, service.lanes()), *service.loops()]
+    consuming = [*map(parts.loop, service.lanes()), *loops]
     behind = [threading.Thread(target=guarded, args=(loop, last)) for loop in lasting]
     ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in consuming]
     for thread in (*behind, *ahead):

@@ -4,10 +4,13 @@ from pathlib import Path
 
 from foundation.clock import utc_now
 from foundation.config.settings import load
+from foundation.config.sources import actor
+from foundation.handling.unit_of_work import new_id
 from foundation.store import Store
 from services.api.access import passwords
 from services.api.access.identity import Role
 from services.api.access.staff import Member, create
+from services.api.projection.activity import Line, write
 
 ADMIN = "admin"
 
@@ -21,7 +24,10 @@ def first_admin(config: Path) -> str:
         with store.transaction() as connection:
             if Member.all(connection):
                 return ""
-            create(connection, ADMIN, Role.ADMIN, password, utc_now())
+            now, key = utc_now(), new_id().replace("-", "")
+            create(connection, ADMIN, Role.ADMIN, password, now)
+            added = Line(key, now, "staff.added", detail=f"{ADMIN}, role: {Role.ADMIN}", source="/sitecrew/cli")
+            write(connection, [added._replace(actor_type="user", actor=actor())])
     finally:
         store.close()
     return password

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -108,10 +108,10 @@ class Killer:
     def _after_commit(self) -> None:
         real = self.service.relay.hand_over
 
-        def hand_over(rows: Sequence[Any]) -> None:
+        def hand_over(rows: Sequence[Any], ours_until: datetime) -> None:
             if any(self._is_news(row.type) for row in rows):
                 self._strike()
-            real(list(rows))
+            real(list(rows), ours_until)
 
         object.__setattr__(self.service.database, "committed", hand_over)
 

@@ -83,7 +83,7 @@ class Replicas:
 
     def database(self, load: Load[Any] = no_rows) -> Database[Any]:
         self._stores.append(Store(self.url))
-        return Database(self._stores[-1], "test", lambda: self.now, self.said.extend, load)
+        return Database(self._stores[-1], "test", lambda: self.now, lambda it, _: self.said.extend(it), load)
 
     def orders(self) -> Database[Any]:
         return self.database(order_rows.load)

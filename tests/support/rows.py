@@ -58,7 +58,7 @@ def on_each_store(service: str, migrations: Path | None, load: Load[Any]) -> Any
         url = f"sqlite:///{tmp_path}/store.db"
         store = Store(url if request.param == "sqlite" else request.getfixturevalue("postgres").database())
         store.migrate([migrations] if migrations else [])
-        yield Database(store, service, lambda: START, lambda _messages: None, load)
+        yield Database(store, service, lambda: START, lambda *_: None, load)
         store.close()
 
     return database

@@ -21,6 +21,8 @@ from foundation.config.sources import variable_of
 from foundation.errors import ConfigurationError, Refused
 from foundation.store import Store
 from services.api.access.staff import verified
+from services.api.finding import listing
+from services.api.finding.filters import ActivityFilter
 from sitecrew.cli.client.beside import running_stack
 from sitecrew.stack.claim import claimed, is_claimed
 from sitecrew.stack.own_settings import HONOURED, exported, ports_of, write
@@ -371,6 +373,8 @@ def test_the_first_admin_of_the_console_is_told_once(house: Up) -> None:
     store = Store(house.settings().api.store_url.get_secret_value())
     with store.reading() as connection:
         assert verified(connection, "admin", found[1])
+        (added,) = listing.activity(connection, ActivityFilter(kinds=["staff.added"])).rows
+        assert added.detail == "admin, role: admin"
     store.close()
     assert found[1] not in "".join(path.read_text(errors="replace") for path in (house.directory / "log").iterdir())
 

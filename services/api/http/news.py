@@ -17,6 +17,8 @@ from services.api.projection.activity import activity
 
 _PAUSE = 0.25
 """Seconds between two looks into the database, which another replica may have written to."""
+_PARKED = 1.0
+"""Seconds until somebody who waits for an answer learns that there will be none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -56,7 +58,8 @@ class News:
         deadline, seen = monotonic() + seconds, 0
         asked = await run_in_threadpool(find)
         while asked.outcome == Outcome.OPEN and not self.ends and (left := deadline - monotonic()) > 0:
-            seen = await self.after(seen, left)
+            # What is parked instead of answered writes no line.
+            seen = await self.after(seen, min(left, _PARKED))
             asked = await run_in_threadpool(find)
         return asked
 

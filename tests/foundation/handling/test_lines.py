@@ -157,7 +157,7 @@ def test_a_node_that_stops_answering_for_longer_than_every_timeout_ends_nobody(
             depths.append(broker.depth(INSTALLER_DUE))
             return depths[-1]
 
-        database = Database(store, "test", lambda: datetime.now(UTC), lambda _: None, no_rows)
+        database = Database(store, "test", lambda: datetime.now(UTC), lambda *_: None, no_rows)
         worker, stop = Worker(INSTALLER_DUE, {}, database, capacity=4), threading.Event()
         batches = Batches(
             Timer(every="* * * * * *", jitter_seconds=0),

@@ -68,7 +68,7 @@ class Office:
 
     def transaction(self, relay: Relay | None = None) -> AbstractContextManager[UnitOfWork]:
         """Without a relay it is a process that ends before it has handed over what it said."""
-        hand_over = relay.hand_over if relay else lambda _rows: None
+        hand_over = relay.hand_over if relay else lambda *_: None
         return Database(self.store, "test", self.clock.now, hand_over, no_rows).begin()
 
     def say(self, *order_ids: str, relay: Relay | None = None) -> None:

@@ -40,7 +40,7 @@ class Api:
         self.store = Store(f"sqlite:///{directory}/api.db")
         self.store.migrate([MIGRATIONS])
         self.broker.declare()
-        database = Database(self.store, "api", lambda: NOW, lambda _messages: None, load)
+        database = Database(self.store, "api", lambda: NOW, lambda *_: None, load)
         self.service = ApiService(Settings(), Parts(self.store, self.broker, database, lambda: NOW))
         self.desk = self.service.desk
 

@@ -39,7 +39,7 @@ class Station:
         self.broker = MemoryBroker(sitecrew(Ladder()), self.clock.now)
         (directory / "store.db").write_bytes(new_database())
         database = Database(
-            Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda _rows: None, no_rows
+            Store(f"sqlite:///{directory / 'store.db'}"), "test", self.clock.now, lambda *_: None, no_rows
         )
         self.done: list[str] = []
         self.handler: Callable[[UnitOfWork, Event[OrderCancelled]], Outcome | Effect] = self.note

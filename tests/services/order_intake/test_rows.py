@@ -155,7 +155,9 @@ def test_turns_go_on_from_those_that_are_stored(database: Database[OrderRows]) -
 def test_orders_that_nobody_moves_are_woken_once(database: Database[OrderRows]) -> None:
     place(database, event_of(placed(1)))
     said: list[Any] = []
-    later = Database(database.store, "order-intake", lambda: START.replace(hour=14), said.extend, load)
+    later = Database(
+        database.store, "order-intake", lambda: START.replace(hour=14), lambda it, _: said.extend(it), load
+    )
     for _ in range(2):
         intake().recover(later)
     assert [message.routing_key for message in said] == ["intake.orders"]

@@ -54,6 +54,10 @@ def test_a_producer_follows_its_orders_live_and_goes_on_where_it_was(house: Hous
             for number, (order_id, token) in enumerate(placed.items()):
                 order = {**ORDER, "order_id": order_id, "domain": f"shop{number}.example"}
                 assert client(house, token).post("/v1/orders", json=order).status_code == 202
+            while house.api_relay.run_once(timeout=0):
+                house.hear()
+            first = next(stream)
+            assert (first["event"], first["data"]["order_id"]) == ("order.placed", "order-1")
             house.settle()
             created = of_kind(stream, "account.created")
             assert created["data"]["order_id"] == "order-1"
@@ -64,6 +68,16 @@ def test_a_producer_follows_its_orders_live_and_goes_on_where_it_was(house: Hous
             sent = of_kind(stream, "mail.sent")
             assert sent["data"]["order_id"] == "order-1"
             assert int(sent["id"]) > int(created["id"])
+
+
+def test_a_producer_hears_that_its_order_was_rejected(house: HouseWithApi) -> None:
+    mine, other = (house.token(source, Scope.ORDERS_WRITE) for source in ("/shop", "/panel"))
+    for token, order_id in ((other, "order-1"), (mine, "order-2"), (other, "order-3")):
+        client(house, token).post("/v1/orders", json={**ORDER, "order_id": order_id, "site_type": "unknown"})
+    house.settle()
+    with house.api.desk.reading() as connection:
+        heard = [(line.kind, line.order_id) for line in listing.news(connection, 0, "/shop", 10)]
+    assert heard == [("order.placed", "order-2"), ("order.rejected", "order-2")]
 
 
 @pytest.mark.usefixtures("quick")

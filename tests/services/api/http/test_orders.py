@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from foundation.broker.limits import MAX_BYTES
 from services.api.access.identity import Scope
+from services.api.http import commands
 from tests.support.api import ORDER, HouseWithApi, client, items
 from tests.support.brokers import until
 from tests.support.house import PATIENCE, failure
@@ -238,6 +239,24 @@ def test_who_prefers_to_wait_is_answered_once_the_account_exists(house: HouseWit
 def test_who_waits_too_long_is_told_how_far_it_is(shop: TestClient) -> None:
     answer = shop.post("/v1/orders", json=ORDER, headers={"Prefer": "respond-async, wait=1"})
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
+
+
+def test_who_waits_for_what_is_parked_is_told_so_before_the_time_is_up(
+    house: HouseWithApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "LONGEST_WAIT", 600)
+    token = house.token("/shop", Scope.ORDERS_WRITE)
+    shop = client(house, token)
+    assert shop.post("/v1/orders", json=ORDER).status_code == 202
+    house.settle()
+    assert shop.post("/v1/orders/order-1/cancel", json={"reason": "a mistake"}).status_code == 202
+    house.settle()
+    headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=600"}  # longer than we wait for the answer
+    with house.served() as address, ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(fetch, f"{address}/v1/orders/order-1/reinstall", {}, headers)
+        until(lambda: work(house) and answer.done(), PATIENCE)
+    status, told = answer.result()
+    assert (status, told["code"]) == (409, "order_cancelled")
 
 
 def work(house: HouseWithApi) -> bool:

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def client(store: Store, scope: Scope) -> TestClient:
     settings = Settings(api=Api.model_validate({"secret_key": "a long random text"}))
-    database = Database(store, "api", Clock().now, lambda _: None, load)
+    database = Database(store, "api", Clock().now, lambda *_: None, load)
     desk = Desk(settings, database, None, None, None)  # type: ignore[arg-type]  # nothing is published or projected
     with store.transaction() as connection:
         token = tokens.create(connection, scope, "/shop", [scope], "test", START)
