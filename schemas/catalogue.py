@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
+from schemas.alerts import AlertRaised, AlertRecovered, MailAlerts
 from schemas.envelope import Event
 from schemas.installs import (
     CommandRefused,
@@ -128,6 +129,9 @@ CATALOGUE = (
     EventType("sitecrew.server.closed.v1", ServerClosed, "events"),
     EventType("sitecrew.mail.resend.v1", MailResend, "commands"),
     EventType("sitecrew.mail.preview.v1", MailPreview, "commands"),
+    EventType("sitecrew.mail.alerts.v1", MailAlerts, "commands"),
+    EventType("sitecrew.alert.raised.v1", AlertRaised, "events"),
+    EventType("sitecrew.alert.recovered.v1", AlertRecovered, "events"),
     EventType("sitecrew.command.refused.v1", CommandRefused, "events"),
     EventType("sitecrew.mail.waiting.v1", MailWaiting, "events"),
     EventType("sitecrew.mail.suppressed.v1", MailSuppressed, "events"),

@@ -34,7 +34,7 @@ from foundation.config import sources
 from foundation.config.problems import explained
 from foundation.config.sources import CONFIG_VARIABLE, PREFIX
 from foundation.errors import ConfigurationError
-from schemas.values import Domain, Line, Locale, Permalinks, SiteType, TimeZone
+from schemas.values import Domain, Email, Line, Locale, Permalinks, SiteType, TimeZone
 
 __all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]
 
@@ -351,6 +351,13 @@ class Api(Section):
     )
 
 
+class Alerts(Section):
+    """How staff are told of what needs them. The api looks, the mailer sends."""
+
+    to: tuple[Email, ...] = Field((), description="email addresses of staff; empty: no alerts by email")
+    every_minutes: Count = Field(15, description="at most one such email each so many minutes")
+
+
 Options = dict[str, Secret[Any]]
 """Settings of a plug-in, validated by the plug-in's own model. Only the plug-in knows which of them are secret, so all
 are treated as secrets."""
@@ -538,6 +545,7 @@ class Settings(Section):
     timer: Timer = Timer()
     mailer: Mailer = Mailer()
     api: Api = Api()
+    alerts: Alerts = Alerts()
     domains: Domains = Domains()
     limits: Limits = Limits()
     sites: dict[SiteType, Site] = Field(default_factory=dict, validate_default=True)

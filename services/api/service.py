@@ -13,6 +13,7 @@ from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from foundation.store.counts import by_state
 from services.api import asking
 from services.api.access import sessions, throttle
+from services.api.alerts import alerts
 from services.api.asking import asked
 from services.api.desk import Desk, load
 from services.api.finding.figures import Figures
@@ -80,6 +81,7 @@ class ApiService:
         return (
             Periodic("forget_old", 3600, self._forget_old),
             Periodic("release_webhooks", 10, self._release_webhooks),
+            Periodic("look_for_alerts", 30, self.look_for_alerts),
         )
 
     def vitals(self) -> Mapping[str, Any]:
@@ -91,6 +93,11 @@ class ApiService:
             Gauge.of_one("activity_newest", "Number of the newest line of the activity log", _newest_line),
             Gauge("webhook_deliveries", "Webhook deliveries that are not delivered, by state", deliveries.numbers),
         )
+
+    def look_for_alerts(self) -> None:
+        """Tell staff what has begun to need them, and what no longer does."""
+        with self._parts.database.begin() as uow:
+            alerts.look(uow, self.desk.settings)
 
     def _release_webhooks(self) -> None:
         with self._parts.store.transaction() as connection:

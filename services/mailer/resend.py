@@ -10,11 +10,12 @@ import structlog
 from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.errors import Failed
 from foundation.handling.commands import refuse_command
-from foundation.handling.outcomes import Done, Handlers, Outcome
+from foundation.handling.outcomes import Done, Handler, Handlers, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.service.description import Description
 from foundation.service.replay import Replay
 from foundation.service.site_types import SiteTypes
+from schemas.alerts import MailAlerts
 from schemas.envelope import Event
 from schemas.mails import MailPreview, MailResend, PreviewRendered
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
@@ -33,13 +34,15 @@ Render = Callable[[Mail], EmailMessage]
 """Returns how a mail looks, with its passwords masked. Raises Failed."""
 
 
-def commands(site_types: SiteTypes, render: Render, facts: Mapping[str, Any] | None = None) -> Handlers:
-    """Return the handlers. `facts` are the settings that `service.described` reports."""
+def commands(site_types: SiteTypes, render: Render, alert: Handler, facts: Mapping[str, Any]) -> Handlers:
+    """Return the handlers. `alert` is that of `mail.alerts`; `facts` are the settings that `service.described`
+    reports."""
     return {
         MailResend: resend,
+        MailAlerts: alert,
         MailPreview: partial(preview, render),
         SiteTypeConfigure: site_types.configure,
-        ServiceDescribe: Description("mailer", lambda _uow: facts or {}).answer,
+        ServiceDescribe: Description("mailer", lambda _uow: facts).answer,
         ServiceReplay: Replay("mailer", MAILER_COMMANDS, MAILS, tell).answer,
     }
 

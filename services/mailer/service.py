@@ -9,6 +9,7 @@ from foundation.config.queues import MAILER_COMMANDS, MAILER_INSTALLS
 from foundation.config.settings import Keys, Mailer, Settings
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from services.mailer import listing, recipients, recovery
+from services.mailer.alerting import Alerting
 from services.mailer.delivery import Welcoming
 from services.mailer.letter.envelope import Letter
 from services.mailer.letter.rendering import Letters
@@ -43,11 +44,13 @@ class MailerService:
         self._database = parts.database
         self._server = server
         self.welcoming = Welcoming(settings, letters, server.send, opener, parts.now)
+        self.alerting = Alerting(settings, server.send, parts.now)
         self._rereading = self.welcoming.site_types.rereading(parts.store)
 
     def lanes(self) -> Sequence[Lane]:
         own, welcoming = self._settings, self.welcoming
-        staffs = commands(welcoming.site_types, welcoming.preview, {"max_attempts": own.max_attempts})
+        facts = {"max_attempts": own.max_attempts}
+        staffs = commands(welcoming.site_types, welcoming.preview, self.alerting.send, facts)
         return (
             Lane(
                 MAILER_INSTALLS,
@@ -58,7 +61,7 @@ class MailerService:
                 deadline=welcoming.longest,
                 leases=welcoming.leases,
             ),
-            Lane(MAILER_COMMANDS, staffs, own.capacity),
+            Lane(MAILER_COMMANDS, staffs, own.capacity, deadline=welcoming.longest),
         )
 
     def loops(self) -> Sequence[Loop]:

@@ -10,6 +10,7 @@ from foundation.broker.delay import Ladder
 from foundation.config.queues import sitecrew
 from schemas import catalogue
 from schemas.accounts import AccountCreated, AccountFailed, AccountRetrying
+from schemas.alerts import AlertRaised, AlertRecovered, MailAlerts
 from schemas.catalogue import CATALOGUE, EventType
 from schemas.installs import (
     ApplicationLogin,
@@ -79,6 +80,8 @@ ACCOUNT = AccountRef(server="one", username="ann01", domain="shop.example", addr
 SITE = SiteSpec(site_type="wordpress", url="http://shop.example/", title="Ann's shop")
 LOGIN = ApplicationLogin(login_url="http://shop.example/wp-login.php", username="ann", sealed_password="c2VhbGVk")
 
+ALERT = {"kind": "install", "subject": "db_down", "headline": "4 installs failed: db_down", "since": NOON}
+
 SAID: tuple[Model, ...] = (
     OrderPlaced(order_id="order-1", site_type="wordpress", domain="shop.example", customer=ANN, blog_name="Shop"),
     OrderReinstallRequested(order_id="order-1"),
@@ -144,6 +147,9 @@ SAID: tuple[Model, ...] = (
     ServerClosed(server="local"),
     MailResend(install_id=REF["install_id"], recipient="ann@example.org"),
     MailPreview(install_id=REF["install_id"]),
+    MailAlerts(raised=(AlertRaised(**ALERT, number=4),), recovered=(AlertRecovered(**ALERT),), more=1),
+    AlertRaised(**ALERT, number=4, detail="no answer", remedy="start it", command="sitecrew status"),
+    AlertRecovered(**ALERT),
     CommandRefused(command_id="1", cause=CAUSE),
     MailWaiting(**REF, recipient="ann@example.org", due_at=NOON),
     MailSuppressed(**REF, recipient="ann@example.org", reason="replaced by a newer install"),

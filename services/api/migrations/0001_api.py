@@ -270,6 +270,17 @@ def upgrade() -> None:
         sa.Column("until", Utc, nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_failed_logins"),
     )
+    op.create_table(
+        "alerts",
+        sa.Column("kind", sa.String(200), nullable=False),
+        sa.Column("subject", sa.String(200), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("told", sa.Integer, nullable=False),
+        sa.Column("told_at", Utc),
+        sa.Column("changed_at", Utc, nullable=False),
+        sa.Column("about", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "subject", name="pk_alerts"),
+    )
     _create_webhooks()
 
 
@@ -317,6 +328,7 @@ def _create_webhooks() -> None:
 def downgrade() -> None:
     op.drop_table("webhook_deliveries")
     op.drop_table("webhook_endpoints")
+    op.drop_table("alerts")
     op.drop_table("failed_logins")
     op.drop_table("tokens")
     op.drop_table("sessions")

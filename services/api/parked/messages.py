@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     Boolean,
@@ -73,6 +73,17 @@ parked_messages = Table(
 _LENGTHS = {column.name: column.type.length for column in parked_messages.columns if isinstance(column.type, String)}
 
 
+class ParkedGroup(NamedTuple):
+    """Parked messages that nobody has acted on, and that were parked for the same reason."""
+
+    code: str
+    place: str
+    """The queue that they came from, or are in if that is not known."""
+    number: int
+    since: datetime
+    """When the first of them was parked."""
+
+
 @dataclass(frozen=True)
 class ParkedMessage:
     """One parked message."""
@@ -108,15 +119,16 @@ class ParkedMessage:
         return cls(**row) if row else None
 
     @classmethod
-    def groups(cls, connection: Connection) -> list[tuple[str, str, int]]:
-        """Return how many wait for somebody, by code and by where they came from; the oldest group first. Those of
+    def groups(cls, connection: Connection) -> list[ParkedGroup]:
+        """Return what waits for somebody, by code and by where it came from; the oldest group first. Those of
         failed accounts are left out: each of these waits itself."""
         table = parked_messages.c
         place = func.coalesce(func.nullif(table.parked_from, ""), table.queue)
         of_account = select(order_views.c.order_id).where(*_of_failed_account()).exists()
-        counted = select(table.code, place, func.count()).where(table.state == State.OPEN, ~of_account)
-        grouped = counted.group_by(table.code, place).order_by(func.min(table.parked_at))
-        return [(code, queue, count) for code, queue, count in connection.execute(grouped)]
+        since = func.min(table.parked_at)
+        counted = select(table.code, place, func.count(), since).where(table.state == State.OPEN, ~of_account)
+        grouped = counted.group_by(table.code, place).order_by(since)
+        return [ParkedGroup(*row) for row in connection.execute(grouped)]
 
     @classmethod
     def waiting(cls, connection: Connection, limit: int, queue: str = "") -> list[Self]:

@@ -12,6 +12,7 @@ from foundation.store import PydanticJson, Utc, bulk
 from foundation.store.records import Records, lock
 from foundation.store.types import metadata
 from schemas import catalogue
+from schemas.alerts import MailAlerts
 from schemas.envelope import Event
 from schemas.installs import InstallProgress
 from schemas.mails import PreviewRendered
@@ -20,6 +21,7 @@ from schemas.values import Cause
 
 SILENT = (
     InstallProgress,
+    MailAlerts,
     PreviewRendered,
     ServiceDescribe,
     ServiceDescribed,
@@ -29,6 +31,7 @@ SILENT = (
 )
 """What nobody looks for afterwards."""
 _SAID = (
+    "headline",
     "server",
     "waiting_for",
     "reason",

@@ -65,6 +65,10 @@ class Endpoint:
             created_by=row.created_by,
         )
 
+    def is_told_of(self, type: str) -> bool:
+        """Whether it is told of every event of a type, whoever's orders it is about."""
+        return self.disabled_because is None and self.source is None and self.wants(type)
+
     def wants(self, type: str) -> bool:
         """Whether it wants events of a type."""
         return any(_matches(wanted, type) for wanted in self.types)

@@ -16,7 +16,7 @@ from services.mailer.service import opener_of, smtp_of
 from sitecrew.cli.checks import servers
 from sitecrew.cli.checks.broker import of_broker
 from sitecrew.cli.checks.findings import Check, Finding
-from sitecrew.cli.checks.services import of_services
+from sitecrew.cli.checks.services import alerts, of_services
 from sitecrew.cli.checks.stores import of_stores
 from sitecrew.cli.output.words import count
 
@@ -40,6 +40,7 @@ def all_of(
             yield Check(f"{site_type} on {name}", partial(servers.site, settings, site_type, name, install=install))
     yield Check("smtp", partial(_smtp, settings))
     yield Check("email", partial(_email, settings))
+    yield Check("alerts", partial(alerts, settings))
 
 
 def worst(findings: Sequence[Finding]) -> int:

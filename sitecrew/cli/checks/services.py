@@ -1,4 +1,5 @@
-"""What `sitecrew doctor` checks on the services: whether they run, with this command's version and settings."""
+"""What `sitecrew doctor` checks on the services: whether they run, with this command's version and settings, and tell
+anybody what needs staff."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
@@ -6,12 +7,15 @@ from importlib.metadata import version
 
 from foundation.broker import Broker
 from foundation.config.settings import Settings
-from foundation.errors import SitecrewError
+from foundation.errors import SitecrewError, StoreUnreachable
+from foundation.store import Store
 from schemas.services import ServiceDescribed
+from services.api.webhooks import endpoints
 from sitecrew.cli.checks.findings import Check, Noted
 from sitecrew.cli.client import session
 from sitecrew.cli.client.describing import describe
 from sitecrew.cli.output import times
+from sitecrew.cli.output.words import count
 from sitecrew.cli.run import COMMANDED
 
 _PATIENCE = 2.0
@@ -68,3 +72,23 @@ def _others(settings: Settings, told: ServiceDescribed) -> list[str]:
     if told.timezone:
         pairs.append(("timer.timezone", told.timezone, settings.timer.timezone))
     return [f"{what}: {there} there, {here} here" for what, there, here in pairs if there != here]
+
+
+def alerts(settings: Settings) -> str:
+    """Whether anybody is told of what needs staff. Raises Noted if not."""
+    told = [f"by email to {', '.join(settings.alerts.to)}"] if settings.alerts.to else []
+    try:
+        store = Store.existing(settings.api.store_url.get_secret_value())
+        with store.reading() as connection:
+            wanting = [one for one in endpoints.all_of(connection) if one.is_told_of("alert.raised")]
+        store.close()
+    except StoreUnreachable:  # perhaps there is no api here
+        wanting = []
+    if wanting:
+        told.append(f"by {count(len(wanting), 'webhook')}")
+    if not told:
+        raise Noted(
+            "nobody is told when something needs staff",
+            "set alerts.to to the email addresses of staff, or add a webhook for alert.* in the console",
+        )
+    return f"staff are told of what needs them {' and '.join(told)}"

@@ -1,17 +1,20 @@
 """The doctor asks the services themselves: whether they run, and as this command would have them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from foundation.config.settings import Settings
 from foundation.errors import BrokerUnreachable
+from foundation.store import Store
+from services.api.service import MIGRATIONS
+from services.api.webhooks import endpoints
 from sitecrew.cli.checks import services, worst
-from sitecrew.cli.checks.findings import Finding, examine
+from sitecrew.cli.checks.findings import Check, Finding, examine
 from sitecrew.cli.checks.services import of_services
 from sitecrew.cli.client import session
-from tests.support.house import House, at_work
+from tests.support.house import START, House, at_work
 
 SECONDS = 20
 NAMES = ["service order-intake", "service installer", "service mailer"]
@@ -90,3 +93,32 @@ def test_what_depends_on_a_broker_that_is_not_well_is_not_looked_at(house: House
     ill = {"broker alarms"}
     findings = [examine(check, ill) for check in of_services(house.settings, house.broker)]
     assert {finding.result for finding in findings} == {"skipped"}
+
+
+def told(directory: Path, *webhooks: tuple[list[str], str | None], to: Sequence[str] = ()) -> Finding:
+    url = f"sqlite:///{directory}/api.db"
+    settings = Settings.model_validate({"api": {"store_url": url, "secret_key": "s" * 40}, "alerts": {"to": list(to)}})
+    if webhooks:
+        store = Store(url)
+        store.migrate([MIGRATIONS])
+        with store.transaction() as connection:
+            for types, source in webhooks:
+                endpoints.create(connection, settings.api, "https://hook.example/", types, source, "eve", START)
+        store.close()
+    return examine(Check("alerts", lambda: services.alerts(settings)), set())
+
+
+def test_it_is_noted_if_nobody_is_told_when_something_needs_staff(tmp_path: Path) -> None:
+    assert told(tmp_path).result == "note"
+    producers_own = told(tmp_path, (["*"], "/shop"), (["install.*"], None))
+    assert (producers_own.result, producers_own.ok) == ("note", True)
+    assert "alerts.to" in producers_own.remedy
+
+
+def test_whoever_is_told_is_named(tmp_path: Path) -> None:
+    by_email = told(tmp_path, to=["ann@hosting.example"])
+    assert (by_email.result, by_email.detail) == (
+        "ok",
+        "staff are told of what needs them by email to ann@hosting.example",
+    )
+    assert told(tmp_path, (["alert.*"], None)).detail == "staff are told of what needs them by 1 webhook"
