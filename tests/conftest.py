@@ -34,18 +34,29 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    # Not in a fixture: the files of a house are gone before the last fixture ends.
+    try:
+        if "tests.support.house" in sys.modules:
+            _require_sound_houses(item)
+    finally:
+        yield
+
+
+def _require_sound_houses(item: pytest.Item) -> None:
+    from tests.support import audited, house  # noqa: PLC0415  # most tests have no house
+
+    houses = house.houses()
+    if item.stash.get(_PASSED, False):
+        audited.require_sound(houses)
+
+
 @pytest.fixture(autouse=True)
-def _houses_are_left_sound_and_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+def _houses_are_left_closed() -> Iterator[None]:
     yield
     if "tests.support.house" in sys.modules:
-        from tests.support import audited, house  # noqa: PLC0415  # most tests have no house
-
-        houses = house.houses()
-        try:
-            if request.node.stash.get(_PASSED, False):
-                audited.require_sound(houses)
-        finally:
-            house.close_stores()
+        sys.modules["tests.support.house"].close_stores()
 
 
 @pytest.fixture
