@@ -768,7 +768,7 @@ def test_a_service_that_is_told_to_stop_finishes_what_it_has_begun_and_renews_it
 
     service = MagicMock(lanes=lambda: [lane], loops=list, periodic=lambda: [Periodic("renew_leases", 0.01, renew)])
     broadcast = Broadcast(house.broker.publisher(), "installer", house.clock.now)
-    running = threading.Thread(target=process._run, args=(own.parts, service, [], own.relay, broadcast, stop))
+    running = threading.Thread(target=process._run, args=(own.parts, service, [], [], own.relay, broadcast, stop))
     running.start()
     assert gate.reached.wait(PATIENCE)
     stop.set()
