@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -259,13 +260,15 @@ def test_who_is_frozen_amid_a_transaction_does_not_keep_its_locks(
 
 
 def test_what_has_no_row_yet_is_locked_by_its_name(store: Store) -> None:
-    barrier, counted = threading.Barrier(4), []
+    barrier, meeting, counted = threading.Barrier(4), threading.Barrier(2), []
 
     def first(number: int) -> None:
         barrier.wait()
         with store.transaction() as connection:
             lock(connection, ["a"])
             loaded = TASKS.load(connection, ["a"])
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(0.2)  # for one that has the lock as well: there is none
             counted.append(len(loaded.of("a")))
             loaded.save(task(f"a{number}"))
             loaded.flush(connection)

@@ -12,6 +12,10 @@ from tests.support.guarantees import DOCUMENT, ROOT
 _PART = re.compile(r"(?<=<!-- mutations -->\n).*(?=<!-- end of mutations -->)", re.DOTALL)
 _LINE = re.compile(r"^\| (\d+) \| (.+) \| (red|survived|broken) \| (\w+) \|$", re.MULTILINE)
 
+_HEAD = """\
+{taken_out} taken out, {noticed} noticed, but not in one run of one tree: each line is the latest try of its patch, the
+last of them on {date}, in a working tree of the commit shown, which may have had changes not committed yet."""
+
 
 def shown() -> dict[tuple[int, str], tuple[str, str]]:
     """Return the document's verdict and commit for each mutation, by row and name."""
@@ -32,6 +36,6 @@ def write(outcomes: Iterable[Outcome]) -> None:
         if (mutation.row, mutation.name) in known
     ]
     noticed = sum(" | red | " in line for line in lines)
-    head = f"Last run on {datetime.now(UTC).date()}: {len(lines)} taken out, {noticed} noticed."
+    head = _HEAD.format(taken_out=len(lines), noticed=noticed, date=datetime.now(UTC).date())
     table = "\n".join(("| no. | taken out | its test | commit |", "|---|---|---|---|", *lines))
     DOCUMENT.write_text(_PART.sub(lambda _: f"{head}\n\n{table}\n", DOCUMENT.read_text()))

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -306,6 +306,33 @@ def test_replicas_count_the_mails_to_one_address_together(replicas: Replicas) ->
     assert sum(isinstance(result, Effect) for several in results for result in several) == 10
     replicas.now += timedelta(seconds=3601)
     assert isinstance(mailers[0](60), Effect)
+
+
+def test_who_writes_to_a_new_address_waits_until_another_has_counted_its_letter_to_it(postgres: Postgres) -> None:
+    """There is no row yet that could be locked; if both added it, one of the letters would have to be decided again."""
+    replicas = Replicas(postgres.database())
+    replicas.settings = replicas.settings.model_copy(update={"limits": Limits(letters_per_hour=1)})
+    welcoming = Welcoming(replicas.settings, MagicMock(), MagicMock(), MagicMock(), lambda: replicas.now)
+    ours, theirs = replicas.database(mail_rows.load), replicas.database(mail_rows.load)
+    ours.store.migrate((MAILER,))
+
+    def write(database: Database[Any], number: int, meanwhile: Callable[[], None]) -> Any:
+        event = codec.envelope(completed(number), id=str(number), source="/test", subject="order", time=replicas.now)
+        with database.begin([event]) as uow:
+            outcome = welcoming.welcome(uow, event)
+            meanwhile()
+        return outcome
+
+    with ThreadPoolExecutor(1) as pool:
+        others: list[Future[Any]] = []
+
+        def another_begins() -> None:
+            others.append(pool.submit(write, theirs, 2, lambda: None))
+            until_blocked(ours.store)
+
+        assert isinstance(write(ours, 1, another_begins), Effect)
+        assert isinstance(others[0].result(), Retry)
+    replicas.close()
 
 
 def placing(replicas: Replicas) -> Callable[[int], Any]:

@@ -129,6 +129,22 @@ def test_nobody_passes_for_ourselves_by_claiming_our_source(house: House) -> Non
     assert order_of(house).domain == "shop1.example"
 
 
+def test_a_cancel_that_claims_our_source_is_no_wish_of_ours(house: House) -> None:
+    house.order(source="/shop", user="shop")
+    house.publish(OrderCancelled(order_id="order-1"), source="/sitecrew/order-intake", user="mallory")
+    house.settle()
+    assert rejected(house) == [("not_yours", "data.order_id")]
+
+
+def test_a_producer_that_uses_our_source_has_its_orders_compared_like_anybodys(house: House) -> None:
+    house.order(source="/sitecrew/order-intake", user="mallory")
+    house.settle()
+    house.events()
+    house.order(id="other", source="/sitecrew/order-intake", user="mallory", domain="other.example")
+    house.settle()
+    assert rejected(house) == [("order_conflict", "data.order_id")]
+
+
 def test_what_staff_requeue_is_still_its_senders(house: House) -> None:
     house.order(source="/shop", user="shop")
     house.publish(OrderReinstallRequested(order_id="order-1"), source="/shop", user="mallory")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -254,8 +255,12 @@ def test_the_late_result_of_one_that_lost_its_lease_counts_for_nothing(
     with hooks.store.transaction() as connection:
         [slow] = deliveries.claim(connection, id, 5, hooks.clock.now())
     hooks.clock.moment += deliveries.LEASE + timedelta(seconds=1)
-    hooks.until(lambda: hooks.states(id) == [State.DELIVERED])
     with hooks.store.transaction() as connection:
+        successor = deliveries.claim(connection, id, 5, hooks.clock.now())
+        deliveries.record(connection, slow, Result(410, ""), hooks.clock.now())
+    assert hooks.all(id) == [replace(one, due_at=hooks.clock.now() + deliveries.LEASE) for one in successor]
+    with hooks.store.transaction() as connection:
+        deliveries.record(connection, successor[0], Result(200, ""), hooks.clock.now())
         deliveries.record(connection, slow, Result(500, ""), hooks.clock.now())
     assert hooks.states(id) == [State.DELIVERED]
 
