@@ -46,7 +46,8 @@ class RetryRule:
 
 @dataclass(frozen=True)
 class Retries:
-    """A retry policy: up to `attempts` attempts while the causes are transient; `rules` holds exceptions, by code.
+    """A retry policy: up to `attempts` attempts while the causes are of the kinds in `after`; `rules` holds exceptions,
+    by code.
 
     >>> def cause(code, kind=CauseKind.TRANSIENT): return Cause(code=code, kind=kind, detail="", remedy="")
     >>> rules = {"verify_failed": RetryRule(attempts=2), "worker_lost": RetryRule(at_once=True)}
@@ -57,13 +58,17 @@ class Retries:
     (datetime.timedelta(seconds=60), None)
     >>> retries.pause(cause("worker_lost"), 5), retries.pause(cause("worker_lost"), 6)
     (datetime.timedelta(0), None)
-    >>> retries.pause(cause("disk_full", CauseKind.PERMANENT), 1) is None
+    >>> retries.pause(cause("disk_full", CauseKind.CAPACITY), 1) is None
     True
+    >>> patient = Retries(6, retries.backoff, after=frozenset({CauseKind.TRANSIENT, CauseKind.CAPACITY}))
+    >>> patient.pause(cause("disk_full", CauseKind.CAPACITY), 1)
+    datetime.timedelta(seconds=60)
     """
 
     attempts: int
     backoff: Backoff
     rules: Mapping[str, RetryRule] = field(default_factory=dict)
+    after: frozenset[CauseKind] = frozenset({CauseKind.TRANSIENT})
 
     def limit(self, cause: Cause) -> int:
         """Return the maximum number of attempts that fail for this cause."""
@@ -71,7 +76,7 @@ class Retries:
 
     def pause(self, cause: Cause, attempt: int) -> timedelta | None:
         """Return how long to wait after attempt number `attempt` failed (the first is 1); None to give up."""
-        if cause.kind != CauseKind.TRANSIENT or attempt >= self.limit(cause):
+        if cause.kind not in self.after or attempt >= self.limit(cause):
             return None
         return timedelta(0) if self._rule(cause).at_once else self.backoff.pause(attempt)
 

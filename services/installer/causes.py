@@ -53,3 +53,6 @@ INSTALL_CAUSES = Causes(
 
 RETRY: Mapping[str, RetryRule] = {"verify_failed": RetryRule(attempts=2), "worker_lost": RetryRule(at_once=True)}
 """Causes after which an install is tried otherwise than the settings say."""
+
+RETRIED = frozenset({CauseKind.TRANSIENT, CauseKind.CAPACITY})
+"""Kinds of causes after which an install is tried again: a disk that is full for minutes must not cost a site."""

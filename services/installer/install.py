@@ -34,7 +34,7 @@ from schemas.installs import (
 from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer import telling
-from services.installer.causes import INSTALL_CAUSES, RETRY
+from services.installer.causes import INSTALL_CAUSES, RETRIED, RETRY
 from services.installer.installs import INSTALLS, OVERDUE, PENDING, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
@@ -80,7 +80,7 @@ class Installing:
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
         first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
         self._patience = timedelta(hours=own.waiting_hours)
-        self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY)
+        self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY, RETRIED)
         self.longest = 60.0 + 2 * own.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
         self.leases = Leases(INSTALLS, self._terms, self.longest)

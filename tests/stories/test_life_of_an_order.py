@@ -585,6 +585,17 @@ def test_a_letter_that_the_mailer_can_not_open_waits_for_staff_with_the_reason(h
     assert len(house.smtp.sent) == 1
 
 
+def test_an_install_without_room_is_tried_again_as_long_as_it_has_attempts(house: House) -> None:
+    house.installer.failures = [failure("disk_full", CauseKind.CAPACITY)]
+    house.order()
+    house.settle()
+    house.tick()
+    assert house.is_in(State.STAGED)
+    house.advance(120)
+    house.tick()
+    assert house.is_in(State.INSTALLED)
+
+
 def test_an_accepted_order_is_carried_out_though_its_type_is_not_sold_any_more(house: House) -> None:
     house.server.failures = [failure("disk_full", CauseKind.CAPACITY)]
     house.order()
