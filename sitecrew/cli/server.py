@@ -18,7 +18,7 @@ _Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="How long to wa
 
 @app.command("list", epilog=examples("sitecrew server list", "sitecrew server list --json"))
 def list_servers(ctx: typer.Context, json: Json = False) -> None:
-    """List the hosting servers: addresses, web server, databases, and how they stand."""
+    """List the hosting servers: their addresses, and how they stand."""
     from sitecrew.cli.listings import servers
     from sitecrew.cli.office.opening import office_of
 
@@ -54,7 +54,7 @@ def pause(
     timeout: _Timeout = 10,
     json: Json = False,
 ) -> None:
-    """Begin no install on a server until `server resume`, or for a while; running ones are finished."""
+    """Begin no install on a server, for a while or until `server resume`."""
     from schemas.servers import ServerPause
     from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated

@@ -28,7 +28,7 @@ time (`detail`), and what to do about it (`remedy`). Any release may add codes; 
 | kind | what it needs |
 |---|---|
 | `transient` | time: Sitecrew retries after growing pauses, as long as attempts are left |
-| `capacity` | room: an order waits about a day, a held-back email as long as it takes; an install is retried like after a transient cause |
+| `capacity` | room: an order waits about a day, a held-back email as long as it takes; installs retry |
 | `conflict` | another name, or a decision |
 | `configuration` | a corrected setting |
 | `permanent` | somebody who looks into it |

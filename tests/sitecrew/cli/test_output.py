@@ -107,6 +107,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     skipped = {name for name, finding in found.items() if finding["result"] == "skipped"}
     assert ran.exit_code == 2, "without keys the settings are not complete"
     assert well == {"settings", "static on local", "email"}
+    assert found["alerts"]["result"] == "note", "nobody is told of trouble"
     services = {"service order-intake", "service installer", "service mailer"}
     assert skipped == {"topology", "broker policies", "broker alarms", "message size", *services}, (
         "the broker's trouble is told once"
@@ -114,6 +115,8 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     assert found["topology"]["detail"] == "skipped: broker failed"
     assert set(found) - well - skipped == {
         "keys",
+        "secrets",
+        "alerts",
         "broker",
         "store of order-intake",
         "store of installer",
