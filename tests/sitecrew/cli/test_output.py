@@ -130,7 +130,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     assert "servers.local.web_address" in found["web of local"]["remedy"]
     assert "sites.archive.recipe must be set" in found["archive on local"]["detail"]
     assert [path.name for path in tmp_path.iterdir()] == ["sitecrew.toml"]
-    assert ran.stderr == "3 of 13 checks passed; 7 skipped\n"
+    assert ran.stderr == "4 of 15 checks passed; 7 skipped\n"
 
 
 def test_the_doctor_tells_a_store_of_another_version_from_one_of_this(tmp_path: Path) -> None:
