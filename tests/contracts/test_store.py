@@ -502,6 +502,19 @@ def test_a_server_that_was_gone_is_found_again(postgres: Postgres) -> None:
     store.close()
 
 
+def test_connections_that_a_server_has_closed_are_not_used(postgres: Postgres) -> None:
+    """It was restarted while nobody had anything to do."""
+    url = postgres.database()
+    store, other = Store(url), Store(url)
+    store.migrate([])
+    ended = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database()"
+    with other.reading() as connection:
+        assert all(connection.execute(text(f"{ended} AND pid <> pg_backend_pid()")).scalars().all())
+    assert backlog(store) == 0
+    other.close()
+    store.close()
+
+
 def test_a_server_that_is_not_there_is_unreachable_and_its_password_unsaid() -> None:
     store = Store("postgresql://ann:hunter2@127.0.0.1:1/orders")
     with pytest.raises(StoreUnreachable) as caught, store.transaction():

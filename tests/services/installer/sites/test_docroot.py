@@ -5,11 +5,14 @@ import errno
 import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -365,6 +368,26 @@ def test_markers_that_are_no_markers_count_as_none(first: Docroot) -> None:
     for content in (b"", b"[]", b"{}", b"\xff", b'{"install_id": 7}'):
         (first.private / "site.json").write_bytes(content)
         assert read_site(first.private) is None
+
+
+def test_at_no_moment_of_a_reinstall_is_there_no_site(first: Docroot) -> None:
+    """Looked at before each line of the code that could take it away."""
+    install(first)
+    second, seen = reinstall(first), list[str | None]()
+
+    def look(frame: FrameType, _event: str, _argument: object) -> Callable[..., Any] | None:
+        if frame.f_code.co_filename != docroot_module.__file__:
+            return None
+        seen.append(shown(second))
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        install(second)
+    finally:
+        sys.settrace(before)
+    assert list(dict.fromkeys(seen)) == [first.install_id, second.install_id]
 
 
 def test_an_exchange_never_leaves_a_name_empty_handed(tmp_path: Path) -> None:
