@@ -127,7 +127,7 @@ USERS: Mapping[str, User] = {
     "api": User(
         "sitecrew-api",
         consumes=(API_EVENTS, API_PARKED, PARKING, UNROUTED),
-        publishes={ORDERS: (), COMMANDS: (), EVENTS: ("service.heartbeat", *_RELEASED)},
+        publishes={ORDERS: (), COMMANDS: (), EVENTS: ("alert", "service.heartbeat", *_RELEASED)},
         delivers=_FOR_STAFF,
     ),
     "cli": User(

@@ -22,21 +22,21 @@ INSTALL_CAUSES = Causes(
         ),
         "server_failing": Meaning(
             CauseKind.TRANSIENT,
-            "Fix what the detail says. `sitecrew server list` shows how the server stands; it is tried again by itself,"
-            " or at once after `sitecrew server resume`.",
+            "Fix what the detail says. `sitecrew server list` shows how the server stands, and `sitecrew server resume`"
+            " lets its installs begin at once.",
         ),
         "server_paused": Meaning(
             CauseKind.TRANSIENT,
-            "Nothing to do: `sitecrew server resume` ends the pause, if it does not end by itself.",
+            "Nothing to do, or end the pause at once with `sitecrew server resume`.",
         ),
         "dns_missing": Meaning(
             CauseKind.TRANSIENT,
-            "Have the customer point the name in the detail to the server's address. It is looked at again by itself.",
+            "Have the customer point the name in the detail to the server's address.",
         ),
         "tls_missing": Meaning(
             CauseKind.TRANSIENT,
             "Have the web server get a certificate for the name in the detail, or trust its CA with"
-            " `servers.<name>.web_ca_file`. It is looked at again by itself.",
+            " `servers.<name>.web_ca_file`.",
         ),
         "ending": Meaning(
             CauseKind.TRANSIENT,

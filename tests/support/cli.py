@@ -49,4 +49,5 @@ def settings_file(directory: Path, **settings: object) -> str:
     lines = {"amqp_url": NOWHERE, **{name.replace("__", "."): value for name, value in settings.items()}}
     path = directory / "sitecrew.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))
+    path.chmod(0o600)
     return str(path)

@@ -203,6 +203,7 @@ def write_settings(directory: Path, amqp_url: str, web_port: object, smtp_port: 
     }
     path = directory / "sitecrew.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    path.chmod(0o600)
     return path
 
 

@@ -106,7 +106,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     well = {name for name, finding in found.items() if finding["result"] == "ok"}
     skipped = {name for name, finding in found.items() if finding["result"] == "skipped"}
     assert ran.exit_code == 2, "without keys the settings are not complete"
-    assert well == {"settings", "static on local", "email"}
+    assert well == {"settings", "secrets", "static on local", "email"}
     assert found["alerts"]["result"] == "note", "nobody is told of trouble"
     services = {"service order-intake", "service installer", "service mailer"}
     assert skipped == {"topology", "broker policies", "broker alarms", "message size", *services}, (
@@ -115,7 +115,6 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     assert found["topology"]["detail"] == "skipped: broker failed"
     assert set(found) - well - skipped == {
         "keys",
-        "secrets",
         "alerts",
         "broker",
         "store of order-intake",
@@ -130,7 +129,7 @@ def test_the_doctor_looks_at_everything_and_creates_nothing(tmp_path: Path) -> N
     assert "servers.local.web_address" in found["web of local"]["remedy"]
     assert "sites.archive.recipe must be set" in found["archive on local"]["detail"]
     assert [path.name for path in tmp_path.iterdir()] == ["sitecrew.toml"]
-    assert ran.stderr == "4 of 15 checks passed; 7 skipped\n"
+    assert ran.stderr == "5 of 15 checks passed; 7 skipped\n"
 
 
 def test_the_doctor_tells_a_store_of_another_version_from_one_of_this(tmp_path: Path) -> None:
