@@ -58,7 +58,11 @@ def hang(at: Receiver) -> Behaviour:
 def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:
+                self.close_connection = True  # the sender was killed amid it
+                return
             received.received.append(Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             try:
                 received.behaviours.get(self.path.partition("?")[0], status(204))(self)
