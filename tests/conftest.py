@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 from structlog.testing import capture_logs
 
@@ -57,6 +58,12 @@ def _houses_are_left_closed() -> Iterator[None]:
     yield
     if "tests.support.house" in sys.modules:
         sys.modules["tests.support.house"].close_stores()
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_as_it_was() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()  # a service that ran in this process has set up its own
 
 
 @pytest.fixture

@@ -30,15 +30,16 @@ class Server:
 
     def listen(self) -> int:
         """Listen from now on; requests wait for `run`. Returns the port. Raises ConfigurationError if it is taken."""
-        self._listening = self._listening or _listen(HostPort.parse(self._own.address))
+        if self._listening is None:
+            self._listening = _listen(HostPort.parse(self._own.address))
+            _log.info("http.listening", port=self._listening.getsockname()[1])
         return int(self._listening.getsockname()[1])
 
     def run(self, stop: threading.Event) -> None:
         """Serve until `stop` is set, then finish what runs. Raises ConfigurationError if the address is taken."""
-        port = self.listen()
+        self.listen()
         server = uvicorn.Server(self._config())
         threading.Thread(target=self._end, args=(stop, server), name="http stop", daemon=True).start()
-        _log.info("http.listening", port=port)
         server.run(sockets=[self._listening] if self._listening else None)
 
     def _config(self) -> uvicorn.Config:

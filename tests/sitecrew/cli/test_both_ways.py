@@ -82,7 +82,7 @@ def trouble_of_every_kind(house: HouseWithApi) -> None:
     for number in (2, 3):
         house.order(number)
         house.settle()
-        house.installer.failures.append(failure("disk_full", CauseKind.CAPACITY))
+        house.installer.failures.append(failure("disk_full", CauseKind.CONFIGURATION))
         house.tick()
         house.pass_time(60)
     house.order(4)

@@ -25,7 +25,7 @@ def trouble_of_every_kind(house: House) -> None:
     for number in (2, 3):
         house.order(number)
         house.settle()
-        house.installer.failures.append(failure("disk_full", CauseKind.CAPACITY))
+        house.installer.failures.append(failure("disk_full", CauseKind.CONFIGURATION))
         house.tick()
     house.order(4)
     house.settle()
