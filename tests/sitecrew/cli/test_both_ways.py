@@ -307,6 +307,7 @@ def test_orders_that_end_badly_are_told_with_cause_and_exit_code(
     assert (gone.exit_code, "9999" in gone.stderr) == (5, True)
 
 
+@pytest.mark.usefixtures("quiet")  # the services work in this process
 def test_a_site_is_installed_again_and_followed(house: HouseWithApi, remote: Command) -> None:
     trouble_of_every_kind(house)
     with ticking(house):
