@@ -1,5 +1,6 @@
 """What all tests stand on. Which RabbitMQ they get is told in `tests/support/brokers.py`."""
 
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -62,8 +63,12 @@ def _houses_are_left_closed() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _logging_is_left_as_it_was() -> Iterator[None]:
+    """A service that ran in this process has set up its own, on an output that is closed with the test."""
+    handlers, level = list(logging.root.handlers), logging.root.level
     yield
-    structlog.reset_defaults()  # a service that ran in this process has set up its own
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

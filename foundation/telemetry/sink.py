@@ -66,7 +66,7 @@ class Sink:
             self._lost += lines
 
     def _write(self, text: str) -> None:
-        if self._stream is None:
+        if self._stream is None or self._stream.closed:  # then its number may be another file's by now
             raise OSError("standard output is closed")
         if self._file is None:
             self._stream.write(text)

@@ -1,13 +1,14 @@
 """Keeping children from outliving us."""
 
 # The shell leaves a watcher in the child's process group and becomes the child. The watcher reads a pipe whose
-# other end only we hold and never write to: when we end, however we end, it reads the end of file and kills its
-# own group. A parent-death signal (prctl) would come when the *thread* that started the child ends, and would
-# reach the child alone. The watcher keeps stdout open, so that our end of file there means: the group is gone;
-# and while it lives, the group's number cannot be given to anybody else.
+# other end only we hold: when we end, however we end, it reads the end of file and kills its own group. We write
+# nothing to it, and a line that strays into it from elsewhere in our process ends nothing. A parent-death signal
+# (prctl) would come when the *thread* that started the child ends, and would reach the child alone. The watcher
+# keeps stdout open, so that our end of file there means: the group is gone; and while it lives, the group's number
+# cannot be given to anybody else.
 _LEASH = (
     "exec 3<&0 </dev/null; "
-    '(trap "" HUP INT QUIT TERM; read -r never <&3; kill -KILL 0) & '
+    '(trap "" HUP INT QUIT TERM; while read -r _; do :; done <&3; kill -KILL 0) & '
     'exec "$@" 3<&-'
 )  # fmt: skip
 

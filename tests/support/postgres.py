@@ -57,6 +57,7 @@ class Postgres:
     def database(self, language: str = "") -> str:
         """Create an empty database that sorts text by a language's rules, or byte by byte; return its URL."""
         name = f"db_{secrets.token_hex(4)}"
+        assert self._child.running, f"PostgreSQL ended with {self._child.poll()}:\n{self._child.last_words()}"
         sorting = f"TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE '{language}'" if language else ""
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} {sorting}")

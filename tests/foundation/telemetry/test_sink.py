@@ -23,14 +23,6 @@ POLL = select.poll
 _log = structlog.get_logger(__name__)
 
 
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    handlers, level = logging.root.handlers, logging.root.level
-    yield
-    structlog.reset_defaults()
-    logging.root.handlers, logging.root.level = handlers, level
-
-
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Any]]:
     read, write = os.pipe()
@@ -79,6 +71,17 @@ def test_where_nothing_can_be_written_logging_is_done_all_the_same(
     assert dropped(metrics) == 3
     if kind == "full":
         opened.close()  # and nothing is left in it that could not be written now, either
+
+
+def test_a_file_that_takes_the_number_of_a_closed_output_gets_no_line(tmp_path: Path, metrics: Metrics) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        number = stream.fileno()
+        logs.configure("tests", "info", stream, metrics.log_lines_dropped)
+    with (tmp_path / "letter").open("w") as other:
+        assert other.fileno() == number
+        everybody_speaks()
+    assert dropped(metrics) == 3
+    assert (tmp_path / "letter").read_text() == ""
 
 
 class Recorded:

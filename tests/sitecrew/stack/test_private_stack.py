@@ -219,6 +219,14 @@ class TestChild:
         assert child.wait(0.2) is None
         assert child.stop() == -signal.SIGTERM
 
+    def test_a_line_that_strays_into_its_leash_does_not_end_it(self, tmp_path: Path) -> None:
+        """A library that writes to a number which was another file's before."""
+        with Child(shell(tmp_path, "sleep 600")) as child:
+            leash = child._leash(child._started())
+            os.write(leash.fileno(), b"a line of a log\n")
+            assert child.wait(0.5) is None
+        assert nothing_left(tmp_path)
+
     def test_its_lines_reach_the_log_and_the_listener_in_order(self, tmp_path: Path) -> None:
         heard: list[tuple[str, str]] = []
         child = Child(shell(tmp_path, "echo one; echo two >&2; printf three"), lambda *line: heard.append(line))
