@@ -26,6 +26,8 @@ class InstallFacts(NamedTuple):
     staged_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    replaced: int | None
+    """The newest generation whose site was there when this one was completed."""
 
     @property
     def touched_at(self) -> datetime:
@@ -45,6 +47,7 @@ _FACTS = select(
     installs.c.staged_at,
     installs.c.started_at,
     installs.c.finished_at,
+    installs.c.replaced,
 )
 
 

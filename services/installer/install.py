@@ -333,7 +333,8 @@ class Installing:
             self.gate.succeeded(uow, install, event)
             completed = _completed(install, site, self._servers[install.server], seconds)
             mail = MailState.WAITING if self.site_types.is_welcomed(install.site_type) else MailState.OFF
-            uow.rows.installs.save(install.installed(completed, mail, uow.now))
+            there = [other.generation for other in uow.rows.siblings(install) if other.state == State.INSTALLED]
+            uow.rows.installs.save(install.installed(completed, mail, uow.now, max(there, default=None)))
             uow.emit(completed, install.order_id, event)
             _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
         return Done()

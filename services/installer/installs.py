@@ -78,6 +78,7 @@ installs = Table(
     Column("staged_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
+    Column("replaced", Integer),
     Column("waiting_for", Word(WaitingFor)),
     Column("waiting_since", Utc),
     Column("waiting_until", Utc),
@@ -115,6 +116,8 @@ class Install(LeasedRow):
     staged_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    replaced: int | None = None
+    """The newest generation whose site was there when this one was completed."""
     waiting_for: WaitingFor | None = None
     """What it waits for, or was taken for a look whether that is there now."""
     waiting_since: datetime | None = None
@@ -181,14 +184,18 @@ class Install(LeasedRow):
             woken_at=None,
         )
 
-    def installed(self, completed: InstallCompleted, mail: MailState, now: datetime) -> Self:
-        """The site answers. If a mail is to follow, news of it is expected."""
+    def installed(
+        self, completed: InstallCompleted, mail: MailState, now: datetime, replaced: int | None = None
+    ) -> Self:
+        """The site answers, in the place of that of another generation if one was `replaced`. If a mail is to follow,
+        news of it is expected."""
         return replace(
             self._to(State.INSTALLED).ended(),
             check_at=now + OVERDUE if mail == MailState.WAITING else None,
             completed=completed,
             mail_state=mail,
             finished_at=now,
+            replaced=replaced,
             history=self._history(now, "installed", attempt=self.attempt),
         )
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise
 
 from services.installer.auditing import InstallFacts
 from services.installer.states import MailState
@@ -59,11 +58,10 @@ def _generations(case: Case) -> Iterator[Violation]:
     if len(running := [one for one in case.installs if one.state == Install.INSTALLING]) > 1:
         detail = " and ".join(one.install_id for one in running)
         yield violation("installs_side_by_side", running[0].install_id, detail, case.order_id)
-    done = [one for one in case.installs if one.state == Install.INSTALLED and one.finished_at]
-    for older, newer in pairwise(done):
-        if older.finished_at and newer.finished_at and older.finished_at > newer.finished_at:
-            detail = f"{older.install_id} was completed after {newer.install_id}"
-            yield violation("generations_reversed", older.install_id, detail, case.order_id)
+    for install in case.installs:
+        if install.replaced is not None and install.replaced > install.generation:
+            detail = f"it was completed when generation {install.replaced} was installed already"
+            yield violation("generations_reversed", install.install_id, detail, case.order_id)
 
 
 def _newest(case: Case, order: OrderFacts) -> Iterator[Violation]:

@@ -79,7 +79,7 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
             "See `sitecrew install show {subject}`, and stop the installer that does not renew its lease.",
         ),
         "generations_reversed": Meaning(
-            "An older install was completed after a newer one, which its site has replaced.",
+            "An older install was completed after a newer one, and has replaced the newer site.",
             "Run `sitecrew order reinstall {order}` once the customer has agreed.",
         ),
         "site_without_install": Meaning(

@@ -333,6 +333,19 @@ def test_a_reinstall_is_a_new_generation_with_a_letter_of_its_own(house: House) 
     assert "Password: canary-password-2" in _letter(house)
 
 
+def test_a_clock_that_was_put_back_between_two_generations_reverses_nothing(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.clock.moment -= timedelta(hours=1)
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    first, second = house.install("order-1-g1"), house.install("order-1-g2")
+    assert first.finished_at and second.finished_at and first.finished_at > second.finished_at
+    assert (first.replaced, second.replaced) == (None, 1)
+
+
 def test_a_reinstall_supersedes_what_has_not_begun(house: House) -> None:
     house.order()
     house.settle()

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("staged_at", Utc, nullable=False),
         sa.Column("started_at", Utc),
         sa.Column("finished_at", Utc),
+        sa.Column("replaced", sa.Integer),
         sa.Column("waiting_for", sa.String(16)),
         sa.Column("waiting_since", Utc),
         sa.Column("waiting_until", Utc),

@@ -242,6 +242,17 @@ def test_a_site_that_answers_is_recorded(wanted: bool, mail: MailState) -> None:
     assert desk.event_types() == ["install.completed"]
 
 
+@pytest.mark.parametrize(("others", "replaced"), [((), None), ((3,), 3), ((2, 3), 3)])
+def test_a_site_is_recorded_with_the_newest_that_it_has_replaced(others: tuple[int, ...], replaced: int | None) -> None:
+    desk = Desk()
+    effect = desk.begin()
+    for generation in others:  # by whatever mistake: it is what the audit looks for
+        desk.rows.installs.save(install(State.INSTALLED, generation))
+    desk.rows.installs.save(install(State.FAILED, 4))
+    desk.conclude(effect.succeeded, effect, SITE)
+    assert desk.install().replaced == replaced
+
+
 def test_whoever_lost_the_install_records_nothing() -> None:
     desk = Desk()
     effect = desk.begin()

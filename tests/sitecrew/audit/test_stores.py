@@ -129,7 +129,7 @@ BROKEN = [
     ),
     (
         "installer",
-        "UPDATE installs SET finished_at = finished_at + 1 WHERE install_id = 'order-1-g1'",
+        "UPDATE installs SET replaced = 2 WHERE install_id = 'order-1-g1'",
         "generations_reversed order-1-g1",
     ),
     # what the installer and the mailer say
