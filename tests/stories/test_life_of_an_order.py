@@ -342,7 +342,9 @@ def test_a_clock_that_was_put_back_between_two_generations_reverses_nothing(hous
     house.settle()
     house.tick()
     first, second = house.install("order-1-g1"), house.install("order-1-g2")
-    assert first.finished_at and second.finished_at and first.finished_at > second.finished_at
+    assert first.finished_at
+    assert second.finished_at
+    assert first.finished_at > second.finished_at
     assert (first.replaced, second.replaced) == (None, 1)
 
 
