@@ -28,9 +28,10 @@ from schemas.servers import ServerPause, ServerResume
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
-from services.installer.install import ORDER_INTAKE, Installing, cancel
+from services.installer.install import ORDER_INTAKE, Installing
 from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Cancelling, Install
 from services.installer.rows import InstallRows
+from services.installer.servers.postponing import cancel
 from services.installer.states import State
 
 _EARLY = timedelta(days=1)
@@ -99,9 +100,9 @@ class Commands:
         install = uow.rows.installs.get(event.data.install_id)
         if install is None or install.state not in (*PENDING, State.FAILED):
             return _refuse(uow, event, install)
-        check_at = self._installing.overdue_at(install.site_type, uow.now)
+        check_at = self._installing.later.overdue_at(install.site_type, uow.now)
         staged = uow.rows.installs.save(install.retried(check_at, uow.now, event.authid))
-        self._installing.stage_again(uow, staged, event)
+        self._installing.later.stage_again(uow, staged, event)
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
         return Done()
 

@@ -11,11 +11,9 @@ import structlog
 
 from foundation.clock import utc_now
 from foundation.config.keys import Sealer
-from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
 from foundation.errors import Failed
-from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
@@ -34,16 +32,15 @@ from schemas.installs import (
 from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer import telling
-from services.installer.causes import INSTALL_CAUSES, RETRIED, RETRY
-from services.installer.installs import INSTALLS, OVERDUE, PENDING, Install
+from services.installer.causes import INSTALL_CAUSES
+from services.installer.installs import INSTALLS, PENDING, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
-from services.installer.servers.gate import Gate, Missing
-from services.installer.servers.requirements import WAITS_FOR
+from services.installer.servers.postponing import Postponing, cancel, names
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
-from services.installer.states import MailState, State, WaitingFor
+from services.installer.states import MailState, State
 
 ORDER_INTAKE = "/sitecrew/order-intake"
 """The source of order intake's events."""
@@ -78,13 +75,11 @@ class Installing:
         self.site_types = SiteTypes("installer", settings)
         own = settings.installer
         self._terms = Terms(this_process(), timedelta(seconds=own.lease_seconds))
-        first, longest = (timedelta(seconds=pause) for pause in (own.retry_first_seconds, own.retry_longest_seconds))
-        self._patience = timedelta(hours=own.waiting_hours)
-        self._retries = Retries(own.max_attempts, Backoff(first, longest), RETRY, RETRIED)
         self.longest = 60.0 + 2 * own.timeout_seconds
         """Seconds that an install may take; one that takes longer hangs, and is left to others."""
         self.leases = Leases(INSTALLS, self._terms, self.longest)
-        self.gate = Gate(settings, self.longest, self.queue_of, self.overdue_at)
+        self.later = Postponing(settings, self.site_types, self.longest)
+        self.gate = self.later.gate
 
     def staged(self) -> Handlers:
         """Handlers of `installer.staged`: the row exists before the install is due."""
@@ -123,7 +118,7 @@ class Installing:
                 server=staged.account.server,
                 max_attempts=staged.max_attempts,
                 due_at=staged.due_at,
-                check_at=self.overdue_at(staged.site.site_type, staged.due_at),
+                check_at=self.later.overdue_at(staged.site.site_type, staged.due_at),
                 staged=staged,
                 trace=trace_of(event),
                 staged_at=uow.now,
@@ -149,52 +144,10 @@ class Installing:
             busy = INSTALL_CAUSES.cause("account_busy", "another install is running in this account")
             return Retry(uow.now + self._terms.lease, busy)
         if missing := self.gate.begin(uow, install):
-            return self._wait(uow, install, *missing, event)
-        begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._retries.attempts))
+            return self.later.wait(uow, install, *missing, event)
+        begun = uow.rows.installs.save(install.begun(self._terms, uow.now, self._settings.installer.max_attempts))
         uow.emit(telling.started(begun), begun.order_id, event)
         return Effect(begun, self._run, self._record, self._fail, self._give_back)
-
-    def _wait(
-        self, uow: UnitOfWork[InstallRows], install: Install, what: WaitingFor, cause: Cause, event: Origin
-    ) -> Outcome:
-        """Have an install wait for what is missing, and tell so once; if it has waited too long, it fails."""
-        if what != WaitingFor.CAPACITY and install.has_waited_enough(uow.now):
-            return self.give_up(uow, install, cause, event)
-        until = None if what == WaitingFor.CAPACITY else uow.now + self._patience
-        again_at = self._look_again_at(install, what, uow.now)
-        check_at = self.overdue_at(install.site_type, again_at) if again_at else None
-        waits = install.waits(what, cause, uow.now, until=until, again_at=again_at, check_at=check_at)
-        waits = uow.rows.installs.save(waits)
-        if again_at:
-            queue = self.queue_of(install.site_type)
-            uow.redeliver(telling.staged(waits), queue, waits.order_id, waits.trace, at=again_at)
-        if (install.state, install.waiting_for) != (State.WAITING, what):
-            uow.emit(telling.waiting(waits), waits.order_id, event)
-            _log.info("install.waiting", **_names(waits), cause=cause.code, reason=cause.detail)
-        return Done()
-
-    def _look_again_at(self, install: Install, what: WaitingFor, now: datetime) -> datetime | None:
-        """Return when to look for what is missing: after as long as it has been missing, within the bounds of pauses
-        between attempts. None for an install that its server wakes."""
-        if what in (WaitingFor.CAPACITY, WaitingFor.SERVER):
-            return None
-        missed = now - install.waiting_since if install.waiting_since and install.waiting_for == what else None
-        backoff = self._retries.backoff
-        pause = min(max(missed or backoff.first, backoff.first), backoff.longest)
-        return min(now + pause, install.waiting_until or now + pause)
-
-    def deliver_again(self, uow: UnitOfWork[InstallRows], install: Install) -> None:
-        """Deliver once more what nobody has begun in time."""
-        if install.state == State.STAGED:
-            self.stage_again(uow, install, install.trace)
-        else:
-            uow.redeliver(telling.staged(install), self.queue_of(install.site_type), install.order_id, install.trace)
-
-    def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
-        """Publish that the install is staged (as its row now says), and wake it at its time."""
-        event = uow.emit(telling.staged(install), install.order_id, cause)
-        suspect = install.cause is not None and install.cause.code == "worker_lost"
-        uow.deliver(event, self.queue_of(install.site_type), install.due_at, suspect=suspect)
 
     def facts(self, next_tick: datetime | None, paused_since: datetime | None) -> Mapping[str, Any]:
         """Return the settings that `service.described` reports."""
@@ -208,53 +161,9 @@ class Installing:
             "paused_since": paused_since,
         }
 
-    def after_next_batch(self, now: datetime) -> datetime:
-        """Return when a batch should at the latest have taken what is due now."""
-        return self._settings.timer.first_tick(now) + OVERDUE
-
-    def overdue_at(self, site_type: str, due_at: datetime) -> datetime:
-        """Return when an install that is due then should at the latest have been taken."""
-        return self.site_types.begins_at(site_type, due_at) + OVERDUE
-
-    def queue_of(self, site_type: str) -> str:
-        """Return the queue in which installs of this type come due: the timer's, or the immediate one."""
-        return INSTALLER_DUE if self.site_types.stages(site_type) else INSTALLER_NOW
-
-    def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
-        """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
-        its server is known to fail, or something else is missing, wait for that. One that was to end is cancelled."""
-        missing: Missing | None
-        if what := WAITS_FOR.get(cause.code):
-            self.gate.gave_back(uow, install)
-            missing = what, cause
-        else:
-            missing = self.gate.failed(uow, install, cause, event)
-        if wanted := install.cancelling:
-            cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
-            return
-        if missing:
-            self._wait(uow, install, *missing, event)
-            return
-        pause = self._retries.pause(cause, install.attempt)
-        if pause is None:
-            self.give_up(uow, install, cause, event)
-            return
-        due_at = uow.now + pause
-        check_at = self.overdue_at(install.site_type, due_at)
-        staged = uow.rows.installs.save(install.staged_again(cause, due_at, check_at, uow.now))
-        self.stage_again(uow, staged, event)
-        _log.warning("install.retry", **_names(staged), cause=cause.code, reason=cause.detail, due_at=due_at)
-
-    def give_up(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> Outcome:
-        """Fail for good."""
-        over = uow.rows.installs.save(install.failed(cause, self._retries.limit(cause), uow.now))
-        uow.emit(telling.failed(over), over.order_id, event)
-        _log.error("install.failed", **_names(over), cause=cause.code, reason=cause.detail, remedy=cause.remedy)
-        return Done()
-
     def _run(self, install: Install) -> tuple[InstalledSite, float]:
         began = perf_counter()
-        with structlog.contextvars.bound_contextvars(**_names(install)):
+        with structlog.contextvars.bound_contextvars(**names(install)):
             installer, server = self._tools(install)
             if required := self._required(install.site_type):
                 with self._step(install, "requirements"):
@@ -318,7 +227,7 @@ class Installing:
             return staged
         url = site_url(self._settings, server, install.site_type, account.username, account.domain)
         if url != staged:
-            _log.warning("install.address_changed", **_names(install), staged=staged, url=url)
+            _log.warning("install.address_changed", **names(install), staged=staged, url=url)
         return url
 
     def _record(
@@ -336,12 +245,12 @@ class Installing:
             there = [other.generation for other in uow.rows.siblings(install) if other.state == State.INSTALLED]
             uow.rows.installs.save(install.installed(completed, mail, uow.now, max(there, default=None)))
             uow.emit(completed, install.order_id, event)
-            _log.info("install.completed", **_names(install), url=site.url, duration_seconds=round(seconds, 3))
+            _log.info("install.completed", **names(install), url=site.url, duration_seconds=round(seconds, 3))
         return Done()
 
     def _fail(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged], cause: Cause) -> Outcome:
         if install := _held(uow, claim):
-            self.attempt_failed(uow, install, cause, event)
+            self.later.attempt_failed(uow, install, cause, event)
         return Done()
 
     def _give_back(self, uow: UnitOfWork[InstallRows], claim: Install, event: Event[InstallStaged]) -> Outcome:
@@ -352,7 +261,7 @@ class Installing:
         if wanted := install.cancelling:
             cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
             return Done()
-        given = uow.rows.installs.save(install.not_begun(self.overdue_at(install.site_type, uow.now)))
+        given = uow.rows.installs.save(install.not_begun(self.later.overdue_at(install.site_type, uow.now)))
         uow.emit(telling.staged(given), given.order_id, event)
         return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
 
@@ -385,18 +294,11 @@ def _supersede(uow: UnitOfWork[InstallRows], older: Install, newer: Install, cau
     cancel(uow, older, f"superseded by {newer.install_id}", cause)
 
 
-def cancel(uow: UnitOfWork[InstallRows], install: Install, reason: str, cause: Origin, by: str | None = None) -> None:
-    """Cancel an install, and tell so."""
-    cancelled = uow.rows.installs.save(install.cancelled(reason, uow.now, by))
-    uow.emit(telling.cancelled(cancelled), cancelled.order_id, cause)
-    _log.info("install.cancelled", install_id=cancelled.install_id, order_id=cancelled.order_id, reason=reason)
-
-
 def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:
     """The install as it is now; None for a worker that has lost it meanwhile."""
     install = uow.rows.installs.held(claim)
     if install is None:
-        _log.warning("install.lost_its_lease", **_names(claim))
+        _log.warning("install.lost_its_lease", **names(claim))
     return install
 
 
@@ -419,7 +321,3 @@ def _completed(install: Install, site: InstalledSite, server: Server, seconds: f
         customer=install.staged.customer,
         seconds=round(seconds, 3),
     )
-
-
-def _names(install: Install) -> dict[str, object]:
-    return {"order_id": install.order_id, "install_id": install.install_id, "attempt": install.current_attempt}

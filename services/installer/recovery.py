@@ -58,18 +58,18 @@ class Recovery:
                     "worker_lost", f"the worker {install.lease_owner} ended, or lost its database"
                 )
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
-                self._installing.attempt_failed(uow, install, lost, install.trace)
+                self._installing.later.attempt_failed(uow, install, lost, install.trace)
             case State.WAITING if install.is_asleep and install.waiting_for == WaitingFor.CAPACITY:
                 uow.rows.installs.save(install.watched(uow.now + ASLEEP))
                 self._installing.gate.look(uow, install.server)
             case State.WAITING if install.is_asleep and install.cause:
-                self._installing.give_up(uow, install, install.cause, install.trace)
+                self._installing.later.give_up(uow, install, install.cause, install.trace)
             case State.STAGED | State.WAITING if is_paused and self._installing.site_types.stages(install.site_type):
-                uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
+                uow.rows.installs.save(install.watched(self._installing.later.after_next_batch(uow.now)))
             case State.STAGED | State.WAITING:
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
-                uow.rows.installs.save(install.watched(self._installing.after_next_batch(uow.now)))
-                self._installing.deliver_again(uow, install)
+                uow.rows.installs.save(install.watched(self._installing.later.after_next_batch(uow.now)))
+                self._installing.later.deliver_again(uow, install)
             case State.INSTALLED if install.completed and _is_unmailed(uow, install):
                 _log.warning("install.completed_again", install_id=install.install_id)
                 uow.rows.installs.save(install.watched(uow.now + OVERDUE))
