@@ -1,5 +1,6 @@
 """The audit of the projection: what the API and the console show is what the services' rows say."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,22 +8,33 @@ import pytest
 from sqlalchemy import text
 
 from foundation.config.queues import API_EVENTS
+from foundation.store import Store
 from services.api.projection import lag
+from services.api.service import MIGRATIONS
 from sitecrew.audit import Audit, Stores
 from tests.support.api import HouseWithApi
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
+on_each_store = pytest.mark.parametrize("house", ["sqlite", "postgresql"], indirect=True)
+
 
 @pytest.fixture
-def house(tmp_path: Path) -> HouseWithApi:
-    house = HouseWithApi(tmp_path)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[HouseWithApi]:
+    """One whose projection is on SQLite; or on PostgreSQL for tests that ask for it."""
+    store = None
+    if getattr(request, "param", "sqlite") == "postgresql":
+        store = Store(request.getfixturevalue("postgres").database("de"))
+        store.migrate([MIGRATIONS])
+    house = HouseWithApi(tmp_path, store)
     house.order(1)
     house.settle()
     house.tick()
     house.order(2)
     house.settle()
-    return house
+    yield house
+    if store:
+        store.close()
 
 
 def change(house: HouseWithApi, statement: str) -> None:
@@ -36,6 +48,7 @@ def audit_of(house: HouseWithApi, **terms: float) -> Audit:
     return Audit(stores, house.clock.now, grace=timedelta(seconds=terms.get("grace", 0)), pause=0)
 
 
+@on_each_store
 def test_what_was_projected_agrees(house: HouseWithApi) -> None:
     audit = audit_of(house)
     assert list(audit.run()) == []
@@ -61,6 +74,7 @@ def test_what_is_shown_otherwise_is_named(house: HouseWithApi, statement: str, e
     assert found == ([expected] if expected else ["view_of_nothing order-0-g1", "view_missing order-2-g1"])
 
 
+@on_each_store
 def test_what_happened_since_the_projection_is_behind_is_not_compared(house: HouseWithApi) -> None:
     change(house, "UPDATE install_views SET state = 'failed'")
     with house.api._parts.store.transaction() as connection:

@@ -1,7 +1,7 @@
 """The audit of the services' databases: nothing is wrong with a house of orders at every stop and end, and each thing
-that is broken in it is named, and nothing else."""
+that is broken in it is named, and nothing else. On SQLite and on PostgreSQL, in a language that does not sort text as
+programs do."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -9,19 +9,28 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 
-from foundation.store import Store, outbox
+from foundation.store import Store, Utc, outbox
 from foundation.store.outbox import OutboxMessage
-from foundation.store.types import _microseconds
+from foundation.store.types import metadata
+from services.installer.service import MIGRATIONS as INSTALLER
+from services.mailer.service import MIGRATIONS as MAILER
+from services.order_intake import auditing as order_intake
+from services.order_intake.service import MIGRATIONS as ORDER_INTAKE
 from sitecrew.audit import Audit, Stores, Violation
 from sitecrew.audit.violations import CODES
 from tests.support.full_house import a_full_house
-from tests.support.house import close_stores
+from tests.support.house import START, close_stores
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-SERVICES = ("order_intake", "installer", "mailer")
+SERVICES = {
+    "order_intake": (ORDER_INTAKE, "orders"),
+    "installer": (INSTALLER, "installs"),
+    "mailer": (MAILER, "mails"),
+}
+"""How each service's database is made, and the table that is looked at in it beside its outbox."""
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +41,32 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
     return house.directory, house.clock.moment
 
 
-@pytest.fixture
-def stores(full: tuple[Path, datetime], tmp_path: Path) -> Iterator[Stores]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """Databases of each kind."""
     with ExitStack() as opened:
-        made = {}
-        for name in SERVICES:
-            shutil.copy(full[0] / f"{name}.db", tmp_path)
-            made[name] = Store(f"sqlite:///{tmp_path}/{name}.db")
-            opened.callback(made[name].close)
-        yield Stores(**made)
+        stores = {}
+        for name, (migrations, _) in SERVICES.items():
+            sqlite = f"sqlite:///{tmp_path_factory.mktemp('made')}/{name}.db"
+            url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").database("de")
+            stores[name] = Store(url)
+            opened.callback(stores[name].close)
+            stores[name].migrate([migrations])
+        yield Stores(**stores)
+
+
+@pytest.fixture
+def stores(full: tuple[Path, datetime], made: Stores) -> Stores:
+    """Databases of each kind, with what the full house's hold."""
+    for name, (_, table) in SERVICES.items():
+        source = Store.existing(f"sqlite:///{full[0]}/{name}.db", read_only=True)
+        with source.reading() as there, getattr(made, name).transaction() as here:
+            for copied in (metadata.tables[table], outbox.outbox):
+                here.execute(copied.delete())
+                if rows := [row._asdict() for row in there.execute(copied.select())]:
+                    here.execute(copied.insert(), rows)
+        source.close()
+    return made
 
 
 @pytest.fixture
@@ -49,10 +75,12 @@ def found(full: tuple[Path, datetime], stores: Stores) -> Callable[[], list[Viol
     return lambda: list(Audit(stores, lambda: full[1], grace=timedelta(0), pause=0).run())
 
 
-def run(store: Store, *statements: str) -> None:
+def run(store: Store, *statements: str, at: datetime = START) -> None:
     with store.transaction() as connection:
         for statement in statements:
-            assert connection.execute(text(statement)).rowcount, statement
+            made = text(statement)
+            terms = [bindparam("at", at, Utc)] if ":at" in statement else []
+            assert connection.execute(made.bindparams(*terms)).rowcount, statement
 
 
 def test_a_house_of_all_ends_and_stops_is_clean(found: Callable[[], list[Violation]]) -> None:
@@ -69,7 +97,7 @@ BROKEN = [
         "order_without_reason order-3",
     ),
     ("order_intake", "UPDATE orders SET check_at = NULL WHERE order_id = 'order-11'", "order_abandoned order-11"),
-    ("order_intake", "UPDATE orders SET check_at = {long_ago} WHERE order_id = 'order-11'", "order_overdue order-11"),
+    ("order_intake", "UPDATE orders SET check_at = :at WHERE order_id = 'order-11'", "order_overdue order-11"),
     ("order_intake", "UPDATE orders SET holds_domain = true WHERE order_id = 'order-3'", "domain_kept order-3"),
     (
         "order_intake",
@@ -84,12 +112,12 @@ BROKEN = [
     ),
     ("installer", "UPDATE installs SET cause = NULL WHERE order_id = 'order-5'", "install_without_outcome order-5-g1"),
     ("installer", "UPDATE installs SET check_at = NULL WHERE order_id = 'order-8'", "install_abandoned order-8-g1"),
-    ("installer", "UPDATE installs SET check_at = {long_ago} WHERE order_id = 'order-8'", "install_overdue order-8-g1"),
+    ("installer", "UPDATE installs SET check_at = :at WHERE order_id = 'order-8'", "install_overdue order-8-g1"),
     # a letter by itself
     ("mailer", "UPDATE mails SET cause = NULL WHERE order_id = 'order-6'", "letter_without_outcome order-6-g1"),
     ("mailer", "UPDATE mails SET message_id = NULL WHERE order_id = 'order-9'", "letter_without_outcome order-9-g1"),
     ("mailer", "UPDATE mails SET check_at = NULL WHERE order_id = 'order-7'", "letter_abandoned order-7-g1"),
-    ("mailer", "UPDATE mails SET check_at = {long_ago} WHERE order_id = 'order-7'", "letter_overdue order-7-g1"),
+    ("mailer", "UPDATE mails SET check_at = :at WHERE order_id = 'order-7'", "letter_overdue order-7-g1"),
     # what order intake and the installer say
     ("order_intake", "DELETE FROM orders WHERE order_id = 'order-4'", "install_without_order order-4-g1"),
     (
@@ -159,8 +187,7 @@ def test_what_is_broken_is_named_and_nothing_else(
     statement: str,
     expected: str,
 ) -> None:
-    long_ago = _microseconds(full[1] - timedelta(hours=1))
-    run(getattr(stores, service), statement.format(long_ago=long_ago))
+    run(getattr(stores, service), statement, at=full[1] - timedelta(hours=1))
     seen = {f"{one.code} {one.subject}" for one in found()}
     if expected.startswith("*"):  # among others, which follow from it
         assert expected[1:] in seen
@@ -174,8 +201,8 @@ def test_a_letter_that_nobody_asks_for_any_more_is_missing(
     run(stores.mailer, "DELETE FROM mails WHERE order_id = 'order-9'")
     run(stores.installer, "UPDATE installs SET mail_state = 'waiting' WHERE order_id = 'order-9'")
     assert [(one.code, one.subject) for one in found()] == [("letter_missing", "order-9-g1")]
-    later = _microseconds(full[1] + timedelta(hours=1))
-    run(stores.installer, f"UPDATE installs SET check_at = {later} WHERE install_id = 'order-9-g1'")
+    later = "UPDATE installs SET check_at = :at WHERE install_id = 'order-9-g1'"
+    run(stores.installer, later, at=full[1] + timedelta(hours=1))
     assert found() == []  # the installer publishes `install.completed` again
 
 
@@ -229,6 +256,15 @@ def test_a_message_that_is_due_and_was_not_published_for_a_minute_is_stuck(store
     assert [(one.subject, one.detail) for one in found] == [
         ("installer", "2 of install.started for events, the oldest of 2026-01-01T12:28:50Z")
     ]
+
+
+def test_accounts_come_in_the_order_in_which_servers_list_theirs(stores: Stores) -> None:
+    run(stores.order_intake, "UPDATE orders SET username = 'ab' WHERE order_id = 'order-4'")
+    run(stores.order_intake, "UPDATE orders SET username = 'a-c' WHERE order_id = 'order-9'")
+    with stores.order_intake.reading() as connection:
+        names = [account.username for account in order_intake.accounts(connection, "local")]
+    assert names == sorted(names)
+    assert names[:2] == ["a-c", "ab"]
 
 
 def outbox_message(type: str, written_at: datetime, due_at: datetime | None = None) -> OutboxMessage:
