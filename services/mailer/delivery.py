@@ -135,7 +135,7 @@ class Welcoming:
 
     def preview(self, mail: Mail) -> EmailMessage:
         """Return the letter as it would be sent now, with its passwords masked. Raises Failed."""
-        welcome = welcome_of(mail.completed, self._settings, lambda _sealed: MASK, mail.resends)
+        welcome = welcome_of(mail.completed, self._settings, lambda _sealed: MASK, mail.copy)
         return self._letters.render(welcome, self._now()).message()
 
     def _send(self, mail: Mail) -> str:
@@ -149,7 +149,7 @@ class Welcoming:
         return letter.message_id
 
     def _letter(self, mail: Mail) -> Welcome:
-        return welcome_of(mail.completed, self._settings, self._opened, mail.resends)
+        return welcome_of(mail.completed, self._settings, self._opened, mail.copy)
 
     def _opened(self, sealed: str) -> str:
         try:

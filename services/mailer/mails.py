@@ -50,6 +50,7 @@ mails = Table(
     *lease.columns(),
     Column("max_attempts", Integer),
     Column("resends", Integer, nullable=False),
+    Column("copy", Integer, nullable=False),
     Column("reason", String(200)),
     Column("message_id", String(400)),
     Column("completed", PydanticJson(InstallCompleted), nullable=False),
@@ -73,6 +74,8 @@ class Mail(LeasedRow):
     """As the mailer had it that last claimed the mail."""
     resends: int = 0
     """How often staff had it sent again."""
+    copy: int = 0
+    """How often they did so after it had been sent: that is another letter, and has another Message-ID."""
     reason: str | None = None
     """Why it is suppressed."""
     message_id: str | None = None
@@ -153,7 +156,8 @@ class Mail(LeasedRow):
         customer = self.completed.customer
         if recipient:
             customer = customer.model_copy(update={"email": recipient})
-        return replace(self.amended(customer).reopened(now), resends=self.resends + 1)
+        copy = self.copy + (self.state == State.SENT)
+        return replace(self.amended(customer).reopened(now), resends=self.resends + 1, copy=copy)
 
     def amended(self, customer: Customer) -> Self:
         """Return it addressed to the corrected customer, from the next attempt on."""

@@ -75,7 +75,7 @@ def run(seed: int, options: Options, directory: Path, timeline: Timeline) -> Rep
                 timeline.say("staff rebuild the projection: the broker has lost events")
                 staff.by_hand["projection"] = "events that the broker lost"
                 rebuild(load(system.config, environment=False), _REBUILT)
-        verdict = judge(system, timeline, staff.by_hand)
+        verdict = judge(system, timeline)
         verdict.violations[:0] = [f"not at rest after {REST:g} s: {count} {what}" for what, count in left.items()]
         if verdict.violations:
             system.keep()

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -37,8 +37,8 @@ class Verdict:
     """Letters that came twice, and the faults that explain it."""
 
 
-def judge(system: System, timeline: Timeline, by_hand: Container[str]) -> Verdict:
-    """Look at everything, once it is at rest. What staff had sent again, `by_hand`, bears another Message-ID."""
+def judge(system: System, timeline: Timeline) -> Verdict:
+    """Look at everything, once it is at rest."""
     verdict = Verdict()
     verdict.violations += _audited(system)
     orders = _rows(system, "order-intake", "SELECT order_id, state, username, has_site FROM orders")
@@ -50,7 +50,7 @@ def judge(system: System, timeline: Timeline, by_hand: Container[str]) -> Verdic
     verdict.violations += _on_disk(system, orders, installs)
     newest = _newest(installs)
     replaced = {row[0] for row in installs if newest.get(row[1]) != row[0]}
-    verdict.violations += _letters(system, timeline, mails, replaced, by_hand, verdict.doubled)
+    verdict.violations += _letters(system, timeline, mails, replaced, verdict.doubled)
     verdict.violations += _parked(system)
     verdict.violations += timeline.surprises
     for replica in system.replicas.values():
@@ -119,7 +119,6 @@ def _letters(
     timeline: Timeline,
     mails: dict[str, str],
     replaced: set[str],
-    by_hand: Container[str],
     doubled: dict[str, str],
 ) -> Iterator[str]:
     """One letter an install; a second one where the line broke between the server's answer and the mailer's record."""
@@ -139,7 +138,7 @@ def _letters(
             ids = {id for _, id in letters}
             known = {"unanswered by the mail server"} if ids & system.unanswered else set()
             why = sorted(known or {one.kind for one in timeline.entries if _may_double(one, first)})
-            if state not in ("sent", "suppressed") or not why or len(ids) > 1 + (install in by_hand):
+            if state not in ("sent", "suppressed") or not why or len(ids) > 1:
                 yield f"{len(letters)} letters for {install} ({state}), {first:.1f} to {last:.1f} s: {sorted(ids)}"
             doubled[install] = ", ".join(why)
     yield from (f"letter out of nowhere: {install}" for install in arrived)

@@ -31,6 +31,7 @@ from foundation.service.broadcast import Broadcast
 from foundation.service.lanes import Lane, Periodic
 from schemas.envelope import Event
 from schemas.installs import InstallCancel
+from schemas.mails import MailResend
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.states import State
@@ -635,6 +636,30 @@ def test_a_letter_that_was_cut_off_after_its_data_is_sent_again_as_the_same(hous
     first, second = house.smtp.sent
     assert first["Message-ID"] == second["Message-ID"]
     said_once(house, "mail.sent")
+
+
+def test_a_failed_letter_that_staff_resend_is_the_same_to_whoever_has_stored_it_already(house: House) -> None:
+    real = house.welcoming._deliver
+    answers = iter(
+        [failure("smtp_interrupted", CauseKind.PERMANENT), None, failure("smtp_interrupted", CauseKind.PERMANENT)]
+    )
+
+    def answer(message: Any) -> None:
+        real(message)
+        if reason := next(answers, None):
+            raise reason
+
+    house.welcoming._deliver = answer
+    house.order()
+    house.settle()
+    house.tick()
+    for _ in range(3):
+        house.publish(MailResend(install_id="order-1-g1"))
+        house.settle()
+    first, *others = (letter["Message-ID"] for letter in house.smtp.sent)
+    assert others[0] == first, "the first has failed, as far as anybody knew"
+    assert others[1] != first, "staff had one more sent"
+    assert others[2] == others[1]
 
 
 @pytest.mark.parametrize("kind", [CauseKind.PERMANENT, CauseKind.CONFIGURATION])

@@ -52,8 +52,8 @@ class Welcome:
     login_url: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    resends: int = 0
-    """How often staff had the letter sent again: another letter to mail programs, which hide what they know."""
+    copy: int = 0
+    """How often staff had it sent once more: another letter to mail programs, which hide what they know."""
     temporary: bool = False
     """`site_url` is the server's temporary address, because the domain may not point here yet."""
     control_panel: PanelLogin | None = None
@@ -70,7 +70,7 @@ class Welcome:
     @property
     def name(self) -> str:
         """What no other letter is called."""
-        return f"{self.install_id}.{self.resends}" if self.resends else self.install_id
+        return f"{self.install_id}.{self.copy}" if self.copy else self.install_id
 
     @property
     def reinstalled(self) -> bool:

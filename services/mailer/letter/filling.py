@@ -12,9 +12,7 @@ MASK = "********"
 _USUAL = Site()
 
 
-def welcome_of(
-    completed: InstallCompleted, settings: Settings, opened: Callable[[str], str], resends: int = 0
-) -> Welcome:
+def welcome_of(completed: InstallCompleted, settings: Settings, opened: Callable[[str], str], copy: int = 0) -> Welcome:
     """The letter's contents; `opened` is given each sealed password. Raises what that raises."""
     login, account = completed.login, completed.account
     site = settings.sites.get(completed.site.site_type, _USUAL)
@@ -23,7 +21,7 @@ def welcome_of(
         install_id=completed.install_id,
         order_id=completed.order_id,
         generation=completed.generation,
-        resends=resends,
+        copy=copy,
         customer_name=completed.customer.name,
         customer_email=completed.customer.email,
         domain=account.domain,

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("cause", sa.Text),
         sa.Column("max_attempts", sa.Integer),
         sa.Column("resends", sa.Integer, nullable=False),
+        sa.Column("copy", sa.Integer, nullable=False),
         sa.Column("reason", sa.String(200)),
         sa.Column("message_id", sa.String(400)),
         sa.Column("completed", sa.Text, nullable=False),

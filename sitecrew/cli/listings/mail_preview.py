@@ -42,7 +42,7 @@ def _real(settings: Settings, name: str) -> Welcome:
     """The data of this install, or of this order's latest install. Raises NotFound."""
     with session.reading_letters(settings) as connection:
         mail = the_mail(connection, name)
-    return welcome_of(mail.completed, settings, lambda _sealed: MASK, mail.resends)
+    return welcome_of(mail.completed, settings, lambda _sealed: MASK, mail.copy)
 
 
 def _in_language(welcome: Welcome, locale: str | None) -> Welcome:
