@@ -111,6 +111,12 @@ SITE_CAUSES = Causes(
             CauseKind.TRANSIENT,
             "Check whether the database or the disk is overloaded.",
         ),
+        "web_down": Meaning(
+            CauseKind.TRANSIENT,
+            "Start the web server that the detail names, and make sure that this machine can reach it, or correct"
+            " `servers.<name>.web_address`. The previous site is in place again.",
+            blames_server=True,
+        ),
         "verify_failed": Meaning(
             CauseKind.TRANSIENT,
             "Request the URL in the detail with that Host header, and read the web server's error log."

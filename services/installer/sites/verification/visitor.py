@@ -52,7 +52,8 @@ class Answer:
 
 
 class Visitor:
-    """Requests pages until `deadline`. Raises `Failed` (verify_failed) if nothing answers.
+    """Requests pages until `deadline`. Raises `Failed`: web_down if nothing takes connections at the server's own
+    address, verify_failed if there is no answer for another reason.
 
     `secrets` are masked where an answer is quoted.
     """
@@ -93,11 +94,13 @@ class Visitor:
             asked += f' (where http redirects; {setting}.scheme = "https" would ask {setting}.web_address itself)'
         try:
             return self._patiently(asked, address, url)
-        except httpx2.TimeoutException:
-            raise failed("verify_failed", f"{asked} did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
+            is_down = _found_nobody(error) and place == HostPort.parse(self._front.address)
+            code = "web_down" if is_down else "verify_failed"
+            if isinstance(error, httpx2.TimeoutException):
+                raise failed(code, f"{asked} did not answer in time") from None
             told = f"{type(error).__name__}: {error}"
-            raise failed("verify_failed", f"{asked} did not answer: {told}{self._advice(told)}") from None
+            raise failed(code, f"{asked} did not answer: {told}{self._advice(told)}") from None
 
     def _place(self, url: SplitResult, first: SplitResult) -> tuple[str, HostPort]:
         """The server's own address; after a redirect from http to https, that host's port there."""
@@ -146,6 +149,11 @@ class Visitor:
 
     def _seconds_left(self) -> float:
         return (self._deadline - datetime.now(UTC)).total_seconds()
+
+
+def _found_nobody(error: Exception) -> bool:
+    """Whether there was no connection at all. One that ends in the TLS handshake may be a site's own matter."""
+    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and "SSL" not in str(error)
 
 
 def _trust(front: WebFront) -> ssl.SSLContext | bool:

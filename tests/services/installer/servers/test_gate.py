@@ -49,14 +49,15 @@ def open_until(seconds: float) -> dict[str, Any]:
     return {"state": ServerState.OPEN, "failures": 2, "openings": 1, "since": START, "until": until, "cause": DOWN}
 
 
-def test_failures_of_the_servers_own_in_a_row_open_it_and_count_as_attempts() -> None:
+@pytest.mark.parametrize("cause", [DOWN, failure("web_down").cause])
+def test_failures_of_the_servers_own_in_a_row_open_it_and_count_as_attempts(cause: Any) -> None:
     desk = Doorstep(most=2)
     for number, event_types in ((1, ["install.staged"] * 2), (2, ["server.opened", *["install.staged"] * 2])):
         install_id = f"order-{number}-g1"
         effect = desk.handle(staged(install_id=install_id, order_id=f"order-{number}"))
         assert isinstance(effect, Effect)
         desk.uow = desk.unit()
-        desk.conclude(effect.failed, effect, DOWN)
+        desk.conclude(effect.failed, effect, cause)
         failed = desk.rows.installs.get(install_id)
         assert failed
         assert (failed.state, failed.attempt, desk.event_types()) == (State.STAGED, 1, event_types)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
+import httpx2
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import SITE_CAUSES
 from services.installer.sites.static import Static
 from services.installer.sites.verification.verify import Page, shows, verify
+from services.installer.sites.verification.visitor import Visitor
 from sitecrew.stack.web.static import serve
 from tests.support.installing import (
     browser,
@@ -158,7 +161,7 @@ def test_a_page_without_its_title_is_not_verified(server: LocalServer) -> None:
 def test_a_web_server_that_is_not_there_is_asked_again_until_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
     deadline = datetime.now(UTC) + timedelta(seconds=0.5)
-    with pytest.raises(Failed, match=r"verify_failed: .* did not answer: ConnectError"):
+    with pytest.raises(Failed, match=r"web_down: .* did not answer: ConnectError"):
         verify(WebFront(address="127.0.0.1:1"), (Page(job.url, ("x",)),), deadline)
     assert datetime.now(UTC) >= deadline
 
@@ -167,6 +170,17 @@ def test_a_web_server_that_takes_the_connection_and_says_nothing_runs_into_the_d
     job = new_job(server)
     with silent_server() as address, pytest.raises(Failed, match=r"verify_failed: .* did not answer in time"):
         verify(WebFront(address=address), (Page(job.url, ("x",)),), datetime.now(UTC) + timedelta(seconds=0.5))
+
+
+def test_a_web_server_that_takes_no_connection_in_time_is_down(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(*_: object) -> NoReturn:
+        raise httpx2.ConnectTimeout("timed out")
+
+    monkeypatch.setattr(Visitor, "_get", get)
+    with pytest.raises(Failed, match=r"web_down: .* did not answer in time"):
+        verify(server.web, (Page(server.web.url("a.example"), ("x",)),), datetime.now(UTC) + timedelta(seconds=5))
 
 
 @contextmanager
