@@ -179,7 +179,7 @@ def states(replicas: Replicas, numbers: Sequence[int], generation: int = 1) -> l
 
 
 def test_of_a_cancel_and_a_claim_exactly_one_wins_a_thousand_times(replicas: Replicas) -> None:
-    count = 1000 if replicas.url.startswith("sqlite") else 300
+    count = 1000
     ours, theirs = replicas.database(install_rows.load), replicas.database(install_rows.load)
     installing = replicas.installing()
     commands = Commands(installing, lambda: None)
