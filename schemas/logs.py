@@ -119,7 +119,7 @@ EVENTS: dict[str, str] = {
     "alerts.not_sent": "An email about what needs staff was given up after a day; the console shows what it told of.",
     "alerts.sent": "Staff were sent an email about what needs them.",
     "account.created": "Order intake created a hosting account, and staged its first install.",
-    "account.failed": "An account could not be created; the order waits for staff, and its message is parked.",
+    "account.failed": "An account could not be created; the order waits for staff.",
     "account.put_off": "An account waits for capacity on its server; the next attempt is at `due_at`.",
     "act.abandoned": "The service is stopping and no longer waits for work that is past its deadline; another replica"
     " takes it over.",

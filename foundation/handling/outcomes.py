@@ -36,6 +36,11 @@ class Rejected(Done):
 
 
 @dataclass(frozen=True)
+class GivenUp(Done):
+    """Failed for good, as its row says. Not recorded in the inbox: sent again, it is tried again."""
+
+
+@dataclass(frozen=True)
 class Retry:
     """Deliver the same event again at `at`."""
 

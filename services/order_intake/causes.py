@@ -30,7 +30,7 @@ INTAKE_CAUSES = Causes(
         ),
         "order_failed": Meaning(
             CauseKind.CONFLICT,
-            "See `sitecrew parked list` for why its account failed; requeue the order, then this.",
+            "See `sitecrew order show` for why its account failed, `sitecrew order retry` it, then do this again.",
         ),
         "order_cancelled": Meaning(
             CauseKind.CONFLICT,
@@ -42,11 +42,11 @@ INTAKE_CAUSES = Causes(
         ),
         "not_configured": Meaning(
             CauseKind.CONFIGURATION,
-            "Configure the server and the site type again, then `sitecrew parked requeue`.",
+            "Configure the server and the site type again.",
         ),
         "worker_lost": Meaning(
             CauseKind.TRANSIENT,
-            "Find out from the log what ended order intake, fix it, then `sitecrew parked requeue`.",
+            "Find out from the log what ended order intake, and fix it.",
         ),
     }
 )

@@ -9,7 +9,7 @@ import structlog
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff, Retries
-from foundation.handling.outcomes import Done, Effect, Outcome, Park, Retry
+from foundation.handling.outcomes import Done, Effect, GivenUp, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting import AccountRequest, Server
 from foundation.passwords import generated
@@ -127,7 +127,7 @@ class Creating:
         self._staging.take_back(uow, failed)
         uow.emit(telling.failed(failed), order.order_id, event)
         _log.error("account.failed", order_id=order.order_id, cause=cause.code, reason=cause.detail)
-        return Park(cause)
+        return GivenUp()
 
     def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
         if order := uow.rows.orders.held(claim):

@@ -5,7 +5,7 @@ from services.order_intake.states import OrderState
 
 def after_failure(order_id: str) -> str:
     """Of an order whose account has failed."""
-    again = f"`sitecrew parked requeue --order {order_id}`"
+    again = f"`sitecrew order retry {order_id}`"
     return f"not retried automatically; once the cause is fixed: {again}"
 
 

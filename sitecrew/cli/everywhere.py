@@ -100,3 +100,11 @@ def obey(ctx: Any) -> None:
 def may_ask(ctx: typer.Context) -> bool:
     """Whether there is a person to prompt: stdin is a terminal, and --no-input was not given."""
     return sys.stdin.isatty() and not ctx.meta.get(UNASKED, False)
+
+
+def require_yes(ctx: typer.Context, what: str, *, careful: bool) -> None:
+    """Prompt for confirmation of `what`; without a terminal, go on only with what does no harm."""
+    if may_ask(ctx):
+        typer.confirm(f"{what[0].upper()}{what[1:]}?", abort=True, err=True)
+    elif careful:
+        raise typer.BadParameter(f"there is no terminal to prompt on; pass --yes to {what}", ctx=ctx)

@@ -10,7 +10,7 @@ from services.order_intake.states import OrderState
 from sitecrew.cli import everywhere
 from sitecrew.cli.help import examples, known, noun
 from sitecrew.cli.listings import filters
-from sitecrew.cli.listings.filters import NONE, Filters, Json, Limit, Yes
+from sitecrew.cli.listings.filters import NONE, DryRun, Filters, Json, Limit, Yes
 
 if TYPE_CHECKING:
     from sitecrew.cli.office.interface import Office
@@ -236,10 +236,21 @@ def cancel(
     commands.carry_out(office_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
-@app.command(epilog=examples("sitecrew order retry 1042"))
+@app.command(
+    epilog=examples(
+        "sitecrew order retry 1042",
+        "sitecrew order retry --cause server_down --server web1 --dry-run",
+        "sitecrew order retry --all-failed",
+    )
+)
+@filters.filtered()
 def retry(
     ctx: typer.Context,
-    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="The order ids.")],
+    orders: Annotated[list[str] | None, typer.Argument(metavar="ORDER...", help="The order ids.")] = None,
+    all_failed: Annotated[bool, typer.Option("--all-failed", help="Every order whose account failed.")] = False,
+    narrowed: Filters = NONE,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     no_wait: _NoWait = False,
     timeout: _Patience = 15,
     json: Json = False,
@@ -248,10 +259,27 @@ def retry(
     from schemas.orders import OrderRetry
     from sitecrew.cli.client import commands
     from sitecrew.cli.client.orders.files import validated
+    from sitecrew.cli.listings import order_rows
     from sitecrew.cli.office.opening import office_of
+    from sitecrew.cli.output import terminal
+    from sitecrew.cli.output.words import count
 
-    wanted = [validated(OrderRetry, {"order_id": order}, _OPTIONS) for order in orders]
-    commands.carry_out(office_of(ctx), wanted, timeout, by="order-intake", json=json, wait=not no_wait)
+    if bool(orders) == (all_failed or narrowed.given):
+        wanted = "name the orders to retry, or select failed ones with --all-failed, --cause, --server, ..."
+        raise typer.BadParameter(wanted, ctx=ctx)
+    office, names = office_of(ctx), orders or []
+    if dry_run or not orders:
+        chosen = order_rows.failed(office, narrowed, names)
+        names = [order.order_id for order in chosen]
+        if dry_run:
+            order_rows.show_choice(chosen, "retry", json=json)
+            return
+        if not names:
+            terminal.note("no account has failed")
+        elif not yes:
+            everywhere.require_yes(ctx, f"retry {count(len(names), 'order')}", careful=False)
+    asked = [validated(OrderRetry, {"order_id": order}, _OPTIONS) for order in names]
+    commands.carry_out(office, asked, timeout, by="order-intake", json=json, wait=not no_wait)
 
 
 @app.command(epilog=examples("sitecrew order amend 1042 --email new@example.org"))

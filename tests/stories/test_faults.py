@@ -254,16 +254,7 @@ def test_what_kills_its_workers_ends_as_failed_and_its_neighbours_are_served(hou
     assert len(house.smtp.sent) == 6 or name == "mailer"
     letters = {str(letter["To"]) for letter in house.smtp.sent}
     assert len(letters) == 6
-    assert len(house.parked()) == (name == "intake")
-
-
-def test_a_failed_order_can_be_requeued_when_its_poison_is_gone(house: House) -> None:
-    house.server.failures = [failure("domain_taken", CauseKind.CONFLICT)]
-    house.order()
-    house.settle()
-    (parked,) = house.parked()
-    house.broker.publisher().publish([Message(DELIVER, destination(INTAKE_ORDERS), parked.body)])
-    house.advance_until(house.mailed)
+    assert house.parked() == [], "the row says it all"
 
 
 # 14: bytes that are no event

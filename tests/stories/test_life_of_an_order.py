@@ -310,7 +310,7 @@ def test_cancelling_a_reinstall_leaves_the_site_and_the_order_as_they_were(house
     assert [job.generation for job in house.installer.installed] == [1, 3]
 
 
-def test_an_order_that_failed_and_is_requeued_has_all_its_tries_again(house: House) -> None:
+def test_an_order_that_failed_and_is_sent_again_has_all_its_tries_again(house: House) -> None:
     house.server.failures = [failure("server_down")] * (MAX_ATTEMPTS + 1)
     house.order()
     house.advance_until(lambda: "account.failed" in house.event_types(), minutes=60)
@@ -442,14 +442,14 @@ def test_a_username_that_is_taken_on_the_server_gives_way_to_another(house: Hous
     assert accepted.username != retrying.username == created.account.username
 
 
-def test_an_account_that_cannot_be_is_parked_and_can_be_requeued(house: House) -> None:
+def test_an_account_that_cannot_be_is_told_once_and_can_be_sent_again(house: House) -> None:
     house.server.failures = [failure("domain_taken", CauseKind.CONFLICT)]
     house.order()
     house.settle()
     _, *failed = house.events()
     assert [kind(event.type) for event in failed] == ["account.failed"] * 2
     assert [event.data.domain_released for event in failed] == [False, True]
-    assert house.parked()[0].headers["reason-code"] == "domain_taken"
+    assert (failed[0].data.cause.code, house.parked()) == ("domain_taken", [])
     house.order()
     house.settle()
     assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
@@ -635,13 +635,15 @@ def test_an_accepted_order_whose_type_is_gone_from_the_settings_fails_with_the_r
     house.restart(house.intake)
     house.advance(11)
     house.let_time_pass(10, seconds=600)
-    assert house.event_types() == ["order.accepted", "account.retrying", "account.failed", "account.failed"]
-    (parked,) = house.parked()
-    assert parked.headers["reason-code"] == "not_configured"
-    assert parked.headers["reason"] == "the settings no longer have server local or site type wordpress"
+    told = house.events()
+    assert [kind(event.type) for event in told[1:]] == ["account.retrying", "account.failed", "account.failed"]
+    cause = told[-1].data.cause
+    assert cause.code == "not_configured"
+    assert cause.detail == "the settings no longer have server local or site type wordpress"
+    assert not house.parked()
     house.settings = before
     house.restart(house.intake)
-    house.order(id="requeued")
+    house.order(id="again")
     house.settle()
     assert house.event_types() == ["order.accepted", "account.created", "install.staged"]
 

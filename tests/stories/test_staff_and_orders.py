@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from foundation.config.queues import INTAKE_ORDERS
-from foundation.handling import leases, parking, requeueing
+from foundation.handling import leases
 from foundation.handling import worker as loop
 from foundation.hosting.causes import failed
 from foundation.store.lease import Terms
@@ -28,7 +28,6 @@ from schemas.services import ServiceDescribe
 from schemas.values import CauseKind, Model
 from services.installer.states import State
 from services.order_intake.orders import LEASE, MAX_ATTEMPTS, ORDERS, Generations, orders
-from sitecrew.cli.client import sending
 from tests.stories.test_what_a_producer_may_do import made, order_of
 from tests.support.house import PATIENCE, Gate, House, failure, kind
 
@@ -382,16 +381,15 @@ def test_a_failed_account_is_not_tried_again_below_a_domain_that_another_custome
     assert "another customer's" in refused.cause.detail
 
 
-def test_an_order_that_was_woken_and_failed_is_tried_again_when_staff_requeue_it(house: House) -> None:
+def test_an_order_that_was_woken_and_failed_is_tried_again_when_staff_retry_it(house: House) -> None:
     house.order()
     house.run_until(lambda: house.server.calls == 0 and house.intake.run_once())
     house.restart(house.intake)
     house.wipe()
     house.server.failures = [failed("server_denied", "on purpose")]
     house.let_time_pass(steps=13, seconds=60)
-    (parked,) = [parking.read(delivery) for delivery in house.parked()]
-    outcomes = [outcome for _, outcome in requeueing.requeue(house.broker, "parking", [parked], sending.event)]
-    assert outcomes == ["confirmed"]
+    assert (order_of(house).state, house.parked()) == ("failed", [])
+    assert event_types(staff(house, OrderRetry(order_id="order-1")))[0] == "order.accepted"
     house.advance_until(house.mailed)
 
 

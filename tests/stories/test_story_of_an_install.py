@@ -145,6 +145,4 @@ def test_a_failed_account_says_what_staff_do_once_it_is_mended(house: House) -> 
     house.order(2)
     house.settle()
     failed, _ = [event.data for event in house.events() if isinstance(event.data, AccountFailed)]
-    assert failed.next == (
-        "not retried automatically; once the cause is fixed: `sitecrew parked requeue --order order-2`"
-    )
+    assert failed.next == ("not retried automatically; once the cause is fixed: `sitecrew order retry order-2`")

@@ -489,6 +489,7 @@ def test_what_waits_for_room_has_all_its_tries_for_other_causes(house: House) ->
 def test_a_disk_that_is_never_emptied_is_told_in_the_end(house: House) -> None:
     house.server.failures = [NO_ROOM] * 1000
     house.order()
-    house.advance_until(lambda: bool(house.parked()), minutes=3 * 24 * 60, step=10)
+    house.advance_until(lambda: order_of(house).state == "failed", minutes=3 * 24 * 60, step=10)
     assert house.clock.moment - order_of(house).created_at > timedelta(hours=20)
-    assert parked_codes(house) == ["disk_full"]
+    [failed] = [event.data for event in house.events() if kind(event.type) == "account.failed"][:1]
+    assert failed.cause.code == "disk_full"

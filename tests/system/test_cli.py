@@ -263,7 +263,7 @@ def parked(company: Company) -> list[dict[str, Any]]:
     return rows
 
 
-def test_what_was_parked_goes_its_way_once_the_trouble_is_mended_and_it_is_requeued(company: Company) -> None:
+def test_a_failed_account_is_made_once_the_trouble_is_mended_and_its_order_retried(company: Company) -> None:
     (company.hosting / "vhosts").mkdir(exist_ok=True)
     (company.hosting / "accounts" / "somebody" / "www").mkdir(parents=True)
     somebody = company.hosting / "vhosts" / "taken.example"
@@ -271,12 +271,11 @@ def test_what_was_parked_goes_its_way_once_the_trouble_is_mended_and_it_is_reque
     ran = company.place("taken", "--wait", "--json")
     assert (ran.exit_code, ran.json[0]["state"]) == (1, "account failed"), ran.stderr
     assert ran.json[0]["cause"]["code"] == "domain_taken"
-    (row,) = [row for row in parked(company) if row["message_id"] == ran.json[0]["event_id"]]
+    assert ran.json[0]["event_id"] not in [row["message_id"] for row in parked(company)]
     somebody.unlink()
-    assert company.sitecrew("parked", "requeue", row["id"]).exit_code == 0
+    assert company.sitecrew("order", "retry", "taken", *PATIENT).exit_code == 0
     company.mailbox.wait_for(lambda _: company.letters_to("taken") == 1, SECONDS)
     eventually(lambda: company.install("taken")["mail"]["state"], "sent", SECONDS)
-    assert row["id"] not in [row["id"] for row in parked(company)]
 
 
 def test_a_reinstall_is_followed_as_a_generation_of_its_own(company: Company) -> None:

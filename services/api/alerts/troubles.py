@@ -46,14 +46,14 @@ def _failed(need: Need) -> AlertRaised:
 
 def _command(need: Need) -> str | None:
     """Return the command that has all of the group tried again, where the cause is removed."""
-    if need.of == ORDER:
-        return f"sitecrew order retry {' '.join(one.order_id for one in need.first)}"[:200]
-    one = need.first[0].install_id if need.count == 1 and need.first else ""
+    only = need.first[0] if need.count == 1 and need.first else None
     of_cause = f"--cause {need.code}" if need.code else ""
     if need.of == LETTER:
-        return f"sitecrew mail resend {one or of_cause}".strip()
-    on_server = f" --server {need.server}" if need.server else ""
-    return f"sitecrew install retry {one or of_cause + on_server}".strip()
+        return f"sitecrew mail resend {only.install_id if only else of_cause}".strip()
+    on_server = f"{of_cause} --server {need.server}" if need.server else of_cause
+    if need.of == ORDER:
+        return f"sitecrew order retry {only.order_id if only else on_server}".strip()
+    return f"sitecrew install retry {only.install_id if only else on_server}".strip()
 
 
 def _parked(group: ParkedGroup) -> AlertRaised:

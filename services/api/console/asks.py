@@ -24,7 +24,6 @@ from services.api.console.pages import page
 from services.api.console.sign_in import inside
 from services.api.console.visitor import AtDesk, Posting, Visitor
 from services.api.desk import Desk
-from services.api.parked import acting
 from services.api.projection.views import INSTALLS, LETTERS, ORDERS
 from services.api.projection.workers import Replica, servers_of
 
@@ -104,8 +103,6 @@ def ask(
         wrong = {str(fault["loc"][-1]): in_words(fault) for fault in error.errors()}
     if wrong:
         return _form(request, desk, visitor, wanted, ids, back, texts, wrong)
-    if wanted.name == "retry-order":
-        acting.clear(desk, ids, visitor.who)
     return answered(desk, visitor, commands, inside(back))
 
 

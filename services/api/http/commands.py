@@ -26,7 +26,6 @@ from services.api.http.answers import Command, command_url, document
 from services.api.http.caller import Admin, AtDesk, Changer, Operator, Reader, only_of
 from services.api.http.news import News
 from services.api.http.problems import Problem
-from services.api.parked import acting
 from services.api.projection.views import INSTALLS
 
 router = APIRouter(tags=["commands"])
@@ -252,7 +251,6 @@ async def retry_order(order_id: OneOrder, who: Operator, asks: Asks) -> Response
 
     def find() -> tuple[Model, Identity, bool]:
         story_of(asks.desk, order_id, who)
-        acting.clear(asks.desk, [order_id], who)
         return OrderRetry(order_id=order_id), who, False
 
     return await asks.command(find)

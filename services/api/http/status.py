@@ -11,7 +11,6 @@ from sqlalchemy import Connection, select
 from schemas.services import ServerStatus
 from services.api.access.identity import Scope
 from services.api.finding import needs as finding
-from services.api.finding.story import stories
 from services.api.http.answers import Document
 from services.api.http.caller import AtDesk, allowed
 from services.api.parked.messages import ParkedMessage
@@ -156,7 +155,7 @@ def get_status(desk: AtDesk) -> Status:
     with desk.reading() as connection:
         replicas, counts = Replica.all(connection), counted(connection)
         waiting = ParkedMessage.waiting(connection, _PARKED)
-        needs = [*_failed(connection), *_parked(_others(connection, waiting))]
+        needs = [*_failed(connection), *_parked(waiting)]
     timer = timer_of(replicas, now)
     return Status(
         services=[ServiceReplica.of(replica, now) for replica in replicas],
@@ -182,13 +181,6 @@ def _failed(connection: Connection) -> Iterator[Need]:
             remedy=need.cause.remedy if need.cause else None,
             first=[getattr(one, id) for one in need.first],
         )
-
-
-def _others(connection: Connection, waiting: Sequence[ParkedMessage]) -> list[ParkedMessage]:
-    """Return the messages without the orders whose account failed: those are told of already."""
-    known = stories(connection, {one.order_id for one in waiting if one.type.startswith("order.placed")})
-    failed = {id for id, story in known.items() if story.order.state == finding.FAILED}
-    return [one for one in waiting if one.order_id not in failed]
 
 
 def _parked(waiting: Sequence[ParkedMessage]) -> Iterator[Need]:

@@ -1,6 +1,6 @@
 """What staff do with parked messages: requeue, correct or discard them. It happens in the real queue."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ import orjson
 from foundation.broker import Broker, Confirmation, codec
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import Now
-from foundation.errors import BrokerUnreachable, NotFound, Refused
+from foundation.errors import NotFound, Refused
 from foundation.handling import parking, requeueing
 from foundation.handling.parking import Parked
 from foundation.handling.requeueing import Tell
@@ -38,16 +38,6 @@ def discard(desk: Desk, queue: str, ids: Sequence[str], who: Identity) -> list[s
     chosen = _chosen(desk.broker, queue, ids)
     removed = requeueing.purge(desk.broker, queue, chosen, _teller(desk, who))
     return [parked.told_name for parked in chosen if parked.name in removed]
-
-
-def clear(desk: Desk, orders: Collection[str], who: Identity) -> None:
-    """Delete the messages of orders whose accounts have failed and are now tried again from their rows. While the
-    broker is away they stay; whoever requeues one later changes nothing."""
-    with desk.reading() as connection:
-        ids = messages.of_failed_accounts(connection, orders)
-    if ids:
-        with suppress(BrokerUnreachable):
-            discard(desk, PARKING, ids, who)
 
 
 def body(desk: Desk, queue: str, id: str) -> bytes:

@@ -3,7 +3,7 @@
 What counts in the end is the queue itself: `compared` brings these rows into agreement with it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,14 +12,12 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import (
     Boolean,
     Column,
-    ColumnElement,
     Connection,
     Index,
     Integer,
     String,
     Table,
     Text,
-    and_,
     func,
     select,
     update,
@@ -27,15 +25,12 @@ from sqlalchemy import (
 
 from foundation.broker import Delivery, payloads
 from foundation.broker.topology import DEAD_LETTERS, PARKING, UNROUTED
-from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling import parking
 from foundation.handling.parking import Parked
 from foundation.store import Utc, bulk
-from foundation.store.in_list import in_list
 from foundation.store.types import Word, metadata
 from schemas.envelope import Event
 from schemas.services import MessagePurged, MessageRequeued
-from services.api.projection.views import order_views
 
 
 class State(StrEnum):
@@ -120,13 +115,11 @@ class ParkedMessage:
 
     @classmethod
     def groups(cls, connection: Connection) -> list[ParkedGroup]:
-        """Return what waits for somebody, by code and by where it came from; the oldest group first. Those of
-        failed accounts are left out: each of these waits itself."""
+        """Return what waits for somebody, by code and by where it came from; the oldest group first."""
         table = parked_messages.c
         place = func.coalesce(func.nullif(table.parked_from, ""), table.queue)
-        of_account = select(order_views.c.order_id).where(*_of_failed_account()).exists()
         since = func.min(table.parked_at)
-        counted = select(table.code, place, func.count(), since).where(table.state == State.OPEN, ~of_account)
+        counted = select(table.code, place, func.count(), since).where(table.state == State.OPEN)
         grouped = counted.group_by(table.code, place).order_by(since)
         return [ParkedGroup(*row) for row in connection.execute(grouped)]
 
@@ -138,22 +131,6 @@ class ParkedMessage:
             is_open = is_open.where(parked_messages.c.queue == queue)
         rows = connection.execute(is_open.order_by(parked_messages.c.parked_at).limit(limit)).mappings()
         return [cls(**row) for row in rows]
-
-
-def of_failed_accounts(connection: Connection, orders: Collection[str]) -> list[str]:
-    """Return the ids of the messages that were parked when these orders' accounts failed."""
-    table = parked_messages.c
-    found = select(table.id).join(order_views, and_(*_of_failed_account()))
-    theirs = in_list(table.order_id, connection.dialect.name)
-    found = found.where(table.state == State.OPEN, theirs)
-    return list(connection.scalars(found, {"wanted": sorted(set(orders))}))
-
-
-def _of_failed_account() -> Sequence[ColumnElement[bool]]:
-    """Return what is true of a message that was parked when its order's account failed."""
-    table, order = parked_messages.c, order_views.c
-    known = (order.order_id == table.order_id, order.state == "failed", order.cause_code == table.code)
-    return (*known, table.queue == PARKING, table.parked_from == INTAKE_ORDERS)
 
 
 @dataclass(frozen=True)

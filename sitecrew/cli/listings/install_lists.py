@@ -107,7 +107,7 @@ def carry_out(
     if not names:
         terminal.note("no install has failed" if order.states == [State.FAILED] else "no such install")
     elif not ids and not yes:
-        _require_yes(ctx, order, len(names))
+        everywhere.require_yes(ctx, f"{order.verb} {count(len(names), 'install')}", careful=order.careful)
     wanted = [order.command(_checked(name)) for name in names]
     commands.carry_out(office, wanted, timeout, by="installer", json=json)
 
@@ -118,16 +118,6 @@ def _show_choice(order: Order, chosen: Sequence[InstallSeen], *, json: bool) -> 
     elif chosen:
         install_rows.table(chosen, session.now()).show()
     terminal.note(f"would {order.verb} {count(len(chosen), 'install')}; nothing was done")
-
-
-def _require_yes(ctx: typer.Context, order: Order, number: int) -> None:
-    """Prompt for confirmation; without a terminal, go on only with what does no harm."""
-    if everywhere.may_ask(ctx):
-        typer.confirm(f"{order.verb.capitalize()} {count(number, 'install')}?", abort=True, err=True)
-    elif order.careful:
-        raise typer.BadParameter(
-            f"there is no terminal to prompt on; pass --yes to {order.verb} {count(number, 'install')}", ctx=ctx
-        )
 
 
 def _checked(name: str) -> str:

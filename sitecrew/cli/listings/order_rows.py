@@ -16,6 +16,9 @@ from sitecrew.cli.output import terminal, times
 from sitecrew.cli.output.tables import Table, pairs
 from sitecrew.cli.output.words import count
 
+_MOST = 100_000
+"""How many orders a command acts on at once."""
+
 
 def show_list(
     office: Office, states: Sequence[OrderState], narrowed: Filters, limit: int, after: str, *, json: bool
@@ -26,13 +29,27 @@ def show_list(
         terminal.document([order.record() for order in found])
         return
     if found:
-        headers, beneath = ("ORDER", "DOMAIN", "TYPE", "STATE", "TRY", "INSTALL", "AGE"), ("CAUSE", "REMEDY", "NEXT")
-        Table(headers, [_row(order, session.now()) for order in found], ("CUSTOMER", *beneath)).show()
+        _table(found)
     else:
         terminal.note("no such order")
     if len(found) == limit:
         terminal.note(f"only the first {limit} are shown; for more: --after {found[-1].order_id}")
     terminal.note("all orders: " + (", ".join(f"{number} {name}" for name, number in sums.items() if number) or "none"))
+
+
+def failed(office: Office, narrowed: Filters, names: Sequence[str] = ()) -> list[OrderSeen]:
+    """Return the orders whose accounts failed; only those of these names, if any are given."""
+    found, _ = office.orders([OrderState.FAILED], narrowed, _MOST, "")
+    return [order for order in found if not names or order.order_id in names]
+
+
+def show_choice(chosen: Sequence[OrderSeen], verb: str, *, json: bool) -> None:
+    """What a command would act on."""
+    if json:
+        terminal.document([order.record() for order in chosen])
+    elif chosen:
+        _table(chosen)
+    terminal.note(f"would {verb} {count(len(chosen), 'order')}; nothing was done")
 
 
 def show_one(office: Office, order_id: str, *, json: bool) -> None:
@@ -65,6 +82,11 @@ def _attempts(order: OrderSeen) -> str:
     if order.tries is None:
         return "-"
     return f"{order.tries}" + (f" ({order.tries_before} before)" if order.tries_before else "")
+
+
+def _table(found: Sequence[OrderSeen]) -> None:
+    headers, beneath = ("ORDER", "DOMAIN", "TYPE", "STATE", "TRY", "INSTALL", "AGE"), ("CAUSE", "REMEDY", "NEXT")
+    Table(headers, [_row(order, session.now()) for order in found], ("CUSTOMER", *beneath)).show()
 
 
 def _row(order: OrderSeen, now: datetime) -> tuple[str, ...]:

@@ -31,9 +31,7 @@ def need(kind: str, code: str, server: str, number: int, remedy: str, first: str
 def needs(
     orders: Sequence[Order], installs: Sequence[Install], letters: Sequence[Mail], parked: Sequence[Parked]
 ) -> list[Need]:
-    """Group failed orders, failed installs, failed emails, and everything parked; a failed order's own message is not
-    told of twice."""
-    failed = {order.order_id for order in orders}
+    """Group failed orders, failed installs, failed emails, and everything parked."""
     failures = [
         *(_failure("account", order.order_id, order.server, order.cause) for order in orders),
         *(
@@ -42,11 +40,7 @@ def needs(
             if install.state == State.FAILED
         ),
         *(_failure("email", letter.install_id, "", letter.cause) for letter in letters),
-        *(
-            Failure(_KINDS[one.delivery.queue], one.name, one.code, "", one.remedy)
-            for one in parked
-            if not (one.order_id in failed and one.type.startswith("order.placed"))
-        ),
+        *(Failure(_KINDS[one.delivery.queue], one.name, one.code, "", one.remedy) for one in parked),
     ]
     return list(_grouped(failures))
 
@@ -75,7 +69,7 @@ def _grouped(failures: Iterable[Failure]) -> Iterable[Need]:
 def _command(kind: str, code: str, server: str, id: str) -> str:
     match kind:
         case "account":
-            return f"sitecrew parked requeue {f'--order {id}' if id else f'--code {code}'}"
+            return f"sitecrew order retry {id or f'--cause {code} --server {server}'}"
         case "install":
             return f"sitecrew install retry {id or f'--cause {code} --server {server}'}"
         case "email":

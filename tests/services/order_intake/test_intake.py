@@ -12,7 +12,7 @@ from foundation.config.keys import Sealer, generate_keys
 from foundation.config.queues import INSTALLER_NOW, INTAKE_ORDERS
 from foundation.config.settings import Limits, Settings
 from foundation.errors import IllegalTransition
-from foundation.handling.outcomes import Done, Effect, Outcome, Park, Retry
+from foundation.handling.outcomes import Done, Effect, GivenUp, Outcome, Park, Retry
 from foundation.handling.unit_of_work import UnitOfWork
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed, SiteSpec
@@ -202,8 +202,10 @@ def test_an_order_that_has_lost_too_many_workers_fails() -> None:
     for number in range(MAX_ATTEMPTS + 1):
         desk.claimed(31 * number)
     lost = desk.place(1000)
-    assert isinstance(lost, Park)
-    assert (lost.cause.code, desk.event_types, desk.redelivered) == ("worker_lost", ["account.failed"], [INTAKE_ORDERS])
+    assert isinstance(lost, GivenUp)
+    assert desk.order.cause
+    assert desk.order.cause.code == "worker_lost"
+    assert (desk.event_types, desk.redelivered) == (["account.failed"], [INTAKE_ORDERS])
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,9 @@ def test_a_failed_order_whose_server_is_gone_fails_again() -> None:
     desk.fail()
     vars(desk.intake._staging)["_servers"] = {}
     gone = desk.place(1)
-    assert isinstance(gone, Park)
-    assert (gone.cause.code, desk.order.state) == ("not_configured", OrderState.FAILED)
+    assert isinstance(gone, GivenUp)
+    assert desk.order.cause
+    assert (desk.order.cause.code, desk.order.state) == ("not_configured", OrderState.FAILED)
 
 
 # Its account
@@ -302,7 +305,7 @@ def test_pauses_double_and_the_last_attempt_fails() -> None:
         now += pauses[-1]
         assert isinstance(desk.place(now - 1), Retry), "its time has not come"
     assert pauses == [10, 20, 40, 80, 160]
-    assert isinstance(desk.fails(desk.claimed(now), cause(), now), Park)
+    assert isinstance(desk.fails(desk.claimed(now), cause(), now), GivenUp)
     assert (desk.event_types, desk.redelivered) == (["account.failed"], [INTAKE_ORDERS])
 
 
@@ -312,7 +315,7 @@ def test_a_username_that_is_taken_costs_an_attempt_and_no_pause() -> None:
         effect = desk.claimed()
         names.append(effect.claim.username)
         last = desk.fails(effect, cause("username_taken", CauseKind.CONFLICT))
-        assert isinstance(last, Retry if number < MAX_ATTEMPTS - 1 else Park)
+        assert isinstance(last, Retry if number < MAX_ATTEMPTS - 1 else GivenUp)
     assert len(set(names)) == MAX_ATTEMPTS
 
 
@@ -324,7 +327,7 @@ def test_waiting_for_room_costs_no_attempt_but_does_not_last_for_ever() -> None:
         assert again.at - at(now) <= timedelta(minutes=10)
         assert desk.order.attempt == 0
         now = (again.at - at(0)).total_seconds()
-    assert isinstance(desk.fails(desk.claimed(now), full, now), Park)
+    assert isinstance(desk.fails(desk.claimed(now), full, now), GivenUp)
 
 
 def test_an_order_that_was_not_begun_is_anybodys() -> None:

@@ -148,7 +148,8 @@ SHOWN = (
     "parked list",
     "parked list --code not_json",
     "parked show 1",
-    "parked requeue --order order-1 --dry-run",
+    "parked requeue --code not_json --dry-run",
+    "order retry --cause server_root_missing --server local --dry-run",
     "activity",
     "activity --order order-2",
     "activity --kind install.failed,mail.failed --limit 2",
@@ -239,9 +240,10 @@ def test_the_log_says_who_asked_over_the_api_and_why(house: HouseWithApi, direct
         assert "cancelled by desk: changed her mind" in way("install", "show", "order-6").stdout
 
 
-def test_parked_messages_are_requeued_corrected_and_deleted(house: HouseWithApi, remote: Command) -> None:
+def test_failed_accounts_are_retried_and_parked_messages_corrected(house: HouseWithApi, remote: Command) -> None:
     trouble_of_every_kind(house)
-    assert remote("parked", "requeue", "--order", "order-1").exit_code == 0
+    retried = remote("order", "retry", "--all-failed", "--no-wait")
+    assert (retried.exit_code, retried.lines[0].split()[:2]) == (0, ["order-1", "published"])
     house.settle()
     house.hear()
     assert remote("order", "show", "order-1", "--json").json["order"]["state"] == "created"

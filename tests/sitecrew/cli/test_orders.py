@@ -32,7 +32,7 @@ def test_an_order_whose_account_failed_is_found_with_cause_and_what_to_do(house:
         "account failed",
         "server_root_missing (configuration)",
         "Jo Miller <jo1@customer.example>",
-        "`sitecrew parked requeue --order order-1`",
+        "`sitecrew order retry order-1`",
     ):
         assert piece in shown.stdout
     [row] = sitecrew("order", "list", "--state", "failed", "--json").json
@@ -316,6 +316,30 @@ def test_an_account_that_failed_is_tried_again_and_one_that_did_not_is_left(hous
     assert (ran.exit_code, answers(ran)) == (0, ["order-1  accepted  its account is tried again on local"])
     assert again.exit_code == 6
     assert "its account is" in again.stderr
+
+
+def test_accounts_that_failed_for_one_cause_are_tried_again_by_one_line(house: House, sitecrew: Command) -> None:
+    with_a_failed_account(house, 1)
+    with_a_failed_account(house, 2)
+    house.server.failures.append(failure("domain_taken", CauseKind.CONFLICT))
+    house.order(3)
+    house.settle()
+    again = ("order", "retry", "--cause", "server_root_missing", "--server", "local")
+    assert f"  2 accounts, server_root_missing (local): sitecrew {' '.join(again)}\n" in sitecrew("status").stdout
+    dry = sitecrew(*again, "--dry-run", "--json")
+    assert sorted(row["order_id"] for row in dry.json) == ["order-1", "order-2"]
+    assert "would retry 2 orders; nothing was done" in dry.stderr
+    assert "would retry 1 order;" in sitecrew("order", "retry", "order-3", "order-9", "--dry-run").stderr
+    assert "no account has failed" in sitecrew("order", "retry", "--cause", "disk_full").stderr
+    assert sitecrew("order", "retry").exit_code == sitecrew("order", "retry", "order-1", "--all-failed").exit_code == 2
+    sitecrew(*again, "--no-wait")
+    house.settle()
+    rows = sitecrew("order", "list", "--state", "created,failed", "--json").json
+    assert {row["order_id"]: row["state"] for row in rows} == {
+        "order-1": "created",
+        "order-2": "created",
+        "order-3": "failed",
+    }
 
 
 def test_a_corrected_address_is_answered_with_what_it_is_now(house: House, sitecrew: Command) -> None:

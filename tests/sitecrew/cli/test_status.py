@@ -40,7 +40,7 @@ def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: H
     ran = sitecrew("status", "--timeout", "0")
     assert ran.exit_code == 0
     for line in (
-        "1 account, server_root_missing (local): sitecrew parked requeue --order order-1",
+        "1 account, server_root_missing (local): sitecrew order retry order-1",
         "2 installs, disk_full (local): sitecrew install retry --cause disk_full --server local",
         "1 email, recipient_refused: sitecrew mail resend order-4-g1",
         "1 parked message, not_json: sitecrew parked list --code not_json",

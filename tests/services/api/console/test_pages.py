@@ -547,7 +547,7 @@ def failed_account(console: Console, number: int = 1) -> None:
     console.settle()
 
 
-def test_a_failed_account_is_tried_again_and_its_parked_message_is_cleared(console: Console) -> None:
+def test_a_failed_account_is_tried_again_from_its_order(console: Console) -> None:
     failed_account(console)
     eve = console.browser("eve", Role.SUPPORT)
     assert "parked message" not in eve.get("/").text
