@@ -39,7 +39,7 @@ from tests.support.postgres import Stores
 from tests.support.projected import every
 from tests.support.receiver import Receiver, receiver
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.endurance]
 
 KILLS = 8
 SHOPS = 3

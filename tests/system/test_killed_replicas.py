@@ -24,7 +24,7 @@ from tests.support.brokers import Brokers, until
 from tests.support.crew import OFTEN, Ears, working
 from tests.support.postgres import Postgres
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.endurance]
 
 COUNT = 150
 EVENTS_PER_KILL = 60

@@ -27,7 +27,7 @@ from tests.support.brokers import Node, until
 from tests.support.crew import OFTEN, Ears, working
 from tests.support.projected import rows_in, seen_in
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.timeout(420), pytest.mark.endurance]
 
 COUNT, AT_A_TIME = 300, 25
 SERVICES = ("order-intake", "installer", "mailer", "api")
