@@ -133,6 +133,8 @@ EVENTS: dict[str, str] = {
     " since the last line.",
     "http.listening": "The HTTP API and the console accept requests.",
     "periodic.failed": "A periodic task failed; it runs again at its next time.",
+    "projection.gap": "A queue of the API was gone from RabbitMQ, and events with it. The services have been asked to"
+    " tell of their rows again.",
     "projection.skipped": "An event could not be written into the API's database; a rebuild heals that.",
     "projection.unreadable": "The API passed over a message that is no valid event; whoever it was for parks it.",
     "sweep.failed": "A recovery sweep failed on an order. It has looked at the others, and tries again.",

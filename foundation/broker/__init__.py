@@ -121,6 +121,9 @@ class Broker(Protocol):
     reconnections: int
     """How often anything opened through this broker has reconnected. A watching consumer missed what was published in
     between."""
+    missed: set[str]
+    """Those of the topology's `copies` that were not there when we declared it, or looked for it. Whoever has made up
+    for it takes them out."""
 
     @property
     def user(self) -> str:

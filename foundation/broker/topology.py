@@ -50,6 +50,8 @@ class Topology:
     """Bindings to queues that earlier versions declared; declaring the topology removes them."""
     needed: frozenset[str] = frozenset()
     """The exchanges and queues that we use: what must be there if we may not declare anything."""
+    copies: frozenset[str] = frozenset()
+    """The queues of copies: if one is gone, so is what was published meanwhile for whoever reads it."""
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -111,6 +111,7 @@ def with_api(ladder: Ladder) -> Topology:
     return replace(
         whole,
         queues=(*whole.queues, *map(_overheard, sources)),
+        copies=frozenset(sources),
         bindings=(
             *whole.bindings,
             *(Binding(exchange, name, key) for name in sources for exchange, key in sources[name]),

@@ -5,12 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, delete, func, select
 
 from foundation.config.queues import API_EVENTS, API_PARKED
 from foundation.config.settings import Settings
 from foundation.service.lanes import Gauge, Lane, Loop, Parts, Periodic
 from foundation.store.counts import by_state
+from schemas.services import ServiceReplay
 from services.api import asking
 from services.api.access import sessions, throttle
 from services.api.alerts import alerts
@@ -19,9 +21,9 @@ from services.api.desk import Desk, load
 from services.api.finding.figures import Figures
 from services.api.http.app import app_of
 from services.api.http.server import Server
-from services.api.parked import messages
+from services.api.parked import acting, messages
 from services.api.parked.messages import Copy
-from services.api.projection import previews, vouching, workers
+from services.api.projection import previews, rebuilding, vouching, workers
 from services.api.projection.activity import activity
 from services.api.projection.projector import Projector, project
 from services.api.projection.steps import steps
@@ -29,6 +31,8 @@ from services.api.webhooks import deliveries
 from services.api.webhooks.dispatcher import Dispatcher
 
 __all__ = ["MIGRATIONS", "ApiService", "load"]
+
+_log = structlog.get_logger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -66,6 +70,13 @@ class ApiService:
         parts.metrics.on_scrape(
             "projection_messages", "Messages that the projection has yet to take", "queue", self.projector.waiting
         )
+        parts.metrics.on_scrape(
+            "projection_gaps", "Replays asked for because a queue was gone", "", lambda: {"": self._gaps}
+        )
+        self._gaps = 0
+        with parts.store.reading() as connection:
+            if rebuilding.is_needless(connection):
+                parts.broker.missed.clear()
         self.dispatcher = Dispatcher(parts.store, parts.now, settings.api, parts.heartbeats)
         self.desk = Desk(settings, parts.database, parts.broker, self.projector, Figures(parts.broker))
         self.server = Server(settings.api, app_of(self.desk))
@@ -82,6 +93,7 @@ class ApiService:
             Periodic("forget_old", 3600, self._forget_old),
             Periodic("release_webhooks", 10, self._release_webhooks),
             Periodic("look_for_alerts", 30, self.look_for_alerts),
+            Periodic("close_gap", 10, self.close_gap),
         )
 
     def vitals(self) -> Mapping[str, Any]:
@@ -93,6 +105,18 @@ class ApiService:
             Gauge.of_one("activity_newest", "Number of the newest line of the activity log", _newest_line),
             Gauge("webhook_deliveries", "Webhook deliveries that are not delivered, by state", deliveries.numbers),
         )
+
+    def close_gap(self) -> None:
+        """If a queue of ours was gone, and events with it, have the services tell of their rows again."""
+        broker = self._parts.broker
+        if not (gone := sorted(broker.missed)):
+            return
+        acting.compare(self._parts.store, broker, self._parts.now)
+        with self._parts.database.begin() as uow:
+            uow.emit(ServiceReplay(), None)
+        broker.missed.difference_update(gone)
+        self._gaps += 1
+        _log.warning("projection.gap", queue=", ".join(gone))
 
     def look_for_alerts(self) -> None:
         """Tell staff what has begun to need them, and what no longer does."""

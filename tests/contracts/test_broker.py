@@ -447,6 +447,16 @@ def test_who_begins_gets_one_at_a_time_of_what_was_handed_out_before(broker: Bro
     assert len(gather(second, 10, SECONDS)) == 10
 
 
+def test_queues_of_copies_that_were_not_there_are_told_until_it_is_made_up_for(
+    open_ground: Callable[[Topology], Ground],
+) -> None:
+    broker = open_ground(replace(TOPOLOGY, copies=frozenset({PARKING}))).broker
+    for expected in ({PARKING}, set[str]()):
+        broker.declare()
+        assert broker.missed == expected
+        broker.missed.clear()
+
+
 def test_a_body_beyond_the_limit_comes_as_its_beginning_and_is_parked_whole(broker: Broker) -> None:
     large = order(1, body=b"x" * (MAX_BYTES + 1))
     send(broker, [large, order(2, body=b"y" * MAX_BYTES), order(3)])

@@ -37,7 +37,9 @@ class HouseWithApi(House):
     def __init__(self, directory: Path, store: Store | None = None, **settings: Any) -> None:
         settings.setdefault("api", {"address": "127.0.0.1:0"})
         super().__init__(directory, **settings)
-        store = store or self.store("api", MIGRATIONS)
+        self._open_api(store or self.store("api", MIGRATIONS))
+
+    def _open_api(self, store: Store) -> None:
         self.api_relay = Relay(store, self.broker.publisher(), self.broker.topology, self.clock.now)
         database = Database(store, "api", self.clock.now, self.api_relay.hand_over, load)
         self.api = ApiService(self.settings, Parts(store, self.broker, database, self.clock.now))
@@ -48,6 +50,10 @@ class HouseWithApi(House):
         broker = MemoryBroker(with_api(Ladder()), self.clock.now)
         broker.declare()
         return broker, broker.watch("events", "#")
+
+    def wipe(self) -> None:
+        super().wipe()
+        self._open_api(self.api.desk.store)
 
     def settle(self) -> None:
         """Run until nothing is left to do at the current time, here and in the services."""

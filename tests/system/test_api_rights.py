@@ -16,6 +16,7 @@ from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
 from foundation.config.queues import API_EVENTS, API_PARKED, INTAKE_ORDERS, MAILER_COMMANDS, with_api
 from foundation.config.settings import Settings
+from foundation.errors import BrokerUnreachable
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
 from foundation.service.lanes import Parts
@@ -116,6 +117,19 @@ def test_it_publishes_orders_and_commands_and_hears_of_them(api: Api, owner: Rab
     with desk.reading() as connection:
         assert Asked.find(connection, "/shop", placed.id)
         assert Asked.find(connection, command.source, command.id)
+
+
+def test_it_notices_that_its_queue_is_gone_though_it_may_not_declare_it(
+    broker: RabbitBroker, owner: RabbitBroker
+) -> None:
+    broker.missed.clear()
+    with owner._channel() as channel:
+        channel.queue_delete(API_EVENTS)
+    with pytest.raises(BrokerUnreachable, match=API_EVENTS):
+        broker.declare()
+    owner.declare()
+    assert not broker.declare()
+    assert broker.missed == {API_EVENTS}
 
 
 def test_staff_requeue_and_discard_what_is_parked(api: Api, owner: RabbitBroker) -> None:

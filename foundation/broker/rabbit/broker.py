@@ -20,7 +20,7 @@ from foundation.broker import Consumer, Delivery, Publisher
 from foundation.broker.address import nodes_of
 from foundation.broker.rabbit.address import parameters
 from foundation.broker.rabbit.consumer import RabbitConsumer
-from foundation.broker.rabbit.declaring import FORBIDDEN, NOT_FOUND, declare, difference, refusal
+from foundation.broker.rabbit.declaring import FORBIDDEN, NOT_FOUND, declare, difference, missing, refusal
 from foundation.broker.rabbit.delivery import delivery_of
 from foundation.broker.rabbit.link import Link, terminate
 from foundation.broker.rabbit.publisher import RabbitPublisher
@@ -52,6 +52,7 @@ class RabbitBroker:
     ) -> None:
         self.topology = topology
         self.reconnections = 0
+        self.missed = set[str]()
         self._patience = patience
         self._nodes = [parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
         self.links = set[Link]()
@@ -63,7 +64,11 @@ class RabbitBroker:
 
     def declare(self) -> bool:
         with self._connection() as connection:
-            return declare(connection, self.topology)
+            return self._declare(connection)
+
+    def _declare(self, connection: BlockingConnection) -> bool:
+        self.missed.update(missing(connection, self.topology, self.topology.copies))
+        return declare(connection, self.topology)
 
     def differences(self) -> list[str]:
         with self._connection() as connection:
@@ -155,7 +160,7 @@ class RabbitBroker:
     def declare_on(self, node: pika.ConnectionParameters) -> None:
         connection = pika.BlockingConnection(node)
         try:
-            declare(connection, self.topology)
+            self._declare(connection)
         finally:
             _hang_up(connection)
 

@@ -27,6 +27,12 @@ def declare(connection: pika.BlockingConnection, topology: Topology) -> bool:
     return True
 
 
+def missing(connection: pika.BlockingConnection, topology: Topology, names: frozenset[str]) -> list[str]:
+    """Return which of these exchanges and queues are not there."""
+    items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
+    return [item.name for item in items if item.name in names and not _may_be_there(connection, item)]
+
+
 def _require(connection: pika.BlockingConnection, topology: Topology) -> None:
     items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
     needed = [item for item in items if item.name in topology.needed]

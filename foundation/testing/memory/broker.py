@@ -24,6 +24,7 @@ class MemoryBroker:
     def __init__(self, topology: Topology, now: Callable[[], datetime]) -> None:
         self.topology = topology
         self.reconnections = 0
+        self.missed = set[str]()
         self.changed = threading.Condition()
         """Guards everything here; notified when a consumer may find something."""
         self._now = now
@@ -38,6 +39,7 @@ class MemoryBroker:
 
     def declare(self) -> bool:
         with self.changed:
+            self.missed |= self.topology.copies - self._lines.keys()
             self._routes.declare(self.topology)
             for queue in self.topology.queues:
                 self._lines.setdefault(queue.name, Line(queue))

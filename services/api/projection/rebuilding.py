@@ -19,6 +19,11 @@ def forget(connection: Connection) -> None:
         connection.execute(delete(table))
 
 
+def is_needless(connection: Connection) -> bool:
+    """Whether there are no records yet that could be out of date."""
+    return not any(counted(connection).values())
+
+
 def counted(connection: Connection) -> dict[str, int]:
     """Return how many records there are of each service's rows."""
     return {

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from foundation.broker import Consumer, Delivery
 from foundation.config.queues import API_EVENTS
 from foundation.service import replay
+from schemas.orders import OrderCancelled
 from schemas.services import ServiceReplay
 from services.api.projection import rebuilding
 from services.api.projection.activity import SILENT, activity, key_of
@@ -62,6 +64,27 @@ class Unruly:
         self._consumer.close()
         self._consumer, self._late = self._connected(), []
         self.cuts += 1
+
+
+def test_what_a_wiped_broker_has_lost_is_told_again_and_asked_for_once(tmp_path: Path) -> None:
+    house = HouseWithApi(tmp_path)
+    house.api.close_gap()
+    house.order(1)
+    house.settle()
+    assert house.event_types().count("service.replayed") == 0, "at first there is nothing to be out of date"
+    house.order(2)
+    super(HouseWithApi, house).settle()
+    house.publish(OrderCancelled(order_id="order-1"))
+    super(HouseWithApi, house).settle()
+    house.wipe()
+    assert seen_in(house.api.desk.store) != rows_of(house)
+    with capture_logs() as lines:
+        for _ in range(2):
+            house.api.close_gap()
+            house.settle()
+    assert seen_in(house.api.desk.store) == rows_of(house)
+    assert [line["queue"] for line in lines if line["event"] == "projection.gap"] == ["api.events, api.parked"]
+    assert house.event_types().count("service.replayed") == 3
 
 
 @pytest.mark.parametrize("seed", [1, 2])
