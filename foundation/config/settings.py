@@ -15,7 +15,6 @@ from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     Secret,
     SecretStr,
@@ -32,11 +31,13 @@ from foundation.broker.tls import Tls
 from foundation.clock import utc_now
 from foundation.config import sources
 from foundation.config.problems import explained
+from foundation.config.section import Count, Section
 from foundation.config.sources import CONFIG_VARIABLE, PREFIX
+from foundation.config.wordpress import WordPressExtras
 from foundation.errors import ConfigurationError
 from schemas.values import Domain, Email, Line, Locale, Permalinks, SiteType, TimeZone
 
-__all__ = ["CONFIG_VARIABLE", "PREFIX", "Settings", "chosen", "known", "load", "origins", "variables"]
+__all__ = ["CONFIG_VARIABLE", "PREFIX", "Section", "Settings", "chosen", "known", "load", "origins", "variables"]
 
 
 def _cron(expression: str) -> str:
@@ -95,8 +96,6 @@ Zone = Annotated[str, AfterValidator(_zone)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Seconds = Annotated[float, Field(ge=0, le=100_000_000)]
 """At most about three years: a larger number could overflow a date, and would fail only when first used."""
-Count = Annotated[int, Field(ge=1)]
-
 
 Address = Annotated[str, AfterValidator(_host_port)]
 """host:port, with an IPv6 address in brackets."""
@@ -127,12 +126,6 @@ def _header_value(value: SecretStr) -> SecretStr:
 
 Header = Annotated[str, AfterValidator(_header)]
 HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
-
-
-class Section(BaseModel):
-    """One section of the settings. Unknown keys are errors; errors never repeat a value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Delay(Section):
@@ -394,6 +387,7 @@ class Site(Section):
         " server that passes non-existent files to WordPress: Apache by the .htaccess that is written, nginx"
         " by try_files $uri $uri/ /index.php?$args",
     )
+    wordpress: WordPressExtras = WordPressExtras()
     keep: list[Name] = Field(
         [".well-known", "cgi-bin", ".htaccess", ".htpasswd", ".user.ini", ".ftpquota"],
         description="names at the top of a document root that do not belong to the site: they do not make it count as"

@@ -67,21 +67,42 @@ SITE_CAUSES = Causes(
         ),
         "archive_missing": Meaning(
             CauseKind.CONFIGURATION,
-            "Put the application's archive where the recipe says, readable by the installer, then retry.",
+            "Put the archive where the recipe or the site type's settings say, readable by the installer, then retry.",
         ),
         "archive_changed": Meaning(
             CauseKind.CONFIGURATION,
-            "The archive is not the one that the recipe was written for. Restore the right one; or, if you trust this"
-            " one, test it and put its checksum into the recipe. Then retry.",
+            "The archive is not the one that the recipe or the site type's settings were written for. Restore the right"
+            " one; or, if you trust this one, test it and put its checksum there. Then retry.",
         ),
         "archive_unsafe": Meaning(
             CauseKind.CONFIGURATION,
             "Find out why the archive contains what is named in the detail before you trust it. If it is harmless,"
-            " raise the limit in the recipe, or repack the archive without such entries (tar: --dereference).",
+            " raise the limit in the recipe or the site type's settings, or repack the archive without such entries"
+            " (tar: --dereference).",
         ),
         "archive_broken": Meaning(
             CauseKind.CONFIGURATION,
             "Download the archive again from the application's publisher, and compare the checksum given there.",
+        ),
+        "extra_unfit": Meaning(
+            CauseKind.CONFIGURATION,
+            "Use a release of the plugin or theme that fits this WordPress and PHP, as its publisher packs it, or"
+            " update those; put its archive and checksum into the site type's settings, then retry.",
+        ),
+        "extra_failed": Meaning(
+            CauseKind.CONFIGURATION,
+            "Read the plugin's or theme's error in the detail. Use another release of it, or set `active = false` for"
+            " it in the site type's settings, then retry.",
+        ),
+        "theme_missing": Meaning(
+            CauseKind.CONFIGURATION,
+            "Add the theme in the detail to `wordpress.themes` in the site type's settings, with its archive, or to"
+            " WordPress's own files; or correct `wordpress.theme`. Then retry.",
+        ),
+        "option_wrong": Meaning(
+            CauseKind.CONFIGURATION,
+            "Correct the option named in the detail in the site type's settings, `wordpress.options`, check it with"
+            " `sitecrew doctor`, then retry.",
         ),
         "email_unsupported": Meaning(
             CauseKind.PERMANENT,

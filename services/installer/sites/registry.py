@@ -9,7 +9,8 @@ import structlog
 
 from foundation.config import plugins
 from foundation.config.settings import Installer, Settings, Site
-from foundation.errors import ConfigurationError
+from foundation.config.wordpress import WordPressExtras
+from foundation.errors import ConfigurationError, Failed
 from foundation.hosting import Server
 from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
 from services.installer.sites.archive import Archive
@@ -17,6 +18,7 @@ from services.installer.sites.causes import failed
 from services.installer.sites.programs import Limits
 from services.installer.sites.static import Static
 from services.installer.sites.wordpress import WordPress
+from services.installer.sites.wordpress.extras import Extras
 
 _log = structlog.get_logger(__name__)
 
@@ -37,6 +39,8 @@ def installer_of(settings: Settings, site_type: str) -> SiteInstaller:
     setting = f"sites.{site_type}.installer"
     if name != "archive" and site.recipe is not None:
         raise ConfigurationError(f'sites.{site_type}.recipe: only allowed with {setting} = "archive"')
+    if name != "wordpress" and site.wordpress != WordPressExtras():
+        raise ConfigurationError(f'sites.{site_type}.wordpress: only allowed with {setting} = "wordpress"')
     if make is not None:
         if site.options:
             raise ConfigurationError(f"sites.{site_type}.options are only for plug-ins; installer {name} has none")
@@ -61,6 +65,7 @@ def _wordpress(_site_type: str, site: Site, own: Installer) -> SiteInstaller:
         locale=site.locale,
         timezone=site.timezone,
         permalinks=site.permalinks,
+        extras=Extras(site.wordpress, own.archives.absolute()),
     )
 
 
@@ -105,7 +110,13 @@ class _Refusing:
 
 def _or_refusing(settings: Settings, site_type: str) -> SiteInstaller:
     try:
-        return installer_of(settings, site_type)
+        installer = installer_of(settings, site_type)
     except ConfigurationError as error:
         _log.error("site_type.not_configured", site_type=site_type, reason=str(error))
         return _Refusing(str(error))
+    if isinstance(installer, WordPress) and installer.extras:
+        try:
+            installer.extras.require(installer.core)
+        except Failed as failure:  # its installs look again, and fail while nothing has changed
+            _log.error("site_type.not_configured", site_type=site_type, reason=str(failure))
+    return installer

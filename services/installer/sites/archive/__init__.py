@@ -1,6 +1,5 @@
 """Any application, from a checksummed archive, installed by a recipe."""
 
-import os
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -16,15 +15,15 @@ from services.installer.sites.archive.unpack import survey
 from services.installer.sites.archive.variables import INVENTED, INVENTED_DATABASE, Words, names_of, words_of
 from services.installer.sites.deployment import Built, Plan, Site, databases_of, live
 from services.installer.sites.docroot.runs import database_prefix
-from services.installer.sites.docroot.tree import copy_tree
+from services.installer.sites.docroot.tree import copy_tree, room_of
 from services.installer.sites.programs import USUAL, Limits
 from services.installer.sites.programs.php import Php
 from services.installer.sites.verification.probe import Probe
 from services.installer.sites.verification.trial import stranger, try_database
 from services.installer.sites.wordpress.config import write_config
 
-_BLOCK = 4096  # bytes: what the smallest file takes
 _SPARE = 16 * 1024 * 1024  # bytes that the steps may add
+_INODES = 64
 
 
 @dataclass(kw_only=True)
@@ -64,8 +63,8 @@ class Archive:
             self._require(recipe, server)
             with step("unpack"):
                 tree = self._tree(recipe)
-            space, inodes = _room(tree)
-            return Plan(space, inodes, partial(self._build, recipe, tree))
+            space, inodes = room_of(tree)
+            return Plan(space + _SPARE, inodes + _INODES, partial(self._build, recipe, tree))
 
         return live(job, server, step, prepare)
 
@@ -144,12 +143,3 @@ class _Login:
             return cls()
         sealed = job.seal(words.secret["login"]["password"])
         return cls(login_url_of(recipe, words), words.plain["login"]["username"], sealed)
-
-
-def _room(tree: Path) -> tuple[int, int]:
-    """Bytes and inodes that a copy of the tree needs, with some to spare for what the steps add."""
-    space, inodes = _SPARE, 64
-    for directory, names, files in os.walk(tree):
-        inodes += len(names) + len(files)
-        space += sum(_BLOCK + Path(directory, name).stat().st_size for name in files)
-    return space, inodes

@@ -26,7 +26,7 @@ def require_unchanged(archive: Path, source: Source) -> None:
     except OSError as error:
         raise failed("archive_missing", f"{archive}: {error.strerror}") from None
     if is_now != source.sha256:
-        raise failed("archive_changed", f"{archive} has the checksum {is_now}, but the recipe says {source.sha256}")
+        raise failed("archive_changed", f"{archive} has the checksum {is_now}, but should have {source.sha256}")
 
 
 @lru_cache(maxsize=256)

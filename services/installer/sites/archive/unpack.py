@@ -137,9 +137,9 @@ def _judged(entries: Iterator[tuple[str, Entry]], archive: Path, source: Source)
     for number, (name, entry) in enumerate(entries, 1):
         size += entry.size
         if number > source.most_files:
-            raise _unsafe(archive, f"it contains more than {source.most_files} entries (`archive.most_files`)")
+            raise _unsafe(archive, f"it contains more than {source.most_files} entries (`most_files`)")
         if size > source.largest:
-            raise _unsafe(archive, f"it contains more than {source.largest} bytes (`archive.largest`)")
+            raise _unsafe(archive, f"it contains more than {source.largest} bytes (`largest`)")
         found[_plain(name, archive)] = entry
     found.pop(".", None)
     return found
@@ -171,7 +171,7 @@ def _write(opener: Callable[[], IO[bytes]], place: Path, left: int, archive: Pat
         while piece := inlet.read(_CHUNK):
             left -= len(piece)
             if left < 0:
-                raise _unsafe(archive, "it unpacks to more than `archive.largest` allows")
+                raise _unsafe(archive, "it unpacks to more than `largest` allows")
             outlet.write(piece)
     return left
 

@@ -9,6 +9,7 @@ from services.installer.sites.causes import failed
 DIRECTORY = 0o2750  # files take the group of the document root, which is the web server's
 FILE = 0o640
 _CHUNK = 1 << 30
+_BLOCK = 4096  # bytes: what the smallest file takes
 
 
 def copy_tree(source: Path, stage: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
@@ -27,6 +28,15 @@ def copy_tree(source: Path, stage: Path, wanted: Callable[[str], bool] = lambda 
         for name in files:
             if wanted(str(inside / name)):
                 _copy(f"{directory}/{name}", f"{target}/{name}")
+
+
+def room_of(tree: Path) -> tuple[int, int]:
+    """The bytes and inodes that a copy of a tree takes."""
+    space = inodes = 0
+    for directory, names, files in os.walk(tree):
+        inodes += len(names) + len(files)
+        space += sum(_BLOCK + Path(directory, name).stat().st_size for name in files)
+    return space, inodes
 
 
 def _copy(source: str, target: str) -> None:

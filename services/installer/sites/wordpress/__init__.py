@@ -19,6 +19,7 @@ from services.installer.sites.verification.trial import trial_job, try_build, tr
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.copying import Copying
 from services.installer.sites.wordpress.core import check_core, language_of
+from services.installer.sites.wordpress.extras import NO_EXTRAS, Extras
 from services.installer.sites.wordpress.image.shelf import Shelf
 from services.installer.sites.wordpress.steps import InSteps
 
@@ -47,13 +48,17 @@ class WordPress:
     """Inodes that must be free before an install begins."""
     images: Path | None = None
     """The directory of images; None: every site is installed step by step."""
+    extras: Extras = NO_EXTRAS
+    """What each site gets beside WordPress."""
     _checked: set[str] = field(default_factory=set, init=False)
     """The servers that had everything when we last looked, which is before the first install and after each failure."""
 
     def check(self, server: Server) -> None:
-        """See `SiteInstaller`. Raises `Failed`: core_missing, php_missing, php_ext, db_unset, db_*."""
+        """See `SiteInstaller`. Raises `Failed`: core_missing, php_missing, php_ext, db_unset, db_*,
+        and what `Extras.require` raises."""
         databases_of(server).names(database_prefix("check"))
         check_core(self.core)
+        self.extras.require(self.core)
         self._interpreter.require(_EXTENSIONS)
 
     def rehearse(self, server: Server) -> None:
@@ -86,26 +91,24 @@ class WordPress:
             self.check(server)
             self._checked.add(server.name)
         language_of(self.core, job.locale)
-        return self._room
+        space, inodes = self.extras.require(self.core)
 
-    @property
-    def _room(self) -> Plan:
-        return Plan(self.space, self.inodes, self._build)
+        def build(site: Site) -> Built:
+            copied = self._copying.build(site, plan) if self._copying else None
+            return copied or self._in_steps.build(site)
 
-    def _build(self, site: Site) -> Built:
-        copied = self._copying.build(site, self._room) if self._copying else None
-        return copied or self._in_steps.build(site)
+        plan = Plan(self.space + space, self.inodes + inodes, build)
+        return plan
 
     @cached_property
     def _in_steps(self) -> InSteps:
-        return InSteps(self.core, self._interpreter, isolated=self.isolated)
+        return InSteps(self.core, self._interpreter, isolated=self.isolated, extras=self.extras)
 
     @cached_property
     def _copying(self) -> Copying | None:
         if self.images is None:
             return None
-        shelf = Shelf(self.images, self.core, self.php)
-        return Copying(shelf, partial(self._in_steps.fill, tried=True), isolated=self.isolated)
+        return Copying(Shelf(self.images, self._in_steps), isolated=self.isolated)
 
     @property
     def _interpreter(self) -> Php:

@@ -12,7 +12,6 @@ from services.installer.sites.wordpress.built import built
 from services.installer.sites.wordpress.config import write_config
 from services.installer.sites.wordpress.image import Image, Outdated
 from services.installer.sites.wordpress.image.fitting import require_fitting
-from services.installer.sites.wordpress.image.making import Fill
 from services.installer.sites.wordpress.image.shelf import Shelf
 from services.installer.sites.wordpress.image.templates import Unfit
 
@@ -21,10 +20,9 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Copying:
-    """Builds sites from the images of a shelf, which `fill` helps to make."""
+    """Builds sites from the images of a shelf."""
 
     shelf: Shelf
-    fill: Fill
     isolated: bool
 
     def build(self, site: Site, plan: Plan) -> Built | None:
@@ -35,7 +33,7 @@ class Copying:
         try:
             require_fitting(site.job)
             with site.step("image"):
-                image = self.shelf.image(site.job, site.server, plan, self.fill)
+                image = self.shelf.image(site.job, site.server, plan)
             try:
                 return self._copied(image, site)
             except Outdated as outdated:

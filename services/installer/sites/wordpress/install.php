@@ -96,10 +96,4 @@ foreach ($sitecrew_checks as $sitecrew_promise => $sitecrew_kept) {
     }
 }
 
-sitecrew_say([
-    'ok' => true,
-    'version' => $wp_version,
-    'title' => get_bloginfo('name', 'display'),
-    'pages' => $sitecrew['permalinks'] === '' ? [] : [get_permalink(get_post(2) ? 2 : 1)],
-    'rewriting' => $sitecrew['permalinks'] === '' ? '' : (string) $wp_rewrite->mod_rewrite_rules(),
-]);
+sitecrew_tell();

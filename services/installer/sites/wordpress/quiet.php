@@ -49,8 +49,25 @@ function sitecrew_give_up($detail)
         $errno = mysqli_errno($handle);
         $error = mysqli_error($handle);
     }
-    $detail = trim(preg_replace('/\s+/', ' ', strip_tags($detail)));
-    sitecrew_say(['ok' => false, 'errno' => $errno, 'error' => $error, 'detail' => substr($detail, 0, 600)]);
+    $doing = $GLOBALS['sitecrew_doing'] ?? '';
+    if ($errno === 0 && $doing !== '') {
+        sitecrew_refuse_extra('extra_failed', "$doing: $detail");
+    }
+    sitecrew_say(['ok' => false, 'errno' => $errno, 'error' => $error, 'detail' => sitecrew_line($detail)]);
+    exit(1);
+}
+
+function sitecrew_line($text)
+{
+    $text = str_replace($GLOBALS['sitecrew']['path'] . '/', '', strip_tags($text));
+    return substr(trim(preg_replace('/\s+/', ' ', $text)), 0, 600);
+}
+
+/* What is wrong with a plugin, a theme or an option of the site type's. */
+function sitecrew_refuse_extra($cause, $detail)
+{
+    $GLOBALS['sitecrew_doing'] = '';
+    sitecrew_say(['ok' => false, 'cause' => $cause, 'detail' => sitecrew_line($detail)]);
     exit(1);
 }
 

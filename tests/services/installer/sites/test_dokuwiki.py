@@ -170,7 +170,7 @@ def test_an_archive_that_was_changed_is_not_installed_though_the_right_one_was_u
     with (installer.recipe.parent / "dokuwiki.tar.gz").open("ab") as archive:
         archive.write(b"\0")
     job = new_job(web_host)
-    with pytest.raises(Failed, match=r"archive_changed: .* the recipe says [0-9a-f]{64}") as failure:
+    with pytest.raises(Failed, match=r"archive_changed: .* should have [0-9a-f]{64}") as failure:
         installer.install(job, web_host, quietly)
     assert failure.value.cause.kind is CauseKind.CONFIGURATION
     assert_untouched(web_host, job)

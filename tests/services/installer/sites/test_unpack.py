@@ -150,20 +150,20 @@ def test_a_file_below_a_link_to_a_folder_does_not_follow_it(tmp_path: Path) -> N
 
 def test_more_files_than_allowed_are_refused_before_one_is_written(tmp_path: Path) -> None:
     archive = tar(tmp_path / "a", *((f"{number}", b"") for number in range(11)))
-    assert "more than 10 entries (`archive.most_files`)" in refused(tmp_path, archive, most_files=10)
+    assert "more than 10 entries (`most_files`)" in refused(tmp_path, archive, most_files=10)
 
 
 def test_more_bytes_than_allowed_are_refused_before_one_is_written(tmp_path: Path) -> None:
     bomb = tar(tmp_path / "a", ("zeros", bytes(10_000_000)))
     assert bomb.stat().st_size < 20_000
-    assert "more than 9999999 bytes (`archive.largest`)" in refused(tmp_path, bomb, largest=9_999_999)
+    assert "more than 9999999 bytes (`largest`)" in refused(tmp_path, bomb, largest=9_999_999)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_links_do_not_multiply_what_an_archive_may_hold(tmp_path: Path) -> None:
     archive = tar(tmp_path / "a", ("one", bytes(1000)), *((f"link{number}", link("one")) for number in range(9)))
     (tmp_path / "out").mkdir()
-    with pytest.raises(Failed, match=r"archive_unsafe: .* more than `archive\.largest` allows"):
+    with pytest.raises(Failed, match=r"archive_unsafe: .* more than `largest` allows"):
         unpack(archive, source(archive, largest=5000), tmp_path / "out")
 
 

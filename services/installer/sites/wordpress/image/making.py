@@ -3,16 +3,14 @@
 import json
 import secrets
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from foundation.hosting import Database, Databases, Server
+from foundation.hosting import Databases, Server
 from foundation.hosting.database_connection import Connection
 from foundation.hosting.disk import write_new
 from foundation.hosting.site_login import site_login
@@ -25,6 +23,7 @@ from services.installer.sites.wordpress.image.fitting import path_of
 from services.installer.sites.wordpress.image.tables import Table, difference, read_tables, script_of
 from services.installer.sites.wordpress.image.templates import Blanks, Unfit
 from services.installer.sites.wordpress.image.tree import Archive, Tree, pack
+from services.installer.sites.wordpress.steps import Filled, InSteps
 
 _ARCHIVE, _FACTS = "tree", "image.json"
 _FACTS_TYPE = TypeAdapter(Facts)
@@ -34,36 +33,19 @@ _PATIENCE = timedelta(seconds=240)
 _ABANDONED = 3600.0  # seconds after which whoever made an image is certainly gone
 
 
-class Filled(Protocol):
-    """A site as the slow way leaves it: its tree, its database, and what WordPress says of itself."""
-
-    @property
-    def database(self) -> Database: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def pages(self) -> tuple[str, ...]: ...
-    @property
-    def htaccess(self) -> str: ...
-
-
-Fill = Callable[[Site], Filled]
-"""Builds a site step by step, up to the moment at which it becomes its owner's."""
-
-
 @dataclass(frozen=True)
 class _Snapshot:
     facts: Facts
     tables: tuple[Table, ...]
 
 
-def make(job: Job, server: Server, plan: Plan, fill: Fill, place: Path) -> None:
+def make(job: Job, server: Server, plan: Plan, maker: InSteps, place: Path) -> None:
     """Make the image for sites like `job`'s in the empty directory `place`.
 
     Raises `Unfit` if two sites differ in what nobody ordered; `Failed` as an install does; `Refused`; `OSError`.
     """
     _sweep(databases_of(server))
-    one, other = (_built(_invented(job), server, plan, fill, place / name) for name in (_ARCHIVE, "twin"))
+    one, other = (_built(_invented(job), server, plan, maker, place / name) for name in (_ARCHIVE, "twin"))
     (place / "twin").unlink()
     if one.facts.tree != other.facts.tree:
         raise Unfit("two installs differ in their files")
@@ -85,25 +67,28 @@ def load(place: Path) -> Image | None:
     return Image(facts, archive) if archive.is_sound() else None
 
 
-def _built(job: Job, server: Server, plan: Plan, fill: Fill, archive: Path) -> _Snapshot:
+def _built(job: Job, server: Server, plan: Plan, maker: InSteps, archive: Path) -> _Snapshot:
     taken: list[_Snapshot] = []
 
     def build(site: Site) -> Built:
         began = datetime.now(UTC)
-        filled = fill(site)
-        taken.append(_snapshot(job, filled, pack(site.stage, archive, _SITES_OWN), began))
+        filled = maker.fill(site, tried=True)
+        tree = pack(site.stage, archive, _SITES_OWN)
+        taken.append(_snapshot(job, filled, tree, began, maker.extras.fixed))
+        if maker.extras:  # whose failures are told here as they are step by step
+            maker.render(site, filled)
         return Built(application="WordPress", version=filled.version, pages=())
 
     try_build(server, job, replace(plan, build=build))
     return taken[0]
 
 
-def _snapshot(job: Job, filled: Filled, tree: Tree, began: datetime) -> _Snapshot:
+def _snapshot(job: Job, filled: Filled, tree: Tree, began: datetime, fixed: frozenset[str]) -> _Snapshot:
     connection = Connection(site_login(filled.database))
     try:
         ((password_hash,),) = connection.run("SELECT user_pass FROM wp_users")
         values = values_of(job, str(password_hash))
-        blanks = Blanks({name: value for name, value in values.items() if value != "/"}, began)
+        blanks = Blanks({name: value for name, value in values.items() if value != "/"}, began, fixed)
         tables, version = read_tables(connection, blanks), connection.version
     finally:
         connection.close()

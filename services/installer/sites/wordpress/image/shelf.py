@@ -21,10 +21,11 @@ from services.installer.sites import Job
 from services.installer.sites.deployment import Plan
 from services.installer.sites.wordpress.image import Image
 from services.installer.sites.wordpress.image.fitting import path_of
-from services.installer.sites.wordpress.image.making import Fill, load, make
+from services.installer.sites.wordpress.image.making import load, make
 from services.installer.sites.wordpress.image.templates import Unfit
+from services.installer.sites.wordpress.steps import InSteps
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changes with what an image holds, and how."""
 _TRUSTED = 10.0  # seconds for which what an image was made from is taken for unchanged
 _PAUSE = 300.0  # seconds before an image is made again that could not be made, or was of no use
@@ -46,17 +47,16 @@ class _Kept:
 
 @dataclass
 class Shelf:
-    """The images below `place`, made from the WordPress in `core` by the PHP that `php` names."""
+    """The images below `place`, of sites that `maker` makes."""
 
     place: Path
-    core: Path
-    php: str
+    maker: InSteps
     _kept: dict[str, _Kept] = field(default_factory=dict, init=False)
     _origin: str = field(default="", init=False)
     _looked_at: float = field(default=-_TRUSTED, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def image(self, job: Job, server: Server, plan: Plan, fill: Fill) -> Image:
+    def image(self, job: Job, server: Server, plan: Plan) -> Image:
         """The image for a job; made if there is none. Raises `Unfit` if it cannot be, which the log explains.
 
         Whoever needs one of the same kind waits meanwhile: making it takes as long as two installs.
@@ -67,7 +67,7 @@ class Shelf:
         with kept.lock:
             if kept.origin != origin or (kept.image is None and time.monotonic() > kept.again_at):
                 kept.origin, kept.image = origin, None
-                self._get(kept, kind, lambda place: make(job, server, plan, fill, place))
+                self._get(kept, kind, lambda place: make(job, server, plan, self.maker, place))
             if kept.image is None:
                 raise Unfit(kept.missing)
             return kept.image
@@ -129,12 +129,15 @@ class Shelf:
     def _kind(self, job: Job, server: Server) -> str:
         """A hash over what sites have in common that are copied from one image."""
         url = job.url.partition(":")[0], path_of(job.url) == "/"
-        return _hashed(_FORMAT, self.core, self.php, server.name, url, job.locale, job.timezone, job.permalinks)
+        wishes = job.locale, job.timezone, job.permalinks
+        made_by = self.maker.core, self.maker.php.program, self.maker.extras
+        return _hashed(_FORMAT, *made_by, server.name, url, *wishes)
 
     def _made_from(self) -> str:
         """A hash over what images are made from: WordPress's files and PHP, by their sizes and times."""
         if time.monotonic() > self._looked_at + _TRUSTED:
-            self._origin = _hashed(*_states(self.core), _state(shutil.which(self.php) or self.php))
+            program = self.maker.php.program
+            self._origin = _hashed(*_states(self.maker.core), _state(shutil.which(program) or program))
             self._looked_at = time.monotonic()
         return self._origin
 

@@ -7,8 +7,9 @@ from datetime import datetime
 from foundation.hosting.database_connection import Connection, quoted
 from services.installer.sites.wordpress.image.templates import Blanks, Unfit, filled
 
-_MODES = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'"
-"""WordPress's tables have days of the year 0; nothing of ours is zero by mistake."""
+_MODES = "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0"
+"""WordPress's tables have days of the year 0; nothing of ours is zero by mistake. A plug-in's table may refer to one
+that is made after it."""
 _STORED = (
     "SELECT option_name, option_value FROM wp_options"
     " WHERE option_name IN ('home', 'siteurl', 'blogname', 'admin_email')"
@@ -31,10 +32,12 @@ class Table:
 
 def read_tables(connection: Connection, blanks: Blanks) -> tuple[Table, ...]:
     """All tables of a database. Raises `Unfit` with the place of what cannot be read; `Refused`."""
-    return tuple(_read(connection, str(name), blanks) for (name,) in connection.run("SHOW TABLES"))
+    return tuple(_read(connection, str(name), str(kind), blanks) for name, kind in connection.run("SHOW FULL TABLES"))
 
 
-def _read(connection: Connection, name: str, blanks: Blanks) -> Table:
+def _read(connection: Connection, name: str, kind: str, blanks: Blanks) -> Table:
+    if kind != "BASE TABLE":
+        raise Unfit(f"{name} is a {kind.lower()}")
     ((_, definition),) = connection.run(f"SHOW CREATE TABLE `{name}`")
     columns = tuple(str(row[0]) for row in connection.run(f"SHOW COLUMNS FROM `{name}`"))
     rows = connection.run(f"SELECT * FROM `{name}` ORDER BY 1")  # noqa: S608 - a table that WordPress has just made

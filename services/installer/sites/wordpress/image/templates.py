@@ -32,11 +32,15 @@ class Blanks:
 
     values: Mapping[str, str]
     began: datetime
+    fixed: frozenset[str] = frozenset()
+    """Texts without blanks, even if they look like times."""
 
     def made(self, text: str) -> str:
         """The text with blanks. Raises `Unfit` if they could not be filled by writing other text in their place."""
         if _OPEN in text:
             raise Unfit("a letter that stands for a blank")
+        if text in self.fixed:
+            return text
         if _TIME.fullmatch(text):
             return self._time(text)
         if _FRACTION.fullmatch(text) and self._is_near(int(text.partition(".")[0])):
