@@ -1,14 +1,17 @@
 """The audit at the end of every test that had orders: nothing may be lost, doubled or forgotten."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from foundation.broker import Broker
+from foundation.config.settings import Settings
 from foundation.store import Store
 from sitecrew.audit import Audit, Stores, Violation
-from tests.support.daemons import eventually
-from tests.support.house import House
+from sitecrew.audit.whole import WholeAudit
+from tests.support.house import PATIENCE, House
 
 if TYPE_CHECKING:
     from services.api.service import ApiService
@@ -31,17 +34,30 @@ def violations(house: House) -> list[Violation]:
     return [one for one in found if not one.code.endswith("_overdue")]
 
 
+def require_sound_stack(settings: Settings, broker: Broker) -> None:
+    """Fail if something is wrong in a stack that is running, or on its servers, and does not become right within a
+    minute. What tests have parked is theirs."""
+
+    def audit() -> Iterator[Violation]:
+        whole = WholeAudit(settings, broker, timedelta(0), pause=0, servers=True)
+        yield from (one for one in whole.run() if one.code != "parked_too_long")
+        assert not whole.unchecked, whole.unchecked
+
+    _require_soon(audit)
+
+
 def require_sound_stores(urls: Mapping[str, str]) -> None:
     """Fail if something is wrong in the databases of services that are running, and does not become right within a
     minute."""
     with opened(urls) as stores:
-        found: list[Violation] = []
+        _require_soon(lambda: Audit(stores, grace=timedelta(0), pause=0).run())
 
-        def is_sound() -> bool:
-            found[:] = Audit(stores, grace=timedelta(0), pause=0).run()
-            return not found
 
-        eventually(is_sound, 60)
+def _require_soon(audit: Callable[[], Iterable[Violation]]) -> None:
+    deadline = monotonic() + PATIENCE
+    while found := list(audit()):
+        assert monotonic() < deadline, told(found)
+        sleep(0.2)
 
 
 def told(found: list[Violation]) -> str:

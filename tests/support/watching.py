@@ -27,6 +27,7 @@ from schemas.values import Model
 from services.installer.installs import INSTALLS, Install
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.machine import SERVICES, Plan, Running, stack
+from tests.support.audited import require_sound_stack
 
 Found = TypeVar("Found")
 
@@ -126,8 +127,8 @@ class Watched:
 
 @contextmanager
 def watched(plan: Plan) -> Iterator[Watched]:
-    """Bring up a stack, supervised as by `sitecrew up`, and watch it. All log lines of its services are checked against
-    the contract."""
+    """Bring up a stack, supervised as by `sitecrew up`, and watch it. At the end, everything in it has to fit together;
+    all log lines of its services are checked against the contract."""
     stop = Flag()
     lines: list[str] = []
     with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
@@ -138,6 +139,7 @@ def watched(plan: Plan) -> Iterator[Watched]:
         try:
             store = Store(settings.installer.store_url.get_secret_value())
             yield Watched(running, broker, broker.watch("events", "#"), store, lines=lines)
+            require_sound_stack(settings, broker)
         finally:
             stop.set()
             guard.join()
