@@ -15,12 +15,14 @@ from structlog.testing import capture_logs
 
 from tests.support.brokers import GIVEN, IMAGE, MANAGEMENT, Brokers, NoBroker, Node, SharedNode, emptied, node
 from tests.support.postgres import Postgres, Stores, installed, running
+from tests.support.shared import share
 
 _SHARED = pytest.StashKey[SharedNode]()
 _PASSED = pytest.StashKey[bool]()
 
 settings.register_profile("sitecrew", deadline=None, derandomize="CI" in os.environ, database=None)
 settings.load_profile("sitecrew")
+share()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

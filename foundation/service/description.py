@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 from foundation.clock import utc_now
 from foundation.handling.outcomes import Done, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.store.lease import this_process
+from foundation.version import version
 from schemas.envelope import Event
 from schemas.services import ServiceDescribe, ServiceDescribed
 
@@ -31,7 +31,7 @@ class Description:
         described = ServiceDescribed(
             service=self.service,
             instance=this_process(),
-            version=version("sitecrew"),
+            version=version(),
             started_at=self.started_at,
             **self.facts(uow),
         )

@@ -1,13 +1,13 @@
 """`service.heartbeat`: every replica tells every ten seconds that it is alive, and what it works on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 from foundation.clock import utc_now
 from foundation.service.broadcast import Tell
 from foundation.service.lanes import Lane, Periodic
 from foundation.store.lease import this_process
+from foundation.version import version
 from schemas.services import ServiceHeartbeat
 
 _EVERY = 10.0
@@ -24,7 +24,7 @@ def heartbeat(service: str, lanes: Sequence[Lane], vitals: Callable[[], Mapping[
         known = {
             "service": service,
             "instance": this_process(),
-            "version": version("sitecrew"),
+            "version": version(),
             "started_at": started_at,
             "queues": tuple(lane.queue for lane in lanes),
             "working_on": tuple(working_on[:_MOST]),

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any, TextIO
 
 import orjson
@@ -15,6 +14,7 @@ from structlog.typing import Processor
 
 from foundation.telemetry import tracing
 from foundation.telemetry.sink import Sink
+from foundation.version import version
 
 _SECRET_WORDS = ("password", "secret", "token", "private_key")
 # structlog shows local variables in tracebacks by default, and one may be a secret.
@@ -124,7 +124,7 @@ def _number(level: str) -> int:
 
 
 def _identity(service: str) -> Processor:
-    release = version("sitecrew")
+    release = version()
 
     def add(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {**line, "service": service, "version": release}

@@ -6,7 +6,6 @@ weeks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from foundation.errors import StoreUnreachable
+from foundation.version import version
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -47,7 +47,7 @@ class Metrics:
         )
         self.log_lines_dropped = self._counter("log_lines_dropped", "Log lines that could not be written").inc
         build = self._gauge("build_info", "1, labelled with the service and its version", "service", "version")
-        build.labels(service, version("sitecrew")).set(1)
+        build.labels(service, version()).set(1)
 
     def tick(self) -> "Tick":
         """Create the timer's metrics; only a service with a timer has them."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any
 
 from foundation.errors import ConfigurationError
+from foundation.version import version
 from schemas.envelope import Event
 from schemas.values import Model
 
@@ -44,7 +44,7 @@ def exporting(service: str, endpoint: str) -> Iterator[None]:
         raise ConfigurationError(
             "tracing.endpoint is set, but the extra `tracing` is not installed: pip install 'sitecrew[tracing]'"
         ) from None
-    names = {"service.name": f"sitecrew-{service}", "service.version": version("sitecrew")}
+    names = {"service.name": f"sitecrew-{service}", "service.version": version()}
     provider = TracerProvider(resource=Resource.create(names))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(provider)

@@ -2,11 +2,11 @@
 
 import json as text
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from foundation.version import version
 from schemas import asyncapi, jsonschema, released
 from schemas.catalogue import CATALOGUE
 from schemas.files import RELEASED, golden_events
@@ -27,7 +27,7 @@ def release() -> list[str]:
     golden = golden_events()
     broken = list(released.broken(promised(), CATALOGUE, golden))
     if not broken:
-        RELEASED.write_text(written(released.contract(version("sitecrew"), CATALOGUE, golden)))
+        RELEASED.write_text(written(released.contract(version(), CATALOGUE, golden)))
     return broken
 
 
@@ -45,7 +45,7 @@ def differences(directory: Path) -> list[str]:
 
 def unkept() -> list[str]:
     """What the last release promised and no longer holds, and whether this version is unreleased; one sentence each."""
-    before, now = promised(), version("sitecrew")
+    before, now = promised(), version()
     broken = list(released.broken(before, CATALOGUE, golden_events()))
     if before["version"] != now:
         unsaid = f"{now} is not released yet, only {before['version'] or 'no version'}"
@@ -63,7 +63,7 @@ def contents() -> Mapping[str, str]:
     """The exported files' names and contents, which depend only on the models."""
     types = sorted(CATALOGUE, key=lambda entry: entry.name)
     return {
-        ASYNCAPI: written(asyncapi.document(version("sitecrew"), CATALOGUE, golden_events()), sort=False),
+        ASYNCAPI: written(asyncapi.document(version(), CATALOGUE, golden_events()), sort=False),
         **_openapi(),
         LOG: written({"$schema": jsonschema.DIALECT, **LogLine.model_json_schema()}),
         **{f"{entry.routing_key}.json": written(jsonschema.schema(entry)) for entry in types},

@@ -120,9 +120,9 @@ def _told(error: Exception) -> int:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from foundation.version import version
 
-        typer.echo(f"sitecrew {version('sitecrew')}")
+        typer.echo(f"sitecrew {version()}")
         raise typer.Exit
 
 

@@ -1,11 +1,11 @@
 """`sitecrew schema`: the contract as JSON Schema, AsyncAPI and OpenAPI, and what of it was released."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from foundation.version import version
 from sitecrew.cli.help import examples, noun
 
 app = noun("sitecrew schema export /tmp/schemas", "sitecrew schema check")
@@ -68,4 +68,4 @@ def release(json: _Json = False) -> None:
     if broken:
         terminal.error("nothing was released: this would break the last release", "see docs/contract.md")
         raise typer.Exit(1)
-    terminal.note(f"wrote the contract of {version('sitecrew')} to {RELEASED}; commit it")
+    terminal.note(f"wrote the contract of {version()} to {RELEASED}; commit it")

@@ -1,14 +1,16 @@
 """The staff's console: pages for browsers."""
 
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from foundation.errors import BrokerUnreachable, NotFound, Refused, StoreUnreachable
@@ -38,6 +40,15 @@ def console_of(desk: Desk) -> FastAPI:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.desk = desk
     app.mount("/static", _Static(directory=Path(__file__).parent / "static"), name="static")
+    app.router.routes += _pages()
+    _answer_errors(app)
+    return app
+
+
+@cache
+def _pages() -> Sequence[BaseRoute]:
+    """Return what the console answers, with all that FastAPI derives from it, which takes long and never differs."""
+    router = APIRouter()
     for page_of in (
         sign_in,
         start,
@@ -52,9 +63,8 @@ def console_of(desk: Desk) -> FastAPI:
         webhooks_page,
         asks,
     ):
-        app.include_router(page_of.router)
-    _answer_errors(app)
-    return app
+        router.include_router(page_of.router)
+    return router.routes
 
 
 class _Static(StaticFiles):

@@ -1,13 +1,15 @@
 """The web application: the HTTP API below /v1, and the console."""
 
 import threading
-from functools import partial
-from importlib.metadata import version
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
-from fastapi import FastAPI
-from starlette.routing import Match, Mount
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Scope
 
+from foundation.version import version
 from services.api.console.app import console_of
 from services.api.desk import Desk
 from services.api.gate.bodies import BodyLimit
@@ -43,19 +45,31 @@ def api() -> FastAPI:
     """Return the HTTP API without what it works with, which is enough for its OpenAPI document."""
     app = _Guarded(
         title="Sitecrew",
-        version=version("sitecrew"),
+        version=version(),
         description=_ABOUT,
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for module in (me, orders, commands, activity, status, parked, webhooks):
-        app.include_router(module.router, prefix="/v1", responses=openapi.PROBLEMS)
-    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]  # FastAPI's own way
+    app.router.routes += _routes()
+    app.openapi = _document  # type: ignore[method-assign]  # FastAPI's own way
     return app
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Return what is below /v1, with all that FastAPI derives from it, which takes long and never differs."""
+    router = APIRouter(generate_unique_id_function=lambda route: route.name)
+    for module in (me, orders, commands, activity, status, parked, webhooks):
+        router.include_router(module.router, prefix="/v1", responses=openapi.PROBLEMS)
+    return router.routes
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi.document(api())
 
 
 def app_of(desk: Desk) -> FastAPI:

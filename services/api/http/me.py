@@ -1,12 +1,12 @@
 """GET /v1/me: what this is, and what the token may do."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from foundation.store.lease import this_process
+from foundation.version import version
 from services.api.access.identity import Identity
 from services.api.http.caller import identified
 
@@ -33,6 +33,6 @@ def me(who: Annotated[Identity, Depends(identified)]) -> Me:
         name=who.name,
         source=who.source,
         scopes=sorted(who.scopes),
-        version=version("sitecrew"),
+        version=version(),
         instance=this_process(),
     )

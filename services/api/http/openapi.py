@@ -47,26 +47,24 @@ class Problem(BaseModel):
 
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of the API."""
-    if not app.openapi_schema:
-        made = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-            tags=[
-                {"name": "orders", "description": "Place orders, and see how far they are."},
-                {"name": "commands", "description": "Ask for something, and see what becomes of it."},
-                {"name": "activity", "description": "What happened, and what was asked for."},
-                {"name": "status", "description": "What needs somebody, what runs, and how installs are handled."},
-                {"name": "parked", "description": "Messages that could not be handled."},
-                {"name": "webhooks", "description": "Have events posted to a URL."},
-                {"name": "about", "description": "What this is, and what the token may do."},
-            ],
-        )
-        schemas = made["components"]["schemas"]
-        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= {**problem.pop("$defs"), "Problem": problem}
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        app.openapi_schema = made
-    return app.openapi_schema
+    made = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=[
+            {"name": "orders", "description": "Place orders, and see how far they are."},
+            {"name": "commands", "description": "Ask for something, and see what becomes of it."},
+            {"name": "activity", "description": "What happened, and what was asked for."},
+            {"name": "status", "description": "What needs somebody, what runs, and how installs are handled."},
+            {"name": "parked", "description": "Messages that could not be handled."},
+            {"name": "webhooks", "description": "Have events posted to a URL."},
+            {"name": "about", "description": "What this is, and what the token may do."},
+        ],
+    )
+    schemas = made["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= {**problem.pop("$defs"), "Problem": problem}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return made

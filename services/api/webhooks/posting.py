@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from threading import Timer
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult
 
 import httpx2
 
+from foundation.version import version
 from services.api.webhooks import destinations, signing
 from services.api.webhooks.destinations import ForbiddenAddress
 
@@ -84,7 +84,7 @@ class Poster:
         timestamp = int(self._clock())
         headers = {
             "Host": url.netloc,
-            "User-Agent": f"Sitecrew/{version('sitecrew')}",
+            "User-Agent": f"Sitecrew/{version()}",
             "Content-Type": "application/cloudevents+json",
             "Accept-Encoding": "identity",
             "webhook-id": post.id,

@@ -3,12 +3,12 @@ anybody what needs staff."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
-from importlib.metadata import version
 
 from foundation.broker import Broker
 from foundation.config.settings import Settings
 from foundation.errors import SitecrewError, StoreUnreachable
 from foundation.store import Store
+from foundation.version import version
 from schemas.services import ServiceDescribed
 from services.api.webhooks import endpoints
 from sitecrew.cli.checks.findings import Check, Noted
@@ -64,7 +64,7 @@ def _service(settings: Settings, asked: _Asked, name: str) -> str:
 
 def _others(settings: Settings, told: ServiceDescribed) -> list[str]:
     """How the running service differs from one started with this command's version and settings."""
-    pairs = [("version", told.version, version("sitecrew"))]
+    pairs = [("version", told.version, version())]
     if told.site_types:
         pairs.append(("site types", ", ".join(sorted(told.site_types)), ", ".join(sorted(settings.sites))))
     if told.timer:

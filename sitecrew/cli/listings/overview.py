@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
+from foundation.version import version
 from sitecrew.cli.client import session
 from sitecrew.cli.listings.ticking import waiting_for
 from sitecrew.cli.office.interface import Office
@@ -66,7 +66,7 @@ def _service(seen: Overview, name: str, now: datetime) -> str:
     told = seen.services.get(name)
     if told is None:
         return "unknown: the broker is unreachable" if seen.unreachable else "does not answer"
-    other = f" (this command is {version('sitecrew')})" if told.version != version("sitecrew") else ""
+    other = f" (this command is {version()})" if told.version != version() else ""
     return f"running since {times.both(told.started_at, now)}, {told.instance}, {told.version}{other}"
 
 

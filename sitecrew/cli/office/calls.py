@@ -3,7 +3,6 @@
 import ssl
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from importlib.metadata import version
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import orjson
 
 from foundation.config import sources
 from foundation.errors import ConfigurationError, NotFound, Refused, SitecrewError
+from foundation.version import version
 from schemas.values import Cause, CauseKind
 from sitecrew.cli.client.orders.files import Unusable
 from sitecrew.cli.office.opening import Api
@@ -84,7 +84,7 @@ class Calls:
         try:
             self._client = httpx2.Client(
                 base_url=f"{api.address}/v1",
-                headers={"Authorization": f"Bearer {api.token}", "User-Agent": f"sitecrew/{version('sitecrew')}"},
+                headers={"Authorization": f"Bearer {api.token}", "User-Agent": f"sitecrew/{version()}"},
                 timeout=httpx2.Timeout(_CONNECT, read=_READ),
             )
         except httpx2.InvalidURL:

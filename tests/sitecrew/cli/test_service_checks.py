@@ -49,7 +49,7 @@ def test_silence_is_noted_with_the_command_that_starts_it_and_fails_nothing(hous
 
 
 def test_a_service_of_another_version_is_noted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "version", lambda _: "9.9.9")
+    monkeypatch.setattr(services, "version", lambda: "9.9.9")
     with at_work(house):
         findings = found(house)
     for name in NAMES:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from starlette.testclient import TestClient
 
 from foundation.broker import Consumer
@@ -16,7 +17,7 @@ from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
 from foundation.service.lanes import Parts
 from foundation.testing.memory import MemoryBroker
-from services.api.access import staff
+from services.api.access import passwords, staff
 from services.api.access.identity import Role
 from services.api.console import asks
 from services.api.finding import figures
@@ -105,6 +106,7 @@ class Console:
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HouseWithApi:
     monkeypatch.setattr(asks, "_PATIENCE", 0)  # nothing answers before the test lets it
     monkeypatch.setattr(figures, "_KEPT", 0)
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
     return HouseWithApi(tmp_path, api={"secret_key": "a long random text of a test"})
 
 

@@ -82,6 +82,13 @@ def test_an_unknown_name_is_answered_like_a_wrong_password(console: Console) -> 
     assert answers[0].text.replace("eve", "") == answers[1].text.replace("nobody", "")
 
 
+def test_a_password_is_hashed_as_slowly_as_owasp_recommends() -> None:
+    kept = passwords.hashed(PASSWORD, "maria")
+    assert kept.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert passwords.fits(kept, PASSWORD)
+    assert not passwords.fits(kept, PASSWORD[1:])
+
+
 def test_a_password_is_compared_even_if_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
 
