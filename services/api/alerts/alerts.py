@@ -21,6 +21,8 @@ from services.api.alerts.troubles import troubles
 
 KEPT = timedelta(days=30)
 """How long an alert that is over is kept."""
+LATELY = timedelta(days=1)
+"""How long one that is over is shown."""
 
 
 class State(StrEnum):
@@ -56,12 +58,26 @@ class Alert(NamedTuple):
     told_at: datetime | None
     """When an email last told of it."""
     changed_at: datetime
+    """When it was raised, has changed, or was over."""
     about: AlertRaised
 
     @classmethod
     def all(cls, connection: Connection) -> dict[tuple[str, str], "Alert"]:
         """Return all alerts by kind and subject."""
         return {(row.kind, row.subject): cls(*row) for row in connection.execute(select(alerts))}
+
+    @classmethod
+    def of_late(cls, connection: Connection, now: datetime) -> list["Alert"]:
+        """Return those that are raised, the oldest first, then those that were over within a day, the latest first."""
+        found = cls.all(connection).values()
+        raised = sorted((one for one in found if one.is_raised), key=lambda one: one.about.since)
+        over = [one for one in found if not one.is_raised and one.changed_at > now - LATELY]
+        return raised + sorted(over, key=lambda one: one.changed_at, reverse=True)
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether it lasts."""
+        return self.state == State.OPEN
 
     @property
     def is_news(self) -> bool:
@@ -117,8 +133,8 @@ def _mailed(
 
 
 def _told(alert: Alert, now: datetime) -> Alert:
-    state = State.CLOSED if alert.state == State.RECOVERED else alert.state
-    return alert._replace(state=state, told=alert.about.number, told_at=now, changed_at=now)
+    state = State.OPEN if alert.is_raised else State.CLOSED
+    return alert._replace(state=state, told=alert.about.number, told_at=now)
 
 
 def _email(news: Sequence[Alert], settings: Settings) -> MailAlerts:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from services.api.alerts.alerts import Alert
 from services.api.console import asks
 from services.api.console.actions import ACTIONS
 from services.api.console.pages import page
@@ -16,17 +17,22 @@ from services.api.projection.workers import Replica, timer_of
 
 router = APIRouter()
 
+_OTHERS = {"timer", "server"}
+"""The kinds of alerts that no group of failures and no parked message shows."""
+
 
 @router.get("/")
 def start(request: Request, desk: AtDesk, visitor: Viewing) -> Response:
     """Show what needs somebody, grouped by cause."""
     with desk.reading() as connection:
         groups, counted, replicas = needs(connection), counts(connection), Replica.all(connection)
-        parked = ParkedMessage.groups(connection)
+        parked, alerts = ParkedMessage.groups(connection), Alert.of_late(connection, desk.now())
     now = desk.now()
     values: dict[str, Any] = {
         "groups": groups,
         "parked": parked,
+        "alerts": alerts,
+        "others": [alert for alert in alerts if alert.is_raised and alert.kind in _OTHERS],
         "counts": counted,
         "lost": [replica for replica in replicas if replica.is_lost(now)],
         "alive": [replica for replica in replicas if not replica.is_lost(now)],

@@ -14,7 +14,7 @@ from services.api.console.app import console_of
 from services.api.desk import Desk
 from services.api.gate.bodies import BodyLimit
 from services.api.gate.headers import SafeHeaders
-from services.api.http import activity, commands, me, openapi, orders, parked, problems, status, webhooks
+from services.api.http import activity, alerts, commands, me, openapi, orders, parked, problems, status, webhooks
 from services.api.http.caller import Doorkeeper
 from services.api.http.news import News
 from services.api.status import page as status_page
@@ -62,7 +62,7 @@ def api() -> FastAPI:
 def _routes() -> Sequence[BaseRoute]:
     """Return what is below /v1, with all that FastAPI derives from it, which takes long and never differs."""
     router = APIRouter(generate_unique_id_function=lambda route: route.name)
-    for module in (me, orders, commands, activity, status, parked, webhooks):
+    for module in (me, orders, commands, activity, status, alerts, parked, webhooks):
         router.include_router(module.router, prefix="/v1", responses=openapi.PROBLEMS)
     return router.routes
 

@@ -34,6 +34,7 @@ def _document(seen: Overview) -> dict[str, Any]:
         "paused_since": seen.paused_since,
         **seen.counts,
         "parked": seen.parked or 0,
+        "alerts": None if seen.alerts is None else [alert.record() for alert in seen.alerts],
         "needs": [asdict(need) for need in seen.needs],
     }
 
@@ -44,6 +45,7 @@ def _tell(seen: Overview, now: datetime) -> None:
             *((str(name), _service(seen, name, now)) for name in seen.services),
             *((name, _sums(sums)) for name, sums in seen.counts.items()),
             ("parked", "" if seen.parked is None else str(seen.parked)),
+            ("alerts", _alerts(seen, now)),
             ("next batch", waiting_for(seen.next_batch_at, seen.paused_since, now)),
         ]
     )
@@ -60,6 +62,16 @@ def _tell(seen: Overview, now: datetime) -> None:
 def _told(need: Need) -> str:
     where = f" ({need.server})" if need.server else ""
     return f"{count(need.number, need.kind)}, {need.code or 'no reason given'}{where}: {need.command}"
+
+
+def _alerts(seen: Overview, now: datetime) -> str:
+    """What is raised; empty if nobody looks."""
+    if seen.alerts is None:
+        return ""
+    raised = [
+        f"{alert.headline} ({times.relative(alert.since, now)})" for alert in seen.alerts if alert.state == "raised"
+    ]
+    return "; ".join(raised) or "none"
 
 
 def _service(seen: Overview, name: str, now: datetime) -> str:

@@ -17,6 +17,7 @@ from foundation.handling.parking import Parked
 from foundation.service.site_types import SiteTypes
 from schemas.installs import TimerRunNow
 from schemas.services import ServerStatus, ServiceDescribed, SiteTypeConfigure, SiteTypeConfigured
+from services.api.alerts.alerts import Alert
 from services.api.finding import listing as activity
 from services.api.finding.filters import ActivityFilter
 from services.api.projection.activity import Entry
@@ -44,6 +45,7 @@ from sitecrew.cli.office.places import OnBroker, Place
 from sitecrew.cli.office.records import Records
 from sitecrew.cli.office.rows import install_of, mail_of, order_of
 from sitecrew.cli.office.seen import (
+    AlertSeen,
     Counts,
     InstallSeen,
     LineSeen,
@@ -183,10 +185,23 @@ class Direct:
             counts={"orders": of_orders, "installs": of_installs, "mails": of_mails},
             parked=None if unreachable else len(parked),
             needs=[*(unanswering(name) for name in silent), *needs(failed, found, letters, parked)],
+            alerts=self._alerts(),
             next_batch_at=told.next_tick if told else None,
             paused_since=told.paused_since if told else None,
             unreachable=unreachable,
         )
+
+    def _alerts(self) -> Sequence[AlertSeen] | None:
+        """Return what the api has told of; None if none has run here."""
+        try:
+            with session.reading(self._settings, Service.API) as connection:
+                found = Alert.of_late(connection, session.now())
+        except StoreUnreachable:
+            return None
+        states = {True: "raised", False: "recovered"}
+        return [
+            AlertSeen(states[one.is_raised], one.about.headline, one.about.since, one.about.command) for one in found
+        ]
 
     def timer(self, ticks: int, timeout: float) -> TimerSeen:
         running, own = self._installer(timeout), self._settings.timer

@@ -39,6 +39,7 @@ from sitecrew.cli.office.places import Place
 from sitecrew.cli.office.remote_orders import Placing
 from sitecrew.cli.office.remote_parked import OverApi
 from sitecrew.cli.office.seen import (
+    AlertSeen,
     Counts,
     InstallSeen,
     LineSeen,
@@ -221,6 +222,10 @@ class Remote:
             },
             parked=told["parked"],
             needs=[*(unanswering(name) for name in COMMANDED if name not in alive), *groups],
+            alerts=[
+                AlertSeen(one["state"], one["headline"], datetime.fromisoformat(one["since"]), one.get("command"))
+                for one in self._calls.get("/alerts")["items"]
+            ],
             next_batch_at=moment(told.get("next_batch_at")),
             paused_since=moment(told.get("paused_since")),
         )

@@ -244,6 +244,22 @@ class Need:
     """The command that retries all of them once the cause is fixed, or that lists them."""
 
 
+@dataclass(frozen=True)
+class AlertSeen:
+    """Something that staff were told of."""
+
+    state: str
+    """`raised` or `recovered`."""
+    headline: str
+    since: datetime
+    command: str | None
+    """The command that shows it, or mends it."""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return {**_named(self, ("state", "headline", "command")), "since": moment(self.since)}
+
+
 Counts = Mapping[str, int]
 """How many there are in each state."""
 
@@ -258,6 +274,8 @@ class Overview:
     """Of orders, installs and mails."""
     parked: int | None
     needs: Sequence[Need]
+    alerts: Sequence[AlertSeen] | None = None
+    """Those that are raised, and those that recovered lately; None if nobody looks for any."""
     next_batch_at: datetime | None = None
     paused_since: datetime | None = None
     unreachable: Exception | None = None

@@ -174,8 +174,13 @@ def test_the_state_of_everything_is_the_same(house: HouseWithApi, direct: Comman
     trouble_of_every_kind(house)
     for name in ("order-intake", "mailer"):
         beat(house, name)
+    house.api.look_for_alerts()
+    house.settle()
     here, there = (way("status", "--timeout", "0", "--json").json for way in (direct, remote))
     assert here["needs"] == there["needs"]
+    assert here["alerts"] == there["alerts"]
+    assert "1 email failed: recipient_refused" in [alert["headline"] for alert in there["alerts"]]
+    assert all("1 email failed: recipient_refused (2m ago)" in way("status").stdout for way in (direct, remote))
     assert {need["kind"] for need in there["needs"]} == {"account", "install", "email", "parked message"}
     assert all(there[of] == here[of] for of in ("orders", "installs", "mails", "parked"))
     assert there["services"]["mailer"]["instance"] == "host/mailer"

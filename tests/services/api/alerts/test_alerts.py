@@ -10,6 +10,7 @@ from schemas.alerts import AlertRaised, AlertRecovered
 from schemas.installs import InstallRetry
 from schemas.services import ServerStatus, ServiceHeartbeat
 from schemas.values import CauseKind
+from services.api.access.identity import Scope
 from tests.support.api import HouseWithApi
 from tests.support.house import START, failure
 
@@ -71,6 +72,31 @@ def test_a_failure_is_told_once_and_its_end_once(house: HouseWithApi) -> None:
         ("raised", "2 installs on local failed: db_down"),
         ("recovered", "2 installs on local failed: db_down"),
     ]
+
+
+def test_what_is_raised_and_what_recovered_lately_is_listed(house: HouseWithApi) -> None:
+    operator = house.caller("/desk", Scope.INSTALLS_WRITE)
+
+    def listed() -> list[Any]:
+        told: list[Any] = operator.get("/v1/alerts").json()["items"]
+        return told
+
+    assert listed() == []
+    fail(house, 1)
+    look(house)
+    (raised,) = listed()
+    assert (raised["state"], raised["headline"]) == ("raised", "1 install on local failed: db_down")
+    assert (raised["remedy"], raised["command"]) == ("nothing, this is a test", "sitecrew install retry order-1-g1")
+    assert raised["told_at"]
+    assert raised["since"] <= raised["told_at"]
+    retry(house, 1)
+    look(house)
+    (over,) = listed()
+    assert (over["state"], over["since"]) == ("recovered", raised["since"])
+    look(house, minutes=20)
+    assert [one["recovered_at"] for one in listed()] == [over["recovered_at"]], "not when an email told of it"
+    look(house, minutes=24 * 60)
+    assert listed() == []
 
 
 def test_there_is_one_email_at_most_in_so_many_minutes(house: HouseWithApi) -> None:

@@ -23,7 +23,7 @@ from services.api.finding.filters import ActivityFilter
 from services.api.projection.activity import Line, write
 from services.installer.states import State
 from tests.services.api.console.conftest import Console
-from tests.support.house import failure
+from tests.support.house import START, failure
 
 PAGES = (
     "/",
@@ -94,6 +94,23 @@ def test_no_page_has_a_script_or_a_style_in_it_or_loads_from_elsewhere(console: 
         assert not re.search(r"<script(?! src=\"/static/)", page), path
         assert not re.search(r"<style| style=| on[a-z]+=", page), path
         assert not re.search(r'(?:src|href|action)="(?![/#])', page), path
+
+
+def test_alerts_that_are_no_failures_are_shown_with_what_to_do_until_they_have_recovered(console: Console) -> None:
+    house, ann = console.house, console.browser("ann", Role.VIEWER)
+    headline = "No installs begin on local, which fails again and again: db_down"
+    for state, shown in (("open", "raised"), ("closed", "recovered")):
+        stands = ServerStatus(name="local", state=state, since=START, cause=failure("db_down").cause)
+        beat = ServiceHeartbeat(
+            service="installer", instance="web1/1", version="1", started_at=START, servers=(stands,)
+        )
+        house.publish(beat)
+        console.settle()
+        console.service.look_for_alerts()
+        page = text(ann.get("/").text)
+        assert f"{shown} {headline}" in page
+        assert ("What to do: nothing, this is a test" in page) == (shown == "raised")
+        assert ("Nothing needs you." in page) == (shown == "recovered")
 
 
 def test_failures_are_grouped_by_cause_with_what_to_do(console: Console) -> None:

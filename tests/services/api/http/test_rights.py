@@ -29,6 +29,7 @@ RIGHTS = {
     "GET /v1/letters": READERS,
     "POST /v1/installs/{install_id}/resend-letter": OPERATORS,
     "GET /v1/status": OPERATORS,
+    "GET /v1/alerts": OPERATORS,
     "GET /v1/timer": OPERATORS,
     "GET /v1/servers": OPERATORS,
     "GET /v1/site-types": OPERATORS,
