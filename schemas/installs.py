@@ -15,6 +15,7 @@ from schemas.values import (
     Model,
     OrderId,
     Permalinks,
+    Priority,
     SealedSecret,
     SiteType,
     TimeZone,
@@ -58,6 +59,8 @@ class InstallStaged(InstallRef):
     customer: Customer
     cause: Cause | None = None
     """Why the attempt before this one failed."""
+    priority: Priority | None = None
+    """How urgent it is among those that wait; `normal` if not given."""
 
 
 class InstallWaiting(InstallRef):

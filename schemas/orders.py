@@ -16,6 +16,7 @@ from schemas.values import (
     Model,
     OrderId,
     Permalinks,
+    Priority,
     SiteType,
     TimeZone,
 )
@@ -42,6 +43,8 @@ class OrderPlaced(Model):
     """The site's time zone; the site type's default if not given."""
     permalinks: Permalinks | None = None
     """The permalink structure of the site's pages; the site type's default if not given."""
+    priority: Priority | None = None
+    """How urgent its installs are among those that wait; `normal` if not given."""
 
 
 class OrderReinstallRequested(Model):
@@ -115,6 +118,8 @@ class OrderAccepted(Model):
     """The CloudEvents source that placed it."""
     due_at: Moment
     """When its account may be created: at once, or as its producer's limit has it."""
+    priority: Priority | None = None
+    """How urgent its installs are among those that wait; `normal` if not given."""
 
 
 class OrderKnown(Model):

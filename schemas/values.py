@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -197,6 +197,9 @@ Permalinks = Annotated[
     _on_arrival(_permalinks, r".*"),
     Field(description="The permalink structure of a site's pages, as in WordPress: `/%postname%/`."),
 ]
+
+Priority = Literal["low", "normal", "high"]
+"""How urgent an order is: of installs that wait, those of a higher priority begin first."""
 
 Generation = Annotated[
     int, Field(ge=1, le=999_999, description="1 for an order's first install; each re-install adds one.")

@@ -10,6 +10,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from foundation.broker.turns import Turns
+
 Header = str | int
 
 
@@ -87,7 +89,7 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """Deliveries of one queue, at most `prefetch` unsettled.
+    """Deliveries of one queue, at most `prefetch` unsettled; or of several by turns, the most urgent first.
 
     It starts with one at a time, and continues so as long as deliveries are redeliveries: one of those may have killed
     the last consumer, and the broker counts that against everything delivered together with it.
@@ -103,6 +105,9 @@ class Consumer(Protocol):
     def allow(self, prefetch: int) -> None:
         """At most `prefetch` unsettled from now on, if that is more than it began with; else as many as then. What
         has been handed out stays so."""
+
+    def cease(self) -> None:
+        """Have nothing more handed out. What has been can be taken and settled."""
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge. Deliveries of an earlier incarnation of the channel are skipped: the broker has
@@ -141,8 +146,9 @@ class Broker(Protocol):
     def publisher(self) -> Publisher:
         """A publisher on a connection of its own. Its messages carry the connection's `user_id`."""
 
-    def consumer(self, queue: str, prefetch: int) -> Consumer:
-        """A consumer on a connection of its own, which a memory alarm does not block."""
+    def consumer(self, queue: str | Turns, prefetch: int) -> Consumer:
+        """A consumer on a connection of its own, which a memory alarm does not block. Of several queues, each has the
+        prefetch."""
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
         """A consumer of a private, temporary queue bound to `patterns`, which takes nothing from others.

@@ -5,6 +5,7 @@ All queues are quorum queues, so losing a node loses no message. `x-dead-letter-
 dead-lettering (RabbitMQ documentation, "Quorum Queues", dead lettering).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from foundation.broker.delay import DELIVER, Ladder, destination
@@ -30,12 +31,21 @@ INTAKE_COMMANDS = "intake.commands"
 INSTALLER_STAGED = "installer.staged"
 INSTALLER_COMMANDS = "installer.commands"
 INSTALLER_DUE = "installer.due"
+INSTALLER_DUE_HIGH = "installer.due.high"
+INSTALLER_DUE_LOW = "installer.due.low"
 INSTALLER_NOW = "installer.now"
+INSTALLER_NOW_HIGH = "installer.now.high"
+INSTALLER_NOW_LOW = "installer.now.low"
 INSTALLER_MAILS = "installer.mails"
 MAILER_INSTALLS = "mailer.installs"
 MAILER_COMMANDS = "mailer.commands"
 PARKED = "intake.parked"
 """Receives a copy of each message that the broker parks; order intake looks at it once."""
+
+DUE: Mapping[str, str] = {"high": INSTALLER_DUE_HIGH, "normal": INSTALLER_DUE, "low": INSTALLER_DUE_LOW}
+"""The queues of installs that a batch takes, the most urgent first."""
+NOW: Mapping[str, str] = {"high": INSTALLER_NOW_HIGH, "normal": INSTALLER_NOW, "low": INSTALLER_NOW_LOW}
+"""The queues of installs that begin at once, the most urgent first."""
 
 FROM_PRODUCERS = frozenset({INTAKE_ORDERS})
 """The queues that producers can publish to."""
@@ -65,8 +75,8 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), *_TO_ALL)),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
     (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "server.#"), *_TO_ALL)),
-    (INSTALLER_DUE, ()),  # filled by the ladder only
-    (INSTALLER_NOW, ()),  # filled by the ladder only
+    *((queue, ()) for queue in DUE.values()),  # filled by the ladder only
+    *((queue, ()) for queue in NOW.values()),  # filled by the ladder only
     (INSTALLER_MAILS, ((EVENTS, "mail.#"),)),
     (MAILER_INSTALLS, ((EVENTS, "install.completed.*"), (EVENTS, "order.amended.*"))),
     (MAILER_COMMANDS, ((COMMANDS, "mail.#"), *_TO_ALL)),

@@ -219,6 +219,7 @@ class Installer(Section):
     store_url: DatabaseUrl = Field(SecretStr("sqlite:///var/installer.db"), description="database of installs")
     listen: Listen = Field("127.0.0.1:9412", description="address for health checks and metrics; off: none")
     concurrency: Count = Field(4, description="installs at a time in one replica")
+    batch_size: Limit = Field(0, description="installs that one batch takes at most, in each replica. 0: no limit")
     max_attempts: Count = Field(6, description="attempts before an install fails for good")
     retry_first_seconds: Seconds = Field(60, description="pause after the first failed attempt; doubles each time")
     retry_longest_seconds: Seconds = Field(3600, description="longest pause between attempts")

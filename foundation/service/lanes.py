@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from foundation.broker import Broker
+from foundation.broker.turns import Turns
 from foundation.clock import Now
 from foundation.errors import SitecrewError
 from foundation.handling.leases import Leases
@@ -41,6 +42,13 @@ class Lane:
     leases: Leases | None = None
     on_malformed: OnMalformed | None = None
     on_duplicate: OnDuplicate | None = None
+    turns: Turns | None = None
+    """The queue with more and less urgent ones beside it."""
+
+    @property
+    def source(self) -> str | Turns:
+        """What to consume."""
+        return self.turns or self.queue
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ class Parts:
         worker = self.worker(lane)
 
         def loop(stop: threading.Event) -> None:
-            worker.run(self.broker.consumer(lane.queue, lane.capacity), stop)
+            worker.run(self.broker.consumer(lane.source, lane.capacity), stop)
             worker.close()
 
         return loop

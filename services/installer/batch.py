@@ -2,13 +2,14 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import inf
 from time import monotonic
 
 import structlog
 
-from foundation.broker import Consumer
+from foundation.broker import Consumer, Delivery
 from foundation.clock import Now
 from foundation.config.settings import Timer
 from foundation.errors import SitecrewError
@@ -21,6 +22,43 @@ _DRY = 0.3
 """Seconds without a delivery after which the queue's depth is asked for."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Limited:
+    """A consumer of which so many deliveries are taken, and no more are handed out."""
+
+    def __init__(self, consumer: Consumer, most: float) -> None:
+        self.left = most
+        """How many may still be taken."""
+        self._consumer = consumer
+        self._interrupted = threading.Event()
+        self.allow, self.cease, self.reject, self.close = (
+            consumer.allow,
+            consumer.cease,
+            consumer.reject,
+            consumer.close,
+        )
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+        self._consumer.interrupt()
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        if not self.left:  # something may have arrived all the same
+            self._interrupted.wait(timeout)
+            self._interrupted.clear()
+            return []
+        taken = self._consumer.take(int(min(limit, self.left)), timeout)
+        self.left -= len(taken)
+        return taken
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge. For each that is settled the broker hands out another, if it may."""
+        for_others = int(min(self.left, len(deliveries)))
+        self._consumer.settle(deliveries[:for_others])
+        if for_others < len(deliveries):
+            self._consumer.cease()
+            self._consumer.settle(deliveries[for_others:])
 
 
 class Batches:
@@ -36,7 +74,9 @@ class Batches:
         now: Now,
         tick: Tick | None = None,
         is_paused: Callable[[], bool] = lambda: False,
+        most: int = 0,
     ) -> None:
+        """A batch takes `most` messages at most; 0: any number."""
         self._timer = timer
         self._worker = worker
         self._consume = consume
@@ -44,6 +84,7 @@ class Batches:
         self._now = now
         self._punctual = tick or Metrics().tick()
         self._is_paused = is_paused
+        self._most = most
         self._called = threading.Event()
         self.upcoming: datetime | None = None
         """The tick that is waited for."""
@@ -70,14 +111,14 @@ class Batches:
         """One batch; how many turns had something to do."""
         began, handled, dry = monotonic(), 0, False
         late = self._lateness(tick)
-        consumer = self._consume()
+        consumer = Limited(self._consume(), self._most or inf)
         try:
             while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
                 turned = self._worker.run_once(consumer, _DRY)
                 handled += turned
                 if turned or not self._worker.idle:
                     dry = False
-                elif dry:
+                elif dry or not consumer.left:
                     break
                 else:
                     # What has been handed to us is not counted, and may come a moment later: look again.

@@ -33,7 +33,7 @@ from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
-from services.installer.installs import INSTALLS, PENDING, Install
+from services.installer.installs import AHEAD, INSTALLS, PENDING, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
 from services.installer.servers.postponing import Postponing, cancel, names
@@ -122,6 +122,7 @@ class Installing:
                 staged=staged,
                 trace=trace_of(event),
                 staged_at=uow.now,
+                in_line_since=uow.now - AHEAD[staged.priority or "normal"],
             )
         )
         for older in uow.rows.siblings(install):

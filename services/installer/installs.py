@@ -16,7 +16,7 @@ from foundation.store.records import Records
 from foundation.store.types import Bytewise, Word, metadata
 from foundation.telemetry.tracing import Trace
 from schemas.installs import InstallCompleted, InstallStaged
-from schemas.values import Cause, Customer, Model
+from schemas.values import Cause, Customer, Model, Priority
 from services.installer.history import Entry, History
 from services.installer.states import MailState, State, WaitingFor
 
@@ -26,6 +26,9 @@ completion nothing may be heard of its mail."""
 
 ASLEEP = timedelta(days=1)
 """How long an install may wait for its turn until the recovery sweep looks whether it does so rightly."""
+
+AHEAD: Mapping[Priority, timedelta] = {"high": timedelta(days=1), "normal": timedelta(0), "low": timedelta(hours=-1)}
+"""How far before others an install of this priority stands that waits for its server; so nothing waits for ever."""
 
 PENDING = frozenset({State.STAGED, State.WAITING})
 """The states in which an install can be begun."""
@@ -76,6 +79,7 @@ installs = Table(
     Column("mail_cause", PydanticJson(Cause)),
     Column("trace", PydanticJson(Trace), nullable=False),
     Column("staged_at", Utc, nullable=False),
+    Column("in_line_since", Utc, nullable=False),
     Column("started_at", Utc),
     Column("finished_at", Utc),
     Column("replaced", Integer),
@@ -85,7 +89,7 @@ installs = Table(
     Column("woken_at", Utc),
     # Of limited servers: what runs on them, and what waits. Few rows are in these at a time.
     Index("ix_installs_running", "server", **_only("lease_owner IS NOT NULL")),
-    Index("ix_installs_waiting", "server", "staged_at", **_only("waiting_for IS NOT NULL")),
+    Index("ix_installs_waiting", "server", "in_line_since", **_only("waiting_for IS NOT NULL")),
 )
 
 
@@ -114,6 +118,8 @@ class Install(LeasedRow):
     trace: Trace
     """Of the event that staged it."""
     staged_at: datetime
+    in_line_since: datetime
+    """Its place among those that wait for their server: when it was staged, or as if that had been `AHEAD` of it."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     replaced: int | None = None
@@ -130,6 +136,10 @@ class Install(LeasedRow):
     def ref(self) -> dict[str, Any]:
         """Its names in events."""
         return {"install_id": self.install_id, "order_id": self.order_id, "generation": self.generation}
+
+    @property
+    def priority(self) -> Priority:
+        return self.staged.priority or "normal"
 
     @property
     def current_attempt(self) -> int:

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from foundation.broker.turns import Turns
 from foundation.config.keys import Sealer
-from foundation.config.queues import INSTALLER_COMMANDS, INSTALLER_DUE, INSTALLER_MAILS, INSTALLER_NOW, INSTALLER_STAGED
+from foundation.config.queues import DUE, INSTALLER_COMMANDS, INSTALLER_MAILS, INSTALLER_STAGED, NOW
 from foundation.config.settings import Settings
 from foundation.errors import StoreUnreachable
 from foundation.hosting import Server
@@ -42,15 +43,18 @@ class InstallerService:
         self.installing = Installing(settings, servers, sites, Sealer(settings.keys.public), parts.tell, self._goes_on)
         self._rereading = self.installing.site_types.rereading(parts.store)
         self.recovery = Recovery(self.installing)
-        self.batch = parts.worker(self._install_lane(INSTALLER_DUE))
+        lane, most = self._install_lane(DUE), settings.installer.batch_size
+        self.due = lane.source
+        self.batch = parts.worker(lane)
         self.timer = Batches(
             settings.timer,
             self.batch,
-            lambda: parts.broker.consumer(INSTALLER_DUE, settings.installer.concurrency),
-            lambda: parts.broker.depth(INSTALLER_DUE),
+            lambda: parts.broker.consumer(lane.source, min(lane.capacity, most or lane.capacity)),
+            lambda: sum(parts.broker.depths(DUE.values()).values()),
             parts.now,
             parts.metrics.tick(),
             lambda: self.paused_since() is not None,
+            most,
         )
         self.commands = Commands(self.installing, self.timer.run_now, lambda: self.timer.upcoming)
 
@@ -64,7 +68,7 @@ class InstallerService:
             Lane(INSTALLER_STAGED, self.installing.staged(), _AT_A_TIME),
             Lane(INSTALLER_COMMANDS, self.commands.handlers(), _AT_A_TIME),
             Lane(INSTALLER_MAILS, self.recovery.mails(), _AT_A_TIME),
-            self._install_lane(INSTALLER_NOW),
+            self._install_lane(NOW),
         )
 
     def loops(self) -> Sequence[Loop]:
@@ -121,14 +125,15 @@ class InstallerService:
             return installs.goes_on(connection, claim)
         return True  # it lives on without its database
 
-    def _install_lane(self, queue: str) -> Lane:
+    def _install_lane(self, queues: Mapping[str, str]) -> Lane:
         own, installing = self._settings, self.installing
         return Lane(
-            queue,
+            queues["normal"],
             installing.due(),
             own.concurrency,
             own.concurrency,
             _AT_A_TIME,
             deadline=installing.longest,
             leases=installing.leases,
+            turns=Turns(queues["normal"], more=(queues["high"],), less=(queues["low"],)),
         )

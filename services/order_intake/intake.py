@@ -142,6 +142,7 @@ class Intake:
             locale=placed.locale,
             timezone=placed.timezone,
             permalinks=placed.permalinks,
+            priority=placed.priority,
             server=placed.server or self._settings.default_server,
             username=uow.rows.username(placed),
             trace=trace_of(event),

@@ -20,7 +20,7 @@ from foundation.store.records import Records
 from foundation.store.types import Bytewise, Word, metadata
 from foundation.telemetry.tracing import Trace
 from schemas.orders import OrderPlaced
-from schemas.values import AccountRef, Cause, Customer, Model
+from schemas.values import AccountRef, Cause, Customer, Model, Priority
 from services.order_intake.states import InstallState, OrderState
 
 S = OrderState
@@ -76,6 +76,7 @@ orders = Table(
     Column("locale", String(32)),
     Column("timezone", String(64)),
     Column("permalinks", String(200)),
+    Column("priority", String(8)),
     Column("server", String(200), nullable=False),
     Column("username", Bytewise(16), nullable=False),
     Column("account", PydanticJson(AccountRef)),
@@ -122,6 +123,7 @@ class Order(LeasedRow):
     locale: str | None
     timezone: str | None
     permalinks: str | None
+    priority: Priority | None = None
     server: str
     username: str
     account: AccountRef | None = None
@@ -184,6 +186,7 @@ class Order(LeasedRow):
             locale=self.locale,
             timezone=self.timezone,
             permalinks=self.permalinks,
+            priority=self.priority,
         )
 
     # The account

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW, INTAKE_ORDERS
+from foundation.config.queues import DUE, INTAKE_ORDERS, NOW
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
 from foundation.handling.unit_of_work import UnitOfWork
@@ -92,7 +92,8 @@ class Staging:
     def _stage(self, uow: UnitOfWork[OrderRows], order: Order, due_at: datetime, cause: Origin) -> None:
         """Announce the install at once, and deliver it to the installer when it is due."""
         staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
-        uow.deliver(staged, INSTALLER_DUE if self._site_types.stages(order.site_type) else INSTALLER_NOW, due_at)
+        queues = DUE if self._site_types.stages(order.site_type) else NOW
+        uow.deliver(staged, queues[order.priority or "normal"], due_at)
 
     def _staged(self, order: Order, due_at: datetime) -> InstallStaged:
         if order.account is None:
@@ -109,4 +110,5 @@ class Staging:
             site=SiteSpec(site_type=order.site_type, url=url, title=order.title, **wishes),
             account=order.account,
             customer=order.customer,
+            priority=order.priority,
         )

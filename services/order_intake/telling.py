@@ -35,6 +35,7 @@ def accepted(order: Order) -> OrderAccepted:
         placed_at=order.created_at,
         placed_by=order.source,
         due_at=order.due_at,
+        priority=order.priority,
     )
 
 

@@ -7,13 +7,13 @@ from time import sleep
 from foundation.broker import Broker
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import exact
-from foundation.config.queues import API_EVENTS, API_PARKED, INSTALLER_DUE, PARKED, WORK_QUEUES
+from foundation.config.queues import API_EVENTS, API_PARKED, DUE, PARKED, WORK_QUEUES
 from foundation.handling import parking
 from sitecrew.audit.violations import Violation, violation
 
 LONGEST_PARKED = timedelta(days=1)
-_CONSUMED = (*sorted(WORK_QUEUES - {INSTALLER_DUE}), PARKED, API_EVENTS, API_PARKED)
-"""All but `installer.due`, which is consumed in batches: its installs are overdue if they are not taken."""
+_CONSUMED = (*sorted(WORK_QUEUES.difference(DUE.values())), PARKED, API_EVENTS, API_PARKED)
+"""All but those that are consumed in batches: their installs are overdue if they are not taken."""
 _LOOKED_AT = 1000
 """How many parked messages are read at most."""
 

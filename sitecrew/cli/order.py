@@ -30,6 +30,7 @@ _OPTIONS = {
     "locale": "--locale",
     "timezone": "--timezone",
     "permalinks": "--permalinks",
+    "priority": "--priority",
     "reason": "--reason",
 }
 """The command line's names for the fields of an order."""
@@ -71,6 +72,9 @@ def place(
     locale: Annotated[str | None, typer.Option(metavar="LOCALE", help="For site and email, such as de_DE.")] = None,
     timezone: Annotated[str | None, typer.Option(metavar="ZONE", help="The site's, such as Europe/Berlin.")] = None,
     permalinks: Annotated[str | None, typer.Option(metavar="TEXT", help="The site's, such as /%postname%/.")] = None,
+    priority: Annotated[
+        str | None, typer.Option(metavar="PRIORITY", help="How urgent it is: low, normal or high.")
+    ] = None,
     wait: _Follow = False,
     timeout: _Timeout = 900,
     json: Json = False,
@@ -84,7 +88,7 @@ def place(
 
     customer = _given(name=name, email=email)
     options = _given(order_id=order_id, domain=domain, site_type=site_type, blog_name=blog_name, server=server)
-    options |= _given(locale=locale, timezone=timezone, permalinks=permalinks)
+    options |= _given(locale=locale, timezone=timezone, permalinks=permalinks, priority=priority)
     if (file is None) == (not options and not customer):
         raise typer.BadParameter("give either a file or the order's options", ctx=ctx)
     office = office_of(ctx)

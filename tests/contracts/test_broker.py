@@ -15,8 +15,15 @@ from foundation.broker import Broker, Confirmation, Consumer, Delivery, Message
 from foundation.broker.delay import DELIVER, Ladder, destination, is_detour
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.topology import DEAD_LETTERS, EVENTS, ORDERS, PARKING, UNROUTED, Topology
+from foundation.broker.turns import Turns
 from foundation.config import queues as table
-from foundation.config.queues import INSTALLER_DUE, INTAKE_INSTALLS, INTAKE_ORDERS
+from foundation.config.queues import (
+    INSTALLER_DUE,
+    INSTALLER_DUE_HIGH,
+    INSTALLER_DUE_LOW,
+    INTAKE_INSTALLS,
+    INTAKE_ORDERS,
+)
 from foundation.errors import ConfigurationError
 from foundation.testing.memory import MemoryBroker
 from tests.support.brokers import Brokers, Clock, eventually, gather, until
@@ -299,6 +306,40 @@ def test_a_consumer_of_one_may_be_allowed_more(broker: Broker) -> None:
     consumer.allow(4)
     gather(consumer, 3, SECONDS)
     eventually(lambda: broker.depth(INTAKE_ORDERS), 5, SECONDS)
+
+
+def test_of_several_queues_the_more_urgent_come_first_and_each_has_its_prefetch(broker: Broker) -> None:
+    turns = Turns(INSTALLER_DUE, more=(INSTALLER_DUE_HIGH,), less=(INSTALLER_DUE_LOW,))
+    urgent, usual, low = turns.queues
+    send(
+        broker,
+        [Message("delay.deliver", destination(queue), b"x", f"{queue}{n}") for queue in turns.queues for n in range(9)],
+    )
+    consumer = broker.consumer(turns, 3)
+    for queue in turns.queues:
+        eventually(partial(broker.depth, queue), 6, SECONDS)
+    held = gather(consumer, 9, SECONDS)
+    assert [d.queue for d in held[:5]] == [urgent, urgent, urgent, usual, low]
+    assert [d.message_id for d in held if d.queue == low] == [f"{low}{n}" for n in range(3)]
+    consumer.settle([held[0], held[-1]])
+    consumer.reject([held[1]])
+    assert sorted(d.queue for d in gather(consumer, 3, SECONDS)) == sorted((urgent, urgent, low))
+    consumer.close()
+    for queue, left in ((urgent, 7), (usual, 9), (low, 8)):
+        eventually(partial(broker.depth, queue), left, SECONDS)
+
+
+def test_a_consumer_that_has_ceased_gives_what_it_has_and_nothing_more(broker: Broker) -> None:
+    send(broker, [order(number) for number in range(5)])
+    consumer = broker.consumer(INTAKE_ORDERS, 2)
+    eventually(lambda: broker.depth(INTAKE_ORDERS), 3, SECONDS)
+    consumer.cease()
+    held = gather(consumer, 2, SECONDS)
+    consumer.settle(held)
+    assert consumer.take(10, 0.2) == []
+    consumer.close()
+    again = gather(broker.consumer(INTAKE_ORDERS, 10), 3, SECONDS)
+    assert [(d.message_id, d.redeliveries) for d in again] == [(f"m{number}", 0) for number in (2, 3, 4)]
 
 
 def test_take_gives_at_most_what_was_asked_for(broker: Broker) -> None:

@@ -22,7 +22,7 @@ from foundation.broker import Consumer, Delivery, Message, Publisher, codec
 from foundation.broker.delay import Ladder
 from foundation.broker.topology import PARKING
 from foundation.config.keys import Opener, generate_keys
-from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.config.queues import sitecrew
 from foundation.config.settings import Settings
 from foundation.errors import Failed
 from foundation.handling.relay import Relay
@@ -213,7 +213,7 @@ class Service:
         self.lanes: list[tuple[Worker, Consumer]] = []
         for lane in self.made.lanes():
             worker = self.parts.worker(replace(lane, capacity=10, threads=4))
-            self.lanes.append((worker, house.broker.consumer(lane.queue, 10)))
+            self.lanes.append((worker, house.broker.consumer(lane.source, 10)))
 
     def run_periodic_tasks(self) -> None:
         """Run its periodic tasks, except the renewal of leases."""
@@ -241,7 +241,8 @@ class Service:
     def reconnect(self) -> None:
         """Connect to the house's current broker; deliveries from an earlier one can't be settled any more."""
         self.relay._publisher = self._publisher()
-        self.lanes = [(worker, self.house.broker.consumer(worker.queue, 10)) for worker, _ in self.lanes]
+        sources = {lane.queue: lane.source for lane in self.made.lanes()}
+        self.lanes = [(worker, self.house.broker.consumer(sources[worker.queue], 10)) for worker, _ in self.lanes]
 
 
 class House:
@@ -291,7 +292,7 @@ class House:
         def make(parts: Parts) -> made.Service:
             installing = installer.InstallerService(self.settings, parts, self.servers, sites)
             self.steps, self.reconciler, self.commands = installing.installing, installing.recovery, installing.commands
-            self.batch, self.timer = installing.batch, installing.timer
+            self.batch, self.timer, self.due = installing.batch, installing.timer, installing.due
             return installing
 
         return Service(self, "installer", installer, make)
@@ -393,7 +394,7 @@ class House:
 
     def tick(self) -> None:
         """Run one batch of the timer, and everything that follows from it."""
-        consumer = self.broker.consumer(INSTALLER_DUE, 4)
+        consumer = self.broker.consumer(self.due, 4)
         deadline = monotonic() + PATIENCE
         while self.batch.run_once(consumer, timeout=0 if self.batch.idle else 0.02) or not self.batch.idle:
             assert monotonic() < deadline, "the batch does not come to an end"

@@ -47,6 +47,7 @@ def install_of(staged: InstallStaged, at: datetime) -> Install:
         staged=staged,
         trace=Trace(),
         staged_at=at,
+        in_line_since=at,
     )
 
 

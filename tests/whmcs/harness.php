@@ -132,6 +132,7 @@ namespace {
             'configoption1' => 'static',
             'configoption2' => '',
             'configoption3' => '',
+            'configoption4' => 'normal',
             'clientsdetails' => (array) Capsule::table('tblclients')->where('id', $service->userid)->first(),
         ];
     }

@@ -27,6 +27,7 @@ from foundation.broker.rabbit.publisher import RabbitPublisher
 from foundation.broker.rabbit.reasons import reason_of
 from foundation.broker.tls import Tls
 from foundation.broker.topology import EVENTS, PARKING, Exchange, Queue, Topology
+from foundation.broker.turns import Turns
 from foundation.errors import BrokerUnreachable, ConfigurationError, Refused, SitecrewError
 
 _TOO_LARGE = 406
@@ -108,12 +109,13 @@ class RabbitBroker:
     def publisher(self) -> Publisher:
         return RabbitPublisher(self)
 
-    def consumer(self, queue: str, prefetch: int) -> Consumer:
-        declared = next((one.arguments for one in self.topology.queues if one.name == queue), {})
-        return RabbitConsumer(self, queue, prefetch, one_active=bool(declared.get("x-single-active-consumer")))
+    def consumer(self, queue: str | Turns, prefetch: int) -> Consumer:
+        turns = queue if isinstance(queue, Turns) else Turns(queue)
+        declared = next((one.arguments for one in self.topology.queues if one.name == turns.queue), {})
+        return RabbitConsumer(self, turns, prefetch, one_active=bool(declared.get("x-single-active-consumer")))
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
-        consumer = RabbitConsumer(self, "", 1000, watched=(exchange, patterns))
+        consumer = RabbitConsumer(self, Turns(""), 1000, watched=(exchange, patterns))
         if not consumer.ready.wait(self._patience):
             consumer.close()
             raise self._unreachable(f"no answer within {self._patience:g} s")

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, takewhile
 from typing import Any
@@ -11,17 +12,32 @@ from foundation.broker import Delivery
 from foundation.broker.limits import MAX_BYTES
 from foundation.broker.rabbit.delivery import delivery_of
 from foundation.broker.rabbit.link import Link, Nodes
+from foundation.broker.turns import Turns
 
 _epochs = count(1)
 
 
+@dataclass(eq=False)
+class _Source:
+    """One queue that is consumed."""
+
+    queue: str
+    arrived: deque[Delivery] = field(default_factory=deque)
+    careful: bool = False
+    """Whether one is taken at a time."""
+    first: str = ""
+    """The consumer tag under which one is taken at a time."""
+    more: str = ""
+    """The consumer tag under which more than the prefetch is taken."""
+
+
 class RabbitConsumer:
-    """Deliveries of one queue, or of a private one bound to what is watched."""
+    """Deliveries of one queue, of several by turns, or of a private one bound to what is watched."""
 
     def __init__(
         self,
         broker: Nodes,
-        queue: str,
+        turns: Turns,
         prefetch: int,
         watched: tuple[str, Sequence[str]] | None = None,
         *,
@@ -29,33 +45,35 @@ class RabbitConsumer:
     ) -> None:
         """`one_active`: the queue delivers to one consumer only (`x-single-active-consumer`)."""
         self.ready = threading.Event()
-        self._queue = queue
+        self._turns = turns
+        self._sources = {queue: _Source(queue) for queue in turns.queues}
         self._prefetch = prefetch
         self._allowed = prefetch
-        self._more = ""
-        """The consumer tag under which more than the prefetch is taken."""
         self._watched = watched
         self._one_active = one_active
-        self._first = ""
-        """The consumer tag under which one is taken at a time."""
         self._read: list[Delivery] = []
         """Deliveries that the I/O thread has read in its current turn."""
-        self._arrived: deque[Delivery] = deque()
         self._woken = False
+        self._ceased = False
         self._changed = threading.Condition()
-        """Held while `_arrived` or `_woken` are changed."""
+        """Held while what has arrived or `_woken` are changed."""
         self._unsettled: dict[int, None] = {}
         self._epoch = 0
         self._channel: Any = None
-        self._careful = False
-        """Whether one is taken at a time."""
-        self.link = Link(broker, queue or "watch", self._opened, self._closed)
+        self.link = Link(broker, turns.queue or "watch", self._opened, self._closed)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
+        taken: list[Delivery] = []
         with self._changed:
-            self._changed.wait_for(lambda: self._arrived or self._woken, timeout)
+            self._changed.wait_for(lambda: self._woken or any(self._waiting()), timeout)
             self._woken = False
-            return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+            while len(taken) < limit and (waiting := self._waiting()):
+                taken.append(self._sources[self._turns.next(waiting)].arrived.popleft())
+        return taken
+
+    def _waiting(self) -> list[str]:
+        """Return the queues of which something has arrived."""
+        return [queue for queue, source in self._sources.items() if source.arrived]
 
     def interrupt(self) -> None:
         with self._changed:
@@ -66,6 +84,9 @@ class RabbitConsumer:
         if prefetch != self._allowed:
             self._allowed = prefetch
             self.link.call(self._adjust)
+
+    def cease(self) -> None:
+        self.link.call(self._cease)
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
@@ -86,20 +107,25 @@ class RabbitConsumer:
         self._epoch = epoch
         self._read = []
         with self._changed:
-            self._arrived.clear()
+            for source in self._sources.values():
+                source.arrived.clear()
 
     def _opened(self, channel: Any) -> None:
         self._begin_epoch(next(_epochs))
         self._unsettled = {}
         self._channel = channel
-        self._more = ""
-        self._careful = self._watched is None and max(self._prefetch, self._allowed) > 1
-        prefetch = 1 if self._careful else self._prefetch
+        careful = self._watched is None and max(self._prefetch, self._allowed) > 1
+        for source in self._sources.values():
+            source.careful, source.more = careful, ""
+        prefetch = 1 if careful else self._prefetch
         channel.basic_qos(prefetch_count=prefetch, callback=lambda _: self._subscribe(channel))
 
     def _subscribe(self, channel: Any) -> None:
+        if self._ceased:
+            return
         if self._watched is None:
-            self._first = self._consume(channel, self._queue)
+            for source in self._sources.values():
+                source.first = self._consume(channel, source, source.queue)
         else:
             channel.queue_declare("", exclusive=True, callback=partial(self._bind, channel))
 
@@ -107,63 +133,76 @@ class RabbitConsumer:
         exchange, patterns = self._watched or ("", ())
         for pattern in patterns:
             channel.queue_bind(declared.method.queue, exchange, pattern)
-        self._consume(channel, declared.method.queue)
+        self._consume(channel, self._sources[self._turns.queue], declared.method.queue)
 
-    def _consume(self, channel: Any, queue: str) -> str:
+    def _consume(self, channel: Any, source: _Source, queue: str) -> str:
         tag: str = channel.basic_consume(
             queue,
-            partial(self._received, self._epoch),
+            partial(self._received, self._epoch, source),
             auto_ack=self._watched is not None,
             callback=lambda _: self.ready.set(),
         )
         return tag
 
-    def _received(self, epoch: int, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+    def _received(  # pika's own four, and two
+        self, epoch: int, source: _Source, channel: Any, method: Any, properties: Any, body: bytes
+    ) -> None:
         if self._watched is None:
             self._unsettled[method.delivery_tag] = None
-            self._widen(channel, method.redelivered)
+            self._widen(channel, source, method.redelivered)
         if not self._read:
             channel.connection.ioloop.call_later(0, self._hand_over)
-        delivery = delivery_of(self._queue, method, properties, body, epoch)
+        delivery = delivery_of(source.queue, method, properties, body, epoch)
         large = len(body) > MAX_BYTES
         self._read.append(delivery._replace(body=body[:MAX_BYTES], size=len(body)) if large else delivery)
 
     def _hand_over(self) -> None:
         """Hand over what was read in one turn of the loop together: each wake of the thread that takes costs both."""
         with self._changed:
-            self._arrived.extend(self._read)
+            for delivery in self._read:
+                self._sources[delivery.queue].arrived.append(delivery)
             self._changed.notify()
         self._read = []
 
-    def _widen(self, channel: Any, redelivered: bool) -> None:
+    def _widen(self, channel: Any, source: _Source, redelivered: bool) -> None:
         """Raise the prefetch to its maximum once a first delivery has come."""
-        if redelivered or not self._careful:
+        if redelivered or self._ceased or not source.careful:
             return
-        self._careful = False
+        source.careful = False
         # A consumer keeps the prefetch that it began with, and what is on its way to one that is cancelled would be
         # handed out for nothing. So there is another beside the one that takes one at a time.
         if self._one_active:
             # The other would wait for ever. Nothing is on its way to the first: it has not settled its one delivery.
             channel.basic_qos(prefetch_count=self._prefetch)
-            self._consume(channel, self._queue)
-            channel.basic_cancel(self._first)
+            self._consume(channel, source, source.queue)
+            channel.basic_cancel(source.first)
         elif self._prefetch > 1:
             channel.basic_qos(prefetch_count=self._prefetch - 1)
-            self._consume(channel, self._queue)
-        self._adjust()
+            self._consume(channel, source, source.queue)
+        self._adjust_one(source)
 
     def _adjust(self) -> None:
+        for source in self._sources.values():
+            self._adjust_one(source)
+
+    def _adjust_one(self, source: _Source) -> None:
         """Have one consumer more for what is allowed beyond the prefetch. Cancelling that is rare, and what is on its
         way to it then counts as handed out before."""
         more = self._allowed - self._prefetch
-        if self._careful or self._channel is None or not self._channel.is_open:
+        if source.careful or self._ceased or self._channel is None or not self._channel.is_open:
             return
-        if more > 0 and not self._more:
+        if more > 0 and not source.more:
             self._channel.basic_qos(prefetch_count=more)
-            self._more = self._consume(self._channel, self._queue)
-        elif more <= 0 and self._more:
-            self._channel.basic_cancel(self._more)
-            self._more = ""
+            source.more = self._consume(self._channel, source, source.queue)
+        elif more <= 0 and source.more:
+            self._channel.basic_cancel(source.more)
+            source.more = ""
+
+    def _cease(self) -> None:
+        self._ceased = True
+        if self._channel is not None and self._channel.is_open:
+            for tag in self._channel.consumer_tags:
+                self._channel.basic_cancel(tag)
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         if not self._channel.is_open:

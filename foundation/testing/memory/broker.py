@@ -11,6 +11,7 @@ from time import monotonic
 from foundation.broker import Confirmation, Consumer, Delivery, Header, Message, Publisher
 from foundation.broker.limits import MAX_BYTES, can_be_sent
 from foundation.broker.topology import Binding, Queue, Topology
+from foundation.broker.turns import Turns
 from foundation.errors import ConfigurationError
 from foundation.testing.memory.line import Held, Line
 from foundation.testing.memory.routing import Routes
@@ -55,9 +56,14 @@ class MemoryBroker:
         self.declare()
         return MemoryPublisher(self, user_id)
 
-    def consumer(self, queue: str, prefetch: int) -> Consumer:
+    def consumer(self, queue: str | Turns, prefetch: int) -> Consumer:
         """Declares the topology like a publisher; of a queue that is not in it nothing ever comes."""
         self.declare()
+        if isinstance(queue, Turns):
+            return MemoryTurns(self, queue, {name: self._consumer(name, prefetch) for name in queue.queues})
+        return self._consumer(queue, prefetch)
+
+    def _consumer(self, queue: str, prefetch: int) -> "MemoryConsumer":
         return MemoryConsumer(self, self._lines.get(queue) or Line(Queue(queue, {})), prefetch)
 
     def watch(self, exchange: str, *patterns: str) -> Consumer:
@@ -211,12 +217,18 @@ class MemoryConsumer:
         self._unsettled: dict[int, Held] = {}
         self._careful = not line.temporary
         """Whether one is taken at a time."""
+        self._ceased = False
         self._closed = False
         broker.attach(self, line)
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether there is something to take, or it was interrupted."""
+        return bool(self._arrived)
+
+    @property
     def has_room(self) -> bool:
-        return len(self._unsettled) < (1 if self._careful else self._allowed)
+        return not self._ceased and len(self._unsettled) < (1 if self._careful else self._allowed)
 
     def receive(self, held: Held) -> None:
         """Called by the line, for a consumer that has room."""
@@ -252,6 +264,10 @@ class MemoryConsumer:
             self._line.serve()
             self._broker.changed.notify_all()
 
+    def cease(self) -> None:
+        with self._broker.changed:
+            self._ceased = True
+
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         with self._broker.changed:
             for delivery in deliveries:
@@ -273,6 +289,52 @@ class MemoryConsumer:
             unsettled, self._unsettled = self._unsettled, {}
             self._arrived.clear()
             self._broker.detach(self, self._line, unsettled.values())
+
+
+class MemoryTurns:
+    """Deliveries of several lines, by turns."""
+
+    def __init__(self, broker: MemoryBroker, turns: Turns, consumers: Mapping[str, MemoryConsumer]) -> None:
+        self._broker = broker
+        self._turns = turns
+        self._consumers = consumers
+
+    def take(self, limit: int, timeout: float) -> list[Delivery]:
+        ends = monotonic() + timeout
+        taken: list[Delivery] = []
+        with self._broker.changed:
+            self._broker.expire()
+            while not self._waiting() and (rest := ends - monotonic()) > 0:
+                self._broker.wait(rest)
+            while len(taken) < limit and (waiting := self._waiting()):
+                taken += self._consumers[self._turns.next(waiting)].take(1, 0)
+        return taken
+
+    def _waiting(self) -> list[str]:
+        return [queue for queue, consumer in self._consumers.items() if consumer.has_arrived]
+
+    def interrupt(self) -> None:
+        self._consumers[self._turns.queue].interrupt()
+
+    def allow(self, prefetch: int) -> None:
+        for consumer in self._consumers.values():
+            consumer.allow(prefetch)
+
+    def cease(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.cease()
+
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
+        for queue, consumer in self._consumers.items():
+            consumer.settle([delivery for delivery in deliveries if delivery.queue == queue])
+
+    def reject(self, deliveries: Sequence[Delivery]) -> None:
+        for queue, consumer in self._consumers.items():
+            consumer.reject([delivery for delivery in deliveries if delivery.queue == queue])
+
+    def close(self) -> None:
+        for consumer in self._consumers.values():
+            consumer.close()
 
 
 def _sent(value: Header) -> Header:

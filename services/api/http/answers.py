@@ -166,6 +166,8 @@ class OrderLine(Tried):
     customer_email: str | None = None
     placed_by: str | None = None
     placed_at: datetime | None = None
+    priority: str | None = None
+    """`low`, `normal` or `high`; `normal` if absent."""
     generation: int | None = None
     """How many installs there have been."""
     install_state: str | None = None

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("customer_email", Bytewise(320)),
         sa.Column("placed_by", sa.String(255)),
         sa.Column("placed_at", Utc),
+        sa.Column("priority", sa.String(8)),
         sa.Column("searched", Bytewise(600), sa.Computed(_SEARCHED, persisted=True)),
         sa.Column("versions", sa.Text, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),

@@ -67,7 +67,7 @@ def _customer(customer: Customer) -> Fields:
 
 def _order_accepted(event: Event[OrderAccepted]) -> Iterator[Telling]:
     data = event.data
-    placed = ("site_type", "domain", "title", "placed_at", "placed_by")
+    placed = ("site_type", "domain", "title", "placed_at", "placed_by", "priority")
     yield Telling(ORDER, "placed", 0, {name: getattr(data, name) for name in placed})
     yield Telling(ORDER, "customer", 0, _customer(data.customer))
     yield Telling(ORDER, "server", 0, {"server": data.server})

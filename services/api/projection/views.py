@@ -105,6 +105,7 @@ order_views = Table(
     Column("customer_email", Bytewise(320), index=True),
     Column("placed_by", String(255)),
     Column("placed_at", Utc),
+    Column("priority", String(8)),
     *_columns(),
     Column("searched", Bytewise(600), Computed(_SEARCHED, persisted=True), index=True),
     Index("ix_order_views_placed_by_updated_at", "placed_by", "updated_at"),
@@ -184,6 +185,8 @@ class OrderView(_Progress):
     customer_email: str | None = None
     placed_by: str | None = None
     placed_at: datetime | None = None
+    priority: str | None = None
+    """`low`, `normal` or `high`, if its producer said so."""
 
 
 @dataclass(frozen=True, kw_only=True)

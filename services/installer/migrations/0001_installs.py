@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("mail_cause", sa.Text),
         sa.Column("trace", sa.Text, nullable=False),
         sa.Column("staged_at", Utc, nullable=False),
+        sa.Column("in_line_since", Utc, nullable=False),
         sa.Column("started_at", Utc),
         sa.Column("finished_at", Utc),
         sa.Column("replaced", sa.Integer),
@@ -53,7 +54,7 @@ def upgrade() -> None:
     op.create_index("ix_installs_check_at", "installs", ["check_at"])
     for name, columns, where in (
         ("running", ["server"], "lease_owner IS NOT NULL"),
-        ("waiting", ["server", "staged_at"], "waiting_for IS NOT NULL"),
+        ("waiting", ["server", "in_line_since"], "waiting_for IS NOT NULL"),
     ):
         only = {"sqlite_where": sa.text(where), "postgresql_where": sa.text(where)}
         op.create_index(f"ix_installs_{name}", "installs", columns, **only)

@@ -60,9 +60,9 @@ class Capacity:
     """Keeps servers within their limits, and limited servers busy."""
 
     def __init__(
-        self, settings: Settings, queue_of: Callable[[str], str], overdue_at: Callable[[str, datetime], datetime]
+        self, settings: Settings, queue_of: Callable[[Install], str], overdue_at: Callable[[str, datetime], datetime]
     ) -> None:
-        """Create it with what says, of a site type, where its installs come due and when one of now is overdue."""
+        """Create it with what says where an install comes due, and when one of this site type of now is overdue."""
         self.limits = {name: server.concurrency for name, server in settings.servers.items() if server.concurrency}
         self._queue_of = queue_of
         self._overdue_at = overdue_at
@@ -102,14 +102,14 @@ class Capacity:
         room = (1 if standing.is_failing else self.limits.get(server, _AT_A_TIME)) - running - woken
         if room <= 0:
             return
-        asleep = INSTALLS.select().where(*waiting, installs.c.woken_at.is_(None)).order_by(installs.c.staged_at)
+        asleep = INSTALLS.select().where(*waiting, installs.c.woken_at.is_(None)).order_by(installs.c.in_line_since)
         # Rows that another transaction has are being woken by it, or begun.
         found = INSTALLS.read(uow.connection.execute(asleep.limit(room).with_for_update(skip_locked=True)))
         changed = [(self._overdue_at(it.site_type, uow.now), uow.now, it.install_id) for it in found]
         if changed:
             bulk.change(uow.connection, installs, ("check_at", "woken_at", "install_id"), changed)
         for install in found:
-            uow.redeliver(telling.staged(install), self._queue_of(install.site_type), install.order_id, install.trace)
+            uow.redeliver(telling.staged(install), self._queue_of(install), install.order_id, install.trace)
 
 
 def with_sleepers(connection: Connection) -> list[str]:

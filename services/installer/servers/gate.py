@@ -40,7 +40,7 @@ class Gate:
         self,
         settings: Settings,
         longest: float,
-        queue_of: Callable[[str], str],
+        queue_of: Callable[[Install], str],
         overdue_at: Callable[[str, datetime], datetime],
     ) -> None:
         """`longest` is how many seconds an install may take. For the others see `Capacity`."""

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundation.config.queues import INSTALLER_DUE, INSTALLER_NOW
+from foundation.config.queues import DUE, NOW
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.outcomes import Done, Outcome
@@ -48,8 +48,7 @@ class Postponing:
         waits = install.waits(what, cause, uow.now, until=until, again_at=again_at, check_at=check_at)
         waits = uow.rows.installs.save(waits)
         if again_at:
-            queue = self.queue_of(install.site_type)
-            uow.redeliver(telling.staged(waits), queue, waits.order_id, waits.trace, at=again_at)
+            uow.redeliver(telling.staged(waits), self.queue_of(install), waits.order_id, waits.trace, at=again_at)
         if (install.state, install.waiting_for) != (State.WAITING, what):
             uow.emit(telling.waiting(waits), waits.order_id, event)
             _log.info("install.waiting", **names(waits), cause=cause.code, reason=cause.detail)
@@ -70,13 +69,13 @@ class Postponing:
         if install.state == State.STAGED:
             self.stage_again(uow, install, install.trace)
         else:
-            uow.redeliver(telling.staged(install), self.queue_of(install.site_type), install.order_id, install.trace)
+            uow.redeliver(telling.staged(install), self.queue_of(install), install.order_id, install.trace)
 
     def stage_again(self, uow: UnitOfWork, install: Install, cause: Origin) -> None:
         """Publish that the install is staged (as its row now says), and wake it at its time."""
         event = uow.emit(telling.staged(install), install.order_id, cause)
         suspect = install.cause is not None and install.cause.code == "worker_lost"
-        uow.deliver(event, self.queue_of(install.site_type), install.due_at, suspect=suspect)
+        uow.deliver(event, self.queue_of(install), install.due_at, suspect=suspect)
 
     def after_next_batch(self, now: datetime) -> datetime:
         """Return when a batch should at the latest have taken what is due now."""
@@ -86,9 +85,9 @@ class Postponing:
         """Return when an install that is due then should at the latest have been taken."""
         return self._site_types.begins_at(site_type, due_at) + OVERDUE
 
-    def queue_of(self, site_type: str) -> str:
-        """Return the queue in which installs of this type come due: the timer's, or the immediate one."""
-        return INSTALLER_DUE if self._site_types.stages(site_type) else INSTALLER_NOW
+    def queue_of(self, install: Install) -> str:
+        """Return the queue in which an install comes due: the timer's or the immediate one, of its priority."""
+        return (DUE if self._site_types.stages(install.site_type) else NOW)[install.priority]
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("locale", sa.String(32)),
         sa.Column("timezone", sa.String(64)),
         sa.Column("permalinks", sa.String(200)),
+        sa.Column("priority", sa.String(8)),
         sa.Column("server", sa.String(200), nullable=False),
         sa.Column("username", Bytewise(16), nullable=False),
         sa.Column("account", sa.Text),

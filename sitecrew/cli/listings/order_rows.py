@@ -162,5 +162,6 @@ def _page(order: OrderSeen, now: datetime) -> list[tuple[str, str]]:
         ("customer", f"{order.customer.name} <{order.customer.email}>" if order.customer else ""),
         ("account", f"{order.username} on {order.server}{address}" if order.username else ""),
         ("control panel", order.control_panel or ""),
+        ("priority", order.priority or ""),
         ("installs", count(order.generation, "generation") if order.generation else "none yet"),
     ]

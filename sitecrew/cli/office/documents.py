@@ -116,7 +116,7 @@ def order_of(told: Document) -> OrderSeen:
         order_id=told["order_id"],
         source=told.get("placed_by") or "",
         state=state,
-        **_named(told, "site_type", "domain", "title", "server", "username", "address"),
+        **_named(told, "site_type", "domain", "title", "server", "username", "address", "priority"),
         control_panel=told.get("control_panel_url"),
         tries=told.get("attempt"),
         customer=customer_of(told.get("customer_name"), told.get("customer_email")),

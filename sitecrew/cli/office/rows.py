@@ -76,6 +76,7 @@ def order_of(order: Order) -> OrderSeen:
         generation=order.generation,
         install_state=order.install_state,
         cancel_reason=order.cancel_reason,
+        priority=order.priority,
         created_at=order.created_at,
         updated_at=order.updated_at,
     )

@@ -112,6 +112,7 @@ class OrderSeen:
     install_state: str | None = None
     """Of the newest install."""
     cancel_reason: str | None = None
+    priority: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -133,7 +134,7 @@ class OrderSeen:
     def record(self) -> dict[str, Any]:
         """Return it as JSON shows it."""
         named = ("order_id", "source", "state", "site_type", "domain", "title", "server", "username")
-        later = ("generation", "install_state", "cancel_reason", "created_at", "updated_at")
+        later = ("generation", "install_state", "cancel_reason", "priority", "created_at", "updated_at")
         return {
             **_named(self, (*named, "tries", "tries_before")),
             "customer": self.customer.model_dump(mode="json") if self.customer else None,

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.delay import DELIVER, Ladder, destination
-from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.broker.turns import Turns
+from foundation.config.queues import INSTALLER_DUE, INSTALLER_DUE_HIGH, INSTALLER_DUE_LOW, sitecrew
 from foundation.config.settings import Timer
 from foundation.errors import BrokerUnreachable, ConfigurationError, StoreUnreachable
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome
@@ -45,6 +46,7 @@ class Station:
         self.handler: Callable[[UnitOfWork, Event[OrderCancelled]], Outcome | Effect] = self.note
         handlers: Handlers = {OrderCancelled: self.handle}
         self.heartbeats = Heartbeats()
+        self.turns = Turns(INSTALLER_DUE, more=(INSTALLER_DUE_HIGH,), less=(INSTALLER_DUE_LOW,))
         self.worker = Worker(
             INSTALLER_DUE, handlers, database, capacity=CONCURRENCY, threads=CONCURRENCY, heartbeats=self.heartbeats
         )
@@ -66,20 +68,23 @@ class Station:
             None, lambda _: act(), lambda uow, _, event, _result: self.note(uow, event), lambda *_: Done()
         )
 
-    def batches(self, **timer: Any) -> Batches:
-        return Batches(Timer(**timer), self.worker, self.open, self.depth, self.clock.now, is_paused=self.is_paused)
+    def batches(self, most: int = 0, **timer: Any) -> Batches:
+        is_paused = self.is_paused
+        return Batches(
+            Timer(**timer), self.worker, self.open, self.depth, self.clock.now, is_paused=is_paused, most=most
+        )
 
     def open(self) -> Consumer:
         self.opened += 1
-        return self.broker.consumer(INSTALLER_DUE, CONCURRENCY)
+        return self.broker.consumer(self.turns, CONCURRENCY)
 
     def depth(self) -> int:
-        return self.broker.depth(INSTALLER_DUE) or 0
+        return sum(self.broker.depths(self.turns.queues).values())
 
-    def put(self, *names: str) -> None:
+    def put(self, *names: str, queue: str = INSTALLER_DUE) -> None:
         for name in names:
             event = codec.envelope(OrderCancelled(order_id=name), id=new_id(), source="/test", subject=name)
-            message = Message(DELIVER, destination(INSTALLER_DUE), codec.encode(event))
+            message = Message(DELIVER, destination(queue), codec.encode(event))
             self.broker.publisher().publish([message])
 
 
@@ -169,6 +174,7 @@ def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station
         def __init__(self, real: Consumer) -> None:
             self.real = real
             self.interrupt, self.allow, self.close = real.interrupt, real.allow, real.close
+            self.cease = real.cease
             self.settle, self.reject = real.settle, real.reject
             self.asked = 0
 
@@ -180,6 +186,41 @@ def test_a_message_that_was_handed_out_but_has_not_arrived_is_waited_for(station
     timer = Batches(Timer(), station.worker, lambda: Slow(station.open()), station.depth, station.clock.now)
     timer.run_once(station.stop)
     assert station.done == ["a"]
+
+
+# Priorities
+
+
+def test_one_of_high_priority_overtakes_a_thousand_that_wait_and_these_keep_their_order(station: Station) -> None:
+    names = [f"n{number}" for number in range(1000)]
+    station.put(*names)
+    station.put("urgent", queue=INSTALLER_DUE_HIGH)
+    station.batches(most=10).run_once(station.stop)
+    assert "urgent" in station.done[: CONCURRENCY + 1]
+    assert [name for name in station.done if name != "urgent"] == names[:9]
+
+
+def test_while_urgent_ones_keep_coming_none_of_the_others_waits_for_ever(station: Station) -> None:
+    station.put(*"abc")
+    station.put(*"xyz", queue=INSTALLER_DUE_LOW)
+    batches, urgent = station.batches(most=3), 0
+    while not {*"abcxyz"}.issubset(station.done):
+        station.put(*(f"u{urgent + number}" for number in range(3)), queue=INSTALLER_DUE_HIGH)
+        urgent += 3
+        batches.run_once(station.stop)
+        assert urgent < 60, "something waits for ever"
+    assert [name for name in station.done if name in "abc"] == [*"abc"]
+    assert [name for name in station.done if name in "xyz"] == [*"xyz"]
+
+
+def test_a_batch_takes_no_more_than_it_may_and_leaves_the_rest_as_new(station: Station) -> None:
+    names = [f"n{number}" for number in range(12)]
+    station.put(*names)
+    station.batches(most=5).run_once(station.stop)
+    assert (station.done, station.depth()) == (names[:5], 7)
+    consumer = station.broker.consumer(INSTALLER_DUE, 10)
+    assert [delivery.redeliveries for delivery in consumer.take(10, 0)] == [0] * 7
+    consumer.close()
 
 
 # Tick after tick

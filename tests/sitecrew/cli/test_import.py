@@ -12,10 +12,10 @@ from tests.support.house import House
 Command = Callable[..., Ran]
 
 PENDING = """\
-\ufeffService ID;Domain;Application;First Name;Last Name;Email;Title;Status
-71;Bäckerei.example;WordPress;Jo;Müller;jo@customer.example;"Brot; Brötchen";Pending
-72;shop.example;;Ann;Lee;ann@customer.example;;Installed
-73;kiosk.example;;Kim;Lo;kim@customer.example;;Failed
+\ufeffService ID;Domain;Application;First Name;Last Name;Email;Title;Status;Priority
+71;Bäckerei.example;WordPress;Jo;Müller;jo@customer.example;"Brot; Brötchen";Pending;High
+72;shop.example;;Ann;Lee;ann@customer.example;;Installed;
+73;kiosk.example;;Kim;Lo;kim@customer.example;;Failed;
 """
 
 
@@ -49,6 +49,7 @@ def test_a_dry_run_sends_nothing(house: House, sitecrew: Command, table: Path) -
     assert lines == [["71", "wordpress", "xn--bckerei-5wa.example"], ["73", "static", "kiosk.example"]]
     [first, _] = sitecrew("order", "import", str(table), "--site-type", "static", "--dry-run", "--json").json
     assert (first["customer"]["name"], first["blog_name"]) == ("Jo Müller", "Brot; Brötchen")
+    assert first["priority"] == "high"
     house.settle()
     assert sitecrew("order", "list", "--json").json == []
 

@@ -114,7 +114,8 @@ def test_a_file_is_read_like_stdin(broker: MemoryBroker, config: str, tmp_path: 
 def test_options_make_an_order(broker: MemoryBroker, config: str) -> None:
     given = {"order-id": "7", "domain": "a.example", "site-type": "static", "name": "Ann", "email": "ann@example.org"}
     options = [part for name, value in {**given, "server": "one"}.items() for part in (f"--{name}", value)]
-    assert sitecrew("--config", config, "order", "place", *options, "--blog-name", "A title").stdout == "7\n"
+    urgent = ("--priority", "high")
+    assert sitecrew("--config", config, "order", "place", *options, "--blog-name", "A title", *urgent).stdout == "7\n"
     (event,) = sent(broker)
     assert event.data == OrderPlaced(
         order_id="7",
@@ -123,6 +124,7 @@ def test_options_make_an_order(broker: MemoryBroker, config: str) -> None:
         customer=Customer(name="Ann", email="ann@example.org"),
         server="one",
         blog_name="A title",
+        priority="high",
     )
 
 

@@ -50,10 +50,10 @@ def test_installs_show_says_why_an_order_has_no_install_instead_of_denying_it(ho
 
 def test_an_order_whose_account_is_being_tried_again_is_seen_meanwhile(house: House, sitecrew: Command) -> None:
     house.server.failures.append(failure("disk_full", CauseKind.CAPACITY))
-    house.order(1)
+    house.order(1, priority="low")
     house.settle()
     [row] = sitecrew("order", "list", "--json").json
-    assert (row["state"], row["cause"]["code"]) == ("accepted", "disk_full")
+    assert (row["state"], row["cause"]["code"], row["priority"]) == ("accepted", "disk_full", "low")
     assert "automatically" in row["next"]
 
 

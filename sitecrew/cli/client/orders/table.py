@@ -22,6 +22,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "locale": ("language",),
     "timezone": (),
     "permalinks": (),
+    "priority": (),
     "status": ("state",),
 }
 """What is read, and other names that its column may have; case, blanks, dashes and underscores don't matter."""
@@ -85,3 +86,5 @@ def _order(given: Mapping[str, str], site_type: str | None, prefix: str) -> Iter
     for field in ("domain", "server", "blog_name", "locale", "timezone", "permalinks"):
         if given.get(field):
             yield field, given[field]
+    if priority := given.get("priority"):
+        yield "priority", priority.lower()

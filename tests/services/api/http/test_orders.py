@@ -23,7 +23,7 @@ def place(caller: TestClient, key: str = "key-1", **changes: Any) -> Any:
 
 @BOTH_STORES
 def test_an_order_is_followed_from_being_placed_to_its_letter(house: HouseWithApi, shop: TestClient) -> None:
-    placed = place(shop)
+    placed = place(shop, priority="high")
     assert placed.status_code == 202
     assert placed.headers["location"] == placed.json()["url"] == "/v1/orders/order-1"
     assert placed.json()["state"] == "placed"
@@ -32,6 +32,7 @@ def test_an_order_is_followed_from_being_placed_to_its_letter(house: HouseWithAp
     house.advance_until(house.mailed)
     told = shop.get(placed.headers["location"]).json()
     assert (told["state"], told["install_state"], told["letter"]["state"]) == ("created", "installed", "sent")
+    assert told["priority"] == "high"
     assert told["username"] == house.install().staged.account.username
     assert told["address"] == house.server.address
     assert told["control_panel_url"] == house.server.control_panel_url

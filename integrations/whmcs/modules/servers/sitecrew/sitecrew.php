@@ -50,6 +50,7 @@ function sitecrew_ConfigOptions(): array
             'Description' => 'A hosting server of Sitecrew\'s settings; empty: its default',
         ],
         'Blog name' => ['Type' => 'text', 'Size' => '40', 'Description' => 'The new site\'s title; empty: its default'],
+        'Priority' => ['Type' => 'dropdown', 'Options' => 'normal,high,low', 'Description' => 'How urgent its installs are'],
     ];
 }
 

@@ -211,6 +211,7 @@ final class Provisioning
             'customer' => ['name' => $name, 'email' => $client['email']],
             'server' => $params['configoption2'] ?? '',
             'blog_name' => $params['configoption3'] ?? '',
+            'priority' => $params['configoption4'] ?? '',
             'locale' => self::locale((string) ($client['language'] ?? '')),
         ]);
     }

@@ -1,0 +1,34 @@
+"""Whose turn it is among queues of which some are more urgent: theirs, but nothing waits for ever."""
+
+from collections.abc import Sequence
+
+SHARE = 4
+"""How many messages are taken past a queue in which something waits, at most."""
+
+
+class Turns:
+    """A queue with more urgent and less urgent ones beside it. Keeps count over all consumers that it was given to.
+
+    >>> turns = Turns("due", more=("due.high",), less=("due.low",))
+    >>> turns.queues
+    ('due.high', 'due', 'due.low')
+    >>> [turns.next(("due.high", "due")) for _ in range(6)]
+    ['due.high', 'due.high', 'due.high', 'due.high', 'due', 'due.high']
+    >>> turns.next(("due.low",))
+    'due.low'
+    """
+
+    def __init__(self, queue: str, *, more: Sequence[str] = (), less: Sequence[str] = ()) -> None:
+        self.queue = queue
+        self.queues = (*more, queue, *less)
+        """The most urgent first."""
+        self._passed = dict.fromkeys(self.queues, 0)
+
+    def next(self, waiting: Sequence[str]) -> str:
+        """Return from which of the queues in which something waits (the most urgent first) the next is taken."""
+        longest = max(waiting, key=self._passed.__getitem__)
+        chosen = longest if self._passed[longest] >= SHARE else waiting[0]
+        for queue in waiting:
+            self._passed[queue] += 1
+        self._passed[chosen] = 0
+        return chosen
