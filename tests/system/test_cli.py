@@ -28,6 +28,7 @@ from sitecrew.stack.ports import free_port
 from sitecrew.stack.servers.mailbox import Mailbox
 from sitecrew.stack.web import static
 from tests.support.brokers import Brokers, eventually, gather, until
+from tests.support.cli import Ran, sitecrew
 from tests.support.postgres import Stores
 from tests.support.watching import require_contract
 
@@ -41,17 +42,6 @@ PATIENT = ("--timeout", "60")
 
 
 @dataclass(frozen=True)
-class Ran:
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-@dataclass(frozen=True)
 class Company:
     """A hosting company at work: three services, a web server, a mail server."""
 
@@ -61,6 +51,11 @@ class Company:
     broker: RabbitBroker
 
     def sitecrew(self, *arguments: str, given: str = "") -> Ran:
+        """Run a command in this process: to start another one takes a second of CPU."""
+        return sitecrew("--config", str(self.config), *arguments, given=given)
+
+    def at_a_shell(self, *arguments: str, given: str = "") -> Ran:
+        """Run a command as a process of its own."""
         done = subprocess.run(
             self.command(*arguments),
             input=given,
@@ -76,13 +71,7 @@ class Company:
         return [sys.executable, "-m", "sitecrew", "--config", str(self.config), *arguments]
 
     def place(self, order_id: str, *options: str, site_type: str = "static") -> Ran:
-        order = {
-            "order_id": order_id,
-            "site_type": site_type,
-            "domain": f"{order_id}.example",
-            "customer": {"name": "Ann Smith", "email": f"{order_id}@customer.example"},
-        }
-        return self.sitecrew("order", "place", "-", *options, given=json.dumps(order))
+        return self.sitecrew("order", "place", "-", *options, given=order(order_id, site_type))
 
     def install(self, name: str) -> dict[str, Any]:
         shown: dict[str, Any] = self.sitecrew("install", "show", name, "--json").json
@@ -92,9 +81,21 @@ class Company:
         return sum(f"{order_id}@customer.example" in letter.recipients for letter in self.mailbox.messages())
 
 
+def order(order_id: str, site_type: str = "static") -> str:
+    customer = {"name": "Ann Smith", "email": f"{order_id}@customer.example"}
+    domain = f"{order_id}.example"
+    return json.dumps({"order_id": order_id, "site_type": site_type, "domain": domain, "customer": customer})
+
+
 def environment() -> dict[str, str]:
     """Ours, without settings that would go before the file's."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SITECREW_")}
+
+
+@pytest.fixture(autouse=True)
+def _settings_come_from_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(environment()):
+        monkeypatch.delenv(name)
 
 
 # Before any service runs
@@ -218,7 +219,7 @@ def stop(service: subprocess.Popen[bytes]) -> None:
 
 
 def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None:
-    ran = company.place("first", "--wait", "--json")
+    ran = company.at_a_shell("order", "place", "-", "--wait", "--json", given=order("first"))
     assert (ran.exit_code, [life["state"] for life in ran.json]) == (0, ["mailed"])
     told = [json.loads(line)["state"] for line in ran.stderr.splitlines()]
     assert told == ["accepted", "account created", "staged", "installing", "installed", "mailed"]
@@ -234,23 +235,15 @@ def test_an_order_is_followed_until_its_letter_is_sent(company: Company) -> None
 
 
 def test_several_orders_are_followed_together(company: Company) -> None:
-    orders = [
-        {
-            "order_id": f"many{number}",
-            "site_type": "static",
-            "domain": f"many{number}.example",
-            "customer": {"name": "Ann", "email": f"many{number}@customer.example"},
-        }
-        for number in range(20)
-    ]
-    ran = company.sitecrew("order", "place", "-", "--wait", "--json", given="\n".join(map(json.dumps, orders)))
+    orders = [order(f"many{number}") for number in range(20)]
+    ran = company.sitecrew("order", "place", "-", "--wait", "--json", given="\n".join(orders))
     assert ran.exit_code == 0, ran.stderr
     assert {life["state"] for life in ran.json} == {"mailed"}
     assert [life["install_id"] for life in ran.json] == [f"many{number}-g1" for number in range(20)]
 
 
 def test_an_order_that_intake_rejects_is_exit_code_6_and_parked_with_the_reason(company: Company) -> None:
-    ran = company.place("wrong", "--wait", "--json", site_type="whmcs")
+    ran = company.at_a_shell("order", "place", "-", "--wait", "--json", given=order("wrong", "whmcs"))
     (life,) = ran.json
     assert (ran.exit_code, life["state"], life["cause"]["code"]) == (6, "rejected", "invalid_order")
     (row,) = [row for row in parked(company) if row["message_id"] == life["event_id"]]
