@@ -83,7 +83,6 @@ def quiet() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def vhosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Addresses of virtual hosts, for this worker alone, each with nothing in it."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if GIVEN and count > 1:
         pytest.fail("TEST_AMQP_URL is one virtual host, where tests take turns: run pytest with -n 0")
@@ -91,10 +90,10 @@ def vhosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return emptied(GIVEN)
     mine = tmp_path_factory.getbasetemp()
     run = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
-    shared = SharedNode(run / "rabbitmq", [f"gw{number}" for number in range(count)])
+    shared = SharedNode(run / "rabbitmq")
     request.config.stash[_SHARED] = shared
     try:
-        return shared.acquire(worker)
+        return shared.acquire()
     except NoBroker as reason:
         return _without(reason)
 

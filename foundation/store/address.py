@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -47,10 +45,7 @@ def parsed(url: str, busy_seconds: float) -> tuple[URL, dict[str, Any]]:
     if "prepare_threshold" in address.query:
         own["prepare_threshold"] = _number_or_none(str(address.query["prepare_threshold"]))
         address = address.difference_update_query(["prepare_threshold"])
-    try:
-        make_conninfo("", **{name: str(value) for name, value in address.query.items()})
-    except psycopg.Error as error:
-        raise ConfigurationError(f"store_url: invalid option after the ?: {error}") from None
+    _refuse_unknown_options(address)
     return address, own
 
 
@@ -92,6 +87,16 @@ def _for_sqlite(address: URL, busy_seconds: float) -> dict[str, Any]:
     except ValueError:
         raise ConfigurationError("store_url: timeout must be a number of seconds") from None
     return {"timeout": timeout, "isolation_level": None, "check_same_thread": False}
+
+
+def _refuse_unknown_options(postgresql: URL) -> None:
+    import psycopg  # noqa: PLC0415 - slow to import, and SQLite does without
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+    try:
+        make_conninfo("", **{name: str(value) for name, value in postgresql.query.items()})
+    except psycopg.Error as error:
+        raise ConfigurationError(f"store_url: invalid option after the ?: {error}") from None
 
 
 def _number_or_none(text: str) -> int | None:
