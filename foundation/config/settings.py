@@ -528,6 +528,10 @@ class Settings(Section):
         15, gt=0, le=3600, description="skip a node that has not answered for this long"
     )
     amqp_tls: AmqpTls = AmqpTls()
+    amqp_vouching_users: tuple[str, ...] = Field(
+        ("sitecrew-api", "sitecrew-staff"),
+        description="users of the broker, besides a service's own, who may say who asked for an order (authid)",
+    )
     amqp_management_url: SecretWebUrl = Field(
         SecretStr(""),
         description="RabbitMQ's management API, such as http://host:15672, from which doctor reads policies and"
@@ -552,6 +556,10 @@ class Settings(Section):
     )
     log: Log = Log()
     tracing: Tracing = Tracing()
+
+    def vouching(self, own: str) -> frozenset[str]:
+        """Return the broker's users who may say who asked for something; `own` is the service's."""
+        return frozenset(filter(None, (*self.amqp_vouching_users, own)))
 
     @field_validator("amqp_url")
     @classmethod

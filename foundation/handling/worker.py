@@ -16,7 +16,7 @@ each is tried alone, so a failure never affects its neighbours.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,6 +39,7 @@ from foundation.handling.pace import TOGETHER, Pace
 from foundation.handling.poison import PoisonWard
 from foundation.handling.pool import Pool
 from foundation.handling.unit_of_work import Database, UnitOfWork
+from foundation.handling.vouching import vouched
 from foundation.store import inbox
 from foundation.store.inbox import NOTHING, Fingerprint
 from foundation.telemetry import tracing
@@ -123,6 +124,7 @@ class Worker:
         leases: Leases | None = None,
         on_malformed: OnMalformed | None = None,
         on_duplicate: OnDuplicate | None = None,
+        vouching: Collection[str] = (),
         metrics: Metrics | None = None,
         heartbeats: Heartbeats | None = None,
     ) -> None:
@@ -131,7 +133,8 @@ class Worker:
         While effects are quick, up to `most` deliveries are in flight. An effect that takes longer than `deadline`
         seconds counts as hung: the worker doesn't wait for it any more, and `heartbeats` reports it. `leases` tracks
         the claims of running effects. `on_malformed` is called for each malformed message, `on_duplicate` for each
-        event that was sent again after it had been handled.
+        event that was sent again after it had been handled. `vouching` are the broker's users who may say, through
+        exchanges of producers, who asked for something.
         """
         self.queue = queue
         self._handlers = handlers
@@ -141,6 +144,7 @@ class Worker:
         self._deadline = deadline
         self._leases = leases
         self._on_malformed = on_malformed
+        self._vouching = vouching
         self._on_duplicate = on_duplicate
         metrics = metrics or Metrics()
         self._heartbeats = heartbeats or Heartbeats()
@@ -282,7 +286,7 @@ class Worker:
 
     def _arrived(self, delivery: Delivery) -> WorkItem:
         try:
-            event = tracing.begun(codec.read(delivery))
+            event = vouched(tracing.begun(codec.read(delivery)), sender_of(delivery), self._vouching)
             handler = self._handler(event)
         except Malformed as problem:
             return WorkItem([delivery], None, partial(self._reject_malformed, delivery=delivery, problem=problem))

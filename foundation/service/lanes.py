@@ -42,6 +42,8 @@ class Lane:
     leases: Leases | None = None
     on_malformed: OnMalformed | None = None
     on_duplicate: OnDuplicate | None = None
+    vouching: frozenset[str] = frozenset()
+    """The broker's users who may say who asked for something that comes from producers."""
     turns: Turns | None = None
     """The queue with more and less urgent ones beside it."""
 
@@ -110,6 +112,7 @@ class Parts:
             leases=lane.leases,
             on_malformed=lane.on_malformed,
             on_duplicate=lane.on_duplicate,
+            vouching=lane.vouching,
             metrics=self.metrics,
             heartbeats=self.heartbeats,
         )

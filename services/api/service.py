@@ -43,6 +43,7 @@ class ApiService:
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings.api
         self._parts = parts
+        vouchers = settings.vouching(parts.broker.user)
         self.projector = Projector(
             API_EVENTS,
             parts.store,
@@ -50,7 +51,7 @@ class ApiService:
             parts.now,
             parts.heartbeats,
             writes=[project, asking.answered, messages.closed, deliveries.note],
-            read=lambda delivery: vouching.read(delivery, parts.broker.user),
+            read=lambda delivery: vouching.read(delivery, vouchers),
         )
         self.copies = Projector(
             API_PARKED,

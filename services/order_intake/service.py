@@ -26,6 +26,7 @@ class IntakeService:
     def __init__(self, settings: Settings, parts: Parts, servers: Mapping[str, Server]) -> None:
         self._settings = settings.order_intake
         self._parts = parts
+        self._vouching = settings.vouching(parts.broker.user)
         self.intake = Intake(settings, servers, Sealer(settings.keys.public))
         self._rereading = self.intake.site_types.rereading(parts.store)
 
@@ -41,6 +42,7 @@ class IntakeService:
                 leases=intake.leases,
                 on_malformed=reject_unreadable,
                 on_duplicate=intake.answer_duplicate,
+                vouching=self._vouching,
             ),
             Lane(INTAKE_INSTALLS, intake.installs(), own.capacity),
             Lane(INTAKE_COMMANDS, intake.commands(), own.capacity),

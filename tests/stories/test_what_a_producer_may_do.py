@@ -18,7 +18,7 @@ from schemas.values import Customer, Model
 from services.order_intake import listing
 from services.order_intake.orders import Order, digest
 from sitecrew.cli.client import sending
-from tests.support.house import House, kind
+from tests.support.house import House, failure, kind
 
 
 @pytest.fixture
@@ -155,6 +155,28 @@ def test_what_staff_requeue_is_still_its_senders(house: House) -> None:
     house.settle()
     assert parked_codes(house) == ["not_yours"]
     assert order_of(house).generation == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ("sitecrew-api", ("user", "eve")),
+        ("guest", ("user", "eve")),
+        ("shop", ("service_account", "producer/shop")),
+        ("", ("user", "eve (unverified)")),
+    ],
+    ids=["api", "ourselves", "shop", "nobody"],
+)
+def test_whom_a_producer_names_has_asked_only_if_its_user_may_vouch(
+    house: House, user: str, told: tuple[str, str]
+) -> None:
+    house.server.failures = [failure("server_down")]  # so that it comes again
+    house.publish(placed(), source="/shop", user=user, authtype="user", authid="eve")
+    house.settle()
+    house.advance(11)
+    events = house.events()
+    assert "install.staged" in {kind(event.type) for event in events}
+    assert {(event.authtype, event.authid) for event in events} == {told}
 
 
 # Limits

@@ -26,14 +26,14 @@ def delivered(user: str, **attributes: str) -> Delivery:
     ("user", "shown"), [("sitecrew", "eve"), ("shop", "eve (says shop)"), ("", "eve (says its producer)")]
 )
 def test_only_our_own_broker_user_speaks_for_others(user: str, shown: str) -> None:
-    assert vouching.read(delivered(user, authtype="user", authid="eve"), "sitecrew").authid == shown
+    assert vouching.read(delivered(user, authtype="user", authid="eve"), {"sitecrew"}).authid == shown
 
 
 def test_a_long_name_stays_one_that_fits() -> None:
-    named = vouching.read(delivered("s" * 255, authid="e" * 255), "sitecrew").authid
+    named = vouching.read(delivered("s" * 255, authid="e" * 255), {"sitecrew"}).authid
     assert named is not None
     assert len(named) < 255
 
 
 def test_who_names_nobody_is_taken_as_it_is() -> None:
-    assert vouching.read(delivered("shop"), "sitecrew").authid is None
+    assert vouching.read(delivered("shop"), {"sitecrew"}).authid is None
