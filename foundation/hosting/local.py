@@ -20,7 +20,7 @@ from pathlib import Path
 
 from foundation.hosting import Account, AccountRequest, Databases, Inventory, Standing, linux
 from foundation.hosting.causes import failed
-from foundation.hosting.disk import disk_errors, read_marker, require_room, sync_directory
+from foundation.hosting.disk import disk_errors, read_marker, require_room, spread, sync_directory
 from foundation.hosting.drafts import abandoned, discard_abandoned, drafted
 from foundation.hosting.web import WebFront
 
@@ -184,6 +184,7 @@ def _ensure_directory(path: Path) -> None:
     with suppress(FileExistsError):
         path.mkdir(mode=0o711)
         path.chmod(0o711)
+        spread(path)
 
 
 def _www(username: str) -> str:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import threading
 import time
@@ -272,6 +273,23 @@ def at_once(server: LocalServer, requests: list[AccountRequest]) -> dict[str, Ac
     for thread in threads:
         thread.join(20)
     return outcomes
+
+
+@pytest.mark.parametrize("knows_flags", [True, False])
+def test_accounts_are_placed_apart_where_the_file_system_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, knows_flags: bool
+) -> None:
+    asked: list[bytes] = []
+
+    def ioctl(_handle: int, _request: int, flags: bytes) -> bytes:
+        asked.append(flags)
+        if not knows_flags:
+            raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+        return struct.pack("@i", 0x80000)
+
+    monkeypatch.setattr("foundation.hosting.disk.fcntl.ioctl", ioctl)
+    LocalServer(name="one", root=tmp_path, address="127.0.0.1", web_address="127.0.0.1:1").check()
+    assert (struct.pack("@i", 0xA0000) in asked) is knows_flags
 
 
 def test_a_missing_root_is_a_matter_of_configuration(server: LocalServer) -> None:

@@ -48,10 +48,7 @@ class Copying:
         password = generated()
         sealed = job.seal(password)
         database = site.database()
-        # Before the files: if it is another server by now, nothing has to be taken back.
-        with site.step("install"):
-            image.fill(database, job, password)
-        with site.step("stage"):
+        with site.step("stage"), image.filling(database, job, password):
             image.unpack(site.stage, owner)
         with site.step("config"):
             write_config(site.stage, database, isolated=self.isolated, https=job.url.startswith("https:"), owner=owner)

@@ -5,7 +5,9 @@ What differs between the two must be what was ordered, or the time; anything els
 makes for each site, makes the image unfit, and sites are installed step by step. No account's data is in an image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,26 +57,27 @@ class Image:
         """Write WordPress's files into the empty directory `stage`."""
         self.archive.unpack(stage, owner)
 
-    def fill(self, database: Database, job: Job, password: str) -> None:
-        """Fill the site's empty database, and read back what was ordered. Raises `Failed`: db_*; `Outdated`, and
-        then has written nothing."""
+    @contextmanager
+    def filling(self, database: Database, job: Job, password: str) -> Iterator[None]:
+        """Fill the site's empty database while the block runs: the server waits for its disk more than it works. At the
+        end, what was ordered is read back. Raises `Failed`: db_*; before the block `Outdated`, and then has written
+        nothing."""
         values = values_of(job, portable_hash(password))
         what = f"WordPress with its database at {database.host}"
         try:
-            connection = Connection(site_login(database))
-            try:
+            with closing(Connection(site_login(database))) as connection, ThreadPoolExecutor(1) as thread:
                 if connection.version != self.facts.database_version:
                     raise Outdated(
                         f"it was made on MariaDB {self.facts.database_version}, this is {connection.version}"
                     )
-                stored = fill(connection, self.facts.script, values, datetime.now(UTC))
-            finally:
-                connection.close()
+                stored = thread.submit(fill, connection, self.facts.script, values, datetime.now(UTC))
+                yield
+                found = stored.result()
         except Refused as refused:
             raise site_failure(refused.number, refused.message, what) from None
         user = " ".join(values[name] for name in ("username", "hash", "email"))
         title, url = values["title"], values["url"]
-        if stored != {"home": url, "siteurl": url, "blogname": title, "admin_email": job.admin_email, "user": user}:
+        if found != {"home": url, "siteurl": url, "blogname": title, "admin_email": job.admin_email, "user": user}:
             raise failed("db_error", f"{what}: what it stores is not what was written")
 
     def htaccess(self, job: Job) -> str:

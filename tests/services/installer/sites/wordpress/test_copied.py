@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from services.installer.sites.deployment import Plan, Site
 from services.installer.sites.programs.php import Php
 from services.installer.sites.verification.verify import shows
 from services.installer.sites.wordpress import WordPress
+from services.installer.sites.wordpress import image as wordpress_image
+from services.installer.sites.wordpress.image import Image
 from services.installer.sites.wordpress.image.shelf import Shelf
 from services.installer.sites.wordpress.image.templates import Unfit
 from services.installer.sites.wordpress.steps import Filled, InSteps
@@ -252,6 +255,21 @@ def test_another_wordpress_makes_another_image(
     assert len([path for path in (tmp_path / "images").iterdir() if path.is_dir()]) == 1
 
 
+def test_files_and_database_are_filled_at_the_same_time(
+    web_host: LocalServer, copying: WordPress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the other's beginning: one after the other, they would wait for ever."""
+    copying.install(new_job(web_host), web_host, quietly)
+    both = threading.Barrier(2, timeout=20)
+
+    def meeting(then: Callable[..., object]) -> Callable[..., object]:
+        return lambda *given: (both.wait(), then(*given))[1]
+
+    for place, name in ((Image, "unpack"), (wordpress_image, "fill")):
+        monkeypatch.setattr(place, name, meeting(getattr(place, name)))
+    assert "render" not in steps_of(copying, new_job(web_host), web_host)
+
+
 def test_another_version_of_the_database_server_makes_another_image(
     web_host: LocalServer, wordpress: WordPress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,7 +349,7 @@ def test_a_failure_while_copying_leaves_nothing(web_host: LocalServer, copying: 
     assert databases_of(web_host, job) == []
 
 
-@pytest.mark.parametrize("step", ["install", "stage", "swap", "verify", "marker"])
+@pytest.mark.parametrize("step", ["stage", "config", "swap", "verify", "marker"])
 def test_a_worker_that_dies_while_copying_is_followed_by_another(
     web_host: LocalServer, copying: WordPress, step: str
 ) -> None:
