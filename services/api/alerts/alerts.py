@@ -18,6 +18,7 @@ from foundation.store.records import lock
 from foundation.store.types import Word, metadata
 from schemas.alerts import MOST, AlertRaised, AlertRecovered, MailAlerts
 from services.api.alerts.troubles import troubles
+from services.api.projection import rebuilding
 
 KEPT = timedelta(days=30)
 """How long an alert that is over is kept."""
@@ -86,8 +87,11 @@ class Alert(NamedTuple):
 
 
 def look(uow: UnitOfWork[Any], settings: Settings) -> None:
-    """Compare what is wrong now with what is known; tell the difference by events, and by email if it is time."""
+    """Compare what is wrong now with what is known; tell the difference by events, and by email if it is time. While
+    the projection is rebuilt nobody can know."""
     connection, now = uow.connection, uow.now
+    if rebuilding.is_under_way(connection, now):
+        return
     lock(connection, ["alerts"])
     known = Alert.all(connection)
     found = {(one.kind, one.subject): one for one in troubles(connection, settings.timer, now)}

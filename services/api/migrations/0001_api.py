@@ -151,6 +151,12 @@ def upgrade() -> None:
     op.create_index("ix_steps_begun_at", "steps", ["begun_at"])
     op.create_index("ix_steps_install_id_id", "steps", ["install_id", "id"])
     op.create_table(
+        "awaited",
+        sa.Column("service", sa.String(64), nullable=False),
+        sa.Column("since", Utc, nullable=False),
+        sa.PrimaryKeyConstraint("service", name="pk_awaited"),
+    )
+    op.create_table(
         "numbers",
         sa.Column("of", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
@@ -340,6 +346,7 @@ def downgrade() -> None:
     op.drop_table("workers")
     op.drop_table("lag")
     op.drop_table("numbers")
+    op.drop_table("awaited")
     op.drop_table("steps")
     op.drop_table("activity")
     op.drop_table("letter_views")

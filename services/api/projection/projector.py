@@ -26,8 +26,8 @@ from schemas.envelope import Event
 from schemas.installs import InstallProgress, TimerPaused, TimerResumed
 from schemas.mails import PreviewRendered
 from schemas.servers import ServerClosed, ServerOpened
-from schemas.services import ServerStatus, ServiceHeartbeat, SiteTypeConfigured
-from services.api.projection import activity, lag, numbers, previews, steps, switches, workers
+from schemas.services import ServerStatus, ServiceHeartbeat, ServiceReplayed, SiteTypeConfigured
+from services.api.projection import activity, lag, numbers, previews, rebuilding, steps, switches, workers
 from services.api.projection.activity import Line
 from services.api.projection.telling import Telling, tellings, version
 from services.api.projection.views import (
@@ -65,6 +65,7 @@ _NOTED: Mapping[type[Any], Callable[[Connection, Event[Any], datetime], None]] =
     PreviewRendered: lambda connection, event, at: previews.note(connection, event.data, event.time or at),
     TimerPaused: lambda connection, event, _at: workers.note_timer(connection, event.data.since),
     TimerResumed: lambda connection, _event, _at: workers.note_timer(connection, None),
+    ServiceReplayed: lambda connection, event, _at: rebuilding.note(connection, event.data),
     ServerOpened: lambda connection, event, _at: workers.note_server(connection, _standing(event.data)),
     ServerClosed: lambda connection, event, _at: workers.note_server(connection, ServerStatus(name=event.data.server)),
     SiteTypeConfigured: lambda connection, event, at: switches.note(connection, event.data, event.time or at),

@@ -45,7 +45,7 @@ def _rebuilt(broker: Broker, store: Store, patience: float, say: Callable[[str],
     watching = broker.watch(EVENTS, "service.replayed.#")
     try:
         with store.transaction() as connection:
-            rebuilding.forget(connection)
+            rebuilding.forget(connection, utc_now())
         asked = sending.event(ServiceReplay(), None)
         sending.require_confirmed(sending.publish(broker, [sending.message(asked)]))
         told: dict[str, int] = {}

@@ -106,7 +106,7 @@ def test_rebuilt_in_the_middle_of_many_orders_under_chaos_it_equals_the_services
         hear()
         if number == ORDERS // 2:
             with store.transaction() as connection:
-                rebuilding.forget(connection)
+                rebuilding.forget(connection, house.clock.now())
             house.publish(ServiceReplay())
             [service.run_once() for service in house.services]
             assert len(seen_in(store)) < len(rows_of(house)), "it begins with nothing"

@@ -8,9 +8,10 @@ import pytest
 
 from schemas.alerts import AlertRaised, AlertRecovered
 from schemas.installs import InstallRetry
-from schemas.services import ServerStatus, ServiceHeartbeat
+from schemas.services import ServerStatus, ServiceHeartbeat, ServiceReplay
 from schemas.values import CauseKind
 from services.api.access.identity import Scope
+from services.api.projection import rebuilding
 from tests.support.api import HouseWithApi
 from tests.support.house import START, failure
 
@@ -217,6 +218,28 @@ def test_without_an_address_nobody_gets_an_email(tmp_path: Path) -> None:
     look(house)
     assert mails(house) == []
     assert told(house) == [("raised", "1 install on local failed: db_down")]
+
+
+def test_nothing_is_told_while_the_projection_is_rebuilt(house: HouseWithApi) -> None:
+    fail(house, 1)
+    look(house)
+    assert len(mails(house)) == len(told(house)) == 1
+    for last in (False, True):
+        with house.api.desk.store.transaction() as connection:
+            rebuilding.forget(connection, house.clock.now())
+        look(house, minutes=30)
+        assert told(house) == [], "what the projection has forgotten is not over"
+        if not last:
+            house.publish(ServiceReplay())
+            house.settle()
+            look(house)
+            assert told(house) == [], "and it is not new when the installer tells of it again"
+    look(house, minutes=31)
+    assert [kind for kind, _ in told(house)] == ["recovered"], "an unfinished rebuild is not waited for without end"
+    house.publish(ServiceReplay())
+    house.settle()
+    look(house)
+    assert [kind for kind, _ in told(house)] == ["raised"]
 
 
 def test_two_replicas_tell_it_once(house: HouseWithApi) -> None:
