@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from foundation.broker import Message
-from foundation.broker.topology import ORDERS
 from schemas.services import ServerStatus, ServiceHeartbeat
 from schemas.values import CauseKind
 from services.api.access import tokens
@@ -21,6 +19,7 @@ from tests.support.api import HouseWithApi
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
 from tests.support.house import START, at_work, failure
+from tests.support.troubles import trouble_of_every_kind
 
 Command = Callable[..., Ran]
 
@@ -74,23 +73,9 @@ def over(address: str, token: str, monkeypatch: pytest.MonkeyPatch) -> Command:
     return ran
 
 
-def trouble_of_every_kind(house: HouseWithApi) -> None:
-    """One order whose account failed, two failed installs, a failed email, a parked message; one done, one staged."""
-    house.server.failures.append(failure("server_root_missing", CauseKind.CONFIGURATION))
-    house.order(1)
-    house.settle()
-    for number in (2, 3):
-        house.order(number)
-        house.settle()
-        house.installer.failures.append(failure("disk_full", CauseKind.CONFIGURATION))
-        house.tick()
-        house.pass_time(60)
-    house.order(4)
-    house.settle()
-    house.smtp.failures.append(failure("recipient_refused", CauseKind.PERMANENT))
-    house.tick()
-    assert house.broker.publisher().publish([Message(ORDERS, "order.placed.v1", b"{", "broken")]) == ["confirmed"]
-    house.pass_time(60)
+def many_orders(house: HouseWithApi) -> None:
+    """Trouble of every kind, one order that is done, and one that is staged."""
+    trouble_of_every_kind(house)
     house.order(5, customer={"name": "Ann Other", "email": "ann@customer.example"})
     house.settle()
     house.tick()
@@ -158,7 +143,7 @@ SHOWN = (
 
 
 def test_what_is_shown_is_the_same(house: HouseWithApi, direct: Command, remote: Command) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     for line in SHOWN:
         here, there = (way(*line.split(), "--json") for way in (direct, remote))
         assert (there.exit_code, here.exit_code) == (0, 0), line
@@ -171,7 +156,7 @@ def test_what_is_shown_is_the_same(house: HouseWithApi, direct: Command, remote:
 
 
 def test_the_state_of_everything_is_the_same(house: HouseWithApi, direct: Command, remote: Command) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     for name in ("order-intake", "mailer"):
         beat(house, name)
     house.api.look_for_alerts()
@@ -221,7 +206,7 @@ def test_the_state_of_everything_is_the_same(house: HouseWithApi, direct: Comman
 def test_what_is_asked_for_ends_in_the_same_way(
     house: HouseWithApi, request: pytest.FixtureRequest, way: str, line: str, code: int, told: str
 ) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     with at_work(house):
         ran = request.getfixturevalue(way)(*line.split(), "--timeout", "60")
     assert ran.exit_code == code, ran
@@ -231,7 +216,7 @@ def test_what_is_asked_for_ends_in_the_same_way(
 
 
 def test_the_log_says_who_asked_over_the_api_and_why(house: HouseWithApi, direct: Command, remote: Command) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     with at_work(house):
         remote("install", "cancel", "order-6-g1", "--reason", "changed her mind", "--timeout", "60")
     [line] = remote("activity", "--by", "desk", "--kind", "install.cancel", "--json").json
@@ -246,7 +231,7 @@ def test_the_log_says_who_asked_over_the_api_and_why(house: HouseWithApi, direct
 
 
 def test_failed_accounts_are_retried_and_parked_messages_corrected(house: HouseWithApi, remote: Command) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     retried = remote("order", "retry", "--all-failed", "--no-wait")
     assert (retried.exit_code, retried.lines[0].split()[:2]) == (0, ["order-1", "published"])
     house.settle()
@@ -316,7 +301,7 @@ def test_orders_that_end_badly_are_told_with_cause_and_exit_code(
 
 @pytest.mark.usefixtures("quiet")  # the services work in this process
 def test_a_site_is_installed_again_and_followed(house: HouseWithApi, remote: Command) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     with ticking(house):
         ran = remote("order", "reinstall", "order-5", "--yes", "--wait", "--timeout", "100", "--json")
     assert (ran.exit_code, ran.json[0]["state"], ran.json[0]["install_id"]) == (0, "mailed", "order-5-g2")
@@ -377,7 +362,7 @@ def test_the_log_is_followed_as_it_is_written(
 def test_a_token_without_the_scope_is_told_which(
     house: HouseWithApi, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trouble_of_every_kind(house)
+    many_orders(house)
     shop = over(address, house.token("/shop", Scope.ORDERS_READ), monkeypatch)
     ran = shop("install", "retry", "order-2-g1")
     assert (ran.exit_code, "The token shop lacks the scope installs:write." in ran.stderr) == (6, True)

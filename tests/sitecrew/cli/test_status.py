@@ -5,34 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker import Message
-from foundation.broker.topology import ORDERS
 from foundation.config.queues import INSTALLER_COMMANDS
-from schemas.values import CauseKind
 from sitecrew.cli.output import terminal
 from sitecrew.cli.run import COMMANDED
 from tests.support.cli import Ran, settings_file
 from tests.support.cli import sitecrew as run
-from tests.support.house import House, at_work, failure
+from tests.support.house import House, at_work
+from tests.support.troubles import trouble_of_every_kind
 
 Command = Callable[..., Ran]
-
-
-def trouble_of_every_kind(house: House) -> None:
-    house.server.failures.append(failure("server_root_missing", CauseKind.CONFIGURATION))
-    house.order(1)
-    house.settle()
-    for number in (2, 3):
-        house.order(number)
-        house.settle()
-        house.installer.failures.append(failure("disk_full", CauseKind.CONFIGURATION))
-        house.tick()
-    house.order(4)
-    house.settle()
-    house.smtp.failures.append(failure("recipient_refused", CauseKind.PERMANENT))
-    house.tick()
-    assert house.broker.publisher().publish([Message(ORDERS, "order.placed.v1", b"{", "broken")]) == ["confirmed"]
-    house.settle()
 
 
 def test_all_that_needs_somebody_is_told_with_the_command_that_mends_it(house: House, sitecrew: Command) -> None:
