@@ -1,5 +1,6 @@
 """What all tests stand on. Which RabbitMQ they get is told in `tests/support/brokers.py`."""
 
+import gc
 import logging
 import os
 import sys
@@ -23,6 +24,17 @@ _PASSED = pytest.StashKey[bool]()
 settings.register_profile("sitecrew", deadline=None, derandomize="CI" in os.environ, database=None)
 settings.load_profile("sitecrew")
 share()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    # What is collected and imported for it stays: the garbage collector need not look through it again and again.
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

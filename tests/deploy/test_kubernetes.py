@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
-from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from foundation.broker.delay import Ladder
 from foundation.config.queues import INSTALLER_DUE, sitecrew
@@ -31,12 +29,15 @@ SERVICES = ("order-intake", "installer", "mailer", "api")
 VERSIONS = ("1.31", "1.37")
 """Of Kubernetes: an old one that many have, and the newest whose schemas are at hand."""
 
-MODELS = {
-    "PodMonitor": PodMonitor,
-    "PrometheusRule": PrometheusRule,
-    "ScaledObject": ScaledObject,
-    "TriggerAuthentication": TriggerAuthentication,
-}
+
+@cache
+def models() -> dict[str, Any]:
+    """Return models of resources by kind. Importing them takes longer than all the tests here."""
+    from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication  # noqa: PLC0415
+    from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule  # noqa: PLC0415
+
+    return {model.__name__: model for model in (PodMonitor, PrometheusRule, ScaledObject, TriggerAuthentication)}
+
 
 Document = dict[str, Any]
 
@@ -69,7 +70,7 @@ def containers(pod: Document) -> list[Document]:
 
 
 def require_valid(document: Document, version: str) -> None:
-    model = MODELS.get(document["kind"])
+    model = models().get(document["kind"])
     if model is None:
         kubernetes_validate.validate(document, version, strict=True)
     else:

@@ -368,18 +368,29 @@ class House:
         """Run until nothing is left to do at the current time."""
         deadline = monotonic() + PATIENCE
         while True:
-            moved = sum(service.run_once() for service in self.services)
-            if not moved and all(service.idle for service in self.services):
+            if not self._run_once() and not self._wait_for_an_effect():
                 return
             assert monotonic() < deadline, "it does not come to rest"
+
+    def _run_once(self) -> int:
+        return sum(service.run_once() for service in self.services)
+
+    def _wait_for_an_effect(self) -> bool:
+        """Wait a moment for an effect that is going on; return whether there is any."""
+        for service in self.services:
+            for worker, consumer in service.lanes:
+                if not worker.idle:
+                    worker.run_once(consumer, timeout=0.02)
+                    return True
+        return False
 
     def run_until(self, reached: Callable[[], Any]) -> None:
         """Run until a condition is true, which may be in the middle of an effect."""
         deadline = monotonic() + PATIENCE
         while not reached():
             assert monotonic() < deadline, "it does not come to that"
-            for service in self.services:
-                service.run_once()
+            if not self._run_once():
+                self._wait_for_an_effect()
 
     def advance(self, seconds: float) -> None:
         """Move the clock, and run everything that becomes due."""

@@ -260,9 +260,10 @@ class MemoryConsumer:
 
     def allow(self, prefetch: int) -> None:
         with self._broker.changed:
-            self._allowed = max(self._prefetch, prefetch)
-            self._line.serve()
-            self._broker.changed.notify_all()
+            allowed, self._allowed = self._allowed, max(self._prefetch, prefetch)
+            if self._allowed > allowed:
+                self._line.serve()
+                self._broker.changed.notify_all()
 
     def cease(self) -> None:
         with self._broker.changed:

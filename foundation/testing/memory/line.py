@@ -61,8 +61,10 @@ class Line:
 
     def due(self) -> datetime | None:
         """When the first message's time is up; all have the same lifetime, so none is due earlier."""
+        if not self.waiting:
+            return None
         lifetime = int(self.queue.arguments.get("x-message-ttl", 0))
-        return self.waiting[0].since + timedelta(milliseconds=lifetime) if lifetime and self.waiting else None
+        return self.waiting[0].since + timedelta(milliseconds=lifetime) if lifetime else None
 
     def join(self, held: Held) -> None:
         self.waiting.append(held)
