@@ -15,7 +15,8 @@ class AccountCreated(Model):
 
 
 class AccountRetrying(Model):
-    """An attempt to create the account failed, or there was no room for it; there will be another."""
+    """An attempt to create the account failed, there was no room for it, or it waits for its server; there will be
+    another."""
 
     order_id: OrderId
     attempt: Attempt

@@ -9,7 +9,7 @@ from schemas.values import Cause, Line, Model
 
 
 class ServerPause(Model):
-    """Command: begin no install on a hosting server. Running ones are finished."""
+    """Command: begin no install on a hosting server, and create no account there. Running ones are finished."""
 
     server: Line
     """Its name in the settings."""
@@ -27,7 +27,8 @@ class ServerResume(Model):
 
 
 class ServerOpened(Model):
-    """No install begins on a hosting server: it has failed again and again, or staff have paused it."""
+    """No install begins on a hosting server, and no account is created there: it has failed again and again, or staff
+    have paused it."""
 
     server: Line
     """Its name in the settings."""
@@ -46,7 +47,7 @@ class ServerOpened(Model):
 
 
 class ServerClosed(Model):
-    """Installs begin on a hosting server again."""
+    """Installs begin on a hosting server again, and accounts are created."""
 
     server: Line
     """Its name in the settings."""

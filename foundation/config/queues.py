@@ -71,7 +71,13 @@ _TO_ALL = ((COMMANDS, "service.#"), (COMMANDS, "site_type.#"))
 _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     # queue                what it is bound to
     (INTAKE_ORDERS, ((ORDERS, "#"),)),
-    (INTAKE_INSTALLS, tuple((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled"))),
+    (
+        INTAKE_INSTALLS,
+        (
+            *((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled")),
+            *((EVENTS, f"server.{change}.*") for change in ("opened", "closed")),
+        ),
+    ),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), *_TO_ALL)),
     (INSTALLER_STAGED, ((EVENTS, "install.staged.*"), (EVENTS, "order.amended.*"))),
     (INSTALLER_COMMANDS, ((COMMANDS, "install.#"), (COMMANDS, "timer.#"), (COMMANDS, "server.#"), *_TO_ALL)),

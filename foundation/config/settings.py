@@ -469,7 +469,9 @@ class HostingServer(Section):
     )
     control_panel_url: WebUrl | None = Field(None, description="where customers log in to their account")
     concurrency: Count | None = Field(
-        None, description="installs at a time on it, over all replicas; further ones wait their turn. empty: no limit"
+        None,
+        description="installs at a time on it, and accounts created at a time, over all replicas; further ones wait"
+        " their turn. empty: no limit",
     )
     linux_users: bool = Field(False, description="driver local: create a Linux user for each account (needs root)")
     databases: Databases | None = Field(None, description="none: only sites without a database")

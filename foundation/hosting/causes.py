@@ -1,10 +1,27 @@
 """Causes of failures on hosting servers, and what an operator does about them."""
 
+from datetime import datetime
+
 from foundation.causes import Causes, Meaning
-from schemas.values import CauseKind
+from foundation.clock import exact
+from schemas.values import Cause, CauseKind
 
 HOSTING_CAUSES = Causes(
     {
+        "server_busy": Meaning(
+            CauseKind.CAPACITY,
+            "Nothing to do: it begins when other work on this server ends. `servers.<name>.concurrency` says how many"
+            " installs, and how many accounts, may be worked on at a time.",
+        ),
+        "server_failing": Meaning(
+            CauseKind.TRANSIENT,
+            "Fix what the detail says. `sitecrew server list` shows how the server stands, and `sitecrew server resume`"
+            " lets its installs and accounts begin at once.",
+        ),
+        "server_paused": Meaning(
+            CauseKind.TRANSIENT,
+            "Nothing to do, or end the pause at once with `sitecrew server resume`.",
+        ),
         "username_taken": Meaning(
             CauseKind.CONFLICT,
             "Another account or system user already has this name. Remove it if nobody needs it.",
@@ -107,3 +124,21 @@ HOSTING_CAUSES = Causes(
 """Every cause that this package raises, by its code."""
 
 failed = HOSTING_CAUSES.failed
+
+
+def busy(server: str, number: int, work: str) -> Cause:
+    """Return why something waits for a server that has as much of this work as it may."""
+    return HOSTING_CAUSES.cause("server_busy", f"{number} {work} on {server}, as many as may at a time")
+
+
+def paused(server: str, until: datetime | None, reason: str | None, by: str | None = None) -> Cause:
+    """Return why something waits for a server that staff have paused."""
+    ends = f", until {exact(until)}" if until else ""
+    detail = f"{server} is paused{f' by {by}' if by else ''}{ends}{f': {reason}' if reason else ''}"
+    return HOSTING_CAUSES.cause("server_paused", detail)
+
+
+def failing(server: str, failures: int, last: Cause | None) -> Cause:
+    """Return why something waits for a server that has failed again and again."""
+    told = f"; the last time {last.code}: {last.detail}" if last else ""
+    return HOSTING_CAUSES.cause("server_failing", f"{server} has failed {failures} times in a row{told}")

@@ -15,20 +15,6 @@ INSTALL_CAUSES = Causes(
         "early": Meaning(CauseKind.TRANSIENT, "Nothing to do: it was delivered before it is due."),
         "given_back": Meaning(CauseKind.TRANSIENT, "Nothing to do: another replica installs it."),
         "account_busy": Meaning(CauseKind.TRANSIENT, "Nothing to do: the other install in this account ends first."),
-        "server_busy": Meaning(
-            CauseKind.CAPACITY,
-            "Nothing to do: it begins when another install on this server ends. `servers.<name>.concurrency` says how"
-            " many may run at a time.",
-        ),
-        "server_failing": Meaning(
-            CauseKind.TRANSIENT,
-            "Fix what the detail says. `sitecrew server list` shows how the server stands, and `sitecrew server resume`"
-            " lets its installs begin at once.",
-        ),
-        "server_paused": Meaning(
-            CauseKind.TRANSIENT,
-            "Nothing to do, or end the pause at once with `sitecrew server resume`.",
-        ),
         "dns_missing": Meaning(
             CauseKind.TRANSIENT,
             "Have the customer point the name in the detail to the server's address.",

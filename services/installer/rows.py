@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from foundation.store.records import Loaded, lock
+from foundation.store.running import Running
 from schemas.envelope import Event
 from schemas.installs import TimerPause, TimerResume
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
@@ -15,7 +16,7 @@ from schemas.services import ServiceDescribe
 from schemas.values import Model
 from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
 from services.installer.pausing import TIMER, TIMERS, TimerRow
-from services.installer.servers.capacity import Running, count_running
+from services.installer.servers.capacity import count_running
 from services.installer.servers.standing import Standings
 
 _OF_MAILS = MailSent | MailFailed | MailSuppressed | MailWaiting

@@ -1,12 +1,13 @@
 """Create an order's account: claim the order, create the account on its server, record what came of it."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from foundation.config.keys import Sealer
+from foundation.config.queues import INTAKE_ORDERS
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.outcomes import Done, Effect, GivenUp, Outcome, Retry
@@ -22,12 +23,15 @@ from services.order_intake.causes import INTAKE_CAUSES
 from services.order_intake.orders import MAX_ATTEMPTS, Order
 from services.order_intake.releasing import stopped
 from services.order_intake.rows import OrderRows
+from services.order_intake.servers import HostingServers
 from services.order_intake.staging import Staging
 from services.order_intake.states import OrderState
 
 MAX_WAITS = 150
 """How often an order may wait for room on its server: about a day in all."""
 BACKOFF = Backoff(timedelta(seconds=10), timedelta(minutes=10), jitter=0)
+_LOOK = timedelta(minutes=10)
+"""After which an order that waits for its server looks by itself whether that is there."""
 RETRIES = Retries(MAX_ATTEMPTS, BACKOFF)
 _LONGEST_NAME = 253  # letters of a host name, dots included
 
@@ -45,6 +49,7 @@ class Creating:
         self._sealer = sealer
         self._staging = staging
         self._terms = terms
+        self.hosting = HostingServers(settings)
 
     def create(self, uow: UnitOfWork[OrderRows], order: Order, event: Event[OrderPlaced]) -> Outcome | Effect[Order]:
         """Claim the order for one more attempt at its account, or give it up."""
@@ -53,6 +58,10 @@ class Creating:
         if order.lease_owner:
             lost = INTAKE_CAUSES.cause("worker_lost", f"the worker {order.lease_owner} ended, or lost its database")
             order = _put_off(uow, order.postponed(uow.now, lost, uow.now), event)
+            self.hosting.ended(uow, order.server)
+        if missing := self.hosting.missing(uow, order.server):
+            return _wait(uow, order, *missing, event)
+        self.hosting.begun(uow, order.server)
         claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
         return Effect(claimed, self._create, self._created, self._failed, self._not_begun)
 
@@ -89,6 +98,7 @@ class Creating:
     def _created(
         self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], account: AccountRef
     ) -> Outcome:
+        self.hosting.ended(uow, claim.server)
         order = uow.rows.orders.get(claim.order_id)
         if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
             late = uow.rows.orders.save(order.too_late(uow.now))
@@ -101,6 +111,7 @@ class Creating:
         return Done()
 
     def _failed(self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
+        self.hosting.ended(uow, claim.server)
         order = uow.rows.orders.held(claim)
         if order is None or order.state != OrderState.ACCEPTED:
             return Retry(uow.now, INTAKE_CAUSES.cause("in_progress", "it is another worker's by now, or was cancelled"))
@@ -130,9 +141,23 @@ class Creating:
         return GivenUp()
 
     def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
+        self.hosting.ended(uow, claim.server)
         if order := uow.rows.orders.held(claim):
             uow.rows.orders.save(order.let_go(uow.now).unclaimed())
         return stopped(uow)
+
+
+def _wait(
+    uow: UnitOfWork[OrderRows], order: Order, cause: Cause, until: datetime | None, event: Event[OrderPlaced]
+) -> Outcome:
+    """Have an order wait for its server, and tell so once. Should nobody wake it, it looks again by itself."""
+    again_at = min(uow.now + _LOOK, until or uow.now + _LOOK)
+    waiting = uow.rows.orders.save(order.waiting(again_at, cause, uow.now))
+    uow.redeliver(waiting.placed(), INTAKE_ORDERS, waiting.order_id, waiting.trace, at=again_at)
+    if order.cause is None or order.cause.code != cause.code:
+        uow.emit(telling.retrying(waiting), waiting.order_id, event)
+        _log.warning("account.put_off", order_id=order.order_id, cause=cause.code, reason=cause.detail, due_at=again_at)
+    return Done()
 
 
 def _put_off(uow: UnitOfWork[OrderRows], waiting: Order, event: Event[OrderPlaced]) -> Order:

@@ -21,6 +21,7 @@ from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderKnown, OrderPlaced
+from schemas.servers import ServerClosed, ServerOpened
 from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from schemas.values import install_id
 from services.order_intake import telling
@@ -50,6 +51,7 @@ class Intake:
         self._staging = Staging(settings, servers, self.site_types)
         self._terms = Terms(this_process(), LEASE, OVERDUE)
         self._creating = Creating(settings, servers, sealer, self._staging, self._terms)
+        self.hosting = self._creating.hosting
         self.leases = Leases(ORDERS, self._terms, settings.order_intake.timeout_seconds)
         self._description = Description(
             "order-intake", lambda _uow: {"max_attempts": MAX_ATTEMPTS, "site_types": tuple(settings.sites)}
@@ -72,11 +74,13 @@ class Intake:
         }
 
     def installs(self) -> Handlers:
-        """Handlers of what the installer reports when an install has ended."""
+        """Handlers of what the installer reports: how an install ended, and whether a server may be used."""
         return {
             InstallCompleted: self.install_completed,
             InstallFailed: self.install_failed,
             InstallCancelled: self.install_cancelled,
+            ServerOpened: self.hosting.opened,
+            ServerClosed: self.hosting.closed,
         }
 
     def recover(self, database: Database[OrderRows]) -> None:

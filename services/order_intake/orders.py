@@ -8,7 +8,7 @@ from itertools import count
 from json import dumps
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, UniqueConstraint, text
 
 from foundation.broker.sender import Sender
 from foundation.errors import IllegalTransition
@@ -57,6 +57,8 @@ class Moments(Model):
     times: tuple[datetime, ...] = ()
 
 
+_WAITS = "waiting_since IS NOT NULL"
+
 orders = Table(
     "orders",
     metadata,
@@ -81,6 +83,7 @@ orders = Table(
     Column("username", Bytewise(16), nullable=False),
     Column("account", PydanticJson(AccountRef)),
     Column("waits", Integer, nullable=False),
+    Column("waiting_since", Utc),
     Column("generation", Integer, nullable=False),
     Column("install_state", Word(InstallState), nullable=False),
     Column("cancelled_installs", PydanticJson(Generations), nullable=False),
@@ -94,6 +97,7 @@ orders = Table(
     *lease.columns(),
     UniqueConstraint("username", "server"),
     Index("ix_orders_user_id_turn_at", "user_id", "turn_at"),
+    Index("ix_orders_waiting", "server", "turn_at", sqlite_where=text(_WAITS), postgresql_where=text(_WAITS)),
 )
 
 
@@ -129,6 +133,8 @@ class Order(LeasedRow):
     account: AccountRef | None = None
     waits: int = 0
     """How often it was put off because there was no room."""
+    waiting_since: datetime | None = None
+    """Since when it waits for its server, which wakes it."""
     generation: int = 0
     install_state: InstallState = InstallState.NONE
     """What was last heard of the newest install."""
@@ -206,6 +212,11 @@ class Order(LeasedRow):
     def without_room(self, due_at: datetime, cause: Cause, now: datetime) -> "Order":
         """Return it waiting until `due_at` for room on its server, which costs no attempt."""
         return self._to(S.ACCEPTED, now, waits=self.waits + 1).released(due_at, due_at + OVERDUE, cause).unclaimed()
+
+    def waiting(self, again_at: datetime, cause: Cause, now: datetime) -> "Order":
+        """Return it waiting for its server, which costs no attempt: until it is woken, or until `again_at`."""
+        waiting = self._to(S.ACCEPTED, now, waiting_since=self.waiting_since or now)
+        return waiting.released(again_at, again_at + OVERDUE, cause)
 
     def renamed(self, now: datetime) -> "Order":
         """Return it with another username to try."""
@@ -301,7 +312,7 @@ class Order(LeasedRow):
     def _to(self, state: OrderState, now: datetime, **changes: Any) -> "Order":
         if state not in TRANSITIONS[self.state]:
             raise IllegalTransition(self.order_id, self.state, state)
-        return replace(self, state=state, updated_at=now, **changes)
+        return replace(self, state=state, updated_at=now, **{"waiting_since": None, **changes})
 
 
 ORDERS = Records(orders, Order, key="order_id")

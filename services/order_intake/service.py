@@ -28,7 +28,10 @@ class IntakeService:
         self._parts = parts
         self._vouching = settings.vouching(parts.broker.user)
         self.intake = Intake(settings, servers, Sealer(settings.keys.public))
-        self._rereading = self.intake.site_types.rereading(parts.store)
+        self._rereading = (
+            self.intake.site_types.rereading(parts.store),
+            self.intake.hosting.rereading(parts.store),
+        )
 
     def lanes(self) -> Sequence[Lane]:
         own, intake = self._settings, self.intake
@@ -58,7 +61,7 @@ class IntakeService:
         return (
             Periodic("recover", 60, lambda: self.intake.recover(database)),
             Periodic("renew_leases", 10, lambda: self.intake.leases.renew(database)),
-            self._rereading,
+            *self._rereading,
         )
 
     def vitals(self) -> Mapping[str, Any]:

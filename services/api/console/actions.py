@@ -189,7 +189,7 @@ ACTIONS: Mapping[str, Action] = _all(
         of=SERVER,
         role=Role.OPERATOR,
         states=("closed", "open", "half-open"),
-        effect="begin no install on the server until somebody resumes it. Running installs are finished.",
+        effect="begin no install and create no account on the server until somebody resumes it. What runs is finished.",
         command=ServerPause,
         fields=("reason",),
     ),

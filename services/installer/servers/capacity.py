@@ -1,7 +1,6 @@
 """How many installs run on a server at a time, over all replicas: further ones wait, and are woken as others end."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -10,11 +9,11 @@ from sqlalchemy import Connection, func, select
 
 from foundation.config.settings import Settings
 from foundation.handling.unit_of_work import UnitOfWork
+from foundation.hosting.causes import busy
 from foundation.store import bulk
 from foundation.store.records import lock
 from schemas.values import Cause
 from services.installer import telling
-from services.installer.causes import INSTALL_CAUSES
 from services.installer.installs import INSTALLS, Install, installs
 from services.installer.states import State, WaitingFor
 
@@ -28,25 +27,6 @@ _waits_for_its_server = (
     installs.c.state == State.WAITING,
 )
 """Installs that nobody moves on until they are woken."""
-
-
-class Running:
-    """How many installs run on limited servers: locked and counted in the database once per transaction, if a handler
-    asks; and what its handlers have changed since."""
-
-    def __init__(self, count: Callable[[Collection[str]], Mapping[str, int]] = lambda _servers: {}) -> None:
-        self._count = count
-        self._counted: Mapping[str, int] | None = None
-        self._since = Counter[str]()
-
-    def on(self, server: str, limited: Collection[str]) -> int:
-        """Return how many run on one of the `limited` servers."""
-        if self._counted is None:
-            self._counted = self._count(limited)
-        return self._counted.get(server, 0) + self._since[server]
-
-    def add(self, server: str, number: int) -> None:
-        self._since[server] += number
 
 
 def count_running(connection: Connection, servers: Collection[str]) -> dict[str, int]:
@@ -74,8 +54,7 @@ class Capacity:
 
     def cause(self, server: str) -> Cause:
         """Return why an install waits for a server that is full."""
-        detail = f"{self.limits[server]} installs run on {server}, as many as may at a time"
-        return INSTALL_CAUSES.cause("server_busy", detail)
+        return busy(server, self.limits[server], "installs run")
 
     def begun(self, uow: UnitOfWork[Any], install: Install) -> None:
         """Count one that runs from now on."""

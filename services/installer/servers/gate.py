@@ -6,15 +6,14 @@ from typing import Any
 
 import structlog
 
-from foundation.clock import exact
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff
 from foundation.handling.unit_of_work import UnitOfWork
+from foundation.hosting.causes import failing, paused
 from foundation.telemetry.tracing import Origin
 from schemas.envelope import Event
 from schemas.servers import ServerClosed, ServerOpened, ServerPause
 from schemas.values import Cause
-from services.installer.causes import INSTALL_CAUSES
 from services.installer.installs import Install
 from services.installer.servers.capacity import Capacity
 from services.installer.servers.standing import Standing
@@ -113,10 +112,8 @@ class Gate:
     def pause(self, uow: UnitOfWork[Any], event: Event[ServerPause]) -> None:
         """Let no install begin on a server until it is resumed, or until then. Running ones are finished."""
         asked, by = event.data, event.authid
-        _, paused = uow.rows.standings.change(
-            asked.server, lambda it: it.paused(asked.reason, asked.until, by, uow.now)
-        )
-        uow.emit(opened(paused), None, event)
+        _, after = uow.rows.standings.change(asked.server, lambda it: it.paused(asked.reason, asked.until, by, uow.now))
+        uow.emit(opened(after), None, event)
         _log.warning("server.paused", server=asked.server, reason=asked.reason, due_at=asked.until)
 
     def resume(self, uow: UnitOfWork[Any], server: str, event: Origin | None = None) -> None:
@@ -148,13 +145,8 @@ class Gate:
 def shut(standing: Standing) -> Cause:
     """Return why no install may begin on a server."""
     if standing.state == ServerState.PAUSED:
-        by = f" by {standing.paused_by}" if standing.paused_by else ""
-        why = f": {standing.reason}" if standing.reason else ""
-        until = f", until {exact(standing.until)}" if standing.until else ""
-        return INSTALL_CAUSES.cause("server_paused", f"{standing.name} is paused{by}{until}{why}")
-    last = f"; the last time {standing.cause.code}: {standing.cause.detail}" if standing.cause else ""
-    detail = f"{standing.name} has failed {standing.failures} times in a row{last}"
-    return INSTALL_CAUSES.cause("server_failing", detail)
+        return paused(standing.name, standing.until, standing.reason, standing.paused_by)
+    return failing(standing.name, standing.failures, standing.cause)
 
 
 def opened(standing: Standing) -> ServerOpened:

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("username", Bytewise(16), nullable=False),
         sa.Column("account", sa.Text),
         sa.Column("waits", sa.Integer, nullable=False),
+        sa.Column("waiting_since", Utc),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("install_state", sa.String(16), nullable=False),
         sa.Column("cancelled_installs", sa.Text, nullable=False),
@@ -61,7 +62,18 @@ def upgrade() -> None:
     op.create_index("ix_orders_check_at", "orders", ["check_at"])
     op.create_index("ix_orders_domain_path", "orders", ["domain_path"])
     op.create_index("ix_orders_user_id_turn_at", "orders", ["user_id", "turn_at"])
+    waits = sa.text("waiting_since IS NOT NULL")
+    op.create_index("ix_orders_waiting", "orders", ["server", "turn_at"], sqlite_where=waits, postgresql_where=waits)
+    op.create_table(
+        "server_news",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("told_at", Utc, nullable=False),
+        sa.Column("until", Utc),
+        sa.Column("cause", sa.Text),
+        sa.PrimaryKeyConstraint("name", name="pk_server_news"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("server_news")
     op.drop_table("orders")

@@ -121,7 +121,7 @@ def order_of(told: Document) -> OrderSeen:
         tries=told.get("attempt"),
         customer=customer_of(told.get("customer_name"), told.get("customer_email")),
         cause=cause_of(told),
-        next=what_next(told["order_id"], OrderState(state), told.get("attempt") or 1) if known else "",
+        next=what_next(told["order_id"], OrderState(state), told.get("attempt") or 1, cause_of(told)) if known else "",
         generation=told.get("generation") or 0,
         install_state=told.get("install_state"),
         cancel_reason=told.get("reason"),

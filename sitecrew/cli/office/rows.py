@@ -72,7 +72,7 @@ def order_of(order: Order) -> OrderSeen:
         address=account.address if account else None,
         control_panel=account.control_panel.url if account and account.control_panel else None,
         cause=order.cause,
-        next=what_next(order.order_id, order.state, order.attempt),
+        next=what_next(order.order_id, order.state, order.attempt, order.cause),
         generation=order.generation,
         install_state=order.install_state,
         cancel_reason=order.cancel_reason,

@@ -394,7 +394,7 @@ def test_a_server_is_paused_and_resumed(console: Console) -> None:
     eve = console.browser("eve")
     assert "local closed 3 of 4 2" in text(eve.get("/workers").text)
     assert (
-        "begin no install on the server"
+        "begin no install and create no account on the server"
         in eve.post("/confirm", action="pause-server", id="local", back="/workers").text
     )
     for action, shown in (

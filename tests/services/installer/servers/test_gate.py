@@ -28,6 +28,7 @@ from tests.support.rows import on_each_store
 OTHER = failure("php_fatal", CauseKind.PERMANENT).cause
 database = on_each_store("installer", service.MIGRATIONS, service.load)
 WAITS = {"wordpress": {"stage": False}}
+SETTLES = {"wordpress": {"stage": False, "settle_seconds": 60}}
 
 
 class Doorstep(Desk):
@@ -189,11 +190,12 @@ def test_of_several_replicas_one_lets_one_install_through(database: Database[Any
 
 
 def test_whoever_waits_too_long_for_a_server_fails(tmp_path: Path) -> None:
-    house = House(tmp_path, sites=WAITS, installer={"waiting_hours": 1})
-    house.publish(ServerPause(server="local", reason="moving it"))
-    house.settle()
+    house = House(tmp_path, sites=SETTLES, installer={"waiting_hours": 1})
     house.order()
     house.settle()
+    house.publish(ServerPause(server="local", reason="moving it"))
+    house.settle()
+    house.advance(61)
     assert house.is_in(State.WAITING)
     house.let_time_pass(2, 1700)
     assert house.is_in(State.WAITING)
@@ -203,12 +205,13 @@ def test_whoever_waits_too_long_for_a_server_fails(tmp_path: Path) -> None:
 
 
 def test_staff_pause_a_server_and_resume_it(tmp_path: Path) -> None:
-    house = House(tmp_path, sites=WAITS, servers={"local": {}, "other": {}})
-    house.publish(ServerPause(server="local", reason="a new disk"), source="/staff", authtype="user", authid="ann")
-    house.settle()
+    house = House(tmp_path, sites=SETTLES, servers={"local": {}, "other": {}})
     house.order(1, server="local")
     house.order(2, server="other")
     house.settle()
+    house.publish(ServerPause(server="local", reason="a new disk"), source="/staff", authtype="user", authid="ann")
+    house.settle()
+    house.advance(61)
     waits = house.install("order-1-g1")
     assert (waits.state, waits.attempt) == (State.WAITING, 0)
     assert waits.cause
@@ -223,12 +226,13 @@ def test_staff_pause_a_server_and_resume_it(tmp_path: Path) -> None:
 
 
 def test_a_pause_ends_by_itself_if_staff_have_said_when(tmp_path: Path) -> None:
-    house = House(tmp_path, sites=WAITS)
-    house.publish(ServerPause(server="local", until=START + timedelta(minutes=30)))
-    house.settle()
+    house = House(tmp_path, sites=SETTLES)
     house.order()
     house.settle()
-    house.let_time_pass(1, 1790)
+    house.publish(ServerPause(server="local", until=START + timedelta(minutes=30)))
+    house.settle()
+    house.advance(61)
+    house.let_time_pass(1, 1729)
     assert house.is_in(State.WAITING)
     house.let_time_pass(1, 20)
     assert house.mailed(1)

@@ -1,0 +1,138 @@
+"""On which hosting servers no account is created for now: as the installer tells, or because as many are created there
+as may. Orders wait for them, and are woken."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Column, String, Table
+
+from foundation.config.queues import INTAKE_ORDERS
+from foundation.config.settings import Settings
+from foundation.handling.outcomes import Done, Outcome
+from foundation.handling.unit_of_work import UnitOfWork
+from foundation.hosting.causes import busy, failing, paused
+from foundation.service.lanes import Periodic
+from foundation.store import PydanticJson, Store, Utc, bulk
+from foundation.store.records import Records
+from foundation.store.types import metadata
+from schemas.envelope import Event
+from schemas.servers import ServerClosed, ServerOpened
+from schemas.values import Cause
+from services.order_intake.orders import ORDERS, OVERDUE, orders
+from services.order_intake.rows import OrderRows, count_running
+
+_READ = 2.0
+"""Seconds between looks at what other replicas have heard."""
+_AT_A_TIME = 100
+"""How many orders are woken at once of a server without a limit."""
+
+server_news = Table(
+    "server_news",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("told_at", Utc, nullable=False),
+    Column("until", Utc),
+    Column("cause", PydanticJson(Cause)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What the installer told last of a server."""
+
+    name: str
+    told_at: datetime
+    until: datetime | None = None
+    """When it may be tried; None: once the installer says so."""
+    cause: Cause | None = None
+    """Why nothing begins there; None if it may."""
+
+
+NEWS = Records(server_news, News, key="name")
+
+
+class HostingServers:
+    """The servers as this replica knows them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limits = {name: server.concurrency for name, server in settings.servers.items() if server.concurrency}
+        self._news: dict[str, News] = {}
+
+    def missing(self, uow: UnitOfWork[OrderRows], server: str) -> tuple[Cause, datetime | None] | None:
+        """Return why no account may be created on a server now, and until when at most if that is known."""
+        news = self._news.get(server)
+        if news and news.cause and (news.until is None or uow.now < news.until):
+            return news.cause, news.until
+        limit = self._limits.get(server)
+        if limit is None or uow.rows.running.on(server, self._limits) < limit:
+            return None
+        return busy(server, limit, "accounts are created"), None
+
+    def begun(self, uow: UnitOfWork[OrderRows], server: str) -> None:
+        """Count an account that is created from now on."""
+        uow.rows.running.add(server, 1)
+
+    def ended(self, uow: UnitOfWork[OrderRows], server: str) -> None:
+        """Count one that is created no more, and wake an order that waits for its place."""
+        if server in self._limits:
+            uow.rows.running.add(server, -1)
+            self._wake(uow, server)
+
+    def opened(self, uow: UnitOfWork[OrderRows], event: Event[ServerOpened]) -> Outcome:
+        """Note that nothing begins on a server."""
+        told = event.data
+        why = (
+            paused(told.server, told.until, told.reason)
+            if told.state == "paused"
+            else failing(told.server, told.failures or 0, told.cause)
+        )
+        self._note(uow, News(name=told.server, told_at=event.time or uow.now, until=told.until, cause=why))
+        return Done()
+
+    def closed(self, uow: UnitOfWork[OrderRows], event: Event[ServerClosed]) -> Outcome:
+        """Note that a server may be used again, and wake the orders that wait for it."""
+        if self._note(uow, News(name=event.data.server, told_at=event.time or uow.now)):
+            self._wake(uow, event.data.server)
+        return Done()
+
+    def rereading(self, store: Store) -> Periodic:
+        """Read what was heard of servers, and return the task that does so every few seconds. Raises
+        StoreUnreachable."""
+
+        def read() -> None:
+            with store.reading() as connection:
+                self._news = {it.name: it for it in NEWS.read(connection.execute(NEWS.select()))}
+
+        read()
+        return Periodic("read_servers", _READ, read)
+
+    def _note(self, uow: UnitOfWork[OrderRows], news: News) -> bool:
+        """Return whether these are news: older ones may come late."""
+        loaded = NEWS.load(uow.connection, [news.name])
+        before = loaded.get(news.name)
+        if before and before.told_at > news.told_at:
+            return False
+        loaded.save(news)
+        loaded.flush(uow.connection)
+        self._news = {**self._news, news.name: news}  # if this is not committed, the next read takes it back
+        return True
+
+    def _wake(self, uow: UnitOfWork[OrderRows], server: str) -> None:
+        uow.afterwards["wake", server] = partial(_wake, server=server, limit=self._limits.get(server))
+
+
+def _wake(uow: UnitOfWork[OrderRows], server: str, limit: int | None) -> None:
+    """Wake as many orders as the server has room for, in their turn. Each is decided upon again."""
+    room = limit - count_running(uow.connection, [server]).get(server, 0) if limit else _AT_A_TIME
+    if room <= 0:
+        return
+    waits = (orders.c.server == server, orders.c.waiting_since.is_not(None), orders.c.due_at > uow.now)
+    asleep = ORDERS.select().where(*waits).order_by(orders.c.turn_at).limit(room)
+    # Rows that another transaction has are being woken by it.
+    found = ORDERS.read(uow.connection.execute(asleep.with_for_update(skip_locked=True)))
+    if found:
+        changed = [(uow.now, uow.now + OVERDUE, it.order_id) for it in found]
+        bulk.change(uow.connection, orders, ("due_at", "check_at", "order_id"), changed)
+    for order in found:
+        uow.redeliver(order.placed(), INTAKE_ORDERS, order.order_id, order.trace)
