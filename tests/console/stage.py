@@ -11,7 +11,7 @@ from foundation.clock import utc_now
 from foundation.errors import Failed
 from schemas.mails import MailPreview
 from schemas.orders import OrderCancel
-from schemas.services import ServiceHeartbeat
+from schemas.services import ServerStatus, ServiceHeartbeat
 from schemas.values import CauseKind
 from services.api.access import staff, tokens
 from services.api.access.identity import Identity, Role, Scope
@@ -118,6 +118,7 @@ def furnish(console: Console, markup: str = "") -> None:
         version="0.1.0",
         started_at=house.clock.now(),
         queues=("installer.staged", "installer.due", "installer.now"),
+        servers=(ServerStatus(name="local", state="open", since=house.clock.now(), cause=fault("db_down").cause),),
     )
     house.publish(told)
     console.settle()
@@ -125,3 +126,4 @@ def furnish(console: Console, markup: str = "") -> None:
     house.publish(told.model_copy(update={"instance": "web2/812", "next_tick": utc_now() + timedelta(minutes=3)}))
     house.publish(told.model_copy(update={"service": "mailer", "instance": "web2/813", "queues": ("mailer.installs",)}))
     console.settle()
+    console.service.look_for_alerts()
