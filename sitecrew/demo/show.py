@@ -59,10 +59,16 @@ class DemoOrder:
             "login_url": login.login_url if login else None,
             "letter": self.mail,
             "seconds": {name: self.seconds(self.reached[state]) for name, state in _REPORTED.items()},
+            "install_seconds": round(self.install_seconds, 3),
             "logged_in": self.logged_in,
             "console": self.in_console and asdict(self.in_console),
             "api": self.in_api and asdict(self.in_api),
         }
+
+    @property
+    def install_seconds(self) -> float:
+        """From the worker's claim to the verified site."""
+        return (self.reached["installed"] - self.reached["installing"]).total_seconds()
 
     def seconds(self, moment: datetime) -> float:
         """From the order's publishing to a moment."""
@@ -79,10 +85,11 @@ class Show:
         self._steps: list[tuple[datetime, str, Text]] = []
         self._lock = threading.Lock()
         self._status = console.status("") if console.is_terminal else None
+        self._image_made = False
 
     def say(self, text: str) -> None:
         """About the machine rather than an order."""
-        self._console.print(f"[dim]         {escape(text)}[/]")
+        self._console.print(f"[dim]         {escape(text)}[/]", soft_wrap=True)
 
     def placed(self, event: Event[OrderPlaced]) -> DemoOrder:
         """Follow an order from now on."""
@@ -99,6 +106,7 @@ class Show:
             said = orjson.loads(line)
         except orjson.JSONDecodeError:
             return
+        self._image_made |= said.get("event") == "image.ready"
         step = said.get("event") == "install.step_done"
         if not step and said.get("level") not in ("warning", "error", "critical"):
             return
@@ -138,6 +146,14 @@ class Show:
         for line in shown.splitlines():
             self._console.print(Text.assemble(("  \N{BOX DRAWINGS LIGHT VERTICAL} ", "cyan"), line), soft_wrap=True)
         self._console.print(f"[dim]         as it came: {escape(order.mail)}[/]")
+
+    def second(self, orders: Sequence[DemoOrder]) -> None:
+        """How long the second site took beside the first, of which an image was made."""
+        if len(orders) > 1:
+            first, second = (order.install_seconds for order in orders[:2])
+            before = f"no. 1{' made the image' if self._image_made else ''}: {first:.1f} s"
+            application = orders[1].completed.application
+            self.say(f"{application} no. 2: {second:.2f} s from claim to verified ({before})")
 
     def verdict(self, orders: Sequence[DemoOrder]) -> None:
         proven = "the site answers with its own title, its email arrived"

@@ -2,17 +2,19 @@
 
 import json
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from rich.console import Console
 
 from foundation.errors import Refused
 from foundation.telemetry import logs
 from sitecrew.demo import demonstration
-from sitecrew.demo.show import Show
+from sitecrew.demo.show import DemoOrder, Show
 from sitecrew.stack.claim import claimed
 
 REPORT: dict[str, Any] = {
@@ -61,6 +63,34 @@ def test_for_programs_it_ends_with_one_json_object(capsys: pytest.CaptureFixture
     demonstration._tell(REPORT, as_json=True)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("arguments", "orders"), [([], 2), (["--site", "static"], 1), (["--site", "static", "--orders", "3"], 3)]
+)
+def test_a_second_wordpress_is_ordered_to_show_how_fast_it_is(arguments: list[str], orders: int) -> None:
+    assert demonstration._options(arguments).orders == orders
+
+
+@pytest.mark.parametrize("image", [True, False])
+def test_the_second_site_s_time_is_that_of_its_events(image: bool) -> None:
+    console = Console(record=True, width=120)
+    show = Show(console)
+    if image:
+        show.log_line("installer", '{"event": "image.ready", "level": "info"}')
+    placed = [_installed("2026-11-27T10:00:02.94Z"), _installed("2026-11-27T10:00:00.618Z")]
+    show.second(placed[:1])
+    show.second(placed)
+    made = " made the image" if image else ""
+    assert console.export_text().strip() == f"WordPress no. 2: 0.62 s from claim to verified (no. 1{made}: 2.9 s)"
+
+
+def _installed(verified_at: str) -> Any:
+    order = DemoOrder.__new__(DemoOrder)
+    claimed_at = "2026-11-27T10:00:00Z"
+    order.reached = {"installing": datetime.fromisoformat(claimed_at), "installed": datetime.fromisoformat(verified_at)}
+    order.progress = SimpleNamespace(completed=SimpleNamespace(application="WordPress"))  # type: ignore[assignment]
+    return order
 
 
 def test_what_the_demonstration_decides_is_not_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
