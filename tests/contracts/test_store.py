@@ -1,6 +1,5 @@
 """What the store does, on every database that it may be."""
 
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from foundation.errors import ConfigurationError, StoreUnreachable
 from foundation.store import Store, engine, inbox, outbox
 from foundation.store.inbox import Fingerprint
 from foundation.store.outbox import OutboxMessage
+from tests.support import forked
 from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -273,7 +273,7 @@ def test_two_relays_in_two_threads_never_claim_the_same(url: str, store: Store) 
 
 def test_two_relays_in_two_processes_never_claim_the_same(url: str, store: Store) -> None:
     ids = add(store, 1000, until=NOON - timedelta(seconds=1))
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, forked.CONTEXT) as pool:
         one, other = pool.map(claim_all, [url, url], [7, 13])
     assert sorted(one + other) == ids
 
@@ -430,7 +430,7 @@ def test_four_replicas_may_migrate_at_once(url: str) -> None:
     with first.transaction():
         """SQLite lets one at a time turn a new file into one with a WAL, and the others fail at once."""
     first.close()
-    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(4, forked.CONTEXT) as pool:
         list(pool.map(migrate, [url] * 4))
     store = Store(url)
     assert backlog(store) == 4

@@ -1,7 +1,6 @@
 """Steps for tests of installers: order, install, die in the middle, look at the site and log in to it."""
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import signal
@@ -24,6 +23,7 @@ from foundation.hosting.local import LocalServer
 from schemas.values import install_id
 from services.installer.sites import InstalledSite, Job, SiteInstaller, Step
 from services.installer.sites.docroot import trash
+from tests.support import forked
 
 KEY = PrivateKey.generate()
 """The mailer's key pair."""
@@ -100,7 +100,7 @@ def at_step(name: str, action: Callable[[], object]) -> Step:
 
 def killed_at(name: str, installer: SiteInstaller, job: Job, server: LocalServer) -> None:
     """Install in a separate process, which is killed by SIGKILL when the step begins."""
-    process = multiprocessing.get_context("spawn").Process(target=_doomed, args=(name, installer, job, server))
+    process = forked.CONTEXT.Process(target=_doomed, args=(name, installer, job, server))
     process.start()
     process.join(200)
     assert process.exitcode == -signal.SIGKILL

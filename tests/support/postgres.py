@@ -21,7 +21,6 @@ from sqlalchemy import text
 from foundation.store import Store
 from sitecrew.stack.processes import PATH, Child, Command
 from tests.support.brokers import until
-from tests.support.house import PATIENCE
 
 
 def installed() -> Path | None:
@@ -35,7 +34,12 @@ class Postgres:
 
     def __init__(self, programs: Path, directory: Path) -> None:
         self.directory = directory
-        settings = ("listen_addresses=", "fsync=off", "dynamic_shared_memory_type=mmap")  # nothing is left in /dev/shm
+        settings = (
+            "listen_addresses=",
+            "fsync=off",
+            "autovacuum=off",
+            "dynamic_shared_memory_type=mmap",
+        )  # nothing is left in /dev/shm
         arguments = ("-D", str(directory / "data"), "-k", str(directory), *(f"-c{setting}" for setting in settings))
         self._child = Child(
             Command(
@@ -84,7 +88,7 @@ def until_blocked(store: Store) -> None:
         with store.reading() as connection:
             return bool(connection.execute(waiting).scalar_one())
 
-    until(is_blocked, PATIENCE)
+    until(is_blocked, 60)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """WordPress copied from an image: the same as what `wp_install` makes, for every order that an image fits."""
 
 import contextlib
-import multiprocessing
 import os
 import re
 import shutil
@@ -31,6 +30,7 @@ from services.installer.sites.wordpress.image import Image
 from services.installer.sites.wordpress.image.shelf import Shelf
 from services.installer.sites.wordpress.image.templates import Unfit
 from services.installer.sites.wordpress.steps import Filled, InSteps
+from tests.support import forked
 from tests.support.installing import (
     assert_untouched,
     at_step,
@@ -214,8 +214,7 @@ def test_processes_that_need_an_image_at_the_same_time_make_it_once(
     web_host: LocalServer, wordpress: WordPress, tmp_path: Path
 ) -> None:
     installer = replace(wordpress, images=tmp_path / "images")
-    context = multiprocessing.get_context("spawn")
-    racers = [context.Process(target=_install, args=(installer, new_job(web_host), web_host)) for _ in range(3)]
+    racers = [forked.CONTEXT.Process(target=_install, args=(installer, new_job(web_host), web_host)) for _ in range(3)]
     for racer in racers:
         racer.start()
     for racer in racers:

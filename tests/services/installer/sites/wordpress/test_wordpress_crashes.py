@@ -1,6 +1,5 @@
 """Whoever is killed, late, frozen or overtaken: in the end one WordPress stands there, and it opens."""
 
-import multiprocessing
 import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from services.installer.sites import InstalledSite, Job
 from services.installer.sites.static import Static
 from services.installer.sites.verification.verify import shows
 from services.installer.sites.wordpress import WordPress
+from tests.support import forked
 from tests.support.daemons import eventually
 from tests.support.installing import (
     age,
@@ -111,7 +111,7 @@ def test_the_php_of_a_killed_worker_ends_with_it_and_changes_nothing(
     waits = only_at("install.php", f"{tells}; exec sleep 600")
     job = new_job(web_host)
     slow = replace(wordpress, php=shim(tmp_path, waits))
-    worker = multiprocessing.get_context("spawn").Process(target=slow.install, args=(job, web_host, quietly))
+    worker = forked.CONTEXT.Process(target=slow.install, args=(job, web_host, quietly))
     worker.start()
     eventually((tmp_path / "pid").exists)
     worker.kill()
