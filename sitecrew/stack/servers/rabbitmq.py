@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from sitecrew.stack.servers.rabbitmq_home import installed, lay_out
 _NODE = "sitecrew@localhost"
 _USER = "sitecrew"
 _VERSION = re.compile(rb"\x07versionS...(.)", re.DOTALL)  # a field of the greeting's table: long string, length last
+_BOOTED = "Server startup complete"  # it greets clients a moment before rabbitmqctl finds everything in place
 _PLUGIN_PORTS = {"rabbitmq_management": "management", "rabbitmq_prometheus": "prometheus"}
 
 _CONFIGURATION = """\
@@ -57,11 +59,11 @@ class PrivateRabbit(ServerProcess):
         self._plugins = plugins
         self._settings = settings or {}
         self._patience = patience
-        self._booted = False  # it greets clients a moment before rabbitmqctl finds everything in place
+        self._booted = threading.Event()
         self._distribution_port = free_port()
         self._sbin = installed()
         self._password = _kept_secret(self.directory / "password")
-        self.child = Child(self._command())
+        self.child = Child(self._command(), self._hear)
 
     @property
     def amqp_url(self) -> str:
@@ -75,7 +77,7 @@ class PrivateRabbit(ServerProcess):
         `Refused` when the directory or the port is in use.
         """
         require_free("127.0.0.1", self.port, "RabbitMQ")
-        self._booted = False
+        self._booted.clear()
         self.child.start(prepare=self._write_configuration)
         remedy = f"If its data is damaged or of another RabbitMQ, move {self.directory} away and start again."
         self.version = self.child.ready(lambda: greeting(self.port), self._patience, remedy)
@@ -86,12 +88,9 @@ class PrivateRabbit(ServerProcess):
         The arguments are visible to everybody on the machine: pass no password. Raises `SitecrewError` with
         rabbitmqctl's message if it fails or takes longer.
         """
-        if not self._booted:
-            self._run_ctl("await_startup", seconds=self._patience)
-            self._booted = True
-        return self._run_ctl(*arguments, seconds=seconds)
-
-    def _run_ctl(self, *arguments: str, seconds: float) -> str:
+        if not self._booted.wait(self._patience):
+            message = f"RabbitMQ does not finish its start: see {self.child.command.log}"
+            raise SitecrewError(message)
         try:
             done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
                 (str(self._sbin / "rabbitmqctl"), *arguments),
@@ -110,6 +109,10 @@ class PrivateRabbit(ServerProcess):
             message = f"rabbitmqctl {arguments[0]} failed: {error.stderr.strip()[:600]}"
             raise SitecrewError(message) from None
         return done.stdout
+
+    def _hear(self, _name: str, line: str) -> None:
+        if _BOOTED in line:
+            self._booted.set()
 
     def _command(self) -> Command:
         schedulers = min(4, len(os.sched_getaffinity(0)))

@@ -52,7 +52,7 @@ def url(brokers: Brokers) -> str:
     return url
 
 
-@pytest.fixture(params=ALARMS)
+@pytest.fixture(params=ALARMS, scope="class")
 def alarm(request: pytest.FixtureRequest, breakable_node: Node) -> Iterator[None]:
     raised, ended = ALARMS[request.param]
     breakable_node.ctl(*raised)
@@ -105,20 +105,19 @@ def test_a_question_on_a_line_that_swallows_packets_ends(url: str) -> None:
 
 
 @pytest.mark.usefixtures("alarm")
-def test_in_an_alarm_who_publishes_can_be_closed_at_once(url: str) -> None:
-    broker = RabbitBroker([url], TOPOLOGY)
-    publisher = broker.publisher()
-    assert publisher.publish([order(1)], timeout=1) == [Confirmation.UNKNOWN]
-    began = monotonic()
-    broker.close()
-    assert monotonic() - began < 10, "the broker does not read that we close"
+class TestInAnAlarm:
+    def test_who_publishes_can_be_closed_at_once(self, url: str) -> None:
+        broker = RabbitBroker([url], TOPOLOGY)
+        publisher = broker.publisher()
+        assert publisher.publish([order(1)], timeout=1) == [Confirmation.UNKNOWN]
+        began = monotonic()
+        broker.close()
+        assert monotonic() - began < 10, "the broker does not read that we close"
 
-
-@pytest.mark.usefixtures("alarm")
-def test_an_alarm_is_seen_and_asking_for_it_ends(url: str) -> None:
-    with closing(RabbitBroker([url], TOPOLOGY)) as broker:
-        assert broker.alarm() in {"low on disk", "low on memory"}
-        assert broker.depth(INTAKE_ORDERS) == 0
+    def test_it_is_seen_and_asking_for_it_ends(self, url: str) -> None:
+        with closing(RabbitBroker([url], TOPOLOGY)) as broker:
+            assert broker.alarm() in {"low on disk", "low on memory"}
+            assert broker.depth(INTAKE_ORDERS) == 0
 
 
 def test_a_connection_that_stays_blocked_is_given_up_and_what_it_held_is_sent_on_the_next(
