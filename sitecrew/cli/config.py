@@ -95,7 +95,7 @@ def skeleton() -> str:
     for path, info in known().items():
         folder, _, name = path.rpartition(".")
         meaning = textwrap.wrap(info.description or "", 78)
-        default = None if info.default_factory else info.default
+        default = None if info.default_factory or info.is_required() else info.default
         lines = ["", *(f"# {line}" for line in meaning), f"# {name} = {_toml(default)}"]
         folders[folder] = folders.get(folder, []) + lines
     # In TOML, keys without a header must come first.
@@ -106,6 +106,8 @@ def skeleton() -> str:
 def _header(folder: str) -> list[str]:
     for pattern, name in _NAMES.items():
         folder = folder.replace(pattern, name)
+    if "*" in folder:  # there are none by default, and each needs values
+        return ["", f"# [{folder.replace('*', 'NAME')}]"]
     return ["", f"[{folder}]"] if folder else []
 
 
