@@ -11,6 +11,8 @@ from bench.machine import RESULTS, facts, progress
 from bench.pipeline import pipeline
 from bench.profiling import profile
 from bench.trials import console
+from bench.trials.burst import TARGETS as TARGETS_BURST
+from bench.trials.burst import burst
 from bench.trials.delay import delay
 from bench.trials.install import TARGETS as TARGETS_INSTALL
 from bench.trials.install import install
@@ -31,6 +33,7 @@ examples:
   script/bench pipeline --only ours_sqlite raw     two contestants, for a quick look
   script/bench intake                              how long an order waits for its account, idle and busy
   script/bench install                             verified WordPress sites a minute, beside a shell script
+  script/bench install --burst 200                 200 WordPress orders at one tick, to the last letter
   script/bench delay --million                     a million staged installs on the ladder, 25 minutes
   script/bench scale --installers 1 8              two of the four measurements
   script/bench memory | ticks                      memory and start-up time; very many installs at one tick
@@ -91,7 +94,10 @@ def _trials(commands: Any) -> None:
     one = commands.add_parser("install", help="WordPress sites: copied, step by step, and by a shell script")
     one.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4], metavar="N")
     one.add_argument("--installs", type=int, default=24, metavar="N", help="sites of each measurement (default 24)")
-    _trial(one, TARGETS_INSTALL, lambda o: install(o.at_once, o.installs))
+    one.add_argument("--burst", type=int, metavar="N", help="instead: N orders at one tick, through the whole system")
+    _trial(
+        one, TARGETS_INSTALL | TARGETS_BURST, lambda o: burst(o.burst) if o.burst else install(o.at_once, o.installs)
+    )
     one = commands.add_parser("delay", help="staged installs through the ladder")
     one.add_argument("--messages", type=int, default=100_000, metavar="N", help="number of installs (default 100 000)")
     one.add_argument("--million", action="store_const", const=1_000_000, dest="messages", help="a million installs")
@@ -158,8 +164,9 @@ def _trial(
         result = run(options) | {"machine": facts()}
         written = json.dumps(result, indent=2) + "\n"
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.json").write_text(written)
-        progress(f"written: bench/results/{name}.json")
+        path = RESULTS / f"{'burst' if getattr(options, 'burst', None) else name}.json"
+        path.write_text(written)
+        progress(f"written: bench/results/{path.name}")
         sys.stdout.write(written if options.json else show(result, targets))
         return 0
 
