@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import httpcore2
+import jinja2
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
@@ -16,6 +17,7 @@ _compiled: LRUCache[Any, Any] = LRUCache(3000)
 def share() -> None:
     _compile_statements_once()
     _read_authorities_once()
+    _compile_templates_once()
 
 
 def _compile_statements_once() -> None:
@@ -39,3 +41,19 @@ def _read_authorities_once() -> None:
         return kept(_trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
     httpcore2.default_ssl_context = context
+
+
+def _compile_templates_once() -> None:
+    """Letters and pages: each service has an environment of its own, which compiles all its templates at its start."""
+    compiled = jinja2.Environment.compile
+    kept: dict[Any, Any] = {}
+
+    def compile_once(environment: jinja2.Environment, *template: Any, **more: Any) -> Any:
+        escaped = getattr(environment.autoescape, "__code__", environment.autoescape)
+        settings = (type(environment), environment.lexer, escaped, *environment.extensions)
+        key = (*settings, *template, *more.items())
+        if key not in kept:
+            kept[key] = compiled(environment, *template, **more)
+        return kept[key]
+
+    jinja2.Environment.compile = compile_once  # type: ignore[method-assign,assignment]
