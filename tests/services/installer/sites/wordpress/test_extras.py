@@ -153,7 +153,8 @@ def test_a_site_has_the_extras_of_its_type(
     job = new_job(web_host)
     with capture_logs() as lines:
         site = installer.install(job, web_host, quietly)
-    assert [line["event"] for line in lines] == (["image.ready"] if copied else [])
+    told = [line["event"] for line in lines if line["event"].startswith("image.")]
+    assert told == (["image.ready"] if copied else [])
     page = home_page(web_host, job)
     assert "Bakery" in page
     assert "Moin from the window" in page
