@@ -30,10 +30,10 @@ from foundation.handling import relay
 relay._CLAIM = timedelta(seconds=5)
 queues.DELIVERY_LIMIT = 4
 real = RabbitConsumer._received
-def received(self, epoch, channel, method, properties, body):
-    if body == b"deadly" and self._queue == queues.INTAKE_ORDERS:
+def received(self, epoch, source, channel, method, properties, body):
+    if body == b"deadly" and source.queue == queues.INTAKE_ORDERS:
         os._exit(9)
-    real(self, epoch, channel, method, properties, body)
+    real(self, epoch, source, channel, method, properties, body)
 RabbitConsumer._received = received
 import sys, runpy
 runpy.run_module("services.order_intake", run_name="__main__")
