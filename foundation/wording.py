@@ -35,6 +35,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9.:%_/-]*$": "must be letters, digits and . : % _ / -",
     r"^[a-z][a-z0-9_]{0,39}$": "must be a lower-case letter, then up to 39 lower-case letters, digits and underscores",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "must be 1 to 64 letters, digits, dots, underscores and dashes (. _ -)",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$": "must be 1 to 100 letters, digits, dots, underscores and dashes (. _ -)",
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-g[0-9]{1,6}$": "must be the id of an install, like 1042-g1",
     r"^[a-z][a-z0-9]{2,15}$": "must be 3 to 16 lower-case letters and digits, and begin with a letter",
     r"^[a-z][a-z0-9-]{0,31}$": "must be a lower-case letter, then up to 31 lower-case letters, digits and dashes",

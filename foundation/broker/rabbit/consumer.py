@@ -65,7 +65,7 @@ class RabbitConsumer:
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         taken: list[Delivery] = []
         with self._changed:
-            self._changed.wait_for(lambda: self._woken or any(self._waiting()), timeout)
+            self._changed.wait_for(lambda: self._woken or self._waiting(), timeout)
             self._woken = False
             while len(taken) < limit and (waiting := self._waiting()):
                 taken.append(self._sources[self._turns.next(waiting)].arrived.popleft())
