@@ -179,7 +179,8 @@ class InstallResolve(Model):
 
 
 class TimerPause(Model):
-    """Command: begin no batch until `timer.resume`, in any installer replica. Running installs are finished."""
+    """Command: begin no batch until `timer.resume`, in any installer replica, and end one that is working. Running
+    installs are finished."""
 
     reason: Line | None = None
     """Why, for whoever finds it paused."""

@@ -62,7 +62,7 @@ class Limited:
 
 
 class Batches:
-    """Opens the queue at each tick, works until it is dry or the time budget ends, settles
+    """Opens the queue at each tick, works until it is dry, the time budget ends or the timer is paused, settles
     everything and closes it. Between ticks it holds no message."""
 
     def __init__(
@@ -101,7 +101,7 @@ class Batches:
             if stop.is_set():
                 break
             try:
-                if tick is None or not self._is_paused():  # staff's own call is a batch all the same
+                if not self._is_held(tick):
                     self.run_once(stop, tick)
             except SitecrewError as error:  # also a permission that was taken away: the next tick looks again
                 _log.warning("batch.interrupted", reason=str(error))
@@ -113,7 +113,7 @@ class Batches:
         late = self._lateness(tick)
         consumer = Limited(self._consume(), self._most or inf)
         try:
-            while not stop.is_set() and monotonic() - began < self._timer.budget_seconds:
+            while not (stop.is_set() or self._is_held(tick) or monotonic() - began > self._timer.budget_seconds):
                 turned = self._worker.run_once(consumer, _DRY)
                 handled += turned
                 if turned or not self._worker.idle:
@@ -130,6 +130,10 @@ class Batches:
             seconds = round(monotonic() - began, 3)
             _log.info("batch.finished", turns=handled, late_seconds=round(late, 3), duration_seconds=seconds)
         return handled
+
+    def _is_held(self, tick: datetime | None) -> bool:
+        """Whether staff have paused the timer. Their own call is a batch all the same."""
+        return tick is not None and self._is_paused()
 
     def _lateness(self, tick: datetime | None) -> float:
         late = (self._now() - tick).total_seconds() if tick else 0.0

@@ -95,6 +95,7 @@ class Crew:
     def timer_paused(self) -> Iterator[None]:
         """Begin no batch until the end."""
         self.answered(TimerPause(), "timer.paused")
+        self.batch_over()
         try:
             yield
         finally:
@@ -113,6 +114,11 @@ class Crew:
     def due(self, count: int) -> None:
         """Wait until so many installs wait for a batch."""
         self.house.eventually(lambda: self.house.broker.depth(INSTALLER_DUE) == count, what=f"{count} due")
+
+    def batch_over(self) -> None:
+        """Wait until no batch works that was at work when the timer was paused."""
+        now = self.ticks()
+        self.house.eventually(lambda: self.ticks() > now, what="another tick")
 
     def ticks(self) -> float:
         """Return which tick the installer waits for, as Unix time."""

@@ -306,6 +306,16 @@ def test_no_batch_begins_while_the_timer_is_paused_but_one_that_is_called_for(st
     assert ticks(station, 3, calls=[0, 60]) == [at("12:02"), at("12:15"), at("12:20")]
 
 
+def test_a_pause_ends_the_batch_that_works_and_what_is_begun_is_finished(station: Station) -> None:
+    station.is_paused = lambda: bool(station.done)
+    station.put(*"abcde")
+    station.batches().run_once(station.stop, station.clock.now())
+    assert 1 <= len(station.done) <= CONCURRENCY
+    assert len(station.done) + station.depth() == 5
+    station.batches().run_once(station.stop)
+    assert station.depth() == 0, "staff's own call is a batch all the same"
+
+
 def test_a_timer_that_cannot_read_whether_it_is_paused_begins_nothing(station: Station) -> None:
     def is_paused() -> bool:
         if station.clock.now() < at("12:12"):
