@@ -99,7 +99,7 @@ def at_step(name: str, action: Callable[[], object]) -> Step:
 
 
 def killed_at(name: str, installer: SiteInstaller, job: Job, server: LocalServer) -> None:
-    """Install in a separate process, which is killed by SIGKILL when the step begins."""
+    """Install in a separate process, which is killed by SIGKILL when the step begins; at none, by what it runs."""
     process = forked.CONTEXT.Process(target=_doomed, args=(name, installer, job, server))
     process.start()
     process.join(200)
