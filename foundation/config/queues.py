@@ -47,6 +47,12 @@ DUE: Mapping[str, str] = {"high": INSTALLER_DUE_HIGH, "normal": INSTALLER_DUE, "
 NOW: Mapping[str, str] = {"high": INSTALLER_NOW_HIGH, "normal": INSTALLER_NOW, "low": INSTALLER_NOW_LOW}
 """The queues of installs that begin at once, the most urgent first."""
 
+
+def installs_queue(priority: str | None, *, is_staged: bool) -> str:
+    """Return the queue in which an install comes due: a batch's or the immediate one, by priority (None: normal)."""
+    return (DUE if is_staged else NOW)[priority or "normal"]
+
+
 FROM_PRODUCERS = frozenset({INTAKE_ORDERS})
 """The queues that producers can publish to."""
 

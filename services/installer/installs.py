@@ -138,10 +138,6 @@ class Install(LeasedRow):
         return {"install_id": self.install_id, "order_id": self.order_id, "generation": self.generation}
 
     @property
-    def priority(self) -> Priority:
-        return self.staged.priority or "normal"
-
-    @property
     def current_attempt(self) -> int:
         """The number, from 1, of the attempt that comes next while it is staged or waits; else of the last one."""
         return max(1, self.attempt + (self.state in PENDING))

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from foundation.config.queues import DUE, INTAKE_ORDERS, NOW
+from foundation.config.queues import INTAKE_ORDERS, installs_queue
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
 from foundation.handling.unit_of_work import UnitOfWork
@@ -92,8 +92,8 @@ class Staging:
     def _stage(self, uow: UnitOfWork[OrderRows], order: Order, due_at: datetime, cause: Origin) -> None:
         """Announce the install at once, and deliver it to the installer when it is due."""
         staged = uow.emit(self._staged(order, due_at), order.order_id, cause)
-        queues = DUE if self._site_types.stages(order.site_type) else NOW
-        uow.deliver(staged, queues[order.priority or "normal"], due_at)
+        queue = installs_queue(order.priority, is_staged=self._site_types.stages(order.site_type))
+        uow.deliver(staged, queue, due_at)
 
     def _staged(self, order: Order, due_at: datetime) -> InstallStaged:
         if order.account is None:

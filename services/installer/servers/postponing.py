@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from foundation.config.queues import DUE, NOW
+from foundation.config.queues import installs_queue
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff, Retries
 from foundation.handling.outcomes import Done, Outcome
@@ -87,7 +87,7 @@ class Postponing:
 
     def queue_of(self, install: Install) -> str:
         """Return the queue in which an install comes due: the timer's or the immediate one, of its priority."""
-        return (DUE if self._site_types.stages(install.site_type) else NOW)[install.priority]
+        return installs_queue(install.staged.priority, is_staged=self._site_types.stages(install.site_type))
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
