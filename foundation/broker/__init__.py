@@ -169,7 +169,8 @@ class Broker(Protocol):
         """The number of consumers of an existing queue."""
 
     def browse(self, queue: str, limit: int) -> list[Delivery]:
-        """Look at up to `limit` messages from the head of a queue and leave them there."""
+        """Look at up to `limit` messages from the head of a queue and leave them there. One reader at a time looks into
+        a queue or removes from it; raises Refused if another takes too long."""
 
     def remove(self, queue: str, names: Sequence[str]) -> list[str]:
         """Permanently remove messages from a queue, by their names, starting at its head; return the

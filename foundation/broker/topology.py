@@ -17,6 +17,11 @@ DEAD_LETTERS = "dead-letters"
 services park goes to the exchange `parking`, which has one queue: if that was deleted, they notice and wait."""
 
 
+def browsing(queue: str) -> str:
+    """The name of the temporary queue that is held by whoever reads this one from its head."""
+    return f"browsing.{queue}"
+
+
 @dataclass(frozen=True)
 class Exchange:
     name: str

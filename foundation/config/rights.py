@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from foundation.broker.delay import DELIVER, destination, is_detour
-from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, REPLAYS, UNROUTED, Topology
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, REPLAYS, UNROUTED, Topology, browsing
 from foundation.config.queues import (
     API_EVENTS,
     API_PARKED,
@@ -40,6 +40,8 @@ class User:
     name: str
     consumes: tuple[str, ...] = ()
     """The queues that it takes messages from."""
+    browses: tuple[str, ...] = ()
+    """The queues in which it looks for messages, and from which it removes some."""
     publishes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By exchange, the types that it publishes there, or what they begin with; empty: all of them."""
     delivers: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ class User:
     def needs(self, topology: Topology) -> frozenset[str]:
         """The exchanges and queues that must be there for it."""
         ladder = {exchange.name for exchange in topology.exchanges if self._reaches(exchange.name)}
-        return frozenset({*self.consumes, *self.publishes, *ladder})
+        return frozenset({*self.consumes, *self.browses, *self.publishes, *ladder})
 
     def permissions(self) -> dict[str, str]:
         """Its three permissions."""
@@ -64,9 +66,9 @@ class User:
         ladder = (_LADDER if self.delays else _escaped(DELIVER),) if self.delivers else ()
         events = (EVENTS,) if self.watches else ()
         return {
-            "configure": _any_of(own),
+            "configure": _any_of([*(_escaped(browsing(queue)) for queue in self.browses), *own]),
             "write": _any_of([*map(_escaped, self.publishes), *ladder, *own]),
-            "read": _any_of([*map(_escaped, (*self.consumes, *events)), *own]),
+            "read": _any_of([*map(_escaped, (*self.consumes, *self.browses, *events)), *own]),
         }
 
     def topics(self, topology: Topology) -> Iterator[tuple[str, str]]:
@@ -126,13 +128,14 @@ USERS: Mapping[str, User] = {
     "mailer": _service("mailer", (MAILER_INSTALLS, MAILER_COMMANDS), "mail", "preview"),
     "api": User(
         "sitecrew-api",
-        consumes=(API_EVENTS, API_PARKED, PARKING, UNROUTED),
+        consumes=(API_EVENTS, API_PARKED),
+        browses=(PARKING, UNROUTED),
         publishes={ORDERS: (), COMMANDS: (), EVENTS: ("alert", "service.heartbeat", *_RELEASED)},
         delivers=_FOR_STAFF,
     ),
     "cli": User(
         "sitecrew-staff",
-        consumes=(PARKING, UNROUTED),
+        browses=(PARKING, UNROUTED),
         publishes={ORDERS: (), COMMANDS: (), EVENTS: _RELEASED},
         delivers=_FOR_STAFF,
         watches=True,

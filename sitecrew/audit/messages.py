@@ -47,7 +47,7 @@ def _alone(broker: Broker, queues: Iterable[str]) -> dict[str, int]:
 
 def _parked(broker: Broker, queue: str, now: datetime) -> Iterator[Violation]:
     """What was not parked by a service does not always say since when it is there: then somebody has to look now."""
-    for delivery in broker.browse(queue, min(broker.depth(queue) or 0, _LOOKED_AT)):
+    for delivery in broker.browse(queue, _LOOKED_AT):
         one = parking.read(delivery, broker.user)
         if one.at is None or one.at < now - LONGEST_PARKED:
             since = f"since {exact(one.at)}" if one.at else "since nobody knows when"

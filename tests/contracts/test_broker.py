@@ -610,6 +610,14 @@ def test_browsing_leaves_everything_where_it_was(broker: Broker) -> None:
     assert [d.message_id for d in broker.browse(PARKING, 100)] == [f"m{number}" for number in range(5)]
 
 
+def test_those_who_look_at_the_same_time_all_see_everything(broker: Broker) -> None:
+    send(broker, [Message(PARKING, "", b"%d" % number, message_id=f"m{number}") for number in range(5)])
+    with ThreadPoolExecutor(3) as readers:
+        looks = [readers.submit(broker.browse, PARKING, 10) for _ in range(12)]
+    assert [len(look.result()) for look in looks] == [5] * 12
+    assert len(broker.remove(PARKING, [delivery.name for delivery in broker.browse(PARKING, 10)])) == 5
+
+
 def test_what_is_named_is_removed_and_the_rest_stays(broker: Broker) -> None:
     send(broker, [Message(PARKING, "", b"%d" % number, message_id=f"m{number}") for number in range(5)])
     assert broker.remove(PARKING, ["m3", "nobody", "m1"]) == ["m1", "m3"]

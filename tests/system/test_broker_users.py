@@ -128,7 +128,7 @@ def delete(queue: str) -> Callable[[BlockingChannel], Any]:
 
 @pytest.mark.parametrize("who", OWN)
 def test_a_user_may_not(place: Administered, who: str) -> None:
-    others = [one.name for one in TOPOLOGY.queues if one.name not in USERS[who].consumes]
+    others = [one.name for one in TOPOLOGY.queues if one.name not in (*USERS[who].consumes, *USERS[who].browses)]
     attempts = {f"read {queue}": read(queue) for queue in others} | {f"purge {queue}": purge(queue) for queue in others}
     attempts |= {f"delete {one.name}": delete(one.name) for one in TOPOLOGY.queues} | FORBIDDEN | OWN[who]
     answers = {}

@@ -19,9 +19,9 @@ from foundation.addresses import HostPort
 from foundation.broker import Consumer, Delivery, Publisher
 from foundation.broker.address import nodes_of
 from foundation.broker.rabbit.address import parameters
+from foundation.broker.rabbit.browsing import heads, reserve
 from foundation.broker.rabbit.consumer import RabbitConsumer
 from foundation.broker.rabbit.declaring import FORBIDDEN, NOT_FOUND, declare, difference, missing, refusal
-from foundation.broker.rabbit.delivery import delivery_of
 from foundation.broker.rabbit.link import Link, terminate
 from foundation.broker.rabbit.publisher import RabbitPublisher
 from foundation.broker.rabbit.reasons import reason_of
@@ -36,6 +36,8 @@ _NOWHERE = "doctor.looked"
 _ALARMED = 0.5
 """Seconds to wait for the broker to report an alarm, which it does at once."""
 _PATIENCE = 15.0
+_TAKES_TURNS = 30.0
+"""Seconds to wait while somebody else reads a queue from its head."""
 
 
 class RabbitBroker:
@@ -137,13 +139,14 @@ class RabbitBroker:
             return int(channel.queue_declare(queue, passive=True).method.consumer_count)
 
     def browse(self, queue: str, limit: int) -> list[Delivery]:
-        with self._channel() as channel:
-            return list(_heads(channel, queue, limit))
+        with self._connection() as connection:
+            return list(heads(reserve(connection, queue, _TAKES_TURNS), queue, limit))
 
     def remove(self, queue: str, names: Sequence[str]) -> list[str]:
         wanted, removed = Counter(names), []
-        with self._channel() as channel:
-            for delivery in _heads(channel, queue, limit=1_000_000):
+        with self._connection() as connection:
+            channel = reserve(connection, queue, _TAKES_TURNS)
+            for delivery in heads(channel, queue, limit=1_000_000):
                 if wanted[delivery.name]:
                     channel.basic_ack(delivery.tag)
                     removed.append(delivery.name)
@@ -248,12 +251,3 @@ def _hang_up(connection: pika.BlockingConnection) -> None:
             connection.close()
     if not connection.is_closed:  # closing failed half way
         _abandon(connection)
-
-
-def _heads(channel: BlockingChannel, queue: str, limit: int) -> Iterator[Delivery]:
-    """Messages from the head of a queue; the broker takes back what is not acknowledged."""
-    for _ in range(limit):
-        method, properties, body = channel.basic_get(queue)
-        if method is None:
-            return
-        yield delivery_of(queue, method, properties, body, epoch=0)

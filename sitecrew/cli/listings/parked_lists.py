@@ -106,7 +106,7 @@ def show(place: Place, wanted: Wanted, limit: int, *, json: bool) -> None:
         _table(rows[:limit]).show()
     fitting = f", {len(found)} of them match" if wanted.given else ""
     terminal.note(
-        f"{place.depth} in {place.queue}{fitting}" + (f"; only the first {limit} are shown" * (len(found) > limit))
+        f"{len(everything)} in {place.queue}{fitting}" + (f"; only the first {limit} are shown" * (len(found) > limit))
     )
 
 

@@ -310,10 +310,10 @@ class Direct:
     def parked(self, queue: str) -> Iterator[Place]:
         with session.broker(self._settings) as broker:
             with terminal.working("reaching the broker"):
-                depth = broker.depth(queue)
-            if depth is None:
+                missing = broker.depth(queue) is None
+            if missing:
                 raise NotFound(f"the broker has no queue {queue}; create it with `sitecrew topology declare`")
-            yield OnBroker(broker, queue, depth)
+            yield OnBroker(broker, queue)
 
     # What is asked for
 

@@ -17,10 +17,6 @@ class Place(Protocol):
     def queue(self) -> str:
         """Its name."""
 
-    @property
-    def depth(self) -> int:
-        """How many messages are in it."""
-
     def browse(self) -> list[Parked]:
         """Return all messages, the oldest first."""
 
@@ -43,7 +39,6 @@ class OnBroker:
 
     broker: Broker
     queue: str
-    depth: int
 
     def browse(self) -> list[Parked]:
         return parking.browse(self.broker, self.queue)

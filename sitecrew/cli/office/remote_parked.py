@@ -27,10 +27,6 @@ class OverApi:
         told = calls.get("/parked", queue=queue, limit=_MOST)
         return cls(calls, queue, [_parked(one) for one in told["items"]])
 
-    @property
-    def depth(self) -> int:
-        return len(self.found)
-
     def browse(self) -> list[Parked]:
         return list(self.found)
 

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 from foundation.broker import Broker, Confirmation, Delivery, Message, Publisher, codec
 from foundation.broker.delay import DELIVER, Ladder
 from foundation.broker.rabbit import RabbitBroker
+from foundation.broker.rabbit.browsing import reserve
 from foundation.broker.sender import Sender
 from foundation.broker.topology import EVENTS, ORDERS, PARKING, Queue, Topology
 from foundation.config import queues as table
 from foundation.config.queues import API_EVENTS, DELIVERY_LIMIT, INSTALLER_DUE, INTAKE_ORDERS
-from foundation.errors import BrokerUnreachable, ConfigurationError
+from foundation.errors import BrokerUnreachable, ConfigurationError, Refused
 from foundation.handling import parking
 from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database
@@ -210,6 +212,15 @@ def test_a_watcher_goes_on_watching_after_its_connection_was_closed(broker: Rabb
     until(lambda: publisher.publish([rain]) == [Confirmation.CONFIRMED], SECONDS)
     assert gather(watcher, 1, SECONDS)[0].body == b"rain"
     assert broker.reconnections >= 1, "who watches is to know that something may have passed by"
+
+
+def test_who_finds_somebody_else_looking_into_a_queue_waits_and_then_says_so(broker: RabbitBroker) -> None:
+    parameters = pika.URLParameters(url_of(broker))
+    with closing(pika.BlockingConnection(parameters)) as one, closing(pika.BlockingConnection(parameters)) as other:
+        reserve(one, PARKING, patience=0)
+        with pytest.raises(Refused, match="somebody else has been reading parking for 0 s; try again later"):
+            reserve(other, PARKING, patience=0)
+    assert broker.browse(PARKING, 10) == []
 
 
 def test_the_first_address_may_be_dead(broker: RabbitBroker) -> None:
