@@ -6,20 +6,33 @@ import socket
 from foundation.addresses import HostPort
 from foundation.errors import Refused
 
-_given: set[int] = set()
+_given: list[socket.socket] = []
+"""One for each port that was returned: its name, which the kernel gives out once, keeps other stacks from the port
+until ours listens on it."""
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on now, and that was not returned before.
+    """A port on 127.0.0.1 that nobody listens on now, and that was returned to no process that still runs.
 
     It is below the range of outgoing connections (32768 and up): from that range, a client that keeps trying to reach
     a stopped server can get the server's own port, and then the server cannot come back.
     """
     while True:
         port = random.randint(20000, 32000)
-        if port not in _given and not port_taken("127.0.0.1", port):
-            _given.add(port)
+        if _reserve(port) and not port_taken("127.0.0.1", port):
             return port
+
+
+def _reserve(port: int) -> bool:
+    """Claim the port among all who ask here; False if it is claimed already. See unix(7), abstract sockets."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0sitecrew-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _given.append(claim)
+    return True
 
 
 def port_taken(host: str, port: int) -> bool:
