@@ -70,10 +70,11 @@ class Recovery:
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
                 uow.rows.installs.save(install.watched(self._installing.later.after_next_batch(uow.now)))
                 self._installing.later.deliver_again(uow, install)
-            case State.INSTALLED if install.completed and _is_unmailed(uow, install):
-                _log.warning("install.completed_again", install_id=install.install_id)
+            case State.INSTALLED if install.completed and _awaits_news(install, uow.now):
                 uow.rows.installs.save(install.watched(uow.now + OVERDUE))
-                uow.emit(install.completed, install.order_id, install.trace)
+                if _may_ask(uow, install):
+                    _log.warning("install.completed_again", install_id=install.install_id)
+                    uow.emit(install.completed, install.order_id, install.trace)
             case _:
                 uow.rows.installs.save(install.watched(None))
 
@@ -108,11 +109,18 @@ def _overdue(connection: Connection, now: datetime) -> set[str]:
     }
 
 
-def _is_unmailed(uow: UnitOfWork[InstallRows], install: Install) -> bool:
-    """Whether the mailer is still to be asked: not after a week, nor for the mail of a site that a newer install has
-    replaced."""
-    replaced = any(
-        other.generation > install.generation and other.state == State.INSTALLED for other in uow.rows.siblings(install)
-    )
-    recent = install.finished_at is not None and install.finished_at > uow.now - _ASKING
-    return install.mail_state == MailState.WAITING and recent and not replaced
+def _awaits_news(install: Install, now: datetime) -> bool:
+    """Whether the mailer has not told yet what became of the mail, and is asked: for a week."""
+    recent = install.finished_at is not None and install.finished_at > now - _ASKING
+    return install.mail_state == MailState.WAITING and recent
+
+
+def _may_ask(uow: UnitOfWork[InstallRows], install: Install) -> bool:
+    """Whether no void credentials go out if the mailer has never heard of this mail: the site is in its place, or the
+    mailer has told of the mail of a newer one."""
+    newer = [
+        other.mail_state
+        for other in uow.rows.siblings(install)
+        if other.generation > install.generation and other.state == State.INSTALLED
+    ]
+    return not newer or MailState.SENT in newer or MailState.FAILED in newer

@@ -177,6 +177,28 @@ def test_when_the_installer_has_not_heard_of_its_letter(house: House, outcome: s
     _comes_to_rest(house)
 
 
+@pytest.mark.parametrize("outcome", ["sent", "off"])
+def test_when_nobody_heard_of_the_letter_of_a_site_that_was_replaced_meanwhile(house: House, outcome: str) -> None:
+    lost = house.mailer if outcome == "off" else house.installing
+    lanes: list[Any] = lost.lanes
+    lost.lanes = [lane for lane in lanes if lane[0].queue not in ("installer.mails", "mailer.installs")]
+    house.order()
+    house.settle()
+    house.tick()
+    lost.lanes = lanes
+    house.wipe()
+    house.smtp.failures = [failure("smtp_unreachable")] * 30
+    house.publish(OrderReinstallRequested(order_id="order-1"))
+    house.settle()
+    house.tick()
+    house.let_time_pass(4, 600)
+    assert house.install().mail_state == "waiting", "it is not asked for before the newer one is with the mailer"
+    house.smtp.failures = []
+    house.advance_until(lambda: house.install().mail_state == outcome, minutes=120)
+    assert len(house.smtp.sent) == (2 if outcome == "sent" else 1)
+    _comes_to_rest(house)
+
+
 def test_a_cancelled_install_does_not_come_back(house: House) -> None:
     house.order()
     house.settle()
