@@ -68,6 +68,8 @@ class System:
         self.broker = RabbitBroker([self.url], with_api(Ladder()), "chaos")
         self.postgres: Postgres | None = None
         self.database: PrivateMariaDB | None = None
+        """The databases of the sites."""
+        self.web: StaticWeb | PhpWeb
         self.network = Network()
         self.broker_lines: dict[str, Proxy] = {}
         """The replicas' connections to the broker, by replica."""
@@ -96,8 +98,8 @@ class System:
             opened.enter_context(self.mailbox)
             self._stores(opened)
             ports = Ports(**{name: free_port() for name in Ports.__dataclass_fields__})
-            web = self._web(ports)
-            servers: list[Any] = [self.rabbit, web, *([self.database] if self.database else [])]
+            self.web = self._web(ports)
+            servers: list[Any] = [self.rabbit, self.web, *([self.database] if self.database else [])]
             opened.callback(lambda: side_by_side([server.child.kill for server in servers]))
             side_by_side([server.start for server in servers])
             add_vhosts(self.rabbit, [VHOST])

@@ -46,13 +46,13 @@ class Timeline:
         entry = Entry(round(self.now, 1), kind, target)
         with self._lock:
             self.entries.append(entry)
-        self.say(f"{kind:<24} {target:<26} for {seconds:.1f} s")
+        self.say(f"{kind:<28} {target:<26} for {seconds:.1f} s")
         return entry
 
     def ended(self, entry: Entry) -> None:
         entry.until = round(self.now, 1)
         if entry.trouble:
-            self.say(f"{entry.kind:<24} {entry.target:<26} went wrong: {entry.trouble}")
+            self.say(f"{entry.kind:<28} {entry.target:<26} went wrong: {entry.trouble}")
 
     def surprise(self, what: str) -> None:
         with self._lock:

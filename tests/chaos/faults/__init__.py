@@ -1,7 +1,7 @@
 """The catalogue: all that a run may do to Sitecrew and what it stands on. One module for each lane."""
 
 from tests.chaos.fault import Fault
-from tests.chaos.faults import broker, clock, disk, logs, mail, messages, network, services, store
+from tests.chaos.faults import broker, clock, disk, hosting, logs, mail, messages, network, services, store
 
 CATALOGUE: tuple[Fault, ...] = (
     *services.FAULTS,
@@ -9,6 +9,7 @@ CATALOGUE: tuple[Fault, ...] = (
     *network.FAULTS,
     *mail.FAULTS,
     *store.FAULTS,
+    *hosting.FAULTS,
     *disk.FAULTS,
     *logs.FAULTS,
     *clock.FAULTS,
