@@ -12,6 +12,30 @@ class ServiceDescribe(Model):
     """Command: one replica of each service answers with `service.described`."""
 
 
+class ServerStatus(Model):
+    """How a hosting server stands."""
+
+    name: Line
+    """Its name in the settings."""
+    state: Literal["closed", "open", "half-open", "paused"] = "closed"
+    """`closed`: installs begin there. `open`: it has failed again and again, and none do; `half-open`: one is let
+    through to try it. `paused`: staff are against it."""
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    """How many installs may run there at a time; absent if there is no limit."""
+    running: Annotated[int, Field(ge=0)] = 0
+    """How many run."""
+    waiting: Annotated[int, Field(ge=0)] = 0
+    """How many wait, for whatever."""
+    since: Moment | None = None
+    """Since when it is not `closed`."""
+    until: Moment | None = None
+    """When it is tried again, or the pause ends."""
+    cause: Cause | None = None
+    """Why installs failed there last."""
+    reason: Line | None = None
+    """Why it is paused, as staff said."""
+
+
 class ServiceDescribed(Model):
     """A replica's version and its most important settings."""
 
@@ -35,30 +59,8 @@ class ServiceDescribed(Model):
     """When this replica starts its next batch."""
     paused_since: Moment | None = None
     """Since when the timer is paused; from the installer only."""
-
-
-class ServerStatus(Model):
-    """How a hosting server stands."""
-
-    name: Line
-    """Its name in the settings."""
-    state: Literal["closed", "open", "half-open", "paused"] = "closed"
-    """`closed`: installs begin there. `open`: it has failed again and again, and none do; `half-open`: one is let
-    through to try it. `paused`: staff are against it."""
-    concurrency: Annotated[int, Field(ge=1)] | None = None
-    """How many installs may run there at a time; absent if there is no limit."""
-    running: Annotated[int, Field(ge=0)] = 0
-    """How many run."""
-    waiting: Annotated[int, Field(ge=0)] = 0
-    """How many wait, for whatever."""
-    since: Moment | None = None
-    """Since when it is not `closed`."""
-    until: Moment | None = None
-    """When it is tried again, or the pause ends."""
-    cause: Cause | None = None
-    """Why installs failed there last."""
-    reason: Line | None = None
-    """Why it is paused, as staff said."""
+    servers: tuple[ServerStatus, ...] | None = None
+    """How the hosting servers stand; from the installer only."""
 
 
 class ServiceHeartbeat(Model):

@@ -82,6 +82,7 @@ _WORK: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             *((EVENTS, f"install.{end}.*") for end in ("completed", "failed", "cancelled")),
             *((EVENTS, f"server.{change}.*") for change in ("opened", "closed")),
+            (EVENTS, "service.described.*"),
         ),
     ),
     (INTAKE_COMMANDS, ((COMMANDS, "order.#"), *_TO_ALL)),

@@ -115,7 +115,7 @@ USERS: Mapping[str, User] = {
         "account",
         "order",
         "install.staged",
-        commands=("install.cancel",),
+        commands=("install.cancel", "service.describe"),
         passes_on_to=(*DUE.values(), *NOW.values()),
     ),
     "installer": _service(

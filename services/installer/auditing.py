@@ -8,7 +8,8 @@ from sqlalchemy import Connection, or_, select
 
 from foundation.store.streaming import in_order
 from services.installer.installs import installs
-from services.installer.states import MailState, State
+from services.installer.servers.standing import every
+from services.installer.states import MailState, ServerState, State
 
 
 class InstallFacts(NamedTuple):
@@ -54,3 +55,10 @@ _FACTS = select(
 def facts(connection: Connection, only: Sequence[str] | None = None) -> Iterator[InstallFacts]:
     """Yield all installs, or those of these orders, in the order of their orders' ids."""
     return map(InstallFacts._make, in_order(connection, _FACTS, installs.c.order_id, only))
+
+
+def shut_servers(connection: Connection, moment: datetime) -> frozenset[str]:
+    """Return the servers on which no install begins, or none did until this moment."""
+    return frozenset(
+        it.name for it in every(connection) if it.state != ServerState.CLOSED or (it.since and it.since > moment)
+    )

@@ -54,9 +54,7 @@ class Commands:
     ) -> None:
         self._installing = installing
         self._run_now = run_now
-        self._description = Description(
-            "installer", lambda uow: installing.facts(next_tick(), uow.rows.timer.paused_since)
-        )
+        self._description = Description("installer", lambda uow: installing.facts(uow, next_tick()))
 
     def handlers(self) -> Handlers:
         return {

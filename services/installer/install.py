@@ -36,6 +36,7 @@ from services.installer.causes import INSTALL_CAUSES
 from services.installer.installs import AHEAD, INSTALLS, PENDING, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
+from services.installer.servers.overview import statuses
 from services.installer.servers.postponing import Postponing, cancel, names
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
@@ -150,8 +151,8 @@ class Installing:
         uow.emit(telling.started(begun), begun.order_id, event)
         return Effect(begun, self._run, self._record, self._fail, self._give_back)
 
-    def facts(self, next_tick: datetime | None, paused_since: datetime | None) -> Mapping[str, Any]:
-        """Return the settings that `service.described` reports."""
+    def facts(self, uow: UnitOfWork[InstallRows], next_tick: datetime | None) -> Mapping[str, Any]:
+        """Return what `service.described` reports."""
         own = self._settings
         return {
             "max_attempts": own.installer.max_attempts,
@@ -159,7 +160,8 @@ class Installing:
             "timer": own.timer.every,
             "timezone": own.timer.timezone,
             "next_tick": next_tick,
-            "paused_since": paused_since,
+            "paused_since": uow.rows.timer.paused_since,
+            "servers": statuses(uow.connection, own.servers, uow.rows.standings),
         }
 
     def _run(self, install: Install) -> tuple[InstalledSite, float]:

@@ -87,7 +87,7 @@ class InstallerService:
         with suppress(StoreUnreachable):  # it lives on without its database
             vitals["paused_since"] = self.paused_since()
             with self._parts.store.reading() as connection:
-                vitals["servers"] = tuple(self._statuses(connection))
+                vitals["servers"] = self._statuses(connection)
         return vitals
 
     def gauges(self) -> Sequence[Gauge]:

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from foundation.store.streaming import in_order
 from services.order_intake.orders import orders
+from services.order_intake.servers import server_news
 from services.order_intake.states import InstallState, OrderState
 
 
@@ -67,3 +68,13 @@ def accounts(connection: Connection, server: str) -> Iterator[AccountFacts]:
     """Yield all orders of a server by the username that each has for its account, or tries to get."""
     of_server = _ACCOUNTS.where(orders.c.server == server)
     return map(AccountFacts._make, in_order(connection, of_server, orders.c.username))
+
+
+def waiting_to_be_woken(connection: Connection, now: datetime) -> dict[str, int]:
+    """Return how many orders wait for each of the servers that may not be used, as far as order intake has heard."""
+    is_on = or_(server_news.c.until.is_(None), server_news.c.until > now)
+    shut = select(server_news.c.name).where(server_news.c.cause.is_not(None), is_on)
+    waiting = select(orders.c.server, func.count().label("number")).where(
+        orders.c.waiting_since.is_not(None), orders.c.server.in_(shut)
+    )
+    return {row.server: row.number for row in connection.execute(waiting.group_by(orders.c.server))}

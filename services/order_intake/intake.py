@@ -22,7 +22,7 @@ from schemas.envelope import Event
 from schemas.installs import InstallCancelled, InstallCompleted, InstallFailed
 from schemas.orders import FieldError, OrderKnown, OrderPlaced
 from schemas.servers import ServerClosed, ServerOpened
-from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
+from schemas.services import ServiceDescribe, ServiceDescribed, ServiceReplay, SiteTypeConfigure
 from schemas.values import install_id
 from services.order_intake import telling
 from services.order_intake.causes import INTAKE_CAUSES
@@ -81,6 +81,7 @@ class Intake:
             InstallCancelled: self.install_cancelled,
             ServerOpened: self.hosting.opened,
             ServerClosed: self.hosting.closed,
+            ServiceDescribed: self.hosting.described,
         }
 
     def recover(self, database: Database[OrderRows]) -> None:

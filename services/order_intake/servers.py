@@ -2,8 +2,9 @@
 as may. Orders wait for them, and are woken."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Column, String, Table
 
@@ -18,12 +19,15 @@ from foundation.store.records import Records
 from foundation.store.types import metadata
 from schemas.envelope import Event
 from schemas.servers import ServerClosed, ServerOpened
+from schemas.services import ServiceDescribe, ServiceDescribed
 from schemas.values import Cause
 from services.order_intake.orders import ORDERS, OVERDUE, orders
 from services.order_intake.rows import OrderRows, count_running
 
 _READ = 2.0
 """Seconds between looks at what other replicas have heard."""
+_BELIEVED = timedelta(minutes=5)
+"""How old news of a server may be that orders wait for, until the installer is asked how it stands."""
 _AT_A_TIME = 100
 """How many orders are woken at once of a server without a limit."""
 
@@ -58,11 +62,13 @@ class HostingServers:
     def __init__(self, settings: Settings) -> None:
         self._limits = {name: server.concurrency for name, server in settings.servers.items() if server.concurrency}
         self._news: dict[str, News] = {}
+        self._asked_at = datetime.min.replace(tzinfo=UTC)
 
     def missing(self, uow: UnitOfWork[OrderRows], server: str) -> tuple[Cause, datetime | None] | None:
         """Return why no account may be created on a server now, and until when at most if that is known."""
         news = self._news.get(server)
         if news and news.cause and (news.until is None or uow.now < news.until):
+            self._doubt(uow, news)
             return news.cause, news.until
         limit = self._limits.get(server)
         if limit is None or uow.rows.running.on(server, self._limits) < limit:
@@ -92,8 +98,15 @@ class HostingServers:
 
     def closed(self, uow: UnitOfWork[OrderRows], event: Event[ServerClosed]) -> Outcome:
         """Note that a server may be used again, and wake the orders that wait for it."""
-        if self._note(uow, News(name=event.data.server, told_at=event.time or uow.now)):
-            self._wake(uow, event.data.server)
+        self._may_be_used(uow, event.data.server, event)
+        return Done()
+
+    def described(self, uow: UnitOfWork[OrderRows], event: Event[ServiceDescribed]) -> Outcome:
+        """Note which servers may be used again, by the installer's answer: `server.closed` was lost."""
+        for status in event.data.servers or ():
+            news = self._news.get(status.name)
+            if status.state == "closed" and news and news.cause:
+                self._may_be_used(uow, status.name, event)
         return Done()
 
     def rereading(self, store: Store) -> Periodic:
@@ -106,6 +119,16 @@ class HostingServers:
 
         read()
         return Periodic("read_servers", _READ, read)
+
+    def _doubt(self, uow: UnitOfWork[OrderRows], news: News) -> None:
+        """Ask the installer how its servers stand if it has been silent of one: a broker may have lost what it said."""
+        if uow.now - max(news.told_at, self._asked_at) > _BELIEVED:
+            self._asked_at = uow.now
+            uow.emit(ServiceDescribe(), None)
+
+    def _may_be_used(self, uow: UnitOfWork[OrderRows], server: str, event: Event[Any]) -> None:
+        if self._note(uow, News(name=server, told_at=event.time or uow.now)):
+            self._wake(uow, server)
 
     def _note(self, uow: UnitOfWork[OrderRows], news: News) -> bool:
         """Return whether these are news: older ones may come late."""

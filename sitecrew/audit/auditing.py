@@ -10,6 +10,8 @@ from foundation.clock import Now, exact, utc_now
 from foundation.config.queues import API_EVENTS
 from foundation.store import Store, outbox
 from services.api.projection import lag
+from services.installer import auditing as installer
+from services.order_intake import auditing as order_intake
 from sitecrew.audit import agreement, projection, rows
 from sitecrew.audit.cases import Case, Stores, cases
 from sitecrew.audit.violations import Violation, violation
@@ -20,6 +22,8 @@ PAUSE = 3.0
 """Seconds until suspects are looked at again: what two databases say is not of exactly the same moment."""
 _PATIENCE = 3
 """How often `grace` a row may wait for a sweep after its time; the rarest sweep comes once a minute."""
+_UNHEARD = 30
+"""How often `grace` order intake may take to hear of a server: it asks once its orders have waited ten minutes."""
 _SUSPECTS = 1000
 """How many orders are looked at again together."""
 
@@ -40,6 +44,7 @@ class Audit:
     def run(self) -> Iterator[Violation]:
         """Yield all violations. Raises StoreUnreachable."""
         yield from self._outboxes()
+        yield from self._servers()
         projected = self._projected_until()
         suspects: dict[str, frozenset[Violation]] = {}
         for case in cases(self.stores):
@@ -65,6 +70,15 @@ class Audit:
                     for kind in outbox.stuck(connection, self.now() - self.grace, self.now()):
                         detail = f"{kind.number} of {kind.type} for {kind.exchange}, the oldest of {exact(kind.since)}"
                         yield violation("outbox_stuck", service, detail)
+
+    def _servers(self) -> Iterator[Violation]:
+        """Yield the servers that may be used for long, while orders wait to hear so."""
+        with self.stores.order_intake.reading() as orders, self.stores.installer.reading() as installs:
+            waiting = order_intake.waiting_to_be_woken(orders, self.now())
+            shut = installer.shut_servers(installs, self.now() - _UNHEARD * self.grace)
+        for server in sorted(waiting.keys() - shut):
+            detail = f"{waiting[server]} orders wait for it; the installer says that it may be used"
+            yield violation("server_unheard", server, detail)
 
     def _projected_until(self) -> datetime | None:
         """Return up to when the projection is complete; None if it is up to date, or there is none."""

@@ -63,6 +63,11 @@ GROUPS: Mapping[str, Mapping[str, Meaning]] = {
             "The order will have no site, but it still holds its domain, and no sweep will release it.",
             "If another order needs the domain, take it from the account (`sitecrew order show {order}`).",
         ),
+        "server_unheard": Meaning(
+            "The server may be used, but order intake has not heard so, and its orders wait.",
+            "See `sitecrew status` whether both run: order intake asks every ten minutes. "
+            "`sitecrew server resume {subject}` tells it again.",
+        ),
     },
     "Installs": {
         "install_missing": Meaning(

@@ -130,12 +130,12 @@ class Gate:
         self,
         uow: UnitOfWork[Any],
         server: str,
-        change: Callable[[Standing], Standing],
+        change: Callable[[Standing, datetime], Standing],
         event: Origin | None,
         *,
         told: bool = False,
     ) -> None:
-        before, after = uow.rows.standings.change(server, change)
+        before, after = uow.rows.standings.change(server, lambda it: change(it, uow.now))
         if told or (before.is_failing and after.state == ServerState.CLOSED):
             uow.emit(ServerClosed(server=server), None, event)
             _log.info("server.closed", server=server)

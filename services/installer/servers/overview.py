@@ -7,12 +7,14 @@ from sqlalchemy import Connection, func, select
 from foundation.config.settings import HostingServer
 from schemas.services import ServerStatus
 from services.installer.installs import installs
-from services.installer.servers.standing import Standing, every
-from services.installer.states import State
+from services.installer.servers.standing import Standing, Standings
+from services.installer.states import ServerState, State
 
 
-def statuses(connection: Connection, servers: Mapping[str, HostingServer]) -> list[ServerStatus]:
-    """Return how the servers of the settings stand."""
+def statuses(
+    connection: Connection, servers: Mapping[str, HostingServer], standings: Standings | None = None
+) -> tuple[ServerStatus, ...]:
+    """Return how the servers of the settings stand, by a transaction's `standings` if there is one."""
     number = func.count().label("number")
     running = select(installs.c.server, number).where(installs.c.lease_owner.is_not(None))
     waiting = select(installs.c.server, number).where(
@@ -22,11 +24,11 @@ def statuses(connection: Connection, servers: Mapping[str, HostingServer]) -> li
         {row.server: row.number for row in connection.execute(query.group_by(installs.c.server))}
         for query in (running, waiting)
     )
-    standings = {standing.name: standing for standing in every(connection)}
-    return [
-        _status(standings.get(name, Standing(name=name)), server.concurrency, runs.get(name, 0), waits.get(name, 0))
+    standings = standings or Standings(connection)
+    return tuple(
+        _status(standings.of(name), server.concurrency, runs.get(name, 0), waits.get(name, 0))
         for name, server in servers.items()
-    ]
+    )
 
 
 def _status(standing: Standing, concurrency: int | None, running: int, waiting: int) -> ServerStatus:
@@ -36,7 +38,7 @@ def _status(standing: Standing, concurrency: int | None, running: int, waiting: 
         concurrency=concurrency,
         running=running,
         waiting=waiting,
-        since=standing.since,
+        since=None if standing.state == ServerState.CLOSED else standing.since,
         until=standing.until,
         cause=standing.cause,
         reason=standing.reason,

@@ -44,6 +44,7 @@ class Standing:
     openings: int = 0
     """How often it was given up since an install succeeded there."""
     since: datetime | None = None
+    """Since when it stands so."""
     until: datetime | None = None
     """When one install is let through to try it, or the pause ends."""
     cause: Cause | None = None
@@ -89,20 +90,20 @@ class Standing:
         """What was let through ended without a word on the server: another may try."""
         return replace(self, state=ServerState.OPEN, until=now) if self.state == ServerState.HALF_OPEN else self
 
-    def recovered(self) -> "Standing":
+    def recovered(self, now: datetime) -> "Standing":
         """An install succeeded there. A pause stays."""
         if self.state == ServerState.PAUSED:
             return replace(self, failures=0, last_order=None, openings=0, cause=None)
-        return Standing(name=self.name)
+        return self.resumed(now)
 
     def paused(self, reason: str | None, until: datetime | None, by: str | None, now: datetime) -> Self:
         """Staff let no install begin there. If it is paused already, it stays so since then, as they say now."""
         since = self.since if self.state == ServerState.PAUSED else now
         return replace(self, state=ServerState.PAUSED, since=since, until=until, reason=reason, paused_by=by)
 
-    def resumed(self) -> "Standing":
+    def resumed(self, now: datetime) -> "Standing":
         """Staff, or the end of the pause, let installs begin there, whatever has failed."""
-        return Standing(name=self.name)
+        return Standing(name=self.name, since=now)
 
 
 STANDINGS = Records(server_standings, Standing, key="name")

@@ -13,6 +13,7 @@ from services.installer.servers.gate import shut
 from services.installer.servers.standing import every
 from services.order_intake.orders import ORDERS, Order
 from sitecrew.cli.office.rows import order_of
+from tests.support.audited import violations
 from tests.support.house import START, Gate, House, failure
 from tests.support.in_memory import event_of
 
@@ -139,3 +140,32 @@ def test_of_two_news_of_a_server_the_later_one_counts_in_whatever_order_they_com
     house.order(1)
     house.settle()
     assert order(house).state == "created"
+
+
+def test_that_a_server_was_resumed_is_asked_for_if_a_broker_has_lost_the_news(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    pause(house)
+    house.order(1)
+    house.settle()
+    house.publish(ServerResume(server="local"), source=STAFF)
+    house.installing.run_once()
+    house.wipe()  # with `server.closed`, and the order's own next look
+    house.settle()
+    assert order(house).state == "accepted"
+    assert [(one.code, one.subject) for one in violations(house)] == [("server_unheard", "local")]
+    house.let_time_pass(steps=3, seconds=601)
+    assert order(house).state == "created"
+    assert house.event_types().count("service.described") == 3, "it asked once, and each service answered"
+    house.reconcile()
+    assert house.mailed()
+
+
+def test_a_server_that_is_paused_for_long_is_asked_for_now_and_then_and_stays_paused(tmp_path: Path) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}})
+    pause(house)
+    for number in (1, 2, 3):
+        house.order(number)
+    house.let_time_pass(steps=4, seconds=600)
+    assert order(house).state == "accepted"
+    assert house.event_types().count("service.described") <= 4 * 3
+    assert violations(house) == []

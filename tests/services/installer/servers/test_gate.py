@@ -86,7 +86,7 @@ def test_a_success_ends_the_row() -> None:
     desk = Doorstep(failures=1, cause=DOWN)
     effect = desk.begin()
     desk.conclude(effect.succeeded, effect, SITE)
-    assert (desk.standing, desk.event_types()) == (Standing(name="local"), ["install.completed"])
+    assert (desk.standing, desk.event_types()) == (Standing(name="local", since=START), ["install.completed"])
 
 
 def test_without_a_limit_a_server_is_never_left_alone() -> None:
@@ -117,7 +117,10 @@ def test_one_is_let_through_to_try_it_and_its_success_lets_all_in() -> None:
     assert isinstance(desk.handle(other), Done), "others wait for how that ends"
     desk.uow = desk.unit()
     desk.conclude(effect.succeeded, effect, SITE)
-    assert (desk.standing, desk.event_types()) == (Standing(name="local"), ["server.closed", "install.completed"])
+    assert (desk.standing, desk.event_types()) == (
+        Standing(name="local", since=START),
+        ["server.closed", "install.completed"],
+    )
 
 
 def test_if_the_one_that_tries_it_fails_that_was_no_attempt_and_the_pause_is_longer() -> None:
