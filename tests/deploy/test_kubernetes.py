@@ -17,8 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from foundation.broker.delay import Ladder
-from foundation.config.queues import INSTALLER_DUE, sitecrew
+from foundation.config.queues import DUE
 from foundation.config.rights import USERS
 from foundation.config.settings import Settings, load
 
@@ -256,9 +255,9 @@ def test_installers_are_scaled_by_what_is_due_and_never_to_none() -> None:
     scaled = only("ScaledObject", "sitecrew-installer")["spec"]
     assert "replicas" not in only("Deployment", scaled["scaleTargetRef"]["name"])["spec"]
     assert scaled["minReplicaCount"] >= 1
-    trigger = scaled["triggers"][0]
-    assert trigger["metadata"]["queueName"] == INSTALLER_DUE
-    assert INSTALLER_DUE in {queue.name for queue in sitecrew(Ladder()).queues}
-    assert trigger["metadata"]["mode"] == "QueueLength"
-    (reference,) = only("TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]["secretTargetRef"]
-    assert reference["key"] in only("Secret", reference["name"])["data"]
+    triggers = [trigger for trigger in scaled["triggers"] if trigger["type"] == "rabbitmq"]
+    assert [trigger["metadata"]["queueName"] for trigger in triggers] == list(DUE.values())
+    for trigger in triggers:
+        assert trigger["metadata"]["mode"] == "QueueLength"
+        (reference,) = only("TriggerAuthentication", trigger["authenticationRef"]["name"])["spec"]["secretTargetRef"]
+        assert reference["key"] in only("Secret", reference["name"])["data"]
