@@ -138,6 +138,12 @@ SITE_CAUSES = Causes(
             " `servers.<name>.web_address`. The previous site is in place again.",
             blames_server=True,
         ),
+        "web_silent": Meaning(
+            CauseKind.TRANSIENT,
+            "Look at the load of the web server that the detail names, and at the database that its sites use: it took"
+            " the connection, and did not answer in time. The previous site is in place again.",
+            blames_server=True,
+        ),
         "verify_failed": Meaning(
             CauseKind.TRANSIENT,
             "Request the URL in the detail with that Host header, and read the web server's error log."

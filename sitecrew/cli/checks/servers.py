@@ -42,7 +42,7 @@ def web(settings: Settings, name: str) -> str:
         for kind in sorted(kinds):
             try_install(Static(), asked, temporary=kind == "temporary", www=www)
     except Failed as failure:
-        if failure.cause.code not in ("verify_failed", "web_down"):
+        if failure.cause.code not in ("verify_failed", "web_down", "web_silent"):
             raise
         setting = f"servers.{name}"
         raise Failed.because(

@@ -53,7 +53,8 @@ def verify(front: WebFront, pages: Iterable[Page], deadline: datetime, secrets: 
     """Request each page at the server's own address, with the host name from its URL; DNS need not be ready. The first
     is requested by itself, the others then at the same time.
 
-    Raises `Failed` (verify_failed, web_down) unless each answers with its status, all expected and no forbidden texts.
+    Raises `Failed` (verify_failed, web_down, web_silent) unless each answers with its status, all expected and no
+    forbidden texts.
     """
     with Visitor(front, deadline, secrets) as visitor, ThreadPoolExecutor(_AT_ONCE) as pool:
 

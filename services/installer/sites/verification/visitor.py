@@ -53,7 +53,7 @@ class Answer:
 
 class Visitor:
     """Requests pages until `deadline`. Raises `Failed`: web_down if nothing takes connections at the server's own
-    address, verify_failed if there is no answer for another reason.
+    address, web_silent if nothing answers there, verify_failed if there is no answer for another reason.
 
     `secrets` are masked where an answer is quoted.
     """
@@ -95,8 +95,7 @@ class Visitor:
         try:
             return self._patiently(asked, address, url)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as error:
-            is_down = _found_nobody(error) and place == HostPort.parse(self._front.address)
-            code = "web_down" if is_down else "verify_failed"
+            code = _code(error) if place == HostPort.parse(self._front.address) else "verify_failed"
             if isinstance(error, httpx2.TimeoutException):
                 raise failed(code, f"{asked} did not answer in time") from None
             told = f"{type(error).__name__}: {error}"
@@ -151,9 +150,11 @@ class Visitor:
         return (self._deadline - datetime.now(UTC)).total_seconds()
 
 
-def _found_nobody(error: Exception) -> bool:
-    """Whether there was no connection at all. One that ends in the TLS handshake may be a site's own matter."""
-    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and "SSL" not in str(error)
+def _code(error: Exception) -> str:
+    """The cause if the server's own address does not answer. A TLS handshake that fails may be a site's own matter."""
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and "SSL" not in str(error):
+        return "web_down"
+    return "web_silent" if isinstance(error, httpx2.TimeoutException) else "verify_failed"
 
 
 def _trust(front: WebFront) -> ssl.SSLContext | bool:

@@ -50,7 +50,7 @@ def open_until(seconds: float) -> dict[str, Any]:
     return {"state": ServerState.OPEN, "failures": 2, "openings": 1, "since": START, "until": until, "cause": DOWN}
 
 
-@pytest.mark.parametrize("cause", [DOWN, failure("web_down").cause])
+@pytest.mark.parametrize("cause", [DOWN, failure("web_down").cause, failure("web_silent").cause])
 def test_failures_of_the_servers_own_in_a_row_open_it_and_count_as_attempts(cause: Any) -> None:
     desk = Doorstep(most=2)
     for number, event_types in ((1, ["install.staged"] * 2), (2, ["server.opened", *["install.staged"] * 2])):

@@ -168,7 +168,7 @@ def test_a_web_server_that_is_not_there_is_asked_again_until_the_deadline(server
 
 def test_a_web_server_that_takes_the_connection_and_says_nothing_runs_into_the_deadline(server: LocalServer) -> None:
     job = new_job(server)
-    with silent_server() as address, pytest.raises(Failed, match=r"verify_failed: .* did not answer in time"):
+    with silent_server() as address, pytest.raises(Failed, match=r"web_silent: .* did not answer in time"):
         verify(WebFront(address=address), (Page(job.url, ("x",)),), datetime.now(UTC) + timedelta(seconds=0.5))
 
 
