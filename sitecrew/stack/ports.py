@@ -6,10 +6,6 @@ import socket
 from foundation.addresses import HostPort
 from foundation.errors import Refused
 
-_given: list[socket.socket] = []
-"""One for each port that was returned: its name, which the kernel gives out once, keeps other stacks from the port
-until ours listens on it."""
-
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nobody listens on now, and that was returned to no process that still runs.
@@ -24,14 +20,15 @@ def free_port() -> int:
 
 
 def _reserve(port: int) -> bool:
-    """Claim the port among all who ask here; False if it is claimed already. See unix(7), abstract sockets."""
+    """Claim the port among all who ask here, until this process ends; False if it is claimed already: the kernel gives
+    out a name once. See unix(7), abstract sockets."""
     claim = socket.socket(socket.AF_UNIX)
     try:
         claim.bind(f"\0sitecrew-port-{port}")
     except OSError:
         claim.close()
         return False
-    _given.append(claim)
+    claim.detach()  # stays open
     return True
 
 
