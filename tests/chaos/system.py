@@ -5,12 +5,13 @@ Everything is below one directory, on loopback, and ends with this process.
 
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from threading import Event, Thread
+from types import MappingProxyType
 from typing import Any
 
 import sitecrew.stack.web
@@ -59,8 +60,15 @@ _RESTLESS = {
 class System:
     """What a run works on. `say` gets what nobody caused, such as a service that ended by itself."""
 
-    def __init__(self, directory: Path, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: Options,
+        say: Callable[[str], None],
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.directory, self.options, self._say = directory.resolve(), options, say
+        self._settings = settings
         directory.mkdir(parents=True)
         self.disks = {name: Disk(self.directory / name) for name in ("stores", "sites", "logs")}
         self.rabbit = PrivateRabbit(self.directory / "rabbitmq")
@@ -165,7 +173,7 @@ class System:
         self.mail_line = self.network.proxy((HOST, ports.mail), (HOST, self.mailbox.port))
         settings = local_settings(self.directory, self.disks["sites"].place, ports, self.database)
         own = {f"{name.replace('-', '_')}.store_url": url for name, url in self.urls.items()}
-        return write(self.directory, {"amqp_url": self.url, **settings, **own, **_RESTLESS})
+        return write(self.directory, {"amqp_url": self.url, **settings, **own, **_RESTLESS, **self._settings})
 
     def _replicas(self, ports: Ports) -> None:
         for name in REPLICA_NAMES:

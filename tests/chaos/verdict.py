@@ -40,7 +40,7 @@ class Verdict:
 def judge(system: System, timeline: Timeline) -> Verdict:
     """Look at everything, once it is at rest."""
     verdict = Verdict()
-    verdict.violations += _audited(system)
+    verdict.violations += audited(system)
     orders = _rows(system, "order-intake", "SELECT order_id, state, username, has_site FROM orders")
     installs = _rows(system, "installer", "SELECT install_id, order_id, generation, state FROM installs")
     mails = dict(_rows(system, "mailer", "SELECT install_id, state FROM mails"))
@@ -71,7 +71,8 @@ def judge(system: System, timeline: Timeline) -> Verdict:
     return verdict
 
 
-def _audited(system: System) -> Iterator[str]:
+def audited(system: System) -> Iterator[str]:
+    """What the audit of the whole finds."""
     audit = WholeAudit(load(system.config, environment=False), system.broker, timedelta(seconds=1))
     for violation in audit.run():
         yield f"audit: {violation.code}: {violation.subject}: {violation.detail}"
