@@ -160,10 +160,13 @@ class Broker(Protocol):
 
     def depth(self, queue: str) -> int | None:
         """The number of messages ready in `queue`, without unsettled ones; None if there is no such
-        queue."""
+        queue, or our user may not look at it."""
 
     def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
-        """The same of several queues, by one connection; those that do not exist are left out."""
+        """The same of several queues, by one connection; those without a number are left out."""
+
+    def is_missing(self, queue: str) -> bool:
+        """Whether there is no such queue. One that our user may not look at is taken to be there."""
 
     def consumers(self, queue: str) -> int:
         """The number of consumers of an existing queue."""

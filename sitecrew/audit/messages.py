@@ -8,6 +8,7 @@ from foundation.broker import Broker
 from foundation.broker.topology import PARKING, UNROUTED
 from foundation.clock import exact
 from foundation.config.queues import API_EVENTS, API_PARKED, DUE, PARKED, WORK_QUEUES
+from foundation.errors import Refused
 from foundation.handling import parking
 from sitecrew.audit.violations import Violation, violation
 
@@ -18,11 +19,16 @@ _LOOKED_AT = 1000
 """How many parked messages are read at most."""
 
 
-def check(broker: Broker, risks: Sequence[str], now: datetime, pause: float) -> Iterator[Violation]:
-    """Yield what is wrong on the broker. `risks` are what its policies and lost nodes do to our queues. Raises
-    BrokerUnreachable, ConfigurationError."""
-    for difference in broker.differences():
-        yield violation("topology_differs", "broker", difference)
+def check(broker: Broker, risks: Sequence[str], notes: list[str], now: datetime, pause: float) -> Iterator[Violation]:
+    """Yield what is wrong on the broker, and note what our user may not see. `risks` are what its policies and lost
+    nodes do to our queues. Raises BrokerUnreachable, ConfigurationError."""
+    try:
+        for difference in broker.differences():
+            yield violation("topology_differs", "broker", difference)
+    except Refused as refused:
+        notes.append(
+            f"the broker's exchanges and queues were not compared, and some may not have been looked at: {refused}"
+        )
     for risk in risks:
         yield violation("queue_at_risk", "broker", risk)
     yield from _unconsumed(broker, pause)

@@ -49,8 +49,8 @@ class WholeAudit:
     checked: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
-    _is_projecting: bool = False
-    """Whether the projection takes in what is published, as far as we know."""
+    _not_projecting: str = "the broker could not be asked whether events wait for it"
+    """Why the projection may be out of date; empty if it takes in what is published."""
 
     def run(self) -> Iterator[Violation]:
         """Yield all violations. Raises nothing that keeps the rest from being checked."""
@@ -73,8 +73,16 @@ class WholeAudit:
         risks = troubles_of(self.settings, sitecrew(Ladder(delay.unit_ms, delay.levels)))
         if risks is None:
             self.notes.append("the broker's policies and replicas were not checked; that needs amqp_management_url")
-        yield from messages.check(self.broker, risks or (), utc_now(), self.pause)
-        self._is_projecting = not self.broker.depth(API_EVENTS) or self.broker.consumers(API_EVENTS) > 0
+        yield from messages.check(self.broker, risks or (), self.notes, utc_now(), self.pause)
+        self._not_projecting = self._why_not_projecting()
+
+    def _why_not_projecting(self) -> str:
+        waiting = self.broker.depth(API_EVENTS)
+        if waiting is None:
+            is_hidden = not self.broker.is_missing(API_EVENTS)
+            return "the broker's user may not see whether events wait for it" if is_hidden else ""
+        is_taken = not waiting or self.broker.consumers(API_EVENTS)
+        return "" if is_taken else "events wait for it, and the api does not run"
 
     def _databases(self, opened: ExitStack) -> Iterator[Violation]:
         stores = replace(self._stores(opened), api=self._api(opened))
@@ -95,8 +103,8 @@ class WholeAudit:
         file = file_of(url_of(self.settings, "api"))
         if file and not file.is_file():
             return None
-        if not self._is_projecting:
-            self.notes.append("the projection was not compared: events wait for it, and the api does not run")
+        if self._not_projecting:
+            self.notes.append(f"the projection was not compared: {self._not_projecting}")
             return None
         return self._open("api", opened)
 

@@ -30,13 +30,13 @@ def declare(connection: pika.BlockingConnection, topology: Topology) -> bool:
 def missing(connection: pika.BlockingConnection, topology: Topology, names: frozenset[str]) -> list[str]:
     """Return which of these exchanges and queues are not there."""
     items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
-    return [item.name for item in items if item.name in names and not _may_be_there(connection, item)]
+    return [item.name for item in items if item.name in names and not may_be_there(connection, item)]
 
 
 def _require(connection: pika.BlockingConnection, topology: Topology) -> None:
     items: list[Exchange | Queue] = [*topology.exchanges, *topology.queues]
     needed = [item for item in items if item.name in topology.needed]
-    missing = [called(item) for item in needed if not _may_be_there(connection, item)]
+    missing = [called(item) for item in needed if not may_be_there(connection, item)]
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise BrokerUnreachable(
@@ -45,7 +45,8 @@ def _require(connection: pika.BlockingConnection, topology: Topology) -> None:
         )
 
 
-def _may_be_there(connection: pika.BlockingConnection, item: Exchange | Queue) -> bool:
+def may_be_there(connection: pika.BlockingConnection, item: Exchange | Queue) -> bool:
+    """Whether it is there, or our user may not look."""
     channel = connection.channel()
     try:
         _declare_one(channel, item, passive=True)

@@ -86,6 +86,10 @@ class MemoryBroker:
         found = {queue: self.depth(queue) for queue in queues}
         return {queue: number for queue, number in found.items() if number is not None}
 
+    def is_missing(self, queue: str) -> bool:
+        with self.changed:
+            return queue not in self._lines
+
     def consumers(self, queue: str) -> int:
         with self.changed:
             return len(self._line(queue).consumers)

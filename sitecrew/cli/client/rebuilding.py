@@ -31,7 +31,7 @@ def rebuild(settings: Settings, patience: float) -> Rows:
     store = Store(settings.api.store_url.get_secret_value())
     try:
         with session.ready_broker(settings) as broker:
-            if broker.depth(API_EVENTS) is None:
+            if broker.is_missing(API_EVENTS):
                 raise NotFound(f"the broker has no queue {API_EVENTS}: run the api once (`sitecrew run api`)")
             store.migrate([API])
             acting.compare(store, broker, utc_now)

@@ -77,7 +77,7 @@ def ready_broker(settings: Settings) -> "Iterator[RabbitBroker]":
     once, where a publisher would keep trying."""
     with broker(settings) as opened:
         with terminal.working("connecting to the broker"):
-            if opened.depth(INTAKE_ORDERS) is None:
+            if opened.is_missing(INTAKE_ORDERS):
                 opened.declare()
         yield opened
 

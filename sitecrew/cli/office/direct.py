@@ -310,7 +310,7 @@ class Direct:
     def parked(self, queue: str) -> Iterator[Place]:
         with session.broker(self._settings) as broker:
             with terminal.working("reaching the broker"):
-                missing = broker.depth(queue) is None
+                missing = broker.is_missing(queue)
             if missing:
                 raise NotFound(f"the broker has no queue {queue}; create it with `sitecrew topology declare`")
             yield OnBroker(broker, queue)

@@ -26,7 +26,7 @@ def house(tmp_path: Path) -> House:
 
 
 def found(house: House, *risks: str, later: timedelta = timedelta(0), pause: float = 0) -> list[str]:
-    checked = messages.check(house.broker, risks, house.clock.now() + later, pause)
+    checked = messages.check(house.broker, risks, [], house.clock.now() + later, pause)
     return [f"{one.code} {one.subject}: {one.detail}" for one in checked]
 
 
