@@ -18,8 +18,8 @@ from services.installer.install import Installing
 from services.installer.installs import ASLEEP, OVERDUE, Install, installs
 from services.installer.pausing import paused_since
 from services.installer.rows import InstallRows
-from services.installer.servers.capacity import with_sleepers
 from services.installer.servers.standing import waiting_to_be_looked_at
+from services.installer.servers.waking import with_sleepers
 from services.installer.states import MailState, State, WaitingFor
 
 _ASKING = timedelta(days=7)

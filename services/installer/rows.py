@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,12 +13,15 @@ from schemas.installs import TimerPause, TimerResume
 from schemas.mails import MailFailed, MailSent, MailSuppressed, MailWaiting
 from schemas.services import ServiceDescribe
 from schemas.values import Model
-from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall
+from services.installer.installs import INSTALLS, MAILS, Install, MailOfInstall, installs
 from services.installer.pausing import TIMER, TIMERS, TimerRow
-from services.installer.servers.capacity import count_running
 from services.installer.servers.standing import Standings
 
 _OF_MAILS = MailSent | MailFailed | MailSuppressed | MailWaiting
+
+
+def _running(connection: Connection | None = None) -> Running:
+    return Running(connection, installs.c.server, installs.c.lease_owner.is_not(None))
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class InstallRows:
     installs: Loaded[Install]
     mails: Loaded[MailOfInstall]
     timers: Loaded[TimerRow] = field(default_factory=lambda: Loaded(TIMERS))
-    running: Running = field(default_factory=Running)
+    running: Running = field(default_factory=_running)
     standings: Standings = field(default_factory=Standings)
 
     @property
@@ -60,5 +62,6 @@ def load(connection: Connection, orders: Sequence[str], events: Sequence[Event[A
     lock(connection, orders)
     about_timer = any(isinstance(event.data, TimerPause | TimerResume | ServiceDescribe) for event in events)
     timers = TIMERS.load(connection, [TIMER] if about_timer else [])
-    running = Running(partial(count_running, connection))
-    return InstallRows(INSTALLS.load(connection, orders), Loaded(MAILS), timers, running, Standings(connection))
+    return InstallRows(
+        INSTALLS.load(connection, orders), Loaded(MAILS), timers, _running(connection), Standings(connection)
+    )

@@ -1,11 +1,12 @@
 """What an audit reads of orders: a few columns, so that it can read them all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, or_, select
 
+from foundation.store.running import Running
 from foundation.store.streaming import in_order
 from services.order_intake.orders import orders
 from services.order_intake.servers import server_news
@@ -70,11 +71,9 @@ def accounts(connection: Connection, server: str) -> Iterator[AccountFacts]:
     return map(AccountFacts._make, in_order(connection, of_server, orders.c.username))
 
 
-def waiting_to_be_woken(connection: Connection, now: datetime) -> dict[str, int]:
+def waiting_to_be_woken(connection: Connection, now: datetime) -> Mapping[str, int]:
     """Return how many orders wait for each of the servers that may not be used, as far as order intake has heard."""
     is_on = or_(server_news.c.until.is_(None), server_news.c.until > now)
     shut = select(server_news.c.name).where(server_news.c.cause.is_not(None), is_on)
-    waiting = select(orders.c.server, func.count().label("number")).where(
-        orders.c.waiting_since.is_not(None), orders.c.server.in_(shut)
-    )
-    return {row.server: row.number for row in connection.execute(waiting.group_by(orders.c.server))}
+    servers = connection.execute(shut).scalars().all()
+    return Running(connection, orders.c.server, orders.c.waiting_since.is_not(None)).written(servers)

@@ -58,10 +58,10 @@ class Creating:
         if order.lease_owner:
             lost = INTAKE_CAUSES.cause("worker_lost", f"the worker {order.lease_owner} ended, or lost its database")
             order = _put_off(uow, order.postponed(uow.now, lost, uow.now), event)
-            self.hosting.ended(uow, order.server)
+            self.hosting.concurrency.ended(uow, order.server)
         if missing := self.hosting.missing(uow, order.server):
             return _wait(uow, order, *missing, event)
-        self.hosting.begun(uow, order.server)
+        self.hosting.concurrency.begun(uow, order.server)
         claimed = uow.rows.orders.save(order.started(event.id, self._terms, uow.now))
         return Effect(claimed, self._create, self._created, self._failed, self._not_begun)
 
@@ -98,7 +98,7 @@ class Creating:
     def _created(
         self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], account: AccountRef
     ) -> Outcome:
-        self.hosting.ended(uow, claim.server)
+        self.hosting.concurrency.ended(uow, claim.server)
         order = uow.rows.orders.get(claim.order_id)
         if order and order.state in (OrderState.CANCELLED, OrderState.FAILED):
             late = uow.rows.orders.save(order.too_late(uow.now))
@@ -111,7 +111,7 @@ class Creating:
         return Done()
 
     def _failed(self, uow: UnitOfWork[OrderRows], claim: Order, event: Event[OrderPlaced], cause: Cause) -> Outcome:
-        self.hosting.ended(uow, claim.server)
+        self.hosting.concurrency.ended(uow, claim.server)
         order = uow.rows.orders.held(claim)
         if order is None or order.state != OrderState.ACCEPTED:
             return Retry(uow.now, INTAKE_CAUSES.cause("in_progress", "it is another worker's by now, or was cancelled"))
@@ -141,7 +141,7 @@ class Creating:
         return GivenUp()
 
     def _not_begun(self, uow: UnitOfWork[OrderRows], claim: Order, _event: Event[Any]) -> Outcome:
-        self.hosting.ended(uow, claim.server)
+        self.hosting.concurrency.ended(uow, claim.server)
         if order := uow.rows.orders.held(claim):
             uow.rows.orders.save(order.let_go(uow.now).unclaimed())
         return stopped(uow)

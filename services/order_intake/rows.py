@@ -1,11 +1,11 @@
 """The rows that order intake's handlers decide on, in memory for one transaction."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from foundation.store.in_list import in_list
 from foundation.store.records import Loaded, lock
@@ -26,16 +26,22 @@ _ACCEPTING = "accepting orders"  # no order is called that
 _CANDIDATES = 100  # with 32^4 endings each
 
 
+def _running(connection: Connection | None = None) -> Running:
+    return Running(
+        connection, orders.c.server, orders.c.state == OrderState.ACCEPTED, orders.c.lease_owner.is_not(None)
+    )
+
+
 @dataclass
 class OrderRows:
     """Some orders; and for new ones: who holds the domains around theirs, free usernames, and their producers'
     turns."""
 
     orders: Loaded[Order] = field(default_factory=lambda: Loaded(ORDERS))
+    turns: Turns = field(default_factory=Turns)
+    running: Running = field(default_factory=_running)
     neighbours: Neighbours = field(default_factory=Neighbours)
     usernames: Mapping[Wish, str] = field(default_factory=dict)
-    turns: Turns = field(default_factory=Turns)
-    running: Running = field(default_factory=Running)
 
     def enter(self, order: Order) -> Order:
         """Save an order that is new or tried again; it holds its domain from now on."""
@@ -69,8 +75,7 @@ def load(connection: Connection, order_ids: Sequence[str], events: Sequence[Even
     """Load and lock these orders, even if they have no row yet. If the events may bring new orders, or failed ones
     again, load what decides about those too; then no other transaction accepts orders meanwhile."""
     lock(connection, order_ids)
-    running = Running(partial(_count_alone, connection))
-    rows = OrderRows(ORDERS.load(connection, order_ids), turns=Turns(partial(latest, connection)), running=running)
+    rows = OrderRows(ORDERS.load(connection, order_ids), Turns(partial(latest, connection)), _running(connection))
     named = {event.data.order_id: event.data for event in events if isinstance(event.data, OrderPlaced | OrderRetry)}
     known = {order_id: rows.orders.get(order_id) for order_id in named}
     new = {(d.order_id, d.domain) for d in named.values() if isinstance(d, OrderPlaced) and not known[d.order_id]}
@@ -96,16 +101,3 @@ def _usernames(connection: Connection, wishes: Iterable[Wish]) -> dict[Wish, str
                 taken.add(name)
         left -= free.keys()
     return free
-
-
-def count_running(connection: Connection, servers: Collection[str]) -> dict[str, int]:
-    """Return how many accounts are being created on each of these servers."""
-    leased = (orders.c.state == OrderState.ACCEPTED, orders.c.lease_owner.is_not(None), orders.c.server.in_(servers))
-    running = select(orders.c.server, func.count().label("number")).where(*leased).group_by(orders.c.server)
-    return {row.server: row.number for row in connection.execute(running)}
-
-
-def _count_alone(connection: Connection, servers: Collection[str]) -> dict[str, int]:
-    """Count them so that no other transaction begins any meanwhile."""
-    lock(connection, (f"server {server}" for server in servers))
-    return count_running(connection, servers)

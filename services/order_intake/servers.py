@@ -13,6 +13,7 @@ from foundation.config.settings import Settings
 from foundation.handling.outcomes import Done, Outcome
 from foundation.handling.unit_of_work import UnitOfWork
 from foundation.hosting.causes import busy, failing, paused
+from foundation.service.concurrency import Concurrency
 from foundation.service.lanes import Periodic
 from foundation.store import PydanticJson, Store, Utc, bulk
 from foundation.store.records import Records
@@ -22,14 +23,12 @@ from schemas.servers import ServerClosed, ServerOpened
 from schemas.services import ServiceDescribe, ServiceDescribed
 from schemas.values import Cause
 from services.order_intake.orders import ORDERS, OVERDUE, orders
-from services.order_intake.rows import OrderRows, count_running
+from services.order_intake.rows import OrderRows
 
 _READ = 2.0
 """Seconds between looks at what other replicas have heard."""
 _BELIEVED = timedelta(minutes=5)
 """How old news of a server may be that orders wait for, until the installer is asked how it stands."""
-_AT_A_TIME = 100
-"""How many orders are woken at once of a server without a limit."""
 
 server_news = Table(
     "server_news",
@@ -60,7 +59,7 @@ class HostingServers:
     """The servers as this replica knows them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._limits = {name: server.concurrency for name, server in settings.servers.items() if server.concurrency}
+        self.concurrency = Concurrency(settings, partial(busy, work="accounts are created"), _wake)
         self._news: dict[str, News] = {}
         self._asked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -70,20 +69,8 @@ class HostingServers:
         if news and news.cause and (news.until is None or uow.now < news.until):
             self._doubt(uow, news)
             return news.cause, news.until
-        limit = self._limits.get(server)
-        if limit is None or uow.rows.running.on(server, self._limits) < limit:
-            return None
-        return busy(server, limit, "accounts are created"), None
-
-    def begun(self, uow: UnitOfWork[OrderRows], server: str) -> None:
-        """Count an account that is created from now on."""
-        uow.rows.running.add(server, 1)
-
-    def ended(self, uow: UnitOfWork[OrderRows], server: str) -> None:
-        """Count one that is created no more, and wake an order that waits for its place."""
-        if server in self._limits:
-            uow.rows.running.add(server, -1)
-            self._wake(uow, server)
+        full = self.concurrency.missing(uow, server)
+        return (full, None) if full else None
 
     def opened(self, uow: UnitOfWork[OrderRows], event: Event[ServerOpened]) -> Outcome:
         """Note that nothing begins on a server."""
@@ -128,7 +115,7 @@ class HostingServers:
 
     def _may_be_used(self, uow: UnitOfWork[OrderRows], server: str, event: Event[Any]) -> None:
         if self._note(uow, News(name=server, told_at=event.time or uow.now)):
-            self._wake(uow, server)
+            self.concurrency.wake(uow, server)
 
     def _note(self, uow: UnitOfWork[OrderRows], news: News) -> bool:
         """Return whether these are news: older ones may come late."""
@@ -141,15 +128,9 @@ class HostingServers:
         self._news = {**self._news, news.name: news}  # if this is not committed, the next read takes it back
         return True
 
-    def _wake(self, uow: UnitOfWork[OrderRows], server: str) -> None:
-        uow.afterwards["wake", server] = partial(_wake, server=server, limit=self._limits.get(server))
 
-
-def _wake(uow: UnitOfWork[OrderRows], server: str, limit: int | None) -> None:
-    """Wake as many orders as the server has room for, in their turn. Each is decided upon again."""
-    room = limit - count_running(uow.connection, [server]).get(server, 0) if limit else _AT_A_TIME
-    if room <= 0:
-        return
+def _wake(uow: UnitOfWork[OrderRows], server: str, room: int) -> None:
+    """Wake so many of the orders that wait for a server, in their turn. Each is decided upon again."""
     waits = (orders.c.server == server, orders.c.waiting_since.is_not(None), orders.c.due_at > uow.now)
     asleep = ORDERS.select().where(*waits).order_by(orders.c.turn_at).limit(room)
     # Rows that another transaction has are being woken by it.

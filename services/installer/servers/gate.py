@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -9,14 +10,15 @@ import structlog
 from foundation.config.settings import Settings
 from foundation.handling.backoff import Backoff
 from foundation.handling.unit_of_work import UnitOfWork
-from foundation.hosting.causes import failing, paused
+from foundation.hosting.causes import busy, failing, paused
+from foundation.service.concurrency import Concurrency
 from foundation.telemetry.tracing import Origin
 from schemas.envelope import Event
 from schemas.servers import ServerClosed, ServerOpened, ServerPause
 from schemas.values import Cause
 from services.installer.installs import Install
-from services.installer.servers.capacity import Capacity
 from services.installer.servers.standing import Standing
+from services.installer.servers.waking import Waking
 from services.installer.sites.causes import SITE_CAUSES
 from services.installer.states import ServerState, State, WaitingFor
 
@@ -42,30 +44,30 @@ class Gate:
         queue_of: Callable[[Install], str],
         overdue_at: Callable[[str, datetime], datetime],
     ) -> None:
-        """`longest` is how many seconds an install may take. For the others see `Capacity`."""
+        """`longest` is how many seconds an install may take. For the others see `Waking`."""
         self.servers = tuple(settings.servers)
         self._most = {name: server.breaker_failures for name, server in settings.servers.items()}
         own = settings.installer
         longest_pause = min(own.retry_longest_seconds, _LONGEST_PAUSE)
         self._pauses = Backoff(timedelta(seconds=own.retry_first_seconds), timedelta(seconds=longest_pause))
         self._longest = timedelta(seconds=longest)
-        self._capacity = Capacity(settings, queue_of, overdue_at)
+        self._concurrency = Concurrency(settings, partial(busy, work="installs run"), Waking(queue_of, overdue_at).wake)
 
     def begin(self, uow: UnitOfWork[Any], install: Install) -> Missing | None:
         """Let an install begin, or return what it has to wait for."""
         missing = self._missing(uow, install.server)
         if missing is None:
-            self._capacity.begun(uow, install)
+            self._concurrency.begun(uow, install.server)
             if install.state == State.WAITING:  # others may wait behind it
-                self._capacity.wake(uow, install.server)
+                self._concurrency.wake(uow, install.server)
         return missing
 
     def _missing(self, uow: UnitOfWork[Any], server: str) -> Missing | None:
         standing = uow.rows.standings.of(server)
         if standing.is_shut(uow.now):
             return WaitingFor.SERVER, shut(standing)
-        if self._capacity.is_full(uow, server):
-            return WaitingFor.CAPACITY, self._capacity.cause(server)
+        if full := self._concurrency.missing(uow, server):
+            return WaitingFor.CAPACITY, full
         if not standing.is_failing:
             return None
         before, _ = uow.rows.standings.change(server, lambda it: self._tried(it, uow.now))
@@ -77,14 +79,14 @@ class Gate:
 
     def gave_back(self, uow: UnitOfWork[Any], install: Install) -> None:
         """Note that an install ended without a word on its server."""
-        self._capacity.ended(uow, install)
+        self._concurrency.ended(uow, install.server)
         if uow.rows.standings.of(install.server).state == ServerState.HALF_OPEN:
             uow.rows.standings.change(install.server, lambda it: it.tried_in_vain(uow.now))
-            self._capacity.wake(uow, install.server)
+            self._concurrency.wake(uow, install.server)
 
     def succeeded(self, uow: UnitOfWork[Any], install: Install, event: Origin) -> None:
         """Note that a server has done what was asked of it."""
-        self._capacity.ended(uow, install)
+        self._concurrency.ended(uow, install.server)
         if not uow.rows.standings.of(install.server).is_fine:
             self._open_again(uow, install.server, Standing.recovered, event)
 
@@ -95,7 +97,7 @@ class Gate:
         if cause.code in ("worker_lost", "cancelled"):
             self.gave_back(uow, install)
         elif most and cause.code in OF_THE_SERVER:
-            self._capacity.ended(uow, install)
+            self._concurrency.ended(uow, install.server)
             before, after = uow.rows.standings.change(
                 server, lambda it: it.failed(install.order_id, cause, most, self._pauses, uow.now)
             )
@@ -104,7 +106,7 @@ class Gate:
                 _log.warning("server.opened", server=server, cause=cause.code, reason=cause.detail, due_at=after.until)
             return (WaitingFor.SERVER, shut(after)) if before.is_failing else None
         else:
-            self._capacity.ended(uow, install)
+            self._concurrency.ended(uow, install.server)
             if uow.rows.standings.of(server).state == ServerState.HALF_OPEN:  # the server did its part
                 self._open_again(uow, server, Standing.recovered, event)
         return None
@@ -124,7 +126,7 @@ class Gate:
         """Do what time has made due: end a pause, and wake what waits."""
         if uow.rows.standings.of(server).has_paused_enough(uow.now):
             self.resume(uow, server)
-        self._capacity.wake(uow, server)
+        self._concurrency.wake(uow, server)
 
     def _open_again(
         self,
@@ -139,7 +141,7 @@ class Gate:
         if told or (before.is_failing and after.state == ServerState.CLOSED):
             uow.emit(ServerClosed(server=server), None, event)
             _log.info("server.closed", server=server)
-            self._capacity.wake(uow, server)
+            self._concurrency.wake(uow, server)
 
 
 def shut(standing: Standing) -> Cause:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from foundation.config.settings import HostingServer
+from foundation.store.running import Running
 from schemas.services import ServerStatus
 from services.installer.installs import installs
 from services.installer.servers.standing import Standing, Standings
@@ -15,18 +16,12 @@ def statuses(
     connection: Connection, servers: Mapping[str, HostingServer], standings: Standings | None = None
 ) -> tuple[ServerStatus, ...]:
     """Return how the servers of the settings stand, by a transaction's `standings` if there is one."""
-    number = func.count().label("number")
-    running = select(installs.c.server, number).where(installs.c.lease_owner.is_not(None))
-    waiting = select(installs.c.server, number).where(
-        installs.c.waiting_for.is_not(None), installs.c.state == State.WAITING
-    )
-    runs, waits = (
-        {row.server: row.number for row in connection.execute(query.group_by(installs.c.server))}
-        for query in (running, waiting)
-    )
+    place, waits = installs.c.server, (installs.c.waiting_for.is_not(None), installs.c.state == State.WAITING)
+    running = Running(connection, place, installs.c.lease_owner.is_not(None)).written(servers)
+    waiting = Running(connection, place, *waits).written(servers)
     standings = standings or Standings(connection)
     return tuple(
-        _status(standings.of(name), server.concurrency, runs.get(name, 0), waits.get(name, 0))
+        _status(standings.of(name), server.concurrency, running.get(name, 0), waiting.get(name, 0))
         for name, server in servers.items()
     )
 
