@@ -93,7 +93,7 @@ def _shown(report: Report, directory: Path) -> str:
     done = [entry for entry in report.timeline.entries if not entry.trouble]
     lines.append(f"faults             {len(done)} of {len(report.timeline.entries)}")
     lines += [f"  doubled: {count}: {why}" for why, count in Counter(verdict.doubled.values()).most_common()]
-    by_cause = Counter(report.by_hand.values())
+    by_cause = Counter(cause.partition(":")[0] for cause in report.by_hand.values())
     lines += [f"  put right by staff: {count} after {cause}" for cause, count in sorted(by_cause.items())]
     lines += [f"  left out: {kind}: {why}" for kind, why in report.left_out.items()]
     if report.is_clean:

@@ -1,6 +1,7 @@
 """What still moves at the end of a run, and what staff do about what ended badly."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -51,12 +52,21 @@ def moving(system: System, customers: Customers) -> dict[str, int]:
     return {what: count for what, count in found.items() if count}
 
 
+_ELECT = "[begin ra:trigger_election({Name, node()}), Name end || {Name, follower} <- ets:tab2list(ra_state)]."
+"""Erlang, for RabbitMQ 3.10: have each queue without a leader elect one, and return their names."""
+
+
 @dataclass
 class Staff:
     """Retry what failed for good, as people do when the trouble is over; each thing once."""
 
     by_hand: dict[str, str] = field(default_factory=dict)
     """What they retried, and why it had failed."""
+
+    def elect(self, system: System) -> None:
+        """Help queues that RabbitMQ has left without a leader, where the only member is a follower for ever."""
+        for name in re.findall(r"\w[\w.]+", system.rabbit.ctl("eval", _ELECT)):
+            self.by_hand[name] = "a queue without a leader"
 
     def work(self, system: System, customers: Customers) -> None:
         for command, key, name, cause in list(_failures(system)):
@@ -69,5 +79,5 @@ def _failures(system: System) -> Iterator[tuple[type[Model], str, str, str]]:
     for service, query, command, key in _ENDED_BADLY:
         with system.store(service) as store, store.reading() as connection:
             for name, cause in connection.execute(text(query)):
-                code = (json.loads(cause) if isinstance(cause, str) else cause or {}).get("code", "")
-                yield command, key, str(name), code
+                why = json.loads(cause) if isinstance(cause, str) else cause or {}
+                yield command, key, str(name), f"{why.get('code')}: {why.get('detail')}"

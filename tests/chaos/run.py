@@ -20,6 +20,8 @@ from tests.chaos.verdict import Verdict, judge
 
 REST = 240.0
 """Seconds within which everything must be at rest once all is healed."""
+_LEADERLESS = 60.0
+"""Seconds without rest, after which staff look at the queues."""
 _NEWS = 10.0
 _REBUILT = 60.0
 """Seconds without progress after which the projection counts as not rebuilt."""
@@ -120,9 +122,12 @@ def _wish(planned: Schedule, customers: Customers, timeline: Timeline, stop: Eve
 
 def _rest(system: System, customers: Customers, staff: Staff, timeline: Timeline) -> dict[str, int]:
     """Wait until nothing moves, for so long at most; return what still does."""
-    ends, told = timeline.now + REST, timeline.now
+    ends, told, looks_at = timeline.now + REST, timeline.now, timeline.now + _LEADERLESS
     while True:
         try:
+            if timeline.now > looks_at:
+                looks_at = ends
+                staff.elect(system)
             staff.work(system, customers)
             left = moving(system, customers)
             if not left:
