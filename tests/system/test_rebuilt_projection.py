@@ -18,6 +18,7 @@ from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import EVENTS, ORDERS
 from foundation.config.queues import API_EVENTS, with_api
+from foundation.errors import StoreUnreachable
 from foundation.handling.unit_of_work import new_id
 from foundation.store import Store
 from schemas import catalogue
@@ -83,6 +84,7 @@ def test_rebuilt_in_the_middle_of_300_orders_under_chaos_it_equals_the_three_sto
     environment = {**stages.environment(breakable_node.amqp_url, stores, {}), **OFTEN}
     rebuild: subprocess.Popen[bytes] | None = None
     with working(tmp_path, environment, [(name, 0) for name in SERVICES]) as crew:
+        until(lambda: _has_begun(stores["api"]), 120)
         for first in range(0, COUNT, AT_A_TIME):
             orders = [stages.order(f"{number}") for number in range(first, first + AT_A_TIME)]
             chaos.publish([*orders, *chance.sample(orders, 5), _cancel(first), _cancel(first + 1)])
@@ -114,6 +116,14 @@ def test_rebuilt_in_the_middle_of_300_orders_under_chaos_it_equals_the_three_sto
     for store in opened.values():
         store.close()
     chaos.broker.close()
+
+
+def _has_begun(url: str) -> bool:
+    try:
+        _lines(url)
+    except StoreUnreachable:
+        return False
+    return True
 
 
 def _lines(url: str) -> set[str]:
