@@ -23,7 +23,7 @@ def available(image: str) -> bool:
     """Whether a Docker engine answers, and has the image or can pull it."""
     if _without_docker():
         return False
-    with _warnings_of_docker():
+    with warnings_of_docker():
         import docker  # noqa: PLC0415
 
         client = docker.from_env(timeout=60)
@@ -48,7 +48,7 @@ class RabbitContainer:
         os.environ.update(_TESTCONTAINERS)  # read by the import
         self._port = free_port()
         self.plugin_ports = {"rabbitmq_management": free_port()}
-        with _warnings_of_docker():
+        with warnings_of_docker():
             from testcontainers.community.rabbitmq import RabbitMqContainer  # noqa: PLC0415
 
             self._container = RabbitMqContainer(image, hostname="rabbit")
@@ -62,7 +62,7 @@ class RabbitContainer:
         return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F"
 
     def start(self) -> None:
-        with _warnings_of_docker():
+        with warnings_of_docker():
             if self._started:
                 self._container.get_wrapped_container().start()
                 self._container.readiness_probe()
@@ -88,7 +88,7 @@ class RabbitContainer:
 
 
 @contextmanager
-def _warnings_of_docker() -> Iterator[None]:
+def warnings_of_docker() -> Iterator[None]:
     """Ignore warnings that its libraries raise about themselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ def _warnings_of_docker() -> Iterator[None]:
 
 def _without_docker() -> str | None:
     """Return why no Docker engine is available; None if one answers."""
-    with _warnings_of_docker():
+    with warnings_of_docker():
         import docker  # noqa: PLC0415
 
         try:

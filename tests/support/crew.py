@@ -30,9 +30,12 @@ Which = tuple[str, int]
 class Crew:
     """Replicas, each of which comes back when it was killed."""
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], replicas: Iterable[Which]) -> None:
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], replicas: Iterable[Which], urls: Mapping[str, str]
+    ) -> None:
         self._directory = directory
         self._environment = environment
+        self._urls = urls
         self._running = {which: self._start(*which) for which in replicas}
         self.kills = 0
 
@@ -59,20 +62,25 @@ class Crew:
 
     def _start(self, name: str, number: int) -> subprocess.Popen[bytes]:
         module = "api_replica" if name == "api" else "replica"
-        listen = f"SITECREW_{name.replace('-', '_').upper()}__LISTEN"
+        own = {f"SITECREW_{name.replace('-', '_').upper()}__LISTEN": f"127.0.0.1:{free_port()}"}
+        if name in self._urls:
+            own["SITECREW_AMQP_URL"] = self._urls[name]
         with (self._directory / f"{name}-{number}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"tests.support.{module}", name, str(self._directory / "notes")],
-                env={**self._environment, listen: f"127.0.0.1:{free_port()}"},
+                env={**self._environment, **own},
                 stdout=log,
                 stderr=log,
             )
 
 
 @contextmanager
-def working(directory: Path, environment: Mapping[str, str], replicas: Iterable[Which]) -> Iterator[Crew]:
-    """Run the replicas; at the end, all that their databases say has to fit together."""
-    crew = Crew(directory, environment, replicas)
+def working(
+    directory: Path, environment: Mapping[str, str], replicas: Iterable[Which], urls: Mapping[str, str] | None = None
+) -> Iterator[Crew]:
+    """Run the replicas, with the broker's URLs by service or the environment's for all; at the end, all that their
+    databases say has to fit together."""
+    crew = Crew(directory, environment, replicas, urls or {})
     try:
         yield crew
         require_sound_stores({name: environment[_store_url(name)] for name in ("order-intake", "installer", "mailer")})
