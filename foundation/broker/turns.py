@@ -1,7 +1,10 @@
 """Whose turn it is among queues of which some are more urgent: theirs, but nothing waits for ever."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 SHARE = 4
 """How many messages are taken past a queue in which something waits, at most."""
 
@@ -14,8 +17,8 @@ class Turns:
     ('due.high', 'due', 'due.low')
     >>> [turns.next(("due.high", "due")) for _ in range(6)]
     ['due.high', 'due.high', 'due.high', 'due.high', 'due', 'due.high']
-    >>> turns.next(("due.low",))
-    'due.low'
+    >>> turns.take({"due.high": deque("ab"), "due": deque(), "due.low": deque("x")}, limit=10)
+    ['a', 'b', 'x']
     """
 
     def __init__(self, queue: str, *, more: Sequence[str] = (), less: Sequence[str] = ()) -> None:
@@ -23,6 +26,13 @@ class Turns:
         self.queues = (*more, queue, *less)
         """The most urgent first."""
         self._passed = dict.fromkeys(self.queues, 0)
+
+    def take(self, arrived: Mapping[str, deque[T]], limit: int) -> list[T]:
+        """Take up to `limit` of what has arrived, by queue."""
+        taken: list[T] = []
+        while len(taken) < limit and (waiting := [queue for queue in self.queues if arrived[queue]]):
+            taken.append(arrived[self.next(waiting)].popleft())
+        return taken
 
     def next(self, waiting: Sequence[str]) -> str:
         """Return from which of the queues in which something waits (the most urgent first) the next is taken."""

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count, takewhile
 from typing import Any
@@ -22,7 +22,6 @@ class _Source:
     """One queue that is consumed."""
 
     queue: str
-    arrived: deque[Delivery] = field(default_factory=deque)
     careful: bool = False
     """Whether one is taken at a time."""
     first: str = ""
@@ -47,6 +46,7 @@ class RabbitConsumer:
         self.ready = threading.Event()
         self._turns = turns
         self._sources = {queue: _Source(queue) for queue in turns.queues}
+        self._arrived: dict[str, deque[Delivery]] = {queue: deque() for queue in turns.queues}
         self._prefetch = prefetch
         self._allowed = prefetch
         self._watched = watched
@@ -63,17 +63,10 @@ class RabbitConsumer:
         self.link = Link(broker, turns.queue or "watch", self._opened, self._closed)
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
-        taken: list[Delivery] = []
         with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._waiting(), timeout)
+            self._changed.wait_for(lambda: self._woken or any(self._arrived.values()), timeout)
             self._woken = False
-            while len(taken) < limit and (waiting := self._waiting()):
-                taken.append(self._sources[self._turns.next(waiting)].arrived.popleft())
-        return taken
-
-    def _waiting(self) -> list[str]:
-        """Return the queues of which something has arrived."""
-        return [queue for queue, source in self._sources.items() if source.arrived]
+            return self._turns.take(self._arrived, limit)
 
     def interrupt(self) -> None:
         with self._changed:
@@ -107,8 +100,8 @@ class RabbitConsumer:
         self._epoch = epoch
         self._read = []
         with self._changed:
-            for source in self._sources.values():
-                source.arrived.clear()
+            for arrived in self._arrived.values():
+                arrived.clear()
 
     def _opened(self, channel: Any) -> None:
         self._begin_epoch(next(_epochs))
@@ -160,7 +153,7 @@ class RabbitConsumer:
         """Hand over what was read in one turn of the loop together: each wake of the thread that takes costs both."""
         with self._changed:
             for delivery in self._read:
-                self._sources[delivery.queue].arrived.append(delivery)
+                self._arrived[delivery.queue].append(delivery)
             self._changed.notify()
         self._read = []
 

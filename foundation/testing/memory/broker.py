@@ -217,18 +217,14 @@ class MemoryConsumer:
         self._allowed = prefetch
         self._epoch = next(_numbers)
         self._tags = itertools.count(1)
-        self._arrived: deque[Delivery | None] = deque()
+        self.arrived: deque[Delivery | None] = deque()
+        """What it may take; None: it was interrupted."""
         self._unsettled: dict[int, Held] = {}
         self._careful = not line.temporary
         """Whether one is taken at a time."""
         self._ceased = False
         self._closed = False
         broker.attach(self, line)
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether there is something to take, or it was interrupted."""
-        return bool(self._arrived)
 
     @property
     def has_room(self) -> bool:
@@ -242,24 +238,24 @@ class MemoryConsumer:
         self._careful = self._careful and held.redeliveries > 0
         delivery = held.delivery(self._line.queue.name, tag, self._epoch)
         size = len(delivery.body)
-        self._arrived.append(delivery._replace(body=delivery.body[:MAX_BYTES], size=size * (size > MAX_BYTES)))
+        self.arrived.append(delivery._replace(body=delivery.body[:MAX_BYTES], size=size * (size > MAX_BYTES)))
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         ends = monotonic() + timeout
         with self._broker.changed:
             self._broker.expire()
-            while not self._arrived and (rest := ends - monotonic()) > 0:
+            while not self.arrived and (rest := ends - monotonic()) > 0:
                 self._broker.wait(rest)
             taken: list[Delivery] = []
-            while self._arrived and len(taken) < limit:
-                if (delivery := self._arrived.popleft()) is not None:
+            while self.arrived and len(taken) < limit:
+                if (delivery := self.arrived.popleft()) is not None:
                     taken.append(delivery)
             return taken
 
     def interrupt(self) -> None:
         with self._broker.changed:
-            if None not in self._arrived:
-                self._arrived.append(None)
+            if None not in self.arrived:
+                self.arrived.append(None)
             self._broker.changed.notify_all()
 
     def allow(self, prefetch: int) -> None:
@@ -292,7 +288,7 @@ class MemoryConsumer:
                 return
             self._closed = True
             unsettled, self._unsettled = self._unsettled, {}
-            self._arrived.clear()
+            self.arrived.clear()
             self._broker.detach(self, self._line, unsettled.values())
 
 
@@ -303,20 +299,15 @@ class MemoryTurns:
         self._broker = broker
         self._turns = turns
         self._consumers = consumers
+        self._arrived = {queue: consumer.arrived for queue, consumer in consumers.items()}
 
     def take(self, limit: int, timeout: float) -> list[Delivery]:
         ends = monotonic() + timeout
-        taken: list[Delivery] = []
         with self._broker.changed:
             self._broker.expire()
-            while not self._waiting() and (rest := ends - monotonic()) > 0:
+            while not any(self._arrived.values()) and (rest := ends - monotonic()) > 0:
                 self._broker.wait(rest)
-            while len(taken) < limit and (waiting := self._waiting()):
-                taken += self._consumers[self._turns.next(waiting)].take(1, 0)
-        return taken
-
-    def _waiting(self) -> list[str]:
-        return [queue for queue, consumer in self._consumers.items() if consumer.has_arrived]
+            return [delivery for delivery in self._turns.take(self._arrived, limit) if delivery is not None]
 
     def interrupt(self) -> None:
         self._consumers[self._turns.queue].interrupt()
