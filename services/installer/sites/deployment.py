@@ -131,6 +131,11 @@ def _marker(job: Job, docroot: Docroot, built: Built) -> SiteMarker:
 def _verify(job: Job, server: Server, docroot: Docroot, built: Built, secrets: Iterable[str]) -> None:
     first = (built.probe.page(job.url),) if built.probe is not None else ()
     aliases = (built.pages[0].at(alias) for alias in job.aliases if urlsplit(job.url).hostname == job.domain)
-    verify(front_of(server), (*first, *built.pages, *aliases), job.deadline, secrets)
+    try:
+        verify(front_of(server), (*first, *built.pages, *aliases), job.deadline, secrets)
+    except Failed:
+        if built.database is not None:
+            databases_of(server).names(built.database)  # raises db_down if that is why
+        raise
     if built.probe is not None:
         built.probe.remove(docroot.www)

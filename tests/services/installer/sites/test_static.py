@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
+from unittest.mock import MagicMock
 
 import httpx2
 import pytest
@@ -20,7 +21,8 @@ from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
 from schemas.values import CauseKind
 from services.installer.sites import InstalledSite, Job, SiteInstaller
-from services.installer.sites.causes import SITE_CAUSES
+from services.installer.sites.causes import SITE_CAUSES, failed
+from services.installer.sites.deployment import Built, Plan, Site, live
 from services.installer.sites.static import Static
 from services.installer.sites.verification.verify import Page, shows, verify
 from services.installer.sites.verification.visitor import Visitor
@@ -156,6 +158,17 @@ def test_a_page_without_its_title_is_not_verified(server: LocalServer) -> None:
     Static().install(job, server, quietly)
     with pytest.raises(Failed, match="without the expected text 'The new shop'"):
         verify(server.web, (Page(job.url, ("The new shop",)),), job.deadline)
+
+
+def test_a_site_is_not_to_blame_if_its_database_is_away(server: LocalServer) -> None:
+    job, databases = new_job(server), MagicMock(names=MagicMock(return_value=[]))
+
+    def build(site: Site) -> Built:
+        databases.names.side_effect = failed("db_down", "it is away")
+        return replace(Static()._build(site), pages=(Page(job.url, ("what it shows no more",)),), database="its_own")
+
+    with pytest.raises(Failed, match="db_down: it is away"):
+        live(job, replace(server, databases=databases), quietly, lambda: Plan(0, 0, build))
 
 
 def test_a_web_server_that_is_not_there_is_asked_again_until_the_deadline(server: LocalServer) -> None:
