@@ -5,9 +5,11 @@ from collections import Counter
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from foundation.config.keys import Sealer
 from foundation.config.settings import Settings
@@ -152,6 +154,34 @@ def test_replicas_together_begin_as_many_as_may(database: Database[Any]) -> None
     with database.store.reading() as connection:
         states = Counter(install.state for install in INSTALLS.page(connection, None, 100))
     assert states == {State.INSTALLING: 3, State.WAITING: 17}
+
+
+def test_a_replica_does_not_count_while_another_begins(database: Database[Any]) -> None:
+    outcomes: list[type] = []
+
+    def begin(number: int) -> None:
+        event = event_of(of_order(number))
+        with database.begin([event]) as uow:
+            outcomes.append(type(installing(1).start(uow, event)))
+            if number == 1:
+                other.start()
+                while other.is_alive() and not is_waited_for(database):
+                    sleep(0.01)
+
+    other = threading.Thread(target=begin, args=[2])
+    begin(1)
+    other.join()
+    assert outcomes == [Effect, Done]
+
+
+def is_waited_for(database: Database[Any]) -> bool:
+    """Whether a transaction waits for another one. SQLite's does from its beginning."""
+    waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON database = pg_database.oid "
+    with database.store.reading() as connection:
+        if connection.dialect.name == "sqlite":
+            return True
+        here = "WHERE NOT granted AND datname = current_database()"
+        return bool(connection.execute(text(waiting + here)).scalar_one())
 
 
 @pytest.mark.parametrize(("concurrency", "more"), [(None, 0), (100, 1)])
