@@ -43,6 +43,9 @@ class ApiService:
     def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings.api
         self._parts = parts
+        with parts.store.reading() as connection:  # first: if the store is away, all this is done again
+            if rebuilding.is_needless(connection):
+                parts.broker.missed.clear()
         vouchers = settings.vouching(parts.broker.user)
         self.projector = Projector(
             API_EVENTS,
@@ -75,9 +78,6 @@ class ApiService:
             "projection_gaps", "Replays asked for because a queue was gone", "", lambda: {"": self._gaps}
         )
         self._gaps = 0
-        with parts.store.reading() as connection:
-            if rebuilding.is_needless(connection):
-                parts.broker.missed.clear()
         self.dispatcher = Dispatcher(parts.store, parts.now, settings.api, parts.heartbeats)
         self.desk = Desk(settings, parts.database, parts.broker, self.projector, Figures(parts.broker))
         self.server = Server(settings.api, app_of(self.desk))
