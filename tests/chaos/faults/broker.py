@@ -13,6 +13,8 @@ from tests.chaos.fault import Fault, Options, one
 from tests.chaos.system import System
 
 _QUEUES = tuple(sorted(queue.name for queue in with_api(Ladder()).queues))
+_PATIENCE = 300.0
+"""Seconds that ending an alarm may take on a busy machine: nothing goes on with one."""
 _USUAL = {"set_vm_memory_high_watermark": "0.3", "set_disk_free_limit": "50MB"}
 
 
@@ -52,7 +54,7 @@ def _alarmed(system: System, target: str) -> Iterator[None]:
     try:
         yield
     finally:
-        system.rabbit.ctl(command, _USUAL[command])
+        system.rabbit.ctl(command, _USUAL[command], seconds=_PATIENCE)
 
 
 @contextmanager
