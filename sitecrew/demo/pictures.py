@@ -80,7 +80,7 @@ class Camera:
 def camera(url: str, folder: Path) -> Iterator[Camera]:
     """Open a window of a browser without a screen; relative addresses begin at `url`. Raises SitecrewError whenever
     something does not appear there within half a minute."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = ["node", str(_DRIVER), require_browser()]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:  # noqa: S603 - ours
         try:

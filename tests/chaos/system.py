@@ -140,7 +140,9 @@ class System:
         """Have everything outlive this process. To be called while the servers are up."""
         if self.postgres:
             for service, url in self.urls.items():
-                with (self.directory / "stores" / f"{service}.sql").open("wb") as file:
+                dump = self.directory / "stores" / f"{service}.sql"
+                dump.touch(mode=0o600)
+                with dump.open("wb") as file:
                     subprocess.run(["pg_dump", url], stdout=file, stderr=subprocess.DEVNULL, check=False)
         for disk in self.disks.values():
             disk.keep()

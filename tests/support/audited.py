@@ -1,8 +1,11 @@
 """The audit at the end of every test that had orders: nothing may be lost, doubled or forgotten."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from stat import S_IRGRP, S_IROTH, S_ISREG, S_IXGRP, S_IXOTH, filemode
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -58,6 +61,21 @@ def _require_soon(audit: Callable[[], Iterable[Violation]]) -> None:
     while found := list(audit()):
         assert monotonic() < deadline, told(found)
         sleep(0.2)
+
+
+def require_private(directory: Path) -> None:
+    """Fail if others on the machine may read what a stack has written of customers. What sites serve is their web
+    server's group's, too."""
+    readable = []
+    for folder, folders, names in os.walk(directory):
+        place = Path(folder)
+        folders[:] = [name for name in folders if (place / name).lstat().st_mode & (S_IXGRP | S_IXOTH)]
+        others = S_IROTH if "www" in place.relative_to(directory).parts else S_IROTH | S_IRGRP
+        for file in (place / name for name in names if not name.endswith((".pub", ".pid"))):
+            found = file.lstat()
+            if S_ISREG(found.st_mode) and found.st_size and found.st_mode & others:
+                readable.append(f"{filemode(found.st_mode)} {file.relative_to(directory)}")
+    assert not readable, readable
 
 
 def told(found: list[Violation]) -> str:

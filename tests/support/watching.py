@@ -27,7 +27,7 @@ from schemas.values import Model
 from services.installer.installs import INSTALLS, Install
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.machine import SERVICES, Plan, Running, stack
-from tests.support.audited import require_sound_stack
+from tests.support.audited import require_private, require_sound_stack
 
 Found = TypeVar("Found")
 
@@ -140,6 +140,7 @@ def watched(plan: Plan) -> Iterator[Watched]:
             store = Store(settings.installer.store_url.get_secret_value())
             yield Watched(running, broker, broker.watch("events", "#"), store, lines=lines)
             require_sound_stack(settings, broker)
+            require_private(running.plan.directory)
         finally:
             stop.set()
             guard.join()

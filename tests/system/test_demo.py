@@ -14,6 +14,7 @@ from foundation.errors import ConfigurationError
 from sitecrew.demo import demonstration
 from sitecrew.demo.pictures import require_browser
 from sitecrew.stack.first_admin import first_admin
+from tests.support.audited import require_private
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ELSEWHERE = {
@@ -94,6 +95,10 @@ def test_the_admin_s_password_is_kept_and_shown_nowhere(shown: Shown) -> None:
     assert [path for path in kept if shown.password.encode() in path.read_bytes()] == []
     assert shown.password not in shown.said
     assert shown.password not in json.dumps(shown.report)
+
+
+def test_nobody_else_on_the_machine_may_read_what_it_keeps_of_customers(shown: Shown) -> None:
+    require_private(shown.directory)
 
 
 @pytest.mark.skipif(not has_browser() and "CI" not in os.environ, reason="run script/bootstrap browser")

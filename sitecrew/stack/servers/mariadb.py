@@ -97,7 +97,7 @@ class PrivateMariaDB(ServerProcess):
     def _initialise(self) -> None:
         """Initialize the data beside its place and rename it, so that an interrupted start leaves nothing partial."""
         data, fresh = self.directory / "data", self.directory / "data.new"
-        (self.directory / "tmp").mkdir(exist_ok=True)
+        (self.directory / "tmp").mkdir(mode=0o700, exist_ok=True)
         if data.exists():
             return
         shutil.rmtree(fresh, ignore_errors=True)
