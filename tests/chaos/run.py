@@ -73,6 +73,7 @@ def run(seed: int, options: Options, directory: Path, timeline: Timeline) -> Rep
             began = timeline.now
             left = _rest(system, customers, staff, timeline)
             rested = round(timeline.now - began, 1)
+            staff.elect(system)  # nothing has to move through such a queue, and yet it cannot be looked into
             if not left and _lost_events(timeline):
                 timeline.say("staff rebuild the projection: the broker has lost events")
                 staff.by_hand["projection"] = "events that the broker lost"
