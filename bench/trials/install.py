@@ -1,5 +1,7 @@
-"""Measure how fast verified WordPress sites are installed: copied, step by step, and by a shell script."""
+"""Measure how fast verified WordPress sites are installed: copied, step by step, by a shell script, and at the limit of
+the machine."""
 
+import os
 import secrets
 import statistics
 import subprocess
@@ -12,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.machine import ROOT, progress
+from bench.machine import ROOT, cpu_seconds, progress
+from bench.trials.limit import Limit
 from foundation.hosting import AccountRequest
 from foundation.hosting.databases import MariaDatabases
 from foundation.hosting.local import LocalServer
@@ -29,6 +32,7 @@ TARGETS = {
 }
 _BY_HAND = Path(__file__).parents[1] / "by_hand.sh"
 _ROUTER = ROOT / "sitecrew" / "stack" / "web" / "router.php"
+_TITLE_BY_HAND = "By hand"
 _HOST = "127.0.0.1"
 
 Install = Callable[[Job], object]
@@ -46,13 +50,21 @@ def install(at_once: Sequence[int], installs: int) -> dict[str, Any]:
             "by_hand": lambda job: _by_hand(job, server, socket),
         }
         for way in ways.values():
-            way(_job(server))  # makes the image, and brings everything into memory
+            way(model := _job(server))  # makes the image, and brings everything into memory
+        limit = Limit(server, socket, model, _TITLE_BY_HAND)
+        ways["limit"] = limit.install
         for count in at_once:
             for name, way in ways.items():
                 progress(f"{name}, {count} at a time ...")
-                per_minute, median = _measured(way, [_job(server) for _ in range(installs)], count)
+                per_minute, median, cpu = _measured(way, [_job(server) for _ in range(installs)], count)
                 figures[f"{name}_per_minute_at_{count}"] = round(per_minute, 1)
                 figures[f"{name}_median_seconds_at_{count}"] = round(median, 3)
+                figures[f"{name}_cpu_seconds_at_{count}"] = round(cpu, 3)
+        jobs = [_job(server) for _ in range(installs)]
+        for name, part in (("files", limit.files), ("database", limit.database), ("pages", limit.pages)):
+            _, median, cpu = _measured(part, jobs, 1)
+            figures[f"limit_{name}_median_seconds"] = round(median, 3)
+            figures[f"limit_{name}_cpu_seconds"] = round(cpu, 3)
     return figures | _ratios(figures)
 
 
@@ -61,23 +73,29 @@ def _ratios(figures: dict[str, Any]) -> dict[str, float]:
         "copied_to_in_steps_alone": ("copied_median_seconds_at_1", "in_steps_median_seconds_at_1"),
         "copied_to_in_steps_per_minute_at_2": ("copied_per_minute_at_2", "in_steps_per_minute_at_2"),
         "copied_to_by_hand_per_minute_at_2": ("copied_per_minute_at_2", "by_hand_per_minute_at_2"),
+        "copied_to_limit_per_minute_at_2": ("copied_per_minute_at_2", "limit_per_minute_at_2"),
+        "copied_to_limit_cpu_seconds_at_2": ("copied_cpu_seconds_at_2", "limit_cpu_seconds_at_2"),
+        "by_hand_to_pages_cpu_seconds": ("by_hand_cpu_seconds_at_2", "limit_pages_cpu_seconds"),
+        "in_steps_to_pages_cpu_seconds": ("in_steps_cpu_seconds_at_2", "limit_pages_cpu_seconds"),
     }
     known = {name: pair for name, pair in wanted.items() if all(part in figures for part in pair)}
     return {name: round(figures[one] / figures[other], 3) for name, (one, other) in known.items()}
 
 
-def _measured(way: Install, jobs: list[Job], at_once: int) -> tuple[float, float]:
-    """Installs per minute, and the median seconds of one."""
+def _measured(way: Install, jobs: list[Job], at_once: int) -> tuple[float, float, float]:
+    """Installs per minute, the median seconds of one, and its CPU seconds in all processes, web and database server
+    included."""
 
     def timed(job: Job) -> float:
         began = time.monotonic()
         way(job)
         return time.monotonic() - began
 
-    began = time.monotonic()
+    began, used = time.monotonic(), cpu_seconds(os.getpid())
     with ThreadPoolExecutor(at_once) as pool:
         seconds = list(pool.map(timed, jobs))
-    return len(jobs) / (time.monotonic() - began) * 60, statistics.median(seconds)
+    rate = len(jobs) / (time.monotonic() - began) * 60
+    return rate, statistics.median(seconds), (cpu_seconds(os.getpid()) - used) / len(jobs)
 
 
 def _by_hand(job: Job, server: LocalServer, socket: Path) -> None:
