@@ -98,6 +98,7 @@ def test_bodies_of_many_megabytes_are_refused_within_little_memory(tmp_path: Pat
         stdout=subprocess.DEVNULL,
     ) as service:
         created(watcher, 60, {"unknown"})
+        until(lambda: broker.depth(PARKING) == 30, PATIENCE)
         peak = next(
             int(line.split()[1])
             for line in Path(f"/proc/{service.pid}/status").read_text().splitlines()
@@ -106,4 +107,3 @@ def test_bodies_of_many_megabytes_are_refused_within_little_memory(tmp_path: Pat
         assert service.poll() is None
         service.kill()
     assert peak < 300_000, f"{peak} kB"
-    until(lambda: broker.depth(PARKING) == 30, PATIENCE)
