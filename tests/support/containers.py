@@ -4,7 +4,8 @@ import gc
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import Any
 
 from foundation.errors import ConfigurationError
 from sitecrew.stack.ports import free_port
@@ -85,6 +86,21 @@ class RabbitContainer:
 
     def remove(self) -> None:
         self._container.stop()
+
+
+def management_port(amqp_port: int) -> int:
+    """The loopback port of RabbitMQ's HTTP API in the container that has this one for AMQP."""
+    with warnings_of_docker():
+        import docker  # noqa: PLC0415
+
+        with closing(docker.from_env(timeout=60)) as client:
+            published = [container.ports for container in client.containers.list()]
+    found = [ports for ports in published if _published(ports, "5672/tcp") == amqp_port]
+    return _published(found[0], "15672/tcp")
+
+
+def _published(ports: dict[str, Any], inside: str) -> int:
+    return int((ports.get(inside) or [{}])[0].get("HostPort", 0))
 
 
 @contextmanager

@@ -12,7 +12,9 @@ from pathlib import Path
 from foundation.broker import Consumer, codec
 from sitecrew.stack.ports import free_port
 from tests.support.audited import require_sound_stores
+from tests.support.brokers import IMAGE
 from tests.support.house import kind
+from tests.support.rights import logins
 
 OFTEN = {
     "PATH": os.environ["PATH"],
@@ -78,8 +80,10 @@ class Crew:
 def working(
     directory: Path, environment: Mapping[str, str], replicas: Iterable[Which], urls: Mapping[str, str] | None = None
 ) -> Iterator[Crew]:
-    """Run the replicas, with the broker's URLs by service or the environment's for all; at the end, all that their
-    databases say has to fit together."""
+    """Run the replicas, with the broker's URLs by service, or the environment's: in the container lane with users of
+    their own, elsewhere as it is. At the end, all that their databases say has to fit together."""
+    if IMAGE and urls is None:
+        urls = logins(environment["SITECREW_AMQP_URL"])
     crew = Crew(directory, environment, replicas, urls or {})
     try:
         yield crew

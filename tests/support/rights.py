@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 
@@ -15,6 +15,7 @@ from foundation.config.definitions import definitions
 from foundation.config.queues import with_api
 from foundation.config.rights import USERS, User
 from tests.support.brokers import MANAGEMENT, Node
+from tests.support.containers import management_port
 
 VHOST = "sitecrew"
 TOPOLOGY = with_api(Ladder())
@@ -49,6 +50,16 @@ def administered(node: Node) -> Administered:
     made = Administered(node, httpx2.Client(base_url=url, auth=(own.username or "", own.password or ""), timeout=60))
     made.restore()
     return made
+
+
+def logins(url: str) -> dict[str, str]:
+    """The URL of a container's virtual host for each of the users, who are made there."""
+    own = urlsplit(url)
+    port, path = own.port or 5672, own.path
+    base = f"http://127.0.0.1:{management_port(port)}/api"
+    with httpx2.Client(base_url=base, auth=(own.username or "", own.password or ""), timeout=60) as api:
+        api.post("/definitions", json=definitions(TOPOLOGY, unquote(path[1:]), PASSWORDS)).raise_for_status()
+    return {name: f"amqp://{user.name}:{PASSWORDS[user.name]}@127.0.0.1:{port}{path}" for name, user in USERS.items()}
 
 
 class Rules:

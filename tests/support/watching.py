@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -28,6 +28,8 @@ from services.installer.installs import INSTALLS, Install
 from sitecrew.stack.login import read_credentials, wordpress_login
 from sitecrew.stack.machine import SERVICES, Plan, Running, stack
 from tests.support.audited import require_private, require_sound_stack
+from tests.support.brokers import IMAGE
+from tests.support.rights import logins
 
 Found = TypeVar("Found")
 
@@ -127,8 +129,11 @@ class Watched:
 
 @contextmanager
 def watched(plan: Plan) -> Iterator[Watched]:
-    """Bring up a stack, supervised as by `sitecrew up`, and watch it. At the end, everything in it has to fit together;
+    """Bring up a stack, supervised as by `sitecrew up`, and watch it. In the container lane its services log in to the
+    broker as users of their own. At the end, everything in it has to fit together;
     all log lines of its services are checked against the contract."""
+    if IMAGE and plan.amqp_url and not plan.broker_urls:
+        plan = replace(plan, broker_urls=logins(plan.amqp_url))
     stop = Flag()
     lines: list[str] = []
     with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
