@@ -1,6 +1,6 @@
 """Orders pass a cluster of three nodes while one is killed, one is cut off, and two are away: each is done once.
 
-Some 60 seconds of processor time, most of it RabbitMQ's.
+Some 75 seconds of processor time, most of it RabbitMQ's.
 """
 
 import subprocess
