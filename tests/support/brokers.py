@@ -222,12 +222,12 @@ class Clock:
         self._time += time
 
 
-def until(condition: Callable[[], bool], seconds: float) -> None:
+def until(condition: Callable[[], bool], seconds: float, *, pause: float = 0.01) -> None:
     """Poll until a condition is true; fail after a number of seconds."""
     ends = monotonic() + seconds
     while not condition():
         assert monotonic() < ends, f"did not come true within {seconds} s"
-        Event().wait(0.01)
+        Event().wait(pause)
 
 
 def eventually(answer: Callable[[], object], wanted: object, seconds: float) -> None:

@@ -8,7 +8,6 @@
  *   php harness.php DIRECTORY hook NAME [JSON]           run a hook
  *   php harness.php DIRECTORY webhook JSON               body, headers and now of a webhook request
  *   php harness.php DIRECTORY page [JSON]                the addon's page; JSON is what a form posts
- *   php harness.php DIRECTORY tables                     everything that is stored
  *
  * Prints what came of it as JSON.
  */
@@ -177,14 +176,6 @@ namespace {
         return sitecrew_receive($request['body'], $request['headers'], $request['now']);
     }
 
-    function everything(): array
-    {
-        $names = array_column(Capsule::select("SELECT name FROM sqlite_master WHERE type = 'table'"), 'name');
-        $names = array_filter($names, static fn (string $name): bool => !str_starts_with($name, 'sqlite_'));
-        $rows = array_map(static fn (string $name): array => Capsule::table($name)->get()->all(), $names);
-        return array_combine($names, $rows);
-    }
-
     $given = static fn (int $place): array => json_decode($argv[$place] ?? '{}', true, 512, JSON_THROW_ON_ERROR);
     $result = match ($what) {
         'setup' => set_up($given(3)),
@@ -192,7 +183,6 @@ namespace {
         'hook' => run_hook($argv[3], $given(4)),
         'page' => run_page($given(3)),
         'webhook' => run_webhook($given(3)),
-        'tables' => everything(),
     };
     print(json_encode($result, JSON_THROW_ON_ERROR | JSON_UNESCAPED_UNICODE));
 }
