@@ -73,14 +73,14 @@ class Commands:
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
         """Cancel an install that is not over; refuse otherwise. A running one ends before its next step, and the
-        command comes again until it is known whether that was in time. Cancel and claim lock the same row, so exactly
-        one of them happens."""
+        command comes again until it is known whether that was in time; so does one whose worker was lost, once its next
+        attempt has looked what that one left. Cancel and claim lock the same row, so exactly one of them happens."""
         install = uow.rows.installs.get(event.data.install_id)
         match install:
             case None if _may_be_early(uow, event):
                 early = INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
                 return Retry(uow.now + _PAUSE, early)
-            case Install(state=State.INSTALLING):
+            case Install(state=State.INSTALLING) | Install(state=State.STAGED | State.WAITING, may_stand=True):
                 uow.rows.installs.save(install.ending(_cancelling(event)))
                 return Retry(uow.now + _PAUSE, INSTALL_CAUSES.cause("ending", "it is being installed"))
             case Install(state=State.CANCELLED, cancelling=Cancelling(command_id=event.id)):

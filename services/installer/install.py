@@ -168,7 +168,7 @@ class Installing:
         began = perf_counter()
         with structlog.contextvars.bound_contextvars(**names(install)):
             installer, server = self._tools(install)
-            if required := self._required(install.site_type):
+            if (required := self._required(install.site_type)) and not install.cancelling:
                 with self._step(install, "requirements"):
                     requirements.check(required, install.staged.account, server)
             site = installer.install(self._job(install, server), server, partial(self._step, install))
@@ -177,8 +177,10 @@ class Installing:
     @contextmanager
     def _step(self, install: Install, name: str) -> Iterator[None]:
         """Tell of a step of an install. Raises `Failed` before any step until the site is served, if the install was
-        cancelled or belongs to another worker by now."""
-        if name not in _SERVED and not self._goes_on(install):
+        cancelled or belongs to another worker by now. The first step also takes back what a lost worker has left, or
+        finds its site complete."""
+        is_begun_anyway = name in _SERVED or (install.may_stand and name == "preflight")
+        if not is_begun_anyway and not self._goes_on(install):
             raise Failed(INSTALL_CAUSES.cause("cancelled", f"before the step {name}"))
         progress = InstallProgress(**install.ref, attempt=install.attempt, step=name)
         self._tell(progress, install.order_id, install.trace)
@@ -261,7 +263,7 @@ class Installing:
         if (install := _held(uow, claim)) is None:
             return Done()
         self.gate.gave_back(uow, install)
-        if wanted := install.cancelling:
+        if (wanted := install.cancelling) and not install.may_stand:
             cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
             return Done()
         given = uow.rows.installs.save(install.not_begun(self.later.overdue_at(install.site_type, uow.now)))

@@ -109,7 +109,7 @@ class Install(LeasedRow):
     reason: str | None = None
     """Why it was cancelled, or how it was resolved, as whoever did that said."""
     cancelling: Cancelling | None = None
-    """The cancel that came while it was being installed."""
+    """The cancel that came while it was being installed, or before it was known what a lost worker had left."""
     history: History = field(default_factory=History)
     staged: InstallStaged
     completed: InstallCompleted | None = None
@@ -138,6 +138,11 @@ class Install(LeasedRow):
         return {"install_id": self.install_id, "order_id": self.order_id, "generation": self.generation}
 
     @property
+    def may_stand(self) -> bool:
+        """Whether an attempt ended without a word, with its worker: its site may be served by now."""
+        return any(entry.cause and entry.cause.code == "worker_lost" for entry in self.history.entries)
+
+    @property
     def current_attempt(self) -> int:
         """The number, from 1, of the attempt that comes next while it is staged or waits; else of the last one."""
         return max(1, self.attempt + (self.state in PENDING))
@@ -150,7 +155,8 @@ class Install(LeasedRow):
     def begun(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
         """A worker takes it, for its next attempt."""
         begun = self._to(State.INSTALLING).claimed(terms, now)
-        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None, cancelling=None)
+        cancelling = self.cancelling if self.may_stand else None
+        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None, cancelling=cancelling)
 
     def not_begun(self, check_at: datetime) -> Self:
         """The worker gives it back before it has begun: that was no attempt."""
@@ -233,7 +239,8 @@ class Install(LeasedRow):
         return replace(gone, reason=reason[:200], finished_at=now, history=history)
 
     def ending(self, cancelling: Cancelling) -> Self:
-        """It is running, and will be cancelled unless its site is served by then. The first cancel counts."""
+        """It is running, or was when its worker was lost, and will be cancelled unless its site is served by then. The
+        first cancel counts."""
         return replace(self, cancelling=self.cancelling or cancelling)
 
     def amended(self, customer: Customer) -> Self:

@@ -91,14 +91,15 @@ class Postponing:
 
     def attempt_failed(self, uow: UnitOfWork[InstallRows], install: Install, cause: Cause, event: Origin) -> None:
         """Stage another attempt after a pause if the cause is transient and attempts are left; else fail for good. If
-        its server is known to fail, or something else is missing, wait for that. One that was to end is cancelled."""
+        its server is known to fail, or something else is missing, wait for that. One that was to end is cancelled; if
+        its worker was lost, once the next attempt has looked what that has left."""
         missing: Missing | None
         if what := WAITS_FOR.get(cause.code):
             self.gate.gave_back(uow, install)
             missing = what, cause
         else:
             missing = self.gate.failed(uow, install, cause, event)
-        if wanted := install.cancelling:
+        if (wanted := install.cancelling) and cause.code != "worker_lost":
             cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
             return
         if missing:

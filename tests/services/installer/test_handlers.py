@@ -324,7 +324,6 @@ def test_staff_cancel_and_retry_what_waits_or_has_failed(state: State, command: 
 _ENDS: dict[str, tuple[Any, list[str]]] = {
     "its worker saw that": (lambda desk, run: desk.conclude(run.failed, run, DOWN), ["install.cancelled"]),
     "it was not begun": (lambda desk, run: desk.conclude(run.not_begun, run), ["install.cancelled"]),
-    "its worker was lost": (lambda desk, _run: desk.recover(), ["install.cancelled"]),
     "it was too late": (lambda desk, run: desk.conclude(run.succeeded, run, SITE), ["install.completed"]),
 }
 
@@ -349,6 +348,31 @@ def test_a_cancel_of_a_running_install_is_answered_once_the_install_has_ended(en
             *(State.CANCELLED, "wrong customer"),
             [],
         )
+
+
+@pytest.mark.parametrize("while_it_runs", [True, False])
+@pytest.mark.parametrize("end", ["its worker saw that", "it was too late"])
+def test_a_cancel_of_one_whose_worker_was_lost_is_answered_once_the_next_has_looked_what_that_left(
+    end: str, while_it_runs: bool
+) -> None:
+    desk, command = Desk(), InstallCancel(install_id="order-1-g1", reason="wrong customer")
+    desk.begin()
+    if while_it_runs:
+        desk.handle(command, "/staff")
+    desk.recover()
+    assert (desk.install().state, set(desk.event_types())) == (State.STAGED, {"install.staged"})
+    outcome = desk.handle(command, "/staff")
+    assert isinstance(outcome, Retry)
+    assert (outcome.cause.code, desk.install().state, desk.event_types()) == ("ending", State.STAGED, [])
+    desk.now += timedelta(minutes=5)
+    run = desk.begin()
+    desk.conclude(run.not_begun, run)
+    assert desk.install().state == State.STAGED
+    run = desk.begin()
+    conclude, told = _ENDS[end]
+    conclude(desk, run)
+    assert desk.event_types() == told
+    assert isinstance(desk.handle(command, "/staff"), Done)
 
 
 def test_an_install_that_is_run_again_has_no_cancel_of_an_earlier_run() -> None:

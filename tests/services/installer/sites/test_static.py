@@ -20,6 +20,7 @@ from foundation.errors import Failed
 from foundation.hosting.local import LocalServer
 from foundation.hosting.web import WebFront
 from schemas.values import CauseKind
+from services.installer.causes import INSTALL_CAUSES
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import SITE_CAUSES, failed
 from services.installer.sites.deployment import Built, Plan, Site, live
@@ -98,6 +99,28 @@ def test_killed_at_any_step_the_next_run_ends_well(server: LocalServer, step: st
     site = Static().install(claimed_again(job), server, quietly)
     assert site.adopted == (step == "retire")
     assert shows(page(server, job), job.title)
+    assert leftovers(server, job.username) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_a_next_run_that_is_cancelled_leaves_nothing_or_finds_the_site_complete(
+    server: LocalServer, step: str
+) -> None:
+    job = new_job(server)
+    killed_at(step, Static(), job, server)
+
+    @contextmanager
+    def only_preflight(name: str) -> Iterator[None]:
+        if name != "preflight":
+            raise Failed(INSTALL_CAUSES.cause("cancelled", name))
+        yield
+
+    try:
+        assert Static().install(claimed_again(job), server, only_preflight).adopted
+    except Failed:
+        assert not shows(page(server, job), job.title)
+    else:
+        assert shows(page(server, job), job.title)
     assert leftovers(server, job.username) == []
 
 
