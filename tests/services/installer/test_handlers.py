@@ -8,9 +8,10 @@ import pytest
 from foundation.broker import codec
 from foundation.config.keys import Sealer, generate_keys
 from foundation.config.settings import Settings
-from foundation.errors import IllegalTransition
+from foundation.errors import Failed, IllegalTransition
 from foundation.handling.outcomes import Done, Effect, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
+from foundation.hosting import Server
 from foundation.store.lease import Terms
 from foundation.store.records import Loaded
 from schemas.envelope import Event
@@ -26,12 +27,13 @@ from schemas.installs import (
 from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
 from schemas.values import AccountRef, CauseKind, Customer, Model
+from services.installer.causes import INSTALL_CAUSES
 from services.installer.commands import Commands
 from services.installer.install import Installing
 from services.installer.installs import INSTALLS, MAILS, PENDING, TRANSITIONS, Install, MailOfInstall
 from services.installer.recovery import Recovery
 from services.installer.rows import InstallRows
-from services.installer.sites import InstalledSite
+from services.installer.sites import InstalledSite, Job, Step
 from services.installer.states import MailState, State, WaitingFor
 from tests.support.house import START, FakeInstaller, FakeServer, failure, kind
 from tests.support.in_memory import unit_of_work
@@ -373,6 +375,27 @@ def test_a_cancel_of_one_whose_worker_was_lost_is_answered_once_the_next_has_loo
     conclude(desk, run)
     assert desk.event_types() == told
     assert isinstance(desk.handle(command, "/staff"), Done)
+
+
+def test_of_one_whose_worker_was_lost_only_the_first_step_is_begun_though_it_is_cancelled() -> None:
+    begun: list[str] = []
+
+    class Stepping(FakeInstaller):
+        def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+            for name in ("preflight", "database"):
+                with step(name):
+                    begun.append(name)
+            return super().install(job, server, step)
+
+    own, terms = Settings(keys={"public": PUBLIC}), Terms("me", timedelta(15))
+    tools = ({"local": FakeServer()}, {"wordpress": Stepping()}, Sealer(PUBLIC))
+    installing = Installing(own, *tools, goes_on=lambda _claim: False)
+    claim = install().begun(terms, START, 6)
+    lost = claim.staged_again(INSTALL_CAUSES.cause("worker_lost", "killed"), START, START, START).begun(terms, START, 6)
+    for one, steps in ((claim, []), (lost, ["preflight"])):
+        with pytest.raises(Failed):
+            installing._run(one)
+        assert begun == steps
 
 
 def test_an_install_that_is_run_again_has_no_cancel_of_an_earlier_run() -> None:
