@@ -28,8 +28,8 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 _BY_POLICY = {"expired": "it had waited longer than allowed", "maxlen": "the queue was longer than allowed"}
 """Reasons that only the broker's policies can cause: our work queues keep messages until they are handled."""
 
-MOST_BROWSED = 100_000
-"""How many parked messages are read at most."""
+_ALL = 1_000_000
+"""More than anybody has parked: whoever compares takes what is not read for gone."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Parked:
 def browse(broker: Broker, queue: str) -> list[Parked]:
     """Return what is in a queue of parked messages now, the oldest first, and leave it there. Sorted here, because
     browsing changes the broker's order."""
-    found = [read(one, broker.user) for one in broker.browse(queue, MOST_BROWSED)]
+    found = [read(one, broker.user) for one in broker.browse(queue, _ALL)]
     return sorted(found, key=lambda parked: parked.since)
 
 
