@@ -1,7 +1,5 @@
 """A broker that dies, loses everything, raises alarms, or on which somebody deletes queues."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +7,9 @@ import pika
 
 from foundation.broker.delay import Ladder
 from foundation.config.queues import with_api
+from sitecrew.stack.servers.rabbitmq import PrivateRabbit
 from tests.chaos.fault import Fault, Options, one
+from tests.chaos.faults.servers import killed, restarted, stands_still
 from tests.chaos.system import System
 
 _QUEUES = tuple(sorted(queue.name for queue in with_api(Ladder()).queues))
@@ -18,33 +18,14 @@ _PATIENCE = 300.0
 _USUAL = {"set_vm_memory_high_watermark": "0.3", "set_disk_free_limit": "50MB"}
 
 
-@contextmanager
-def _killed(system: System, _target: str) -> Iterator[None]:
-    system.rabbit.kill()
-    yield
-    system.rabbit.start()
-
-
-@contextmanager
-def _restarted(system: System, _target: str) -> Iterator[None]:
-    system.rabbit.stop()
-    yield
-    system.rabbit.start()
+def _rabbit(system: System) -> PrivateRabbit:
+    return system.rabbit
 
 
 @contextmanager
 def _wiped(system: System, _target: str) -> Iterator[None]:
     system.wipe_broker()
     yield
-
-
-@contextmanager
-def _frozen(system: System, _target: str) -> Iterator[None]:
-    os.killpg(system.rabbit.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(system.rabbit.pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -75,10 +56,10 @@ def _queues(_options: Options) -> tuple[str, ...]:
 
 
 FAULTS = (
-    Fault("broker killed", "broker", (0.5, 6), one("RabbitMQ"), _killed),
-    Fault("broker restarted", "broker", (0.5, 3), one("RabbitMQ"), _restarted),
+    Fault("broker killed", "broker", (0.5, 6), one("RabbitMQ"), killed(_rabbit)),
+    Fault("broker restarted", "broker", (0.5, 3), one("RabbitMQ"), restarted(_rabbit)),
     Fault("broker wiped", "broker", (0.1, 0.2), one("RabbitMQ"), _wiped),
-    Fault("broker stands still", "broker", (2, 15), one("RabbitMQ"), _frozen),
+    Fault("broker stands still", "broker", (2, 15), one("RabbitMQ"), stands_still(lambda system: system.rabbit.pid)),
     Fault("memory alarm", "broker", (2, 15), one("set_vm_memory_high_watermark 0.000001"), _alarmed),
     Fault("disk alarm", "broker", (2, 15), one("set_disk_free_limit 1000GB"), _alarmed),
     Fault("queue deleted", "broker", (0.1, 0.2), _queues, _queue_deleted),

@@ -1,12 +1,8 @@
 """The hosting server: its web server and the sites' databases, gone for a while, or silent."""
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from sitecrew.stack.servers.mariadb import PrivateMariaDB
 from tests.chaos.fault import Fault, Options, one
+from tests.chaos.faults.servers import Server, killed, restarted, stands_still
 from tests.chaos.system import System
 
 _ANY_WEB = one("web server")
@@ -17,56 +13,19 @@ def _database(system: System) -> PrivateMariaDB:
     return system.database
 
 
-@contextmanager
-def _killed(system: System, _target: str) -> Iterator[None]:
-    _database(system).kill()
-    yield
-    _database(system).start()
-
-
-@contextmanager
-def _restarted(system: System, _target: str) -> Iterator[None]:
-    _database(system).stop()
-    yield
-    _database(system).start()
-
-
-@contextmanager
-def _stands_still(system: System, _target: str) -> Iterator[None]:
-    with _stopped(_database(system).pid):
-        yield
-
-
-@contextmanager
-def _web_killed(system: System, _target: str) -> Iterator[None]:
-    system.web.kill()
-    yield
-    system.web.start()
-
-
-@contextmanager
-def _web_stands_still(system: System, _target: str) -> Iterator[None]:
-    with _stopped(system.web.child.pid):
-        yield
-
-
-@contextmanager
-def _stopped(group: int) -> Iterator[None]:
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)
+def _web(system: System) -> Server:
+    return system.web
 
 
 def _has_databases(options: Options) -> str:
     return "" if options.site == "wordpress" else "needs --site wordpress"
 
 
+_DATABASE_STILL = stands_still(lambda system: _database(system).pid)
 FAULTS = (
-    Fault("web server killed", "hosting", (0.5, 8), _ANY_WEB, _web_killed),
-    Fault("web server stands still", "hosting", (2, 15), _ANY_WEB, _web_stands_still),
-    Fault("sites' database killed", "hosting", (0.5, 8), one("MariaDB"), _killed, _has_databases),
-    Fault("sites' database restarted", "hosting", (0.5, 8), one("MariaDB"), _restarted, _has_databases),
-    Fault("sites' database stands still", "hosting", (2, 15), one("MariaDB"), _stands_still, _has_databases),
+    Fault("web server killed", "hosting", (0.5, 8), _ANY_WEB, killed(_web)),
+    Fault("web server stands still", "hosting", (2, 15), _ANY_WEB, stands_still(lambda system: system.web.child.pid)),
+    Fault("sites' database killed", "hosting", (0.5, 8), one("MariaDB"), killed(_database), _has_databases),
+    Fault("sites' database restarted", "hosting", (0.5, 8), one("MariaDB"), restarted(_database), _has_databases),
+    Fault("sites' database stands still", "hosting", (2, 15), one("MariaDB"), _DATABASE_STILL, _has_databases),
 )
