@@ -1,9 +1,11 @@
 // What AsyncAPI's own parser makes of a document: `node asyncapi.mjs FILE`, one JSON object on stdout.
 // The parser does not look at the examples of a message, so they are held against its schemas here.
 import { readFileSync } from "node:fs";
-import { Parser } from "@asyncapi/parser";
 import Ajv from "ajv";
 import formats from "ajv-formats";
+
+globalThis.self = globalThis; // the parser's build for browsers expects it
+const Parser = (await import("@asyncapi/parser/browser/index.js")).default;
 
 const SEVERITIES = ["error", "warning", "information", "hint"];
 

@@ -174,6 +174,19 @@ def test_the_lock_of_the_node_packages_names_no_registry_and_every_hash(folder: 
     assert [name for name, package in packages.items() if "resolved" in package or "integrity" not in package] == []
 
 
+@pytest.mark.parametrize(
+    ("folder", "package"), [("tests/node", "@asyncapi/parser"), ("script/asyncapi", "@asyncapi/react-component")]
+)
+def test_a_package_of_which_we_use_a_build_with_everything_in_it_is_locked_without_dependencies(
+    folder: str, package: str
+) -> None:
+    lock = json.loads((ROOT / folder / "package-lock.json").read_text())
+    assert lock["packages"][f"node_modules/{package}"].keys().isdisjoint({"dependencies", "peerDependencies"}), (
+        f"every fresh machine would unpack thousands of files that nothing loads: remove `dependencies` and "
+        f"`peerDependencies` of {package} from {folder}/package-lock.json, and the packages that only these name"
+    )
+
+
 def test_every_decision_has_a_number_of_its_own() -> None:
     decisions = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     headings = [path.read_text().splitlines()[0].partition(".")[0] for path in decisions]
