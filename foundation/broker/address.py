@@ -41,6 +41,16 @@ def vhost_of(text: str) -> str:
     return unquote(urlsplit(nodes_of(text)[0]).path[1:]) or "/"
 
 
+def shown(text: str) -> str:
+    """`amqp_url` with its passwords redacted."""
+    return ",".join(map(_redacted, nodes_of(text)))
+
+
+def _redacted(node: str) -> str:
+    own, at, place = node.rpartition("@")
+    return f"{own.rpartition(':')[0]}:[redacted]{at}{place}" if urlsplit(node).password else node
+
+
 def _split(text: str) -> list[str]:
     return [node.strip() for node in text.split(",") if node.strip()]
 
@@ -57,6 +67,8 @@ def _fault(node: str) -> str:
         "it contains a #": "#" in node,
         "it contains an @ after the first / or ? (is that part of the password?)": "@" in parts.path + parts.query,
         "it has no host": not parts.hostname,
+        "its user has no password": bool(parts.username) and not parts.password,
+        "it has neither user nor password before the @": "@" in parts.netloc and not (parts.username or parts.password),
         "port 0 is not valid": port == 0,
         "its virtual host contains a /": "/" in parts.path[1:] and parts.path != "//",
     }

@@ -21,7 +21,9 @@ def parameters(url: str, name: str, patience: float, tls: Tls) -> pika.URLParame
     try:
         parameters = pika.URLParameters(url)
     except (ValueError, TypeError, AttributeError, LookupError, SyntaxError):
-        raise ConfigurationError("amqp_url: its parameters after the ? are not valid") from None
+        raise ConfigurationError(
+            "amqp_url: its parameters after the ? are not valid; expected for example ?heartbeat=30"
+        ) from None
     chosen = {
         "heartbeat": _HEARTBEAT,
         "blocked_connection_timeout": _BLOCKED,

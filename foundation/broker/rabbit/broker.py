@@ -204,7 +204,7 @@ class RabbitBroker:
         if isinstance(error, SitecrewError):
             return str(error)
         if isinstance(error, ProbableAuthenticationError | ProbableAccessDeniedError):
-            return "it refused the user, the password or the virtual host"
+            return f"it refused the user {self.user}, the password or the virtual host"
         return reason_of(error, self._patience, tls=self._nodes[0].ssl_options is not None)
 
     @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.broker.address import nodes_of
+from foundation.broker.address import nodes_of, shown
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.tls import Tls
@@ -51,7 +51,7 @@ def test_a_comma_separates_nodes_and_a_stray_one_does_no_harm() -> None:
         ("localhost", "must start with amqp://"),
         ("http://localhost/", "must start with amqp://"),
         ("amqp://ann:hunter2,x@rabbit/", r"address 1 of 2.*%2C"),
-        ("amqp://a@one/,amqp://ann:hunter2,x@two/", r"address 2 of 3.*a comma separates nodes"),
+        ("amqp://a:b@one/,amqp://ann:hunter2,x@two/", r"address 2 of 3.*a comma separates nodes"),
         ("amqp://ann:hunter2#x@rabbit/", "host or port|contains a #"),
         ("amqp://ann:1#hunter2@rabbit/", "contains a #"),
         ("amqp://ann:1/hunter2@rabbit:5672/", "contains an @ after the first /"),
@@ -62,6 +62,10 @@ def test_a_comma_separates_nodes_and_a_stray_one_does_no_harm() -> None:
         ("amqp://ann:hunter2@2001:db8::7/", "IPv6 addresses go in brackets"),
         ("amqp://ann:hunter2@[2001:db8/", "IPv6 addresses go in brackets"),
         ("amqp://ann:hunter2@/x", "has no host"),
+        ("amqp://hunter2@rabbit/x", r"its user has no password.*amqp://user:password@host:5672/vhost"),
+        ("amqp://hunter2:@rabbit/x", "its user has no password"),
+        ("amqp://@rabbit/x", "neither user nor password"),
+        ("amqp://ann:hunter2@one/,amqp://hunter2@two/", "address 2 of 2.*its user has no password"),
         ("amqp://ann:hunter2@rabbit/a/b", "virtual host contains a /"),
         ("amqp://ann:hunter2 @rabbit/", "white space"),
         ("amqp://ann:hunter2@rabbit/?cacertfile=/x", r"unknown parameter 'cacertfile' after the \?.*amqp_tls"),
@@ -73,6 +77,10 @@ def test_what_is_wrong_with_an_address_is_said_without_repeating_it(url: str, sa
         broker(url)
     assert str(caught.value).startswith("amqp_url")
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert shown("amqp://ann:p%40ss@rabbit/x,amqps://two:5673/x") == "amqp://ann:[redacted]@rabbit/x,amqps://two:5673/x"
 
 
 def test_settings_refuse_such_an_address_before_anything_is_contacted(

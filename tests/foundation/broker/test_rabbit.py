@@ -437,7 +437,7 @@ def test_a_refusal_names_the_place_and_what_to_check_and_never_the_password(brok
         with pytest.raises(BrokerUnreachable) as caught:
             ask()
         assert str(caught.value) == (
-            f"cannot use RabbitMQ at {node.host}:{node.port}: it refused the user, the password or the "
+            f"cannot use RabbitMQ at {node.host}:{node.port}: it refused the user {user}, the password or the "
             "virtual host. Check amqp_url (SITECREW_AMQP_URL)"
         )
         assert password not in repr(caught.value)
