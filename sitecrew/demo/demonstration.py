@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from foundation.broker import Message, codec
+from foundation.broker.address import shown
 from foundation.broker.rabbit import RabbitBroker
 from foundation.clock import utc_now
 from foundation.config.settings import load
@@ -169,7 +170,6 @@ def _demonstrate(running: Running, orders: list[Event[OrderPlaced]], password: s
     guard = threading.Thread(target=running.supervise, args=(stop, show.say), daemon=True)
     guard.start()
     try:
-        broker.declare()
         watcher = broker.watch("events", "#")
         placed: list[DemoOrder] = []
         # One that makes an image, one that is alone to be copied from it, and all others at the same time.
@@ -210,7 +210,8 @@ def _place(broker: RabbitBroker, orders: list[Event[OrderPlaced]], show: Show) -
 
 def _report(orders: list[DemoOrder], running: Running, broker_version: str) -> dict[str, Any]:
     reports = [order.report() for order in orders]
-    common = {"broker_version": broker_version, "amqp_url": running.amqp_url, "console_url": running.console_url}
+    broker = {"broker_version": broker_version, "amqp_url": shown(running.logins.urls["shop"])}
+    common = {**broker, "amqp_url_file": str(running.login_of("shop")), "console_url": running.console_url}
     return {**reports[0], **common, "orders": reports} if len(reports) > 1 else {**reports[0], **common}
 
 

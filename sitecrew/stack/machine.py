@@ -12,15 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter, sleep
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
-from foundation.broker.rabbit import RabbitBroker
-from foundation.config.queues import with_api
-from foundation.config.settings import CONFIG_VARIABLE, Settings, load
-from foundation.errors import Refused, SitecrewError
-from foundation.service.process import broker_of
+from foundation.config.settings import CONFIG_VARIABLE, load
+from foundation.errors import SitecrewError
 from sitecrew.stack import web
+from sitecrew.stack.broker import DEFINITIONS, Logins, declare
 from sitecrew.stack.claim import claimed
 from sitecrew.stack.own_settings import HOST, Ports, local_settings, ports_of, write
 from sitecrew.stack.process_group import Crew, side_by_side
@@ -44,13 +42,13 @@ _STARTED = {"api": '"http.listening"'}
 """What a service logs once it is up, where that is not `service.started`."""
 _GRACE = 30.0
 """Seconds that a service may take to finish what it has begun."""
-_GONE_SECONDS = 3.0
-"""Seconds that the broker may take to notice that an earlier run is gone."""
 
 Say = Callable[[str], None]
 
-_BROKER = {"max_message_size": "1048576"}
-"""As docs/operate.md recommends."""
+_LOGINS = "broker"
+"""The directory of the files with the broker's URLs, below a stack's."""
+_BROKER = {"max_message_size": "1048576", "load_definitions": f"../{_LOGINS}/{DEFINITIONS}"}
+"""As in deploy/rabbitmq/sitecrew.conf; the node runs in a directory beside."""
 
 
 class Server(Protocol):
@@ -73,13 +71,13 @@ class Plan:
     directory: Path
     site_types: tuple[str, ...] = ("wordpress", "static")
     amqp_url: str | None = field(default=None, repr=False)
-    """An existing broker to use; None: a private one."""
+    """An existing broker to use; None: a private one, on which everybody is a user of its own."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings, by dotted name, that override those of a stack on one machine."""
     patience: float = 90.0
     """Seconds within which the services must be up."""
     broker_urls: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The broker's URLs of services that log in there as somebody else."""
+    """The URLs of those who log in to an existing broker as somebody else, by their names in `config/rights.py`."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Running:
 
     plan: Plan
     config: Path
-    amqp_url: str = field(repr=False)
+    logins: Logins
     ports: Ports
     mailbox: Mailbox
     crew: Crew
@@ -99,6 +97,11 @@ class Running:
     @property
     def console_url(self) -> str:
         return f"http://{HOST}:{self.ports.console}"
+
+    def login_of(self, who: str) -> Path:
+        """The file with the broker's URL of a service, the command (`cli`), a producer (`shop`) or an administrator
+        (`admin`)."""
+        return self.config.parent / _LOGINS / who
 
     def supervise(self, stop: threading.Event, say: Say) -> None:
         """Restart whatever ends by itself, until `stop`."""
@@ -125,22 +128,23 @@ def stack(plan: Plan, say: Say, on_line: OnLine) -> Iterator[Running]:
         opened.enter_context(claimed(directory / "lock", patience=0))
         ports = ports_of(directory, own_broker=plan.amqp_url is None)
         servers = _servers(plan, directory, hosting, ports)
-        rabbit, database = servers.get("RabbitMQ"), servers.get("MariaDB")
-        broker_url = rabbit.amqp_url if isinstance(rabbit, PrivateRabbit) else str(plan.amqp_url)
+        logins = Logins.existing(plan.amqp_url, plan.broker_urls) if plan.amqp_url else Logins.private(ports.broker)
+        database = servers.get("MariaDB")
         database = database if isinstance(database, PrivateMariaDB) else None
-        own = {"amqp_url": broker_url, **local_settings(directory, hosting, ports, database)}
+        own = {"amqp_url": logins.urls["cli"], **local_settings(directory, hosting, ports, database)}
         config = write(directory, {**own, **plan.settings})
         settings = load(config, environment=False)
+        logins.write(directory / _LOGINS, settings)
         _start(servers, opened, say)
         mailbox = opened.enter_context(Mailbox(directory / "letters", port=ports.mail))
-        _declare(settings, alone=plan.amqp_url is not None)
+        declare(settings, logins, alone=plan.amqp_url is not None)
         crew = opened.enter_context(Crew())
         ready = _Ready(on_line)
-        services = {name: crew.start(_service(name, directory, config, plan), ready.on_line) for name in SERVICES}
+        services = {name: crew.start(_service(name, directory, config), ready.on_line) for name in SERVICES}
         ready.wait(crew, plan.patience)
         say(f"the services {', '.join(SERVICES)} are running")
         try:
-            yield Running(plan, config, broker_url, ports, mailbox, crew, services, servers, database)
+            yield Running(plan, config, logins, ports, mailbox, crew, services, servers, database)
         finally:
             say("stopping")
 
@@ -150,30 +154,6 @@ def _try(start: Callable[[], None], say: Say) -> None:
         start()
     except SitecrewError as error:
         say(str(error))
-
-
-def _declare(settings: Settings, *, alone: bool) -> None:
-    """Declare the topology. Services would wait for a missing broker, but a person wants to know at once. Raises
-    Refused if we must be `alone` on the broker and are not."""
-    broker = broker_of(settings, "up", with_api)
-    try:
-        broker.declare()
-        if alone:
-            _require_alone(broker)
-    finally:
-        broker.close()
-
-
-def _require_alone(broker: RabbitBroker) -> None:
-    """Another Sitecrew on the same queues would take some of our orders, and we some of its customers' orders."""
-    deadline = monotonic() + _GONE_SECONDS
-    while taken := [queue.name for queue in broker.topology.queues if broker.consumers(queue.name)]:
-        if monotonic() > deadline:
-            raise Refused(
-                f"another Sitecrew works with this broker ({', '.join(taken)}), and they would share orders: "
-                "point SITECREW_AMQP_URL to a virtual host of its own, or unset it to use a private broker"
-            )
-        sleep(0.1)  # there is no event to wait for
 
 
 class _Ready:
@@ -232,14 +212,13 @@ def _start(servers: Mapping[str, Server], opened: ExitStack, say: Say) -> None:
         raise
 
 
-def _service(name: str, directory: Path, config: Path, plan: Plan) -> Command:
+def _service(name: str, directory: Path, config: Path) -> Command:
     # Our own environment is not inherited: what matters of it is in the settings file.
-    environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config)}
+    login = str(directory / _LOGINS / name)
+    environment = {"PATH": PATH, "HOME": str(directory), CONFIG_VARIABLE: str(config), "SITECREW_AMQP_URL_FILE": login}
     if name in _KEYS:
         variable, file = _KEYS[name]
         environment[variable] = str(directory / file)
-    if name in plan.broker_urls:
-        environment["SITECREW_AMQP_URL"] = plan.broker_urls[name]
     return Command(
         name=name,
         argv=(sys.executable, "-m", SERVICES[name]),

@@ -4,7 +4,6 @@ They are written to `sitecrew.toml` there. Its ports are kept from run to run, b
 """
 
 import json
-import os
 import re
 import secrets
 import time
@@ -18,6 +17,7 @@ from foundation.config.settings import chosen
 from foundation.config.sources import readable_text
 from foundation.errors import Refused
 from sitecrew.stack.ports import free_port, port_taken
+from sitecrew.stack.private_file import write_private
 from sitecrew.stack.servers.mariadb import PrivateMariaDB
 
 HOST = "127.0.0.1"
@@ -98,14 +98,14 @@ def write(directory: Path, settings: Mapping[str, Any]) -> Path:
     private_file, config = directory / "mailer.key", directory / "sitecrew.toml"
     public_file, api_file = directory / "mailer.pub", directory / "api.key"
     if not api_file.exists():
-        _write_private(api_file, secrets.token_urlsafe(32))
+        write_private(api_file, secrets.token_urlsafe(32))
     if not private_file.exists():
         public, private = generate_keys()
-        _write_private(private_file, private)
+        write_private(private_file, private)
         public_file.write_text(public)
     merged = {"keys.public": public_file.read_text(), **settings}
     # JSON strings, numbers, booleans and lists are valid TOML.
-    _write_private(config, "".join(f"{name} = {json.dumps(value)}\n" for name, value in merged.items()))
+    write_private(config, "".join(f"{name} = {json.dumps(value)}\n" for name, value in merged.items()))
     return config
 
 
@@ -133,9 +133,3 @@ def _require_free(port: int, name: str, config: Path) -> None:
                 f"stop that, or delete {config} to get other ports (existing sites and emails keep the old ones)"
             )
         time.sleep(0.05)  # there is no event for a port becoming free
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -62,6 +62,7 @@ def what_next(running: Running, password: str) -> Iterator[str]:
         yield f"            sign in as {ADMIN} with {password} (shown only now)"
     else:
         yield f"            for a new password: sitecrew api staff password {ADMIN}"
+    yield f'  orders    AMQP_URL="$(cat {os.path.relpath(running.login_of("shop"))})" for examples/producers'
     yield f"  emails    {os.path.relpath(running.mailbox.directory)}/*.eml (SMTP at {HOST}:{ports.mail})"
     yield f"  health    {', '.join(health)} (/readyz?verbose, /metrics)"
     yield "In another terminal:"

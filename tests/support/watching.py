@@ -10,6 +10,8 @@ from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
+from pydantic import SecretStr
+
 from foundation.broker import Consumer, Delivery, Message, codec
 from foundation.broker.rabbit import RabbitBroker
 from foundation.broker.topology import PARKING
@@ -133,11 +135,12 @@ def watched(plan: Plan) -> Iterator[Watched]:
     broker as users of their own. At the end, everything in it has to fit together;
     all log lines of its services are checked against the contract."""
     if IMAGE and plan.amqp_url and not plan.broker_urls:
-        plan = replace(plan, broker_urls=logins(plan.amqp_url))
+        plan = replace(plan, broker_urls={name: logins(plan.amqp_url)[name] for name in SERVICES})
     stop = Flag()
     lines: list[str] = []
     with stack(plan, ignore_news, lambda _name, line: lines.append(line)) as running:
-        settings = load(running.config)
+        admin = SecretStr(running.logins.urls["admin"])
+        settings = load(running.config).model_copy(update={"amqp_url": admin})
         broker = broker_of(settings, "test")
         guard = Thread(target=running.supervise, args=(stop, ignore_news))
         guard.start()

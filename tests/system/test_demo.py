@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -95,6 +96,14 @@ def test_the_admin_s_password_is_kept_and_shown_nowhere(shown: Shown) -> None:
     assert [path for path in kept if shown.password.encode() in path.read_bytes()] == []
     assert shown.password not in shown.said
     assert shown.password not in json.dumps(shown.report)
+
+
+def test_the_broker_s_url_is_told_without_its_password(shown: Shown) -> None:
+    url = Path(shown.report["amqp_url_file"]).read_text()
+    password = urlsplit(url).password
+    assert password
+    assert shown.report["amqp_url"] == url.replace(password, "[redacted]")
+    assert password not in shown.said + json.dumps(shown.report)
 
 
 def test_nobody_else_on_the_machine_may_read_what_it_keeps_of_customers(shown: Shown) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from foundation.config.rights import USERS
 from foundation.config.settings import Settings, known, load
 from foundation.config.sources import variable_of
 from foundation.errors import ConfigurationError, Refused
@@ -25,6 +28,7 @@ from services.api.finding import listing
 from services.api.finding.filters import ActivityFilter
 from sitecrew.cli.client.beside import running_stack
 from sitecrew.stack.claim import claimed, is_claimed
+from sitecrew.stack.machine import SERVICES
 from sitecrew.stack.own_settings import HONOURED, exported, ports_of, write
 from sitecrew.stack.processes import PATH
 from tests.support.brokers import Brokers
@@ -283,6 +287,71 @@ def test_a_second_run_in_the_directory_is_refused_at_once_and_the_first_goes_on(
     assert "Another run still uses" in ran.stderr
     assert house.process.poll() is None
     assert is_claimed(house.directory / "lock")
+
+
+# A private broker
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    if shutil.which("rabbitmq-server", path=PATH) is None:
+        pytest.skip("script/bootstrap broker installs it")
+    with up(tmp_path_factory.mktemp("private") / "up", "--site", "static", "--every", "*/2 * * * * *") as running:
+        running.until("Ctrl-C stops everything")
+        yield running
+
+
+def logins(private: Up) -> dict[str, str]:
+    """The broker's URLs, by who has them."""
+    files = (private.directory / "broker" / who for who in USERS)
+    return {file.name: file.read_text() for file in files}
+
+
+def test_each_process_logs_in_to_a_private_broker_as_a_user_of_its_own(private: Up) -> None:
+    log = (private.directory / "rabbitmq" / "rabbitmq.log").read_text()
+    seen = set(re.findall(r"sitecrew ([\w-]+)'?\)?: user '([\w-]+)' authenticated", log))
+    assert {(who, USERS[who].name) for who in SERVICES} <= seen
+    assert {user for who, user in seen if who in SERVICES} == {USERS[who].name for who in SERVICES}
+
+
+def test_a_producer_places_an_order_with_the_url_that_it_is_told_of(private: Up) -> None:
+    (told,) = re.findall(r"orders +(AMQP_URL=.*\)\") ", private.said())
+    order = ("1042", "static", "bakery.example", "Jo Miller", "jo@customer.example")
+    placing = shlex.join([sys.executable, "examples/producers/python/place_order.py", *order])
+    ran = subprocess.run(
+        ["sh", "-ec", f"{told} {placing}"], capture_output=True, text=True, check=False, cwd=PROJECT, env=environment()
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "//sitecrew-shop:" in logins(private)["shop"]
+    deadline = time.monotonic() + SECONDS
+    while not list((private.directory / "letters").glob("*.eml")):
+        assert time.monotonic() < deadline, private.said()[-3000:]
+        time.sleep(0.02)
+
+
+def test_its_passwords_are_found_in_files_of_its_owner_only(private: Up) -> None:
+    secrets = [urlsplit(url).password or "" for url in logins(private).values()]
+    assert len({*secrets}) == len(USERS)
+    assert all(secrets)
+    logs = [*(private.directory / "log").iterdir(), private.directory / "rabbitmq" / "rabbitmq.log", private.log]
+    texts = [path.read_bytes() for path in logs]
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            texts += [(process / "cmdline").read_bytes(), (process / "environ").read_bytes()]
+    assert not [secret for secret in secrets for text in texts if secret.encode() in text]
+    of_the_node = {*(private.directory / "rabbitmq").rglob("*")}
+    found = [path for path in {*private.directory.rglob("*")} - of_the_node if path.is_file()]
+    having = [path for path in found if any(secret.encode() in path.read_bytes() for secret in secrets)]
+    assert sorted(path.name for path in having) == sorted([*USERS, "sitecrew.toml"])
+    assert {path.stat().st_mode & 0o077 for path in having} == {0}
+
+
+def test_whoever_administers_it_finds_what_the_command_may_not(private: Up) -> None:
+    config = ("--config", str(private.directory / "sitecrew.toml"))
+    admin = str(private.directory / "broker" / "admin")
+    assert sitecrew(*config, "topology", "check", cwd=private.directory).returncode != 0
+    checked = sitecrew(*config, "topology", "check", cwd=private.directory, SITECREW_AMQP_URL_FILE=admin)
+    assert checked.returncode == 0, checked.stderr
 
 
 # Beginning and ending

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from foundation.errors import SitecrewError
 from sitecrew.stack.ports import free_port, require_free
+from sitecrew.stack.private_file import write_private
 from sitecrew.stack.processes import PATH, Child, Command, ServerProcess
 from sitecrew.stack.servers.rabbitmq_home import installed, lay_out
 
@@ -164,12 +165,12 @@ class PrivateRabbit(ServerProcess):
             key = _PLUGIN_PORTS[plugin]
             lines += f"{key}.tcp.ip = 127.0.0.1\n{key}.tcp.port = {port}\n"
         lines += "".join(f"{key} = {value}\n" for key, value in self._settings.items())
-        _write_private(self.directory / "rabbitmq.conf", lines)
-        _write_private(self.directory / "rabbitmq-env.conf", "")
-        _write_private(self.directory / "advanced.config", "[].\n")
-        _write_private(self.directory / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
+        write_private(self.directory / "rabbitmq.conf", lines)
+        write_private(self.directory / "rabbitmq-env.conf", "")
+        write_private(self.directory / "advanced.config", "[].\n")
+        write_private(self.directory / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
         # Erlang resolves localhost itself: no resolver process, and no dependence on the machine's resolver.
-        _write_private(self.directory / "inetrc", '{lookup,[file]}.\n{host,{127,0,0,1},["localhost"]}.\n')
+        write_private(self.directory / "inetrc", '{lookup,[file]}.\n{host,{127,0,0,1},["localhost"]}.\n')
         _kept_secret(self.directory / ".erlang.cookie")
         lay_out(self._sbin.parent, self.directory / "home", {"rabbit", *self._plugins})
 
@@ -193,10 +194,5 @@ def _kept_secret(path: Path) -> str:
     """The secret in the file, which is created if missing."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_private(path, secrets.token_hex(16))
+        write_private(path, secrets.token_hex(16))
     return path.read_text()
-
-
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
