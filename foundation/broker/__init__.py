@@ -158,6 +158,9 @@ class Broker(Protocol):
         """What is open through this broker but has no connection at the moment: consumers by their
         queues, and `publisher`."""
 
+    def lost_for(self) -> float:
+        """For how many seconds one of those has had no connection, the longest; 0 if there are none."""
+
     def depth(self, queue: str) -> int | None:
         """The number of messages ready in `queue`, without unsettled ones; None if there is no such
         queue, or our user may not look at it."""

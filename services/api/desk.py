@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from foundation.broker import Broker
 from foundation.clock import Now
 from foundation.config.settings import Settings
+from foundation.errors import BrokerUnreachable
 from foundation.handling.unit_of_work import Database, UnitOfWork
 from foundation.store import Store
 from schemas.envelope import Event
@@ -21,6 +22,10 @@ from services.api.asking import Asked
 from services.api.finding.figures import Figures
 from services.api.projection.activity import Line, write
 from services.api.projection.projector import Projector
+
+_BLINK = 2.0
+"""Seconds that a lost connection may take to come back before the broker counts as away. Most take less than one."""
+_AWAY = "the broker does not answer the api; it is tried again all the time"
 
 
 class NoRows:
@@ -54,6 +59,16 @@ class Desk:
     @property
     def now(self) -> Now:
         return self.database.now
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the broker is away: what is asked is stored, and nobody hears of it before it is back."""
+        return self.broker.lost_for() >= _BLINK
+
+    def require_broker(self) -> None:
+        """Raises BrokerUnreachable if the broker is away, rather than try to connect for a quarter of a minute."""
+        if self.cut_off:
+            raise BrokerUnreachable(_AWAY)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

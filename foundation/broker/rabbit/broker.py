@@ -126,6 +126,9 @@ class RabbitBroker:
     def disconnected(self) -> list[str]:
         return sorted(link.name for link in tuple(self.links) if link.is_lost)
 
+    def lost_for(self) -> float:
+        return max((link.lost_for for link in tuple(self.links) if link.is_lost), default=0)
+
     def depth(self, queue: str) -> int | None:
         return self.depths([queue]).get(queue)
 

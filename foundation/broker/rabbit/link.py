@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
@@ -69,7 +70,7 @@ class Link:
         self._broker = broker
         self._opened = opened
         self._closed = closed
-        self._began = monotonic()
+        self._began = self._lost_at = monotonic()
         self._connection: SelectConnection | None = None
         self._channel: Any = None
         self._blocked = False
@@ -85,6 +86,11 @@ class Link:
         if self._closing.is_set() or (self._channel is not None and self._channel.is_open):
             return False
         return self._channel is not None or monotonic() - self._began > _OPENING
+
+    @property
+    def lost_for(self) -> float:
+        """Seconds since it lost its connection, or began to look for its first one; 0 while it has one."""
+        return max(0.0, monotonic() - self._lost_at)
 
     def call(self, work: Callable[[], None]) -> None:
         """Run `work` on the I/O thread; nothing happens while there is no connection."""
@@ -122,6 +128,7 @@ class Link:
             self._connect(node, ended)
         except Exception as error:  # noqa: BLE001  # the I/O thread must outlive whatever happens on it
             ended.append(error)
+        self._lost_at = min(self._lost_at, monotonic())
         lived = monotonic() - began > _USEFUL
         if lived and self._channel is not before:
             self._losses.forget()
@@ -162,6 +169,7 @@ class Link:
     def _channel_opened(self, channel: Any) -> None:
         self._broker.reconnections += self._channel is not None
         self._channel = channel
+        self._lost_at = inf
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(lambda _: self._disconnect())
         self._opened(channel)

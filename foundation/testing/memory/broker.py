@@ -77,6 +77,9 @@ class MemoryBroker:
     def disconnected(self) -> list[str]:
         return []
 
+    def lost_for(self) -> float:
+        return 0
+
     def depth(self, queue: str) -> int | None:
         with self.changed:
             self.expire()

@@ -96,10 +96,8 @@ def _answer_errors(app: FastAPI) -> None:
     for kind, status, title in _TOLD:
         app.add_exception_handler(kind, partial(_told, status, title))
 
-    @app.exception_handler(StoreUnreachable)
-    def unreachable(request: Request, _error: StoreUnreachable) -> HTMLResponse:
-        reason = "The console's database does not answer. Try again in a moment; nothing was changed."
-        return _page(request, 503, "Not available just now", reason)
+    for missing, title, reason in _AWAY:
+        app.add_exception_handler(missing, partial(_unavailable, title, reason))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> HTMLResponse:
@@ -119,9 +117,26 @@ def _answer_errors(app: FastAPI) -> None:
 _TOLD = (
     (NotFound, 404, "Not found"),
     (Refused, 409, "That is not possible"),
-    (BrokerUnreachable, 503, "The broker does not answer"),
     (BadCursor, 400, "There is no such page of the list"),
 )
+
+
+_AWAY = (
+    (
+        StoreUnreachable,
+        "Not available just now",
+        "The console's database does not answer. Try again in a moment; nothing was changed.",
+    ),
+    (
+        BrokerUnreachable,
+        "The broker does not answer",
+        "Parked messages are there, so look which still wait, and try again in a moment.",
+    ),
+)
+
+
+def _unavailable(title: str, reason: str, request: Request, _error: Exception) -> HTMLResponse:
+    return _page(request, 503, title, reason)
 
 
 def _told(status: int, title: str, request: Request, error: Exception) -> HTMLResponse:

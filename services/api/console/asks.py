@@ -113,7 +113,7 @@ def answered(desk: Desk, visitor: Visitor, commands: Sequence[Model], back: str)
         for number, command in enumerate(commands):
             asking.ask(uow, command, visitor.who, id=f"{batch}.{number}")
     until = monotonic() + _PATIENCE
-    while (left := until - monotonic()) > 0:
+    while not desk.cut_off and (left := until - monotonic()) > 0:
         with desk.reading() as connection:
             if all(row.outcome != Outcome.OPEN for row in _asked(connection, batch)):
                 break
@@ -158,7 +158,12 @@ def outcome(request: Request, desk: Desk) -> Told | None:
         why = f": {reasons.pop()}" if len(reasons) == 1 else ""
         parts.append(f"{len(refusals)} refused{why}")
     if counts[Outcome.OPEN]:
-        parts.append(f"{counts[Outcome.OPEN]} not answered yet")
+        why = (
+            ": the broker does not answer. It is stored, and is carried out once the broker is back"
+            if desk.cut_off
+            else ""
+        )
+        parts.append(f"{counts[Outcome.OPEN]} not answered yet{why}")
     tone = "bad" if refusals else "" if counts[Outcome.OPEN] else "good"
     url = request.url.path + f"?{request.url.query}"
     return Told(f"{len(rows)} asked: {', '.join(parts)}", tone, bool(counts[Outcome.OPEN]), refusals[:20], url)

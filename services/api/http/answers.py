@@ -20,6 +20,7 @@ R = TypeVar("R")
 
 SILENT = timedelta(minutes=1)
 """After which an answer is said to be missing."""
+_AWAY = "the broker does not answer the api; it is stored, and is carried out once the broker is back"
 _UNANSWERED = "no answer since {}; it is still asked, and is carried out once the broker and the service are there"
 
 
@@ -251,14 +252,17 @@ class Command(Document):
     answer: str | None = None
     """The type of the answering event."""
     detail: str | None = None
-    """What a refusal says, or since when there has been no answer."""
+    """What a refusal says, or why there has been no answer."""
     cause: Cause | None = None
     answered_at: datetime | None = None
 
     @classmethod
-    def told(cls, asked: Asked, now: datetime) -> "Command":
-        silent = asked.outcome == Outcome.OPEN and now - asked.asked_at >= SILENT
-        detail = _UNANSWERED.format(exact(asked.asked_at)) if silent else asked.detail
+    def told(cls, asked: Asked, now: datetime, *, cut_off: bool) -> "Command":
+        detail = asked.detail
+        if asked.outcome == Outcome.OPEN and cut_off:
+            detail = _AWAY
+        elif asked.outcome == Outcome.OPEN and now - asked.asked_at >= SILENT:
+            detail = _UNANSWERED.format(exact(asked.asked_at))
         return cls(**{**vars(asked), "url": command_url(asked.id), "detail": detail})
 
 

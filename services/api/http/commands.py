@@ -25,7 +25,7 @@ from services.api.finding.story import Story
 from services.api.http.answers import Command, command_url, document
 from services.api.http.caller import Admin, AtDesk, Changer, Operator, Reader, only_of
 from services.api.http.news import News
-from services.api.http.problems import Problem
+from services.api.http.problems import SOON, Problem
 from services.api.projection.views import INSTALLS
 
 router = APIRouter(tags=["commands"])
@@ -150,6 +150,8 @@ class Asking:
 
     @property
     def headers(self) -> dict[str, str]:
+        if self._seconds and self.desk.cut_off:
+            return {"Retry-After": str(SOON)}
         return {"Preference-Applied": f"wait={self._seconds}"} if self._seconds else {}
 
     def once(self, data: Model, who: Identity, *, as_producer: bool = False) -> tuple[Asked, bool]:
@@ -165,7 +167,7 @@ class Asking:
         return asked, new
 
     async def answered(self, asked: Asked) -> Asked:
-        """Wait for the answer as long as the caller prefers to."""
+        """Wait for the answer as long as the caller prefers to, and the broker is there."""
         return await self._news.answered(partial(self._again, asked), self._seconds) if self._seconds else asked
 
     def _again(self, asked: Asked) -> Asked:
@@ -180,8 +182,8 @@ class Asking:
             return self.once(data, who, as_producer=as_producer)[0]
 
         asked = await self.answered(await run_in_threadpool(ask))
-        headers = {"Location": command_url(asked.id), **self.headers}
-        return document(self.request, Command.told(asked, self.desk.now()), 202, headers)
+        told = Command.told(asked, self.desk.now(), cut_off=self.desk.cut_off)
+        return document(self.request, told, 202, {"Location": command_url(asked.id), **self.headers})
 
 
 Asks = Annotated[Asking, Depends(Asking)]
@@ -368,4 +370,4 @@ def get_command(
     mine = [one for one in found if one.source == who.source or one.actor == who.name]
     if not (shown := mine or (found if who.sees_all else [])):
         raise unknown("command", id)
-    return document(request, Command.told(shown[0], desk.now()))
+    return document(request, Command.told(shown[0], desk.now(), cut_off=desk.cut_off))

@@ -44,6 +44,10 @@ class News:
         """Whether the service stops: nobody should wait any longer."""
         return self._stopping.is_set()
 
+    @property
+    def _is_vain(self) -> bool:
+        return self.ends or self._desk.cut_off
+
     async def after(self, number: int, seconds: float) -> int:
         """Wait until the activity log has a line with a higher number, or so many seconds; return the highest."""
         deadline = monotonic() + seconds
@@ -54,10 +58,11 @@ class News:
         return self._newest
 
     async def answered(self, find: Callable[[], Asked], seconds: float) -> Asked:
-        """Return what was asked as soon as it is answered; as it is after so many seconds, if it is not."""
+        """Return what was asked as soon as it is answered; as it is after so many seconds, or once the broker is away
+        and no answer can come, if it is not."""
         deadline, seen = monotonic() + seconds, 0
         asked = await run_in_threadpool(find)
-        while asked.outcome == Outcome.OPEN and not self.ends and (left := deadline - monotonic()) > 0:
+        while asked.outcome == Outcome.OPEN and not self._is_vain and (left := deadline - monotonic()) > 0:
             # What is parked instead of answered writes no line.
             seen = await self.after(seen, min(left, _PARKED))
             asked = await run_in_threadpool(find)

@@ -18,7 +18,7 @@ _WHEN = {
     413: "The request is too large.",
     422: "The request is not valid: `errors` has all fields that are wrong.",
     429: "Too many requests: see Retry-After.",
-    503: "The API's database does not answer: see Retry-After.",
+    503: "The API's database or the broker does not answer: see Retry-After.",
 }
 _REF = {"$ref": "#/components/schemas/Problem"}
 

@@ -15,14 +15,11 @@ from services.api.access.identity import Scope
 from services.api.finding.paging import MOST
 from services.api.http.answers import Document
 from services.api.http.caller import AtDesk, Operator, allowed
-from services.api.http.problems import Problem
+from services.api.http.problems import SOON, Problem
 from services.api.parked import acting
 from services.api.parked.messages import ParkedMessage
 
 router = APIRouter(tags=["parked"])
-
-_SOON = 5
-"""Seconds after which to try again while the broker is away."""
 
 Queue = Literal["parking", "unrouted"]
 
@@ -143,4 +140,5 @@ def _broker_needed() -> Iterator[None]:
         raise Problem(422, "invalid", "The corrected message is not a valid event.", errors=errors) from None
     except BrokerUnreachable:
         title = "The broker does not answer the api, and the messages are there."
-        raise Problem(503, "unavailable", title, headers={"Retry-After": str(_SOON)}) from None
+        remedy = "Send the request again after Retry-After seconds."
+        raise Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(SOON)}) from None

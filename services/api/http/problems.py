@@ -16,8 +16,8 @@ from schemas.values import Cause
 from services.api.finding.paging import BadCursor
 
 CONTENT_TYPE = "application/problem+json"
-_SOON = 5
-"""Seconds after which to try again while our database is away."""
+SOON = 5
+"""Seconds after which to try again while our database or the broker is away."""
 
 
 class Problem(Exception):  # RFC 9457's own word
@@ -68,7 +68,7 @@ def install(app: FastAPI) -> None:
     def unreachable(_request: Request, _error: StoreUnreachable) -> JSONResponse:
         title = "The API's database does not answer."
         remedy = "Send the request again later; with the same Idempotency-Key it is carried out once."
-        return answer_of(Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(_SOON)}))
+        return answer_of(Problem(503, "unavailable", title, remedy=remedy, headers={"Retry-After": str(SOON)}))
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:

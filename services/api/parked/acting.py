@@ -28,28 +28,28 @@ from services.api.parked import messages
 def requeue(desk: Desk, queue: str, ids: Sequence[str], who: Identity) -> list[str]:
     """Put messages back into the queues that they came from; return the ids of those that went. What came from an
     unknown queue stays, as does what is gone already. Raises BrokerUnreachable."""
-    going = [parked for parked in _chosen(desk.broker, queue, ids) if parked.can_go_back]
+    going = [parked for parked in _chosen(desk, queue, ids) if parked.can_go_back]
     results = requeueing.requeue(desk.broker, queue, going, _teller(desk, who))
     return [parked.told_name for parked, outcome in results if outcome == Confirmation.CONFIRMED]
 
 
 def discard(desk: Desk, queue: str, ids: Sequence[str], who: Identity) -> list[str]:
     """Delete messages for good; return the ids of those that were still there. Raises BrokerUnreachable."""
-    chosen = _chosen(desk.broker, queue, ids)
+    chosen = _chosen(desk, queue, ids)
     removed = requeueing.purge(desk.broker, queue, chosen, _teller(desk, who))
     return [parked.told_name for parked in chosen if parked.name in removed]
 
 
 def body(desk: Desk, queue: str, id: str) -> bytes:
     """Return a message's body, to be corrected. It may hold secrets. Raises NotFound and BrokerUnreachable."""
-    return _one(desk.broker, queue, id).delivery.body
+    return _one(desk, queue, id).delivery.body
 
 
 def correct(desk: Desk, queue: str, id: str, body: bytes, who: Identity) -> None:
     """Requeue a message with another body. Raises Malformed if it is no valid event then, NotFound if the message is
     gone, Refused if it can't go back, speaks for somebody else then, or the broker doesn't take it, and
     BrokerUnreachable."""
-    parked = _one(desk.broker, queue, id)
+    parked = _one(desk, queue, id)
     if not parked.can_go_back:
         raise Refused(f"the queue that {id} came from is unknown")
     event = codec.decode(body, parked.delivery.content_type, parked.delivery.headers)
@@ -89,13 +89,14 @@ def compare(store: Store, broker: Broker, now: Now) -> None:
             messages.compared(connection, queue, found, since)
 
 
-def _chosen(broker: Broker, queue: str, ids: Sequence[str]) -> list[Parked]:
+def _chosen(desk: Desk, queue: str, ids: Sequence[str]) -> list[Parked]:
+    desk.require_broker()
     wanted = set(ids)
-    return [parked for parked in parking.browse(broker, queue) if parked.told_name in wanted]
+    return [parked for parked in parking.browse(desk.broker, queue) if parked.told_name in wanted]
 
 
-def _one(broker: Broker, queue: str, id: str) -> Parked:
-    for parked in _chosen(broker, queue, [id]):
+def _one(desk: Desk, queue: str, id: str) -> Parked:
+    for parked in _chosen(desk, queue, [id]):
         return parked
     raise NotFound(f"there is no message {id} in {queue} any more")
 

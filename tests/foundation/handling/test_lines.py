@@ -79,12 +79,15 @@ def test_a_line_that_swallows_packets_is_noticed_by_both_ends_of_the_work(url: s
         publisher, consumer = broker.publisher(), broker.consumer(INTAKE_ORDERS, 10)
         assert publisher.publish([order(1)], SECONDS) == [Confirmation.CONFIRMED]
         consumer.settle(gather(consumer, 1, SECONDS))
+        assert broker.lost_for() == 0
         line.cut()
         with ThreadPoolExecutor(1) as pool:
             publishing = pool.submit(publisher.publish, [order(2)], SECONDS)
             until(lambda: broker.disconnected() == [INTAKE_ORDERS, "publisher"], SECONDS)
+            until(lambda: broker.lost_for() > 1, SECONDS)
             line.mend()
             assert publishing.result(SECONDS) == [Confirmation.CONFIRMED]
+            until(lambda: broker.lost_for() == 0, SECONDS)
         come: set[str] = set()
 
         def has_come() -> bool:

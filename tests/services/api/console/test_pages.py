@@ -140,6 +140,20 @@ def test_a_whole_group_is_retried_after_a_page_that_says_what_will_happen(consol
     assert "db_down" not in text(eve.get("/").text).replace("3 asked", "")
 
 
+def test_what_is_asked_while_the_broker_is_away_is_said_to_be_kept(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(console, 1)
+    monkeypatch.setattr(console.house.broker, "lost_for", lambda: 10.0)
+    eve = console.browser("eve", Role.OPERATOR)
+    answer = eve.post("/ask", action="retry", id=["order-1-g1"], back="/")
+    assert "1 not answered yet: the broker does not answer. It is stored, and is carried out" in text(
+        eve.follow(answer)
+    )
+    console.settle()
+    assert "1 asked: 1 staged" in text(eve.follow(answer))
+
+
 def test_the_outcome_is_what_the_services_answered(console: Console) -> None:
     failed(console, 1, 2)
     installed(console, 3)
@@ -523,6 +537,17 @@ def test_several_parked_messages_are_discarded_after_a_page_that_says_so(console
     assert "No message is parked." in eve.get("/parked").text
     assert not console.house.parked()
     assert "message purged" in text(eve.get("/activity?actor=eve").text)
+
+
+def test_parked_messages_stay_while_the_broker_is_away(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    parked(console, 1)
+    eve = console.browser("eve", Role.OPERATOR)
+    (id,) = re.findall(r'type="checkbox" name="id" value="([^"]+)"', eve.get("/parked").text)
+    monkeypatch.setattr(console.house.broker, "lost_for", lambda: 10.0)
+    answer = eve.post("/parked/act", action="discard", id=id)
+    assert answer.status_code == 503
+    assert "The broker does not answer" in text(answer.text)
+    assert len(console.house.parked()) == 1
 
 
 def test_parked_messages_are_for_operators_to_handle(console: Console) -> None:

@@ -10,6 +10,7 @@ from foundation.broker.topology import PARKING
 from foundation.config.queues import INSTALLER_COMMANDS, INTAKE_ORDERS
 from schemas.installs import InstallProgress
 from schemas.values import CauseKind
+from services.api.http import commands
 from services.installer.states import State
 from tests.support.api import ORDER, HouseWithApi
 from tests.support.house import failure
@@ -207,3 +208,56 @@ def test_what_is_not_answered_for_a_minute_says_since_when(house: HouseWithApi, 
     house.api_relay.sweep()
     house.settle()
     assert "detail" not in operator.get(asked["url"]).json()
+
+
+@pytest.fixture
+def away(house: HouseWithApi, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds the broker has been away."""
+    seconds = [10.0]
+    monkeypatch.setattr(commands, "LONGEST_WAIT", 3600)
+    monkeypatch.setattr(house.broker, "lost_for", lambda: seconds[-1])
+    return seconds
+
+
+def test_who_prefers_to_wait_is_answered_at_once_while_the_broker_is_away_and_asks_for_nothing_twice(
+    house: HouseWithApi, shop: TestClient, away: list[float]
+) -> None:
+    asked = shop.post("/v1/orders/order-1/cancel", headers={"Prefer": "wait=3600"})
+    assert (asked.status_code, asked.headers["retry-after"]) == (202, "5")
+    assert "preference-applied" not in asked.headers
+    assert asked.json()["outcome"] == "open"
+    assert asked.json()["detail"].startswith("the broker does not answer the api; it is stored, and is carried out")
+    away.append(0)
+    assert outcome(house, shop, asked) == ("done", "order.withdrawn")
+
+
+@pytest.mark.usefixtures("away")
+def test_an_order_that_is_placed_meanwhile_is_taken_at_once(house: HouseWithApi, shop: TestClient) -> None:
+    order = {**ORDER, "order_id": "order-2", "domain": "shop2.example"}
+    placed = shop.post("/v1/orders", json=order, headers={"Prefer": "wait=3600"})
+    assert (placed.status_code, placed.json()["state"], placed.headers["retry-after"]) == (202, "placed", "5")
+    house.settle()
+    assert shop.get("/v1/orders/order-2").json()["state"] == "created"
+
+
+def test_a_connection_that_was_just_lost_may_come_back(shop: TestClient, away: list[float]) -> None:
+    away.append(1.0)
+    asked = shop.post("/v1/orders/order-1/cancel", headers={"Prefer": "wait=1"})
+    assert asked.headers["preference-applied"] == "wait=1"
+    assert "retry-after" not in asked.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("requeue", {"ids": ["x"]}),
+        ("discard", {"ids": ["x"]}),
+        ("body", {"id": "x"}),
+        ("correct", {"id": "x", "body": "{}"}),
+    ],
+)
+@pytest.mark.usefixtures("away")
+def test_parked_messages_are_out_of_reach_while_the_broker_is_away(operator: TestClient, path: str, body: Any) -> None:
+    answer = operator.post(f"/v1/parked/{path}", json=body)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "5")
+    assert answer.json()["remedy"] == "Send the request again after Retry-After seconds."
