@@ -72,7 +72,7 @@ def _require_sound_houses(item: pytest.Item) -> None:
 def _houses_are_left_closed() -> Iterator[None]:
     yield
     if "tests.support.house" in sys.modules:
-        sys.modules["tests.support.house"].close_stores()
+        sys.modules["tests.support.house"].close_houses()
 
 
 @pytest.fixture(autouse=True)

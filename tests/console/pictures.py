@@ -19,7 +19,7 @@ from services.mailer.causes import MAIL_CAUSES
 from tests.console.browser import PHONE, WIDE, Browser, Page, chromium, running
 from tests.console.stage import served
 from tests.services.api.console.conftest import PASSWORD, Console
-from tests.support.house import close_stores
+from tests.support.house import close_houses
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images" / "console"
 _SHOPS = (
@@ -165,7 +165,7 @@ def main() -> None:
     with running(chromium()) as browser:
         for path in take(browser, parser.parse_args().folder):
             sys.stdout.write(f"{path}\n")
-    close_stores()
+    close_houses()
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from foundation.handling.relay import Relay
 from foundation.handling.unit_of_work import Database, new_id
 from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.service import lanes as made
-from foundation.service.lanes import Parts
+from foundation.service.lanes import Lane, Parts
 from foundation.store import Store
 from foundation.testing.memory import MemoryBroker
 from schemas import catalogue
@@ -73,7 +73,8 @@ def new_database(*migrations: Path) -> bytes:
         return file.read_bytes()
 
 
-_opened: list[Store] = []
+_opened: list[Any] = []
+"""Stores and workers."""
 _houses: list["House"] = []
 
 
@@ -83,8 +84,9 @@ def houses() -> list["House"]:
     return found
 
 
-def close_stores() -> None:
-    """Close what houses have opened: hundreds of tests would exceed a process's limit of open files."""
+def close_houses() -> None:
+    """Close what houses have opened: the files and threads of hundreds of tests would exceed a process's limits, and a
+    thread keeps its whole house in memory."""
     while _opened:
         _opened.pop().close()
 
@@ -199,6 +201,12 @@ class Clock:
         return self.moment
 
 
+class _Parts(Parts):
+    def worker(self, lane: Lane) -> "Worker":
+        _opened.append(worker := super().worker(lane))
+        return worker
+
+
 class Service:
     """One service's store, relay and workers, driven step by step."""
 
@@ -208,7 +216,7 @@ class Service:
         self.name = name
         self.relay = Relay(self.store, self._publisher(), house.broker.topology, house.clock.now)
         self.database = Database(self.store, name, house.clock.now, self.relay.hand_over, wiring.load)
-        self.parts = Parts(self.store, house.broker, self.database, house.clock.now)
+        self.parts = _Parts(self.store, house.broker, self.database, house.clock.now)
         self.made = make(self.parts)
         self.lanes: list[tuple[Worker, Consumer]] = []
         for lane in self.made.lanes():

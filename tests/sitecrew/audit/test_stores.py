@@ -21,7 +21,7 @@ from services.order_intake.service import MIGRATIONS as ORDER_INTAKE
 from sitecrew.audit import Audit, Stores, Violation
 from sitecrew.audit.violations import CODES
 from tests.support.full_house import a_full_house
-from tests.support.house import START, close_stores
+from tests.support.house import START, close_houses
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -37,7 +37,7 @@ SERVICES = {
 def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
     """The databases of a full house, and its time."""
     house = a_full_house(tmp_path_factory.mktemp("full"))
-    close_stores()
+    close_houses()
     return house.directory, house.clock.moment
 
 
