@@ -55,14 +55,17 @@ def crew(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores
 
 @pytest.fixture(scope="class")
 def calm(tmp_path_factory: pytest.TempPathFactory, vhosts: Iterator[str], stores: Stores) -> Iterator[Watched]:
-    """A stack whose timer never ticks by itself, and which does not stage static sites."""
+    """A stack whose timer never ticks by itself, with static sites that are staged, and others that are not."""
     settings = {
         "timer.every": NEVER,
         "sites.static.stage": False,
-        "sites.wordpress.settle_seconds": 5,  # by then a batch has ended that a test before had called for
+        "sites.staged.installer": "static",
+        "sites.staged.address": "temporary",
+        "sites.staged.settle_seconds": 5,  # by then a batch has ended that a test before had called for
         **stores.settings(),
     }
-    with watched(Plan(tmp_path_factory.mktemp("calm"), amqp_url=next(vhosts), settings=settings)) as stack:
+    plan = Plan(tmp_path_factory.mktemp("calm"), ("static",), amqp_url=next(vhosts), settings=settings)
+    with watched(plan) as stack:
         yield stack
 
 
@@ -210,7 +213,7 @@ class TestTicking:
 
 class TestCalm:
     def test_an_unstaged_site_is_installed_without_a_tick_and_a_staged_one_waits(self, calm: Watched) -> None:
-        waiting = calm.order("wordpress")
+        waiting = calm.order("staged")
         calm.until("account.created", waiting)
         at_once = calm.order("static")
         calm.until("mail.sent", at_once)
@@ -219,7 +222,7 @@ class TestCalm:
         calm.until("mail.sent", waiting)
 
     def test_a_cancelled_install_never_runs(self, calm: Watched) -> None:
-        cancelled, other = calm.order("wordpress"), calm.order("wordpress")
+        cancelled, other = calm.order("staged"), calm.order("staged")
         calm.until("install.staged", cancelled)
         assert calm.install(f"{cancelled}-g1").state == State.STAGED
         calm.publish(InstallCancel(install_id=f"{cancelled}-g1"))
