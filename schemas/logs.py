@@ -128,9 +128,13 @@ EVENTS: dict[str, str] = {
     "batch.finished": "A batch of the timer has ended, with how long it took and how late it began.",
     "batch.interrupted": "A batch ended early because the broker or the database went away; the next one continues.",
     "broker.channel_closed": "RabbitMQ closed a channel, and `reason` says why. The service reconnects.",
+    "broker.cut_off": "A node of RabbitMQ does not reach a majority of its cluster: it confirms and delivers nothing."
+    " The connection goes on at another node, if `amqp_url` names one. `number` is how often that was so in a row.",
     "broker.disconnected": "A connection to RabbitMQ was lost or could not be opened. The service keeps trying to"
     " reconnect. Logged at once for each new reason, then at most every 30 s; `number` is how often it has happened"
     " since the last line.",
+    "broker.not_probed": "RabbitMQ does not let us ask whether a node reaches a majority of its cluster, and"
+    " `reason` says why: the queue `probe` is missing, or our user may not read it. Import the definitions again.",
     "http.listening": "The HTTP API and the console accept requests.",
     "periodic.failed": "A periodic task failed; it runs again at its next time.",
     "projection.gap": "A queue of the API was gone from RabbitMQ, and events with it. The services have been asked to"

@@ -161,6 +161,10 @@ class Broker(Protocol):
     def lost_for(self) -> float:
         """For how many seconds one of those has had no connection, the longest; 0 if there are none."""
 
+    def cut_off(self) -> list[str]:
+        """The same of what has, or had last, a node that does not reach a majority of its cluster: nothing is confirmed
+        or delivered there."""
+
     def depth(self, queue: str) -> int | None:
         """The number of messages ready in `queue`, without unsettled ones; None if there is no such
         queue, or our user may not look at it."""

@@ -12,6 +12,9 @@ REPLAYS = "replays"
 """Where services tell of their rows once more for whoever asks (`service.replay`). Nothing of ours is bound to it: a
 replay mails nobody and installs nothing."""
 PARKING, UNROUTED = "parking", "unrouted"
+PROBE = "probe"
+"""A queue that nothing is published to. Whoever asks it for a message gets an answer only from a node that reaches a
+majority of its cluster; see `rabbit.probe`."""
 DEAD_LETTERS = "dead-letters"
 """Where the broker dead-letters messages from work queues: into parking, and to a service that reports them. What
 services park goes to the exchange `parking`, which has one queue: if that was deleted, they notice and wait."""

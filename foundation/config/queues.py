@@ -15,6 +15,7 @@ from foundation.broker.topology import (
     EVENTS,
     ORDERS,
     PARKING,
+    PROBE,
     REPLAYS,
     UNROUTED,
     Binding,
@@ -110,7 +111,7 @@ def sitecrew(ladder: Ladder) -> Topology:
         Exchange(DEAD_LETTERS, "fanout"),
         Exchange(UNROUTED, "fanout"),
     ]
-    queues = [_kept(PARKING), _kept(UNROUTED), _glanced_at(PARKED)]
+    queues = [_kept(PARKING), _kept(UNROUTED), _glanced_at(PARKED), Queue(PROBE, {"x-queue-type": "quorum"})]
     fanned_out = ((PARKING, PARKING), (DEAD_LETTERS, PARKING), (DEAD_LETTERS, PARKED), (UNROUTED, UNROUTED))
     bindings = [Binding(exchange, queue, "") for exchange, queue in fanned_out]
     for name, sources in _WORK:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from foundation.broker.delay import DELIVER, destination, is_detour
-from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, REPLAYS, UNROUTED, Topology, browsing
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, PROBE, REPLAYS, UNROUTED, Topology, browsing
 from foundation.config.queues import (
     API_EVENTS,
     API_PARKED,
@@ -50,6 +50,8 @@ class User:
     """Whether it may have them delivered later."""
     watches: bool = False
     """Whether it may watch all events, by temporary queues."""
+    probes: bool = True
+    """Whether it asks if its node reaches a majority, as our connections do."""
     administers: bool = False
     """Whether it may do everything in the virtual host, and see the broker's policies."""
 
@@ -65,10 +67,11 @@ class User:
         own = (_TEMPORARY,) if self.watches else ()
         ladder = (_LADDER if self.delays else _escaped(DELIVER),) if self.delivers else ()
         events = (EVENTS,) if self.watches else ()
+        probe = (PROBE,) if self.probes else ()
         return {
             "configure": _any_of([*(_escaped(browsing(queue)) for queue in self.browses), *own]),
             "write": _any_of([*map(_escaped, self.publishes), *ladder, *own]),
-            "read": _any_of([*map(_escaped, (*self.consumes, *self.browses, *events)), *own]),
+            "read": _any_of([*map(_escaped, (*self.consumes, *self.browses, *events, *probe)), *own]),
         }
 
     def topics(self, topology: Topology) -> Iterator[tuple[str, str]]:
@@ -140,7 +143,7 @@ USERS: Mapping[str, User] = {
         delivers=_FOR_STAFF,
         watches=True,
     ),
-    "shop": User("sitecrew-shop", publishes={ORDERS: ("order.placed",)}),
+    "shop": User("sitecrew-shop", publishes={ORDERS: ("order.placed",)}, probes=False),
     "admin": User("sitecrew-admin", administers=True),
 }
 """The users: of each service, of the command, of a producer that places orders and does nothing else, and of whoever

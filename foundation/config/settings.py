@@ -529,6 +529,12 @@ class Settings(Section):
     amqp_timeout_seconds: float = Field(
         15, gt=0, le=3600, description="skip a node that has not answered for this long"
     )
+    amqp_probe_timeout_seconds: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="leave a node for another when it has not reached a majority of its cluster for this long",
+    )
     amqp_tls: AmqpTls = AmqpTls()
     amqp_vouching_users: tuple[str, ...] = Field(
         ("sitecrew-api", "sitecrew-staff"),

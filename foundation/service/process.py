@@ -63,6 +63,7 @@ def broker_of(settings: Settings, who: str, topology: Callable[[Ladder], Topolog
         replace(whole, needed=user.needs(whole)) if user else whole,
         f"sitecrew {who}",
         patience=settings.amqp_timeout_seconds,
+        probe_timeout=settings.amqp_probe_timeout_seconds,
         tls=settings.amqp_tls.files(),
     )
 
@@ -166,6 +167,8 @@ def _probes(
         dependencies.require("broker")
         if lost := broker.disconnected():
             raise BrokerUnreachable(f"no connection for {', '.join(lost)}")
+        if silent := broker.cut_off():
+            raise BrokerUnreachable(f"the node reaches no majority of its cluster, as {', '.join(silent)} found")
 
     def answering() -> None:
         dependencies.require("store")

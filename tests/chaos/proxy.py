@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 Address = tuple[str, int] | Path
 """Host and port, or a Unix socket."""
@@ -87,6 +87,9 @@ class Proxy:
         writer.transport.abort() if writer.transport.get_write_buffer_size() == 0 else writer.close()
 
 
+P = TypeVar("P", bound=Proxy)
+
+
 class Network:
     """The proxies of a run, on one thread."""
 
@@ -97,7 +100,10 @@ class Network:
 
     def proxy(self, here: Address, there: Address) -> Proxy:
         """Open a proxy. Raises OSError if it cannot listen there."""
-        made = Proxy(self, here, there)
+        return self.open(Proxy(self, here, there))
+
+    def open(self, made: P) -> P:
+        """The same of one that is made already."""
         self._servers.append(asyncio.run_coroutine_threadsafe(made.listen(), self._loop).result(10))
         return made
 

@@ -14,7 +14,7 @@ from pika.exceptions import ChannelClosedByBroker, ProbableAuthenticationError
 
 from foundation.broker import Message, codec
 from foundation.broker.rabbit import RabbitBroker
-from foundation.broker.topology import COMMANDS, PARKING
+from foundation.broker.topology import COMMANDS, PARKING, PROBE
 from foundation.config import queues
 from foundation.config.definitions import definitions
 from foundation.config.rights import USERS
@@ -128,7 +128,8 @@ def delete(queue: str) -> Callable[[BlockingChannel], Any]:
 
 @pytest.mark.parametrize("who", OWN)
 def test_a_user_may_not(place: Administered, who: str) -> None:
-    others = [one.name for one in TOPOLOGY.queues if one.name not in (*USERS[who].consumes, *USERS[who].browses)]
+    own = (*USERS[who].consumes, *USERS[who].browses, *([PROBE] if USERS[who].probes else []))
+    others = [one.name for one in TOPOLOGY.queues if one.name not in own]
     attempts = {f"read {queue}": read(queue) for queue in others} | {f"purge {queue}": purge(queue) for queue in others}
     attempts |= {f"delete {one.name}": delete(one.name) for one in TOPOLOGY.queues} | FORBIDDEN | OWN[who]
     answers = {}

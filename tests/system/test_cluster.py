@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 from bench import stages
+from foundation.broker import Publisher
 from foundation.broker.delay import Ladder
 from foundation.broker.rabbit import RabbitBroker
 from foundation.config.queues import INTAKE_ORDERS, sitecrew
@@ -28,6 +29,7 @@ pytestmark = [
 ]
 
 SERVICES = ("order-intake", "installer", "mailer")
+SOON = {"SITECREW_AMQP_PROBE_TIMEOUT_SECONDS": "5"}
 AWAY = 30.0
 """Seconds for which the majority is away."""
 PATIENCE = 120.0
@@ -65,14 +67,16 @@ class Shop:
             seller.join()
 
     def _sell(self) -> None:
-        broker = RabbitBroker([self._url], sitecrew(Ladder()), "shop")
-        publisher = broker.publisher()
+        while not self._closed.is_set():
+            with closing(RabbitBroker([self._url], sitecrew(Ladder()), "shop")) as broker:
+                self._sell_by(broker.publisher())
+
+    def _sell_by(self, publisher: Publisher) -> None:
+        """Sell until the broker does not confirm: it is not for us to test how a producer changes its node."""
         while not self._closed.wait(_PAUSE):
-            order = stages.order(str(self.placed))
-            while publisher.publish([order], 5) != ["confirmed"] and not self._closed.is_set():
-                pass
+            if publisher.publish([stages.order(str(self.placed))], 5) != ["confirmed"]:
+                return
             self.placed += 1
-        broker.close()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def three_nodes() -> Iterator[Cluster]:
 def test_a_cluster_that_loses_nodes_loses_no_order_and_doubles_none(tmp_path: Path, three_nodes: Cluster) -> None:
     stores = {name: f"sqlite:///{tmp_path}/{name}.db" for name in SERVICES}
     urls = {name: three_nodes.url(name) for name in SERVICES}
-    environment = stages.environment(three_nodes.url("admin"), stores, {}) | OFTEN
+    environment = stages.environment(three_nodes.url("admin"), stores, {}) | OFTEN | SOON
     (tmp_path / "notes").touch()
     with working(tmp_path, environment, [(name, 0) for name in SERVICES], urls) as crew:
         shop = Shop(three_nodes.url("shop"), crew)
@@ -118,6 +122,7 @@ def cut_off_the_leader(three_nodes: Cluster, shop: Shop) -> None:
     assert leader.connections() > len(SERVICES)
     leader.cut_off()
     three_nodes.leader(INTAKE_ORDERS, without=leader)
+    shop.goes_on()  # whoever was connected there has left
     leader.join()
     shop.goes_on()
 

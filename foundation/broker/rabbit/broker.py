@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import inf
 from time import monotonic
 
 import pika
@@ -36,13 +37,17 @@ _NOWHERE = "doctor.looked"
 _ALARMED = 0.5
 """Seconds to wait for the broker to report an alarm, which it does at once."""
 _PATIENCE = 15.0
+_PROBED = 30.0
+_DOUBTED = 600.0
+"""Seconds for which a node that was left is the last to be tried."""
 _TAKES_TURNS = 30.0
 """Seconds to wait while somebody else reads a queue from its head."""
 
 
 class RabbitBroker:
     """RabbitMQ at its URLs: `amqp://` or `amqps://`, one per cluster node (commas separate them in one text). A node
-    that does not answer within `patience` seconds is skipped."""
+    that does not answer within `patience` seconds is skipped, one that has not reached a majority of its cluster within
+    `probe_timeout` seconds is left for another."""
 
     def __init__(
         self,
@@ -51,15 +56,19 @@ class RabbitBroker:
         name: str = "sitecrew",
         *,
         patience: float = _PATIENCE,
+        probe_timeout: float = _PROBED,
         tls: Tls | None = None,
     ) -> None:
         self.topology = topology
         self.reconnections = 0
         self.missed = set[str]()
+        self.probe_timeout = probe_timeout
         self._patience = patience
         self._nodes = [parameters(url, name, patience, tls or Tls()) for url in nodes_of(",".join(urls))]
         self.links = set[Link]()
         """The links of everything that is open through this broker."""
+        self._doubted: dict[HostPort, float] = {}
+        """When a node was left (monotonic seconds)."""
 
     @property
     def user(self) -> str:
@@ -129,6 +138,9 @@ class RabbitBroker:
     def lost_for(self) -> float:
         return max((link.lost_for for link in tuple(self.links) if link.is_lost), default=0)
 
+    def cut_off(self) -> list[str]:
+        return sorted(link.name for link in tuple(self.links) if link.is_cut_off)
+
     def depth(self, queue: str) -> int | None:
         return self.depths([queue]).get(queue)
 
@@ -167,7 +179,16 @@ class RabbitBroker:
             link.close()
 
     def shuffled(self) -> list[pika.ConnectionParameters]:
-        return random.sample(self._nodes, len(self._nodes))
+        """The nodes, in the order in which to try them."""
+        return sorted(random.sample(self._nodes, len(self._nodes)), key=self._last_doubt)
+
+    def _last_doubt(self, node: pika.ConnectionParameters) -> float:
+        doubted = self._doubted.get(HostPort(node.host, node.port), -inf)
+        return doubted if monotonic() - doubted < _DOUBTED else -inf
+
+    def doubt(self, node: pika.ConnectionParameters, *, doubted: bool) -> None:
+        """Note whether a node reaches a majority of its cluster: one that does not is tried last for some time."""
+        self._doubted[HostPort(node.host, node.port)] = monotonic() if doubted else -inf
 
     def declare_on(self, node: pika.ConnectionParameters) -> None:
         connection = pika.BlockingConnection(node)

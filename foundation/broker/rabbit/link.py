@@ -16,7 +16,9 @@ from pika.exceptions import ConnectionBlockedTimeout
 from foundation.addresses import HostPort
 from foundation.broker.losses import Losses
 from foundation.broker.rabbit.frames import Connection
-from foundation.broker.topology import Topology
+from foundation.broker.rabbit.probe import Probe, pause
+from foundation.broker.topology import PROBE, Topology
+from foundation.errors import BrokerUnreachable
 
 _PAUSES = (0.1, 0.5, 1, 2, 3, 5)
 """Seconds between rounds of connection attempts, jittered."""
@@ -36,8 +38,11 @@ class Nodes(Protocol):
     topology: Topology
     reconnections: int
     links: "set[Link]"
+    probe_timeout: float
 
     def shuffled(self) -> list[pika.ConnectionParameters]: ...
+
+    def doubt(self, node: pika.ConnectionParameters, *, doubted: bool) -> None: ...
 
     def declare_on(self, node: pika.ConnectionParameters) -> None: ...
 
@@ -63,6 +68,8 @@ class Link:
     `opened(channel)` runs on the I/O thread for each new channel, `closed()` when the link has been
     closed from our side. Whatever closes the channel (a deleted queue, a missing exchange) closes the
     connection too, and the next one declares the topology again: one recovery for every failure.
+
+    A node that does not answer the probe is left for another, if there is another.
     """
 
     def __init__(self, broker: Nodes, name: str, opened: Callable[[Any], None], closed: Callable[[], None]) -> None:
@@ -74,6 +81,9 @@ class Link:
         self._connection: SelectConnection | None = None
         self._channel: Any = None
         self._blocked = False
+        self._probes = any(queue.name == PROBE for queue in broker.topology.queues)
+        self._failures = 0
+        """How many probes in a row were not answered."""
         self._losses = Losses()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"amqp {name}", daemon=True)
@@ -91,6 +101,11 @@ class Link:
     def lost_for(self) -> float:
         """Seconds since it lost its connection, or began to look for its first one; 0 while it has one."""
         return max(0.0, monotonic() - self._lost_at)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its last probe was not answered."""
+        return self._failures > 0
 
     def call(self, work: Callable[[], None]) -> None:
         """Run `work` on the I/O thread; nothing happens while there is no connection."""
@@ -170,6 +185,8 @@ class Link:
         self._broker.reconnections += self._channel is not None
         self._channel = channel
         self._lost_at = inf
+        if self._probes:
+            self._probe(channel.connection)
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_cancel_callback(lambda _: self._disconnect())
         self._opened(channel)
@@ -178,6 +195,34 @@ class Link:
         if not self._closing.is_set():
             _log.warning("broker.channel_closed", connection=self.name, reason=str(reason))
         self._disconnect()
+
+    def _probe(self, connection: SelectConnection) -> None:
+        node, timeout = connection.params, self._broker.probe_timeout
+        Probe(
+            connection,
+            timeout,
+            pause(self._failures, len(self._broker.shuffled()), timeout),
+            answered=lambda: self._answered(node),
+            failed=lambda: self._unanswered(connection, node),
+            refused=self._not_probed,
+        )
+
+    def _answered(self, node: pika.ConnectionParameters) -> None:
+        self._failures = 0
+        self._broker.doubt(node, doubted=False)
+
+    def _unanswered(self, connection: SelectConnection, node: pika.ConnectionParameters) -> None:
+        if self._blocked:  # then the broker reads nothing from us, not even this question
+            return
+        self._failures += 1
+        self._broker.doubt(node, doubted=True)
+        where, number = str(HostPort(node.host, node.port)), self._failures
+        _log.warning("broker.cut_off", connection=self.name, node=where, number=number)
+        if len(self._broker.shuffled()) > 1 and connection.is_open:
+            terminate(connection, BrokerUnreachable("it reaches no majority of its cluster"))
+
+    def _not_probed(self, reason: str) -> None:
+        _log.warning("broker.not_probed", connection=self.name, reason=reason)
 
     def _is_blocked(self, blocked: bool) -> None:
         self._blocked = blocked
@@ -188,6 +233,8 @@ class Link:
             return
         if self._blocked:  # the broker reads nothing that we send, so it would not hear us close
             terminate(connection, ConnectionBlockedTimeout("an alarm"))
+        elif self.is_cut_off:  # it would not say that it has closed before it has reached the others
+            terminate(connection, BrokerUnreachable("it is cut off"))
         else:
             connection.close()
 

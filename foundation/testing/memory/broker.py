@@ -80,6 +80,9 @@ class MemoryBroker:
     def lost_for(self) -> float:
         return 0
 
+    def cut_off(self) -> list[str]:
+        return []
+
     def depth(self, queue: str) -> int | None:
         with self.changed:
             self.expire()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from foundation.broker.delay import Ladder
-from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, UNROUTED
+from foundation.broker.topology import COMMANDS, EVENTS, ORDERS, PARKING, PROBE, UNROUTED
 from foundation.config import queues
 from foundation.config.definitions import as_text, definitions, hashed
 from foundation.config.rights import USERS
@@ -50,6 +50,8 @@ def test_a_queue_is_read_by_one_service_and_by_nobody_else(queue: str) -> None:
     readers = [who for who in USERS if who != "admin" and RULES[who].allow("read", queue)]
     if queue in (PARKING, UNROUTED):
         assert readers == ["api", "cli"]
+    elif queue == PROBE:
+        assert readers == [*SERVICES, "api", "cli"]
     elif queue.startswith("delay."):
         assert readers == []
     else:
