@@ -74,9 +74,9 @@ Origin = Event[Any] | Trace
 """What led to an event: another event, or its trace."""
 
 
-def trace_of(event: Event[Any]) -> Trace:
+def trace_of(cause: Origin) -> Trace:
     """Return the trace of the current span if there is one, else the event's own."""
-    return Trace(**carried(event))
+    return Trace(**carried(cause))
 
 
 def begun(event: Event[Any]) -> Event[Any]:

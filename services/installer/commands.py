@@ -29,9 +29,8 @@ from schemas.services import ServiceDescribe, ServiceReplay, SiteTypeConfigure
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.install import ORDER_INTAKE, Installing
-from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Cancelling, Install
+from services.installer.installs import INSTALLS, PENDING, TRANSITIONS, Ending, Install
 from services.installer.rows import InstallRows
-from services.installer.servers.postponing import cancel
 from services.installer.states import State
 
 _EARLY = timedelta(days=1)
@@ -72,25 +71,23 @@ class Commands:
         }
 
     def cancel(self, uow: UnitOfWork[InstallRows], event: Event[InstallCancel]) -> Outcome:
-        """Cancel an install that is not over; refuse otherwise. A running one ends before its next step, and the
-        command comes again until it is known whether that was in time; so does one whose worker was lost, once its next
-        attempt has looked what that one left. Cancel and claim lock the same row, so exactly one of them happens."""
+        """Cancel an install that is not over; refuse otherwise. If it runs, or its site may stand, the command comes
+        again until it is known whether that was in time. Cancel and claim lock the same row, so exactly one of them
+        happens."""
         install = uow.rows.installs.get(event.data.install_id)
         match install:
             case None if _may_be_early(uow, event):
                 early = INSTALL_CAUSES.cause("not_staged", "the cancel arrived before the install was known")
                 return Retry(uow.now + _PAUSE, early)
-            case Install(state=State.INSTALLING) | Install(state=State.STAGED | State.WAITING, may_stand=True):
-                uow.rows.installs.save(install.ending(_cancelling(event)))
-                return Retry(uow.now + _PAUSE, INSTALL_CAUSES.cause("ending", "it is being installed"))
-            case Install(state=State.CANCELLED, cancelling=Cancelling(command_id=event.id)):
+            case Install(state=State.CANCELLED, ending=Ending(command_id=event.id)):
                 return Done()  # it was told when the install ended
             case Install(state=State.CANCELLED) if event.source == ORDER_INTAKE:  # it waits to hear so
                 uow.emit(telling.cancelled(install), install.order_id, event)
                 return Done()
             case Install(state=state) if State.CANCELLED in TRANSITIONS[state]:
-                cancel(uow, install, event.data.reason, event, event.authid)
-                return Done()
+                if self._installing.later.end(uow, install, _ending(event)).state == State.CANCELLED:
+                    return Done()
+                return Retry(uow.now + _PAUSE, INSTALL_CAUSES.cause("ending", "it is being installed, or looked at"))
         return _refuse(uow, event, install)
 
     def retry(self, uow: UnitOfWork[InstallRows], event: Event[InstallRetry]) -> Outcome:
@@ -98,7 +95,7 @@ class Commands:
         install = uow.rows.installs.get(event.data.install_id)
         if install is None or install.state not in (*PENDING, State.FAILED):
             return _refuse(uow, event, install)
-        check_at = self._installing.later.overdue_at(install.site_type, uow.now)
+        check_at = self._installing.later.overdue_at(install, uow.now)
         staged = uow.rows.installs.save(install.retried(check_at, uow.now, event.authid))
         self._installing.later.stage_again(uow, staged, event)
         _log.info("install.retried_by_staff", install_id=staged.install_id, order_id=staged.order_id)
@@ -151,8 +148,8 @@ class Commands:
         return Done()
 
 
-def _cancelling(event: Event[InstallCancel]) -> Cancelling:
-    return Cancelling(command_id=event.id, reason=event.data.reason, by=event.authid, trace=trace_of(event))
+def _ending(event: Event[InstallCancel]) -> Ending:
+    return Ending(reason=event.data.reason, by=event.authid, command_id=event.id, trace=trace_of(event))
 
 
 def _refuse(uow: UnitOfWork, event: Event[Any], install: Install | None) -> Outcome:

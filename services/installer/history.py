@@ -16,7 +16,8 @@ class Entry(Model):
 
     at: Moment
     what: str
-    """`attempt failed`, `failed`, `installed`, `retried`, `resolved` or `cancelled`."""
+    """`attempt failed`, `looked` (nothing stands of what a lost worker may have left), `failed`, `installed`,
+    `retried`, `resolved` or `cancelled`."""
     attempt: Annotated[int, Field(ge=1)] | None = None
     cause: Cause | None = None
     by: str | None = None

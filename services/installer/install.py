@@ -1,9 +1,7 @@
 """The installer's handlers for installs: note what is staged; claim what is due, install and verify it, record that."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +11,6 @@ from foundation.clock import utc_now
 from foundation.config.keys import Sealer
 from foundation.config.servers import site_url
 from foundation.config.settings import Settings
-from foundation.errors import Failed
 from foundation.handling.leases import Leases
 from foundation.handling.outcomes import Done, Effect, Handlers, Outcome, Retry
 from foundation.handling.unit_of_work import UnitOfWork
@@ -21,35 +18,28 @@ from foundation.hosting import Server
 from foundation.service.broadcast import Tell, tell_nobody
 from foundation.service.site_types import SiteTypes
 from foundation.store.lease import Terms, this_process
-from foundation.telemetry.tracing import Origin, trace_of
+from foundation.telemetry.tracing import trace_of
 from schemas.envelope import Event
-from schemas.installs import (
-    ApplicationLogin,
-    InstallCompleted,
-    InstallProgress,
-    InstallStaged,
-)
+from schemas.installs import ApplicationLogin, InstallCompleted, InstallStaged
 from schemas.orders import OrderAmended
 from schemas.values import Cause
 from services.installer import telling
 from services.installer.causes import INSTALL_CAUSES
-from services.installer.installs import AHEAD, INSTALLS, PENDING, Install
+from services.installer.installs import AHEAD, INSTALLS, PENDING, Ending, Install
 from services.installer.rows import InstallRows
 from services.installer.servers import requirements
 from services.installer.servers.overview import statuses
-from services.installer.servers.postponing import Postponing, cancel, names
+from services.installer.servers.postponing import Postponing, names
 from services.installer.sites import InstalledSite, Job, SiteInstaller
 from services.installer.sites.causes import failed
 from services.installer.sites.verification.mailbox import with_ascii_domain
 from services.installer.states import MailState, State
+from services.installer.steps import Steps
 
 ORDER_INTAKE = "/sitecrew/order-intake"
 """The source of order intake's events."""
 _EARLY = timedelta(seconds=1)
 """How far clocks may differ before an install counts as delivered early."""
-
-_SERVED = frozenset({"verify", "marker", "retire"})
-"""Steps of a site that is served already: too late to cancel the install."""
 
 _log = structlog.get_logger(__name__)
 
@@ -66,7 +56,7 @@ class Installing:
         tell: Tell = tell_nobody,
         goes_on: Callable[[Install], bool] = lambda _claim: True,
     ) -> None:
-        """`goes_on` says of a claim whether it still holds and is not cancelled; called before each step."""
+        """`goes_on` says of a claim whether it still holds and is not to end; called before each step."""
         self._settings = settings
         self._servers = servers
         self._installers = installers
@@ -109,26 +99,24 @@ class Installing:
 
     def _noted(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Install:
         staged = event.data.model_copy(update={"max_attempts": self._settings.installer.max_attempts})
-        install = uow.rows.installs.save(
-            Install(
-                install_id=staged.install_id,
-                order_id=staged.order_id,
-                generation=staged.generation,
-                site_type=staged.site.site_type,
-                domain=staged.account.domain,
-                server=staged.account.server,
-                max_attempts=staged.max_attempts,
-                due_at=staged.due_at,
-                check_at=self.later.overdue_at(staged.site.site_type, staged.due_at),
-                staged=staged,
-                trace=trace_of(event),
-                staged_at=uow.now,
-                in_line_since=uow.now - AHEAD[staged.priority or "normal"],
-            )
+        noted = Install(
+            install_id=staged.install_id,
+            order_id=staged.order_id,
+            generation=staged.generation,
+            site_type=staged.site.site_type,
+            domain=staged.account.domain,
+            server=staged.account.server,
+            max_attempts=staged.max_attempts,
+            due_at=staged.due_at,
+            staged=staged,
+            trace=trace_of(event),
+            staged_at=uow.now,
+            in_line_since=uow.now - AHEAD[staged.priority or "normal"],
         )
+        install = uow.rows.installs.save(noted.watched(self.later.overdue_at(noted, noted.due_at)))
         for older in uow.rows.siblings(install):
             if older.generation < install.generation and older.state in (*PENDING, State.FAILED):
-                _supersede(uow, older, install, event)
+                self._supersede(uow, older, install, event)
         return install
 
     def start(self, uow: UnitOfWork[InstallRows], event: Event[InstallStaged]) -> Outcome | Effect:
@@ -139,8 +127,8 @@ class Installing:
         if _is_early(install, uow.now):
             return _later(install)
         siblings = uow.rows.siblings(install)
-        if newer := _newest_after(install, siblings):
-            _supersede(uow, install, newer, event)
+        if (newer := _newest_after(install, siblings)) and install.ending is None:
+            self._supersede(uow, install, newer, event)
             return Done()
         if any(other.state == State.INSTALLING for other in siblings):
             busy = INSTALL_CAUSES.cause("account_busy", "another install is running in this account")
@@ -168,28 +156,11 @@ class Installing:
         began = perf_counter()
         with structlog.contextvars.bound_contextvars(**names(install)):
             installer, server = self._tools(install)
-            if (required := self._required(install.site_type)) and not install.cancelling:
-                with self._step(install, "requirements"):
-                    requirements.check(required, install.staged.account, server)
-            site = installer.install(self._job(install, server), server, partial(self._step, install))
+            steps = Steps(install, self._goes_on, self._tell)
+            if (required := self._required(install.site_type)) and not install.ending:
+                steps.require(lambda: requirements.check(required, install.staged.account, server))
+            site = installer.install(self._job(install, server), server, steps.step)
         return site, perf_counter() - began
-
-    @contextmanager
-    def _step(self, install: Install, name: str) -> Iterator[None]:
-        """Tell of a step of an install. Raises `Failed` before any step until the site is served, if the install was
-        cancelled or belongs to another worker by now. The first step also takes back what a lost worker has left, or
-        finds its site complete."""
-        is_begun_anyway = name in _SERVED or (install.may_stand and name == "preflight")
-        if not is_begun_anyway and not self._goes_on(install):
-            raise Failed(INSTALL_CAUSES.cause("cancelled", f"before the step {name}"))
-        progress = InstallProgress(**install.ref, attempt=install.attempt, step=name)
-        self._tell(progress, install.order_id, install.trace)
-        _log.debug("install.step", step=name)
-        began = perf_counter()
-        yield
-        seconds = round(perf_counter() - began, 3)
-        _log.debug("install.step_done", step=name, duration_seconds=seconds)
-        self._tell(progress.model_copy(update={"seconds": seconds}), install.order_id, install.trace)
 
     def _tools(self, install: Install) -> tuple[SiteInstaller, Server]:
         installer = self._installers.get(install.site_type)
@@ -263,12 +234,15 @@ class Installing:
         if (install := _held(uow, claim)) is None:
             return Done()
         self.gate.gave_back(uow, install)
-        if (wanted := install.cancelling) and not install.may_stand:
-            cancel(uow, install, wanted.reason, wanted.trace, wanted.by)
+        if install.ending:
+            self.later.finish(uow, install.unclaimed(), event)
             return Done()
-        given = uow.rows.installs.save(install.not_begun(self.later.overdue_at(install.site_type, uow.now)))
+        given = uow.rows.installs.save(install.not_begun(self.later.overdue_at(install, uow.now)))
         uow.emit(telling.staged(given), given.order_id, event)
         return Retry(uow.now, INSTALL_CAUSES.cause("given_back", "the installer stopped before the install began"))
+
+    def _supersede(self, uow: UnitOfWork[InstallRows], older: Install, newer: Install, event: Event[Any]) -> None:
+        self.later.end(uow, older, Ending(reason=f"superseded by {newer.install_id}", trace=trace_of(event)))
 
 
 def _is_early(install: Install, now: datetime) -> bool:
@@ -295,10 +269,6 @@ def _newest_after(install: Install, siblings: Iterable[Install]) -> Install | No
     return max(newer, key=lambda other: other.generation, default=None)
 
 
-def _supersede(uow: UnitOfWork[InstallRows], older: Install, newer: Install, cause: Origin) -> None:
-    cancel(uow, older, f"superseded by {newer.install_id}", cause)
-
-
 def _held(uow: UnitOfWork[InstallRows], claim: Install) -> Install | None:
     """The install as it is now; None for a worker that has lost it meanwhile."""
     install = uow.rows.installs.held(claim)
@@ -317,7 +287,7 @@ def _completed(install: Install, site: InstalledSite, server: Server, seconds: f
         login = ApplicationLogin(login_url=site.login_url, username=site.username, sealed_password=site.sealed_password)
     return InstallCompleted(
         **install.ref,
-        attempt=install.attempt,
+        attempt=install.current_attempt,
         site=install.staged.site.model_copy(update={"url": site.url}),
         application=site.application,
         version=site.version,

@@ -33,6 +33,10 @@ AHEAD: Mapping[Priority, timedelta] = {"high": timedelta(days=1), "normal": time
 PENDING = frozenset({State.STAGED, State.WAITING})
 """The states in which an install can be begun."""
 
+_ATTEMPT_FAILED = "attempt failed"
+_LOOKED = ("looked", "resolved")
+"""What says in a history that somebody knows how the account is: an attempt, or staff."""
+
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.STAGED: frozenset({State.STAGED, State.WAITING, State.INSTALLING, State.CANCELLED}),
     State.WAITING: frozenset({State.WAITING, State.INSTALLING, State.STAGED, State.FAILED, State.CANCELLED}),
@@ -49,13 +53,18 @@ def _only(where: str) -> dict[str, Any]:
     return {"sqlite_where": text(where), "postgresql_where": text(where)}
 
 
-class Cancelling(Model):
-    """Who wants a running install to end, and why. Its worker looks for this before each step."""
+class Ending(Model):
+    """How an install is to end, and who wants that: it runs, or may have a site that somebody has to look for first.
+    Its worker looks for this before each step."""
 
-    command_id: str
-    reason: str
+    cause: Cause | None = None
+    """Why it fails; None if it is cancelled."""
+    reason: str = ""
     by: str | None = None
+    command_id: str | None = None
     trace: Trace
+    attempts: int = 0
+    """How many attempts had been begun by then. Later ones only look, and count for nothing."""
 
 
 installs = Table(
@@ -71,7 +80,7 @@ installs = Table(
     *lease.columns(),
     Column("max_attempts", Integer),
     Column("reason", String(200)),
-    Column("cancelling", PydanticJson(Cancelling)),
+    Column("ending", PydanticJson(Ending)),
     Column("history", PydanticJson(History), nullable=False),
     Column("staged", PydanticJson(InstallStaged), nullable=False),
     Column("completed", PydanticJson(InstallCompleted)),
@@ -108,8 +117,8 @@ class Install(LeasedRow):
     """As the installer had it that last took the install."""
     reason: str | None = None
     """Why it was cancelled, or how it was resolved, as whoever did that said."""
-    cancelling: Cancelling | None = None
-    """The cancel that came while it was being installed, or before it was known what a lost worker had left."""
+    ending: Ending | None = None
+    """How it ends unless its site turns out to be complete."""
     history: History = field(default_factory=History)
     staged: InstallStaged
     completed: InstallCompleted | None = None
@@ -128,7 +137,7 @@ class Install(LeasedRow):
     """What it waits for, or was taken for a look whether that is there now."""
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
-    """When it fails if it still waits; None while it only waits for its turn."""
+    """When it fails if it still waits; None while it only waits for its turn, or to be looked at before it ends."""
     woken_at: datetime | None = None
     """Since when its message is on the way, because there is room on its server."""
 
@@ -139,12 +148,32 @@ class Install(LeasedRow):
 
     @property
     def may_stand(self) -> bool:
-        """Whether an attempt ended without a word, with its worker: its site may be served by now."""
-        return any(entry.cause and entry.cause.code == "worker_lost" for entry in self.history.entries)
+        """Whether an attempt ended without a word, with its worker, and nobody has looked since what that has left: its
+        site may be served."""
+        for entry in reversed(self.history.entries):
+            if entry.what in _LOOKED:
+                return False
+            if entry.what == _ATTEMPT_FAILED and entry.cause and entry.cause.code == "worker_lost":
+                return True
+        return False
+
+    @property
+    def ends_as(self) -> State | None:
+        """What it becomes, unless its site turns out to be complete; None if it is not to end."""
+        if self.ending is None:
+            return None
+        return State.FAILED if self.ending.cause else State.CANCELLED
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether its last attempt was begun for nothing but to look what a lost worker has left."""
+        return self.ending is not None and self.attempt > self.ending.attempts
 
     @property
     def current_attempt(self) -> int:
         """The number, from 1, of the attempt that comes next while it is staged or waits; else of the last one."""
+        if self.ending:
+            return max(1, self.ending.attempts)
         return max(1, self.attempt + (self.state in PENDING))
 
     @property
@@ -155,8 +184,7 @@ class Install(LeasedRow):
     def begun(self, terms: Terms, now: datetime, max_attempts: int) -> Self:
         """A worker takes it, for its next attempt."""
         begun = self._to(State.INSTALLING).claimed(terms, now)
-        cancelling = self.cancelling if self.may_stand else None
-        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None, cancelling=cancelling)
+        return replace(begun, max_attempts=max_attempts, started_at=now, woken_at=None)
 
     def not_begun(self, check_at: datetime) -> Self:
         """The worker gives it back before it has begun: that was no attempt."""
@@ -185,7 +213,7 @@ class Install(LeasedRow):
         """Something is missing that no attempt can bring about: it waits without a worker, and that was no attempt.
         It is looked at `again_at`; or else when it is woken."""
         until = self.waiting_until or until
-        deadline = now + ASLEEP if what == WaitingFor.CAPACITY else until
+        deadline = until if until and what != WaitingFor.CAPACITY else now + ASLEEP
         waiting = self._to(State.WAITING)
         waiting = waiting.unclaimed() if self.state == State.INSTALLING else waiting
         return replace(
@@ -208,24 +236,40 @@ class Install(LeasedRow):
             mail_state=mail,
             finished_at=now,
             replaced=replaced,
-            history=self._history(now, "installed", attempt=self.attempt),
+            history=self._history(now, "installed", attempt=self.current_attempt),
         )
 
     def staged_again(self, cause: Cause, due_at: datetime, check_at: datetime, now: datetime) -> Self:
         """An attempt failed, and there will be another."""
         again = self._to(State.STAGED).released(due_at, check_at, cause)
-        return replace(again, history=self._history(now, "attempt failed", attempt=self.attempt, cause=cause))
+        return replace(again, history=self._history(now, _ATTEMPT_FAILED, attempt=self.current_attempt, cause=cause))
+
+    def wanted(self, ending: Ending) -> Self:
+        """It is to end like that. Of several cancels the first counts, and any counts more than a failure."""
+        if self.ending and (self.ending.cause is None or ending.cause):
+            return self
+        attempts = self.ending.attempts if self.ending else self.attempt
+        return replace(self, ending=ending.model_copy(update={"attempts": attempts}))
+
+    def to_be_looked_at(self, now: datetime, check_at: datetime) -> Self:
+        """Its site may stand: it ends once somebody has looked, from now on."""
+        return replace(self._to(State.STAGED).released(now, check_at, self.cause), finished_at=None)
+
+    def looked(self, now: datetime) -> Self:
+        """Nothing of it stands: an attempt has looked, and taken back what a lost worker had left."""
+        return replace(self, history=self._history(now, "looked")) if self.may_stand else self
 
     def failed(self, cause: Cause, max_attempts: int, now: datetime) -> Self:
         """It failed for good, after as many attempts as there are at most for this cause."""
         over = self._to(State.FAILED).ended(cause)
-        history = self._history(now, "failed", attempt=self.attempt or None, cause=cause)
-        return replace(over, max_attempts=max_attempts, finished_at=now, history=history)
+        tried = self.ending.attempts if self.ending else self.attempt
+        history = self._history(now, "failed", attempt=tried or None, cause=cause)
+        return replace(over, attempt=tried, max_attempts=max_attempts, finished_at=now, history=history, ending=None)
 
     def retried(self, check_at: datetime, now: datetime, by: str | None) -> Self:
-        """Staff want it tried now, with all its attempts before it once more."""
+        """Staff want it tried now, with all its attempts before it once more, and not to end."""
         again = self._to(State.STAGED).restarted().released(now, check_at, self.cause)
-        return replace(again, finished_at=None, history=self._history(now, "retried", by=by))
+        return replace(again, ending=None, finished_at=None, history=self._history(now, "retried", by=by))
 
     def resolved(self, note: str, now: datetime, by: str | None) -> Self:
         """Staff have dealt with it by hand: nothing more is to be done."""
@@ -237,11 +281,6 @@ class Install(LeasedRow):
         gone = self._to(State.CANCELLED).ended(self.cause)
         history = self._history(now, "cancelled", by=by, reason=reason)
         return replace(gone, reason=reason[:200], finished_at=now, history=history)
-
-    def ending(self, cancelling: Cancelling) -> Self:
-        """It is running, or was when its worker was lost, and will be cancelled unless its site is served by then. The
-        first cancel counts."""
-        return replace(self, cancelling=self.cancelling or cancelling)
 
     def amended(self, customer: Customer) -> Self:
         """It is for a customer whose name or address was corrected."""
@@ -286,9 +325,9 @@ MAILS = Records(installs, MailOfInstall, key="install_id", owner="order_id")
 
 
 def goes_on(connection: Connection, claim: Install) -> bool:
-    """Whether a claim still holds, and nobody has cancelled the install meanwhile."""
+    """Whether a claim still holds, and the install is not to end."""
     mine = (installs.c.install_id == claim.install_id, installs.c.fence == claim.fence)
-    wanted = (installs.c.state == State.INSTALLING, installs.c.cancelling.is_(None))
+    wanted = (installs.c.state == State.INSTALLING, installs.c.ending.is_(None))
     return connection.execute(select(installs.c.fence).where(*mine, *wanted)).first() is not None
 
 

@@ -59,12 +59,12 @@ class Recovery:
                 )
                 _log.warning("install.worker_lost", install_id=install.install_id, owner=install.lease_owner)
                 self._installing.later.attempt_failed(uow, install, lost, install.trace)
-            case State.WAITING if install.is_asleep and install.waiting_for == WaitingFor.CAPACITY:
+            case State.WAITING if install.cause and _has_slept_enough(install, uow.now):
+                self._installing.later.give_up(uow, install, install.cause, install.trace)
+            case State.WAITING if install.is_asleep:
                 uow.rows.installs.save(install.watched(uow.now + ASLEEP))
                 self._installing.gate.look(uow, install.server)
-            case State.WAITING if install.is_asleep and install.cause:
-                self._installing.later.give_up(uow, install, install.cause, install.trace)
-            case State.STAGED | State.WAITING if is_paused and self._installing.site_types.stages(install.site_type):
+            case State.STAGED | State.WAITING if is_paused and self._installing.later.stages(install):
                 uow.rows.installs.save(install.watched(self._installing.later.after_next_batch(uow.now)))
             case State.STAGED | State.WAITING:
                 _log.warning("install.overdue", install_id=install.install_id, due_at=install.due_at)
@@ -107,6 +107,10 @@ def _overdue(connection: Connection, now: datetime) -> set[str]:
         for state in (State.INSTALLING, State.STAGED, State.WAITING, State.INSTALLED)
         for order in lease.overdue(connection, installs, "order_id", now, _AT_A_TIME, installs.c.state == state)
     }
+
+
+def _has_slept_enough(install: Install, now: datetime) -> bool:
+    return install.is_asleep and install.waiting_for == WaitingFor.SERVER and install.has_waited_enough(now)
 
 
 def _awaits_news(install: Install, now: datetime) -> bool:

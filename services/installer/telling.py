@@ -60,7 +60,7 @@ def staged(install: Install) -> InstallStaged:
 
 
 def started(install: Install) -> InstallStarted:
-    tried = {"attempt": install.attempt, "max_attempts": install.max_attempts}
+    tried = {"attempt": install.current_attempt, "max_attempts": install.max_attempts}
     return InstallStarted(**install.ref, **tried, worker=install.lease_owner or "")
 
 

@@ -27,6 +27,8 @@ class Progress(Protocol):
     @property
     def waiting_until(self) -> datetime | None: ...
     @property
+    def ends_as(self) -> State | None: ...
+    @property
     def mail_state(self) -> MailState | None: ...
 
 
@@ -41,20 +43,30 @@ def what_next(install: Progress) -> str:
     match install.state:
         case State.FAILED:
             return after_failure(install)
-        case State.STAGED:
-            is_again = install.current_attempt > 1 or install.attempts_before
-            what = f"attempt {attempts(install)} starts" if is_again else "installed"
-            return f"{what} automatically, in the batch at {_exact(install)}"
-        case State.WAITING:
-            return (
-                f"attempt {attempts(install)} begins automatically once what it waits for is there{_deadline(install)}"
-            )
+        case State.STAGED | State.WAITING | State.INSTALLING:
+            return _of_end(install) if install.ends_as else _of_attempt(install)
         case State.RESOLVED | State.CANCELLED:
             return f"nothing: it was {install.state}; `sitecrew order reinstall {install.order_id}` makes a new install"
-        case State.INSTALLING:
-            return f"it is being installed, attempt {attempts(install)}"
         case State.INSTALLED:
             return _of_letter(install)
+
+
+def _of_attempt(install: Progress) -> str:
+    number = f"attempt {attempts(install)}"
+    if install.state == State.INSTALLING:
+        return f"it is being installed, {number}"
+    if install.state == State.WAITING:
+        return f"{number} begins automatically once what it waits for is there{_deadline(install)}"
+    is_again = install.current_attempt > 1 or install.attempts_before
+    return f"{f'{number} starts' if is_again else 'installed'} automatically, in the batch at {_exact(install)}"
+
+
+def _of_end(install: Progress) -> str:
+    end = "fails" if install.ends_as == State.FAILED else "is cancelled"
+    if install.state == State.INSTALLING:
+        return f"it {end} before its next step, unless its site is complete by then"
+    when = "once what it waits for is there" if install.state == State.WAITING else "now"
+    return f"its worker was lost and may have left a site: an attempt looks for that {when}, and then it {end}"
 
 
 def _of_letter(install: Progress) -> str:

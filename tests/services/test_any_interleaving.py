@@ -1,7 +1,9 @@
 """Orders, installs and mails: whatever is asked, in whatever order and however often it is delivered, whatever is lost,
 and whoever ends or comes back late, the rows only do what they may, and in the end they agree."""
 
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,9 +27,12 @@ from schemas.orders import (
     OrderReinstallRequested,
     OrderRetry,
 )
+from schemas.servers import ServerPause, ServerResume
 from schemas.values import CauseKind, Customer
 from services.installer import installs
 from services.installer.auditing import InstallFacts
+from services.installer.causes import INSTALL_CAUSES
+from services.installer.servers import requirements
 from services.installer.states import State as Install
 from services.mailer import mails
 from services.mailer.auditing import MailFacts
@@ -39,7 +44,7 @@ from sitecrew.audit import rows as audited
 from sitecrew.audit.cases import Case
 from tests.support.house import failure
 from tests.support.machines import of_machine
-from tests.support.three_services import Message, ThreeServices
+from tests.support.three_services import STEPS, Message, ThreeServices
 
 ORDER = "order-1"
 ASKED = (
@@ -59,6 +64,8 @@ ASKED = (
             MailResend(install_id=install_id),
         )
     ),
+    ServerPause(server="local"),
+    ServerResume(server="local"),
 )
 PLACED = OrderPlaced(
     order_id=ORDER,
@@ -66,15 +73,26 @@ PLACED = OrderPlaced(
     domain="shop.example",
     customer=Customer(name="Jo", email="jo@customer.example"),
 )
+UNWANTED = (
+    InstallCancel(install_id=f"{ORDER}-g1"),
+    InstallCancel(install_id=f"{ORDER}-g2"),
+    OrderCancelled(order_id=ORDER),
+    OrderReinstallRequested(order_id=ORDER),
+    ServerPause(server="local"),
+)
 ANY = st.integers(0, 99)
+NOT_INSTALLED = (Install.FAILED, Install.CANCELLED)
 TRANSITIONS: Any = {"orders": orders.TRANSITIONS, "installs": installs.TRANSITIONS, "mails": mails.TRANSITIONS}
 
 
 class AnyInterleaving(RuleBasedStateMachine):
     @initialize(stage=st.booleans(), rounds=st.integers(0, 6))
     def an_order_is_placed_and_all_goes_well_for_a_while(self, stage: bool, rounds: int) -> None:
-        self.logging = capture_logs()
-        self.logging.__enter__()
+        self.around = ExitStack()
+        self.around.enter_context(capture_logs())
+        self.around.enter_context(patch.object(requirements, "check", self.the_domain_leads_here))
+        self.is_led_here = True
+        self.given_up = set[str]()
         self.sent: set[tuple[str, int]] = set()
         self.before: dict[str, dict[str, Any]] = {"orders": {}, "installs": {}, "mails": {}}
         self.services = ThreeServices(self.rows_only_do_what_they_may, stage=stage)
@@ -105,12 +123,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.services.messages.remove(self.message(which))
 
     @precondition(lambda self: self.services.runs)
-    @rule(which=ANY)
-    def a_worker_has_done_it_in_time_or_late(self, which: int) -> None:
+    @rule(which=ANY, blindly=st.booleans())
+    def a_worker_has_done_it_in_time_or_late(self, which: int, blindly: bool) -> None:
         run = self.worker(which)
         known = self.row_of(run.effect.claim)
         is_late = known is not None and known.fence != run.effect.claim.fence
-        self.services.finish(run)
+        self.services.finish(run, blindly=blindly)
         assert not is_late or self.row_of(run.effect.claim) is known
 
     @precondition(lambda self: self.services.runs)
@@ -127,18 +145,29 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.services.finish(self.worker(which), failure("x_down", kind))
 
     @precondition(lambda self: self.services.runs)
-    @rule(which=ANY, done=st.booleans())
-    def a_worker_is_killed(self, which: int, done: bool) -> None:
-        run = self.worker(which)
-        if done:
-            self.services.carry_out(run)
-        self.services.runs.remove(run)
-        self.services.messages.append(run.message)
+    @rule(which=ANY, step=st.sampled_from([None, *STEPS]))
+    def a_worker_is_killed(self, which: int, step: str | None) -> None:
+        self.services.kill(self.worker(which), step)
+
+    @rule(step=st.sampled_from([None, *STEPS]), unwanted=st.sampled_from([None, *UNWANTED]), attempts=st.integers(1, 7))
+    def an_install_loses_its_workers(self, step: str | None, unwanted: Any, attempts: int) -> None:
+        for _ in range(attempts):
+            if run := self.begun_install():
+                self.services.kill(run, step)
+                self.services.pass_time(20)
+                self.services.sweep()
+        if unwanted:
+            self.somebody_asks(unwanted)
+            self.services.deliver(self.services.messages.pop())
 
     @precondition(lambda self: self.services.runs)
     @rule(which=ANY)
     def a_service_stops(self, which: int) -> None:
         self.services.give_back(self.worker(which))
+
+    @rule()
+    def the_domain_is_led_here_or_away(self) -> None:
+        self.is_led_here = not self.is_led_here
 
     @rule(seconds=st.sampled_from([1, 20, 60, 400, 2000]))
     def time_passes(self, seconds: int) -> None:
@@ -158,11 +187,27 @@ class AnyInterleaving(RuleBasedStateMachine):
     def sweeps_look_around(self) -> None:
         self.services.sweep()
 
+    def the_domain_leads_here(self, *_: object) -> None:
+        if not self.is_led_here:
+            raise INSTALL_CAUSES.failed("dns_missing", "it leads elsewhere")
+
     def message(self, which: int) -> Message:
         return self.services.messages[which % len(self.services.messages)]
 
     def worker(self, which: int) -> Any:
         return self.services.runs[which % len(self.services.runs)]
+
+    def begun_install(self) -> Any:
+        """Have all go well until an install is begun; return who works at it, or None if none is soon."""
+        for _ in range(6):
+            if runs := [run for run in self.services.runs if isinstance(run.effect.claim, installs.Install)]:
+                return runs[0]
+            self.all_goes_well(finishing=False)
+            for run in [*self.services.runs]:
+                if not isinstance(run.effect.claim, installs.Install):
+                    self.services.finish(run)
+            self.services.pass_time(100)
+        return None
 
     def row_of(self, claim: Any) -> Any:
         """Return the install or mail as it is now; of orders, a late account is noted."""
@@ -184,7 +229,14 @@ class AnyInterleaving(RuleBasedStateMachine):
                 if (known.state, row.state) == (Letter.SENDING, Letter.SENT):
                     assert (key, row.copy) not in self.sent, "staff had it sent once more"
                     self.sent.add((key, row.copy))
+                if kind == "installs" and row.state != known.state and row.state in NOT_INSTALLED and row.may_stand:
+                    self.nobody_could_look(known)
             self.before[kind] = dict(now)
+
+    def nobody_could_look(self, known: Any) -> None:
+        assert (known.state, known.only_looks) == (Install.INSTALLING, True)
+        assert known.attempt >= known.max_attempts, "as long as there are attempts, another one looks"
+        self.given_up.add(known.install_id)
 
     @invariant()
     def an_order_has_one_account(self) -> None:
@@ -196,6 +248,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert sum(row.state == Install.INSTALLING for row in rows) <= 1
         assert all(row.replaced is None or row.replaced < row.generation for row in rows)
 
+    @invariant()
+    def no_site_stands_of_an_install_that_has_ended_otherwise(self) -> None:
+        served = self.services.account.served
+        ended = {row.install_id for row in self.services.installs.values() if row.state in NOT_INSTALLED}
+        assert served not in ended - self.given_up
+
     # What is true in the end
 
     def teardown(self) -> None:
@@ -203,10 +261,12 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.heal()
             self.the_services_agree()
         finally:
-            self.logging.__exit__(None, None, None)
+            self.around.close()
 
     def heal(self) -> None:
         services = self.services
+        self.is_led_here = True
+        services.publish(ServerResume(server="local"))
         for seconds in (*[61] * 60, *[4000] * 40, 100_000):
             services.pass_time(seconds)
             services.sweep()
@@ -248,6 +308,9 @@ class AnyInterleaving(RuleBasedStateMachine):
             for rows in (services.orders, services.installs, services.mails)
             for row in rows.values()
         )
+        done = [row for row in services.installs.values() if row.state == Install.INSTALLED]
+        newest = max(done, key=lambda row: row.generation).install_id if done else None
+        assert services.account.served in {newest, *self.given_up}
         assert {row.state for row in services.mails.values()} <= {Letter.SENT, Letter.FAILED, Letter.SUPPRESSED}
 
 

@@ -220,7 +220,7 @@ def test_a_running_install_that_is_cancelled_ends_before_its_next_step(
     house.run_until(gate.reached.is_set)
     house.events()
     house.publish(command, traceparent=TRACE)
-    house.run_until(lambda: house.install().cancelling)
+    house.run_until(lambda: house.install().ending)
     assert house.install().state == State.INSTALLING
     gate.opened.set()
     house.let_time_pass(2, seconds=6)
@@ -273,7 +273,7 @@ def test_a_cancel_that_meets_a_site_that_is_served_leaves_the_order_as_its_site_
     house.order()
     house.run_until(gate.reached.is_set)
     house.publish(OrderCancelled(order_id="order-1"))
-    house.run_until(lambda: house.install().cancelling)
+    house.run_until(lambda: house.install().ending)
     gate.opened.set()
     house.let_time_pass(2, seconds=6)
     assert "command.refused" in house.event_types()

@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("cause", sa.Text),
         sa.Column("max_attempts", sa.Integer),
         sa.Column("reason", sa.String(200)),
-        sa.Column("cancelling", sa.Text),
+        sa.Column("ending", sa.Text),
         sa.Column("history", sa.Text, nullable=False),
         sa.Column("staged", sa.Text, nullable=False),
         sa.Column("completed", sa.Text),

@@ -42,7 +42,7 @@ class Gate:
         settings: Settings,
         longest: float,
         queue_of: Callable[[Install], str],
-        overdue_at: Callable[[str, datetime], datetime],
+        overdue_at: Callable[[Install, datetime], datetime],
     ) -> None:
         """`longest` is how many seconds an install may take. For the others see `Waking`."""
         self.servers = tuple(settings.servers)

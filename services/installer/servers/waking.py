@@ -27,8 +27,8 @@ class Waking:
 
     queue_of: Callable[[Install], str]
     """Where an install comes due."""
-    overdue_at: Callable[[str, datetime], datetime]
-    """When an install of this site type that is due now is overdue."""
+    overdue_at: Callable[[Install, datetime], datetime]
+    """When an install that is due then is overdue."""
 
     def wake(self, uow: UnitOfWork[Any], server: str, room: int) -> None:
         """Wake so many installs, less those that were woken and have not begun; one at most on a server that fails."""
@@ -43,7 +43,7 @@ class Waking:
         asleep = INSTALLS.select().where(*waiting, installs.c.woken_at.is_(None)).order_by(installs.c.in_line_since)
         # Rows that another transaction has are being woken by it, or begun.
         found = INSTALLS.read(uow.connection.execute(asleep.limit(room).with_for_update(skip_locked=True)))
-        changed = [(self.overdue_at(it.site_type, uow.now), uow.now, it.install_id) for it in found]
+        changed = [(self.overdue_at(it, uow.now), uow.now, it.install_id) for it in found]
         if changed:
             bulk.change(uow.connection, installs, ("check_at", "woken_at", "install_id"), changed)
         for install in found:

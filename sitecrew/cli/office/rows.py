@@ -32,6 +32,7 @@ def install_of(install: Install) -> InstallSeen:
         waiting_for=install.waiting_for if install.state == InstallState.WAITING else None,
         waiting_since=install.waiting_since,
         waiting_until=install.waiting_until,
+        ends_as=install.ends_as,
         cause=install.cause,
         reason=install.reason,
         mail_state=None if early else install.mail_state,

@@ -37,6 +37,8 @@ class InstallSeen:
     waiting_since: datetime | None = None
     waiting_until: datetime | None = None
     """When it fails if it still waits."""
+    ends_as: State | None = None
+    """What it becomes once it is known what its worker leaves; None if it is not to end."""
     cause: Cause | None = None
     reason: str | None = None
     mail_state: MailState | None = None

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -26,6 +27,7 @@ from schemas.installs import (
 )
 from schemas.mails import MailFailed, MailSent
 from schemas.orders import OrderAmended
+from schemas.servers import ServerPause, ServerResume
 from schemas.values import AccountRef, CauseKind, Customer, Model
 from services.installer.causes import INSTALL_CAUSES
 from services.installer.commands import Commands
@@ -33,10 +35,12 @@ from services.installer.install import Installing
 from services.installer.installs import INSTALLS, MAILS, PENDING, TRANSITIONS, Install, MailOfInstall
 from services.installer.recovery import Recovery
 from services.installer.rows import InstallRows
+from services.installer.servers import requirements
 from services.installer.sites import InstalledSite, Job, Step
 from services.installer.states import MailState, State, WaitingFor
+from services.installer.upcoming import what_next
 from tests.support.house import START, FakeInstaller, FakeServer, failure, kind
-from tests.support.in_memory import unit_of_work
+from tests.support.in_memory import redelivered, unit_of_work
 from tests.support.rows import install_of
 
 if TYPE_CHECKING:
@@ -89,7 +93,7 @@ class Desk:
     def __init__(self, *known: Install, **settings: Any) -> None:
         self.rows = InstallRows(Loaded(INSTALLS, known), Loaded(MAILS, map(mail_of, known)))
         self.now = START
-        own = Settings(keys={"public": PUBLIC}, **settings)
+        own = Settings(**{"keys": {"public": PUBLIC}, "servers": {"local": {}}, **settings})
         servers, sites = {"local": FakeServer()}, {"wordpress": FakeInstaller()}
         self.installing = Installing(own, servers, sites, Sealer(PUBLIC))
         self.commands = Commands(self.installing, lambda: None)
@@ -352,58 +356,177 @@ def test_a_cancel_of_a_running_install_is_answered_once_the_install_has_ended(en
         )
 
 
+LOOKED = INSTALL_CAUSES.cause("cancelled", "before the step database")
+LOST = INSTALL_CAUSES.cause("worker_lost", "killed")
+NOW = ["installer.now"]
+"""Where an install comes due that waits for no batch."""
+
+
+def lost(desk: Desk, attempts: int = 1) -> None:
+    """The install's worker is lost, in each of so many attempts."""
+    for _ in range(attempts):
+        desk.now = max(desk.now, desk.install().due_at) if desk.rows.installs.all() else desk.now
+        desk.begin()
+        desk.recover()
+
+
 @pytest.mark.parametrize("while_it_runs", [True, False])
-@pytest.mark.parametrize("end", ["its worker saw that", "it was too late"])
-def test_a_cancel_of_one_whose_worker_was_lost_is_answered_once_the_next_has_looked_what_that_left(
-    end: str, while_it_runs: bool
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_one_whose_worker_was_lost_is_cancelled_once_the_next_attempt_has_looked_at_once(
+    is_complete: bool, while_it_runs: bool
 ) -> None:
     desk, command = Desk(), InstallCancel(install_id="order-1-g1", reason="wrong customer")
     desk.begin()
     if while_it_runs:
         desk.handle(command, "/staff")
-    desk.recover()
-    assert (desk.install().state, set(desk.event_types())) == (State.STAGED, {"install.staged"})
+        desk.recover()
+    else:
+        desk.recover()
+        assert isinstance(desk.handle(command, "/staff"), Retry)
+    assert (desk.install().state, desk.event_types()) == (State.STAGED, ["install.staged", "install.staged"])
+    assert redelivered(desk.uow) == NOW, "it waits for no batch"
     outcome = desk.handle(command, "/staff")
     assert isinstance(outcome, Retry)
-    assert (outcome.cause.code, desk.install().state, desk.event_types()) == ("ending", State.STAGED, [])
-    desk.now += timedelta(minutes=5)
+    assert (outcome.cause.code, desk.event_types()) == ("ending", []), "it is on its way already"
     run = desk.begin()
     desk.conclude(run.not_begun, run)
-    assert desk.install().state == State.STAGED
+    assert (desk.install().state, redelivered(desk.uow)) == (State.STAGED, NOW)
     run = desk.begin()
-    conclude, told = _ENDS[end]
-    conclude(desk, run)
-    assert desk.event_types() == told
+    if is_complete:
+        desk.conclude(run.succeeded, run, SITE)
+        assert (desk.install().state, desk.event_types()) == (State.INSTALLED, ["install.completed"])
+    else:
+        desk.conclude(run.failed, run, LOOKED)
+        assert (desk.install().state, desk.event_types()) == (State.CANCELLED, ["install.cancelled"])
+        assert [entry.what for entry in desk.install().history.entries] == ["attempt failed", "looked", "cancelled"]
+    assert desk.install().current_attempt == 1, "to look is no attempt"
     assert isinstance(desk.handle(command, "/staff"), Done)
 
 
-def test_of_one_whose_worker_was_lost_only_the_first_step_is_begun_though_it_is_cancelled() -> None:
-    begun: list[str] = []
-
-    class Stepping(FakeInstaller):
-        def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
-            for name in ("preflight", "database"):
-                with step(name):
-                    begun.append(name)
-            return super().install(job, server, step)
-
-    own, terms = Settings(keys={"public": PUBLIC}), Terms("me", timedelta(15))
-    tools = ({"local": FakeServer()}, {"wordpress": Stepping()}, Sealer(PUBLIC))
-    installing = Installing(own, *tools, goes_on=lambda _claim: False)
-    claim = install().begun(terms, START, 6)
-    lost = claim.staged_again(INSTALL_CAUSES.cause("worker_lost", "killed"), START, START, START).begun(terms, START, 6)
-    for one, steps in ((claim, []), (lost, ["preflight"])):
-        with pytest.raises(Failed):
-            installing._run(one)
-        assert begun == steps
+def test_one_whose_last_attempt_lost_its_worker_fails_once_another_has_looked() -> None:
+    desk = Desk(installer={"max_attempts": 2})
+    lost(desk, attempts=2)
+    assert (desk.install().state, redelivered(desk.uow)) == (State.STAGED, NOW)
+    run = desk.begin()
+    desk.conclude(run.failed, run, LOOKED)
+    failed = desk.install()
+    assert (failed.state, failed.attempt, failed.cause and failed.cause.code) == (State.FAILED, 2, "worker_lost")
+    assert (desk.event_types(), failed.may_stand) == (["install.failed"], False)
+    desk.handle(InstallCancel(install_id="order-1-g1"), "/staff")
+    assert desk.install().state == State.CANCELLED, "somebody has looked"
 
 
-def test_an_install_that_is_run_again_has_no_cancel_of_an_earlier_run() -> None:
-    desk = Desk()
+def test_one_that_cannot_be_looked_at_is_tried_again_as_often_as_there_are_attempts_but_once_at_least() -> None:
+    desk, full = Desk(installer={"max_attempts": 3}), failure("disk_full", CauseKind.CAPACITY).cause
+    lost(desk)
+    desk.handle(InstallCancel(install_id="order-1-g1"), "/staff")
+    for state in (State.STAGED, State.CANCELLED):
+        desk.now = desk.install().due_at
+        run = desk.begin()
+        desk.conclude(run.failed, run, full)
+        assert desk.install().state == state
+    desk = Desk(installer={"max_attempts": 2})
+    lost(desk, attempts=3)
+    assert desk.install().state == State.FAILED, "what kills its workers does not do so for ever"
+    assert isinstance(desk.handle(InstallCancel(install_id="order-1-g1"), "/staff"), Retry)
+    assert (desk.install().state, redelivered(desk.uow)) == (State.STAGED, NOW), "it may still stand"
+
+
+def test_one_that_is_cancelled_in_its_last_attempt_is_looked_at_if_that_is_lost() -> None:
+    desk = Desk(installer={"max_attempts": 1})
     desk.begin()
-    desk.handle(InstallCancel(install_id="order-1-g1"))
-    begun = desk.install().staged_again(DOWN, START, START, START).begun(Terms("me", timedelta(15)), START, 6)
-    assert begun.cancelling is None
+    desk.handle(InstallCancel(install_id="order-1-g1"), "/staff")
+    desk.recover()
+    assert desk.install().state == State.STAGED
+
+
+def test_a_newer_generation_has_what_a_lost_worker_left_looked_at_before_the_older_is_cancelled() -> None:
+    desk = Desk()
+    lost(desk)
+    desk.note(staged(2))
+    assert (desk.install().state, redelivered(desk.uow)) == (State.STAGED, NOW)
+    run = desk.begin()
+    desk.conclude(run.failed, run, LOOKED)
+    assert (desk.install().state, desk.install().reason) == (State.CANCELLED, "superseded by order-1-g2")
+
+
+def test_one_that_is_looked_at_waits_for_its_server_as_long_as_that_takes_and_says_so() -> None:
+    desk = Desk()
+    lost(desk)
+    desk.handle(ServerPause(server="local"), "/staff")
+    desk.handle(InstallCancel(install_id="order-1-g1"), "/staff")
+    assert what_next(desk.install()) == (
+        "its worker was lost and may have left a site: an attempt looks for that now, and then it is cancelled"
+    )
+    assert isinstance(desk.handle(staged()), Done)
+    waits = desk.install()
+    assert (waits.state, waits.waiting_for, waits.waiting_until) == (State.WAITING, WaitingFor.SERVER, None)
+    assert "looks for that once what it waits for is there, and then it is cancelled" in what_next(waits)
+    desk.now += timedelta(days=30)
+    desk.recover()
+    assert desk.install().state == State.WAITING
+    desk.handle(ServerResume(server="local"), "/staff")
+    run = desk.begin()
+    assert "cancelled before its next step" in what_next(desk.install())
+    desk.conclude(run.failed, run, LOOKED)
+    assert desk.install().state == State.CANCELLED
+
+
+def test_one_that_waits_in_vain_fails_once_somebody_has_looked_what_its_lost_worker_left() -> None:
+    desk = Desk(installer={"waiting_hours": 1})
+    lost(desk)
+    missing = INSTALL_CAUSES.cause("dns_missing", "it leads elsewhere")
+    run = desk.begin()
+    desk.conclude(run.failed, run, missing)
+    assert desk.install().state == State.WAITING
+    desk.now += timedelta(hours=2)
+    run = desk.begin()
+    desk.conclude(run.failed, run, missing)
+    assert (desk.install().state, redelivered(desk.uow)) == (State.STAGED, NOW)
+    run = desk.begin()
+    desk.conclude(run.failed, run, LOOKED)
+    assert (desk.install().state, desk.install().cause) == (State.FAILED, missing)
+
+
+def test_staff_who_try_it_again_have_it_not_end() -> None:
+    desk = Desk()
+    lost(desk)
+    desk.handle(InstallCancel(install_id="order-1-g1"), "/staff")
+    desk.handle(InstallRetry(install_id="order-1-g1"), "/staff")
+    assert (desk.install().state, desk.install().ending, desk.install().attempt) == (State.STAGED, None, 0)
+
+
+class Stepping(FakeInstaller):
+    """Says which steps were begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[str] = []
+
+    def install(self, job: Job, server: Server, step: Step) -> InstalledSite:
+        for name in ("preflight", "database"):
+            with step(name):
+                self.begun.append(name)
+        return super().install(job, server, step)
+
+
+@pytest.mark.parametrize("against", ["it is to end", "something is missing"])
+def test_of_one_whose_worker_was_lost_the_first_step_is_begun_whatever_is_against_it(
+    against: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = against == "it is to end"
+    own = Settings(keys={"public": PUBLIC}, sites={"wordpress": {"require": ["dns"]}})
+    checked = MagicMock(side_effect=None if ends else INSTALL_CAUSES.failed("dns_missing", "it leads elsewhere"))
+    monkeypatch.setattr(requirements, "check", checked)
+    terms = Terms("me", timedelta(15))
+    claim = install().begun(terms, START, 6)
+    again = claim.staged_again(LOST, START, START, START).begun(terms, START, 6)
+    for one, steps in ((claim, []), (again, ["preflight"])):
+        stepping = Stepping()
+        tools = ({"local": FakeServer()}, {"wordpress": stepping}, Sealer(PUBLIC))
+        with pytest.raises(Failed) as raised:
+            Installing(own, *tools, goes_on=lambda _claim: not ends)._run(one)
+        assert (stepping.begun, raised.value.cause.code) == (steps, "cancelled" if ends else "dns_missing")
 
 
 @pytest.mark.parametrize("state", list(State))

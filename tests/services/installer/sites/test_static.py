@@ -5,6 +5,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,9 @@ from services.installer.sites.static import Static
 from services.installer.sites.verification.verify import Page, shows, verify
 from services.installer.sites.verification.visitor import Visitor
 from sitecrew.stack.web.static import serve
+from tests.support.house import PATIENCE
 from tests.support.installing import (
+    at_step,
     browser,
     claimed_again,
     killed_at,
@@ -102,25 +105,50 @@ def test_killed_at_any_step_the_next_run_ends_well(server: LocalServer, step: st
     assert leftovers(server, job.username) == []
 
 
+@contextmanager
+def only_preflight(name: str) -> Iterator[None]:
+    """Steps of an attempt that only looks what a lost worker has left."""
+    if name != "preflight":
+        raise Failed(INSTALL_CAUSES.cause("cancelled", name))
+    yield
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_a_next_run_that_is_cancelled_leaves_nothing_or_finds_the_site_complete(
     server: LocalServer, step: str
 ) -> None:
     job = new_job(server)
     killed_at(step, Static(), job, server)
-
-    @contextmanager
-    def only_preflight(name: str) -> Iterator[None]:
-        if name != "preflight":
-            raise Failed(INSTALL_CAUSES.cause("cancelled", name))
-        yield
-
     try:
         assert Static().install(claimed_again(job), server, only_preflight).adopted
     except Failed:
         assert not shows(page(server, job), job.title)
     else:
         assert shows(page(server, job), job.title)
+    assert leftovers(server, job.username) == []
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_worker_that_is_only_slow_serves_nothing_after_somebody_has_looked_for_its_site(
+    server: LocalServer, step: str
+) -> None:
+    job, reached, go_on = new_job(server), threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        reached.set()
+        assert go_on.wait(PATIENCE)
+
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(Static().install, job, server, at_step(step, stand_still))
+        assert reached.wait(PATIENCE)
+        look = pool.submit(Static().install, claimed_again(job), server, only_preflight)
+        holds_the_lock = step in ("sync", "swap", "verify", "marker")
+        if not holds_the_lock:
+            look.exception(PATIENCE)
+        go_on.set()
+        is_adopted = look.exception(PATIENCE) is None
+        assert (late.exception(PATIENCE) is None) == is_adopted == (step != "stage")
+    assert shows(page(server, job), job.title) == is_adopted
     assert leftovers(server, job.username) == []
 
 
