@@ -51,8 +51,16 @@ pytest_plugins = ("tests.support.web_host",)
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("images")
+def made(web_host: LocalServer, wordpress: WordPress, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the image of an order without wishes, to be copied by those who change it."""
+    place = tmp_path_factory.mktemp("made")
+    replace(wordpress, images=place).install(new_job(web_host), web_host, quietly)
+    return place
+
+
+@pytest.fixture(scope="module")
+def images(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(made, tmp_path_factory.mktemp("images"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +238,10 @@ def _install(installer: WordPress, job: Job, server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("damage", ["tree", "image.json"])
-def test_a_damaged_image_is_made_anew(web_host: LocalServer, wordpress: WordPress, tmp_path: Path, damage: str) -> None:
-    replace(wordpress, images=tmp_path).install(new_job(web_host), web_host, quietly)
+def test_a_damaged_image_is_made_anew(
+    web_host: LocalServer, wordpress: WordPress, made: Path, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     (file,) = tmp_path.glob(f"*/{damage}")
     file.write_bytes(file.read_bytes()[:-100])
     with reasons() as why:
@@ -270,10 +280,10 @@ def test_files_and_database_are_filled_at_the_same_time(
 
 
 def test_another_version_of_the_database_server_makes_another_image(
-    web_host: LocalServer, wordpress: WordPress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    web_host: LocalServer, wordpress: WordPress, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     installer = replace(wordpress, images=tmp_path)
-    installer.install(new_job(web_host), web_host, quietly)
     monkeypatch.setattr(Connection, "version", "99.1")
     with reasons() as why:
         assert "render" in steps_of(installer, new_job(web_host), web_host)
