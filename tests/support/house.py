@@ -31,6 +31,7 @@ from foundation.hosting import Account, AccountRequest, Databases, Server
 from foundation.service import lanes as made
 from foundation.service.lanes import Lane, Parts
 from foundation.store import Store
+from foundation.telemetry.metrics import Metrics
 from foundation.testing.memory import MemoryBroker
 from schemas import catalogue
 from schemas.envelope import Event
@@ -214,9 +215,10 @@ class Service:
         self.house = house
         self.store = house.store(name.replace("-", "_"), wiring.MIGRATIONS)
         self.name = name
-        self.relay = Relay(self.store, self._publisher(), house.broker.topology, house.clock.now)
+        metrics = Metrics()
+        self.relay = Relay(self.store, self._publisher(), house.broker.topology, house.clock.now, metrics)
         self.database = Database(self.store, name, house.clock.now, self.relay.hand_over, wiring.load)
-        self.parts = _Parts(self.store, house.broker, self.database, house.clock.now)
+        self.parts = _Parts(self.store, house.broker, self.database, house.clock.now, metrics)
         self.made = make(self.parts)
         self.lanes: list[tuple[Worker, Consumer]] = []
         for lane in self.made.lanes():

@@ -43,7 +43,8 @@ class MemoryBroker:
             self.missed |= self.topology.copies - self._lines.keys()
             self._routes.declare(self.topology)
             for queue in self.topology.queues:
-                self._lines.setdefault(queue.name, Line(queue))
+                if queue.name not in self._lines:
+                    self._lines[queue.name] = Line(queue)
         return True
 
     def differences(self) -> list[str]:

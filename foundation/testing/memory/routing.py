@@ -11,11 +11,16 @@ class Routes:
     def __init__(self) -> None:
         self._exchanges: dict[str, Exchange] = {}
         self._bound: dict[str, dict[Binding, None]] = {}
+        self._declared: Topology | None = None
 
     def __contains__(self, exchange: str) -> bool:
         return exchange in self._exchanges
 
     def declare(self, topology: Topology) -> None:
+        """Add what a topology has; nothing that is in one is ever unbound, so the same again changes nothing."""
+        if topology is self._declared:
+            return
+        self._declared = topology
         for exchange in topology.exchanges:
             self._exchanges.setdefault(exchange.name, exchange)
         self.bind(topology.bindings)
