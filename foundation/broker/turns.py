@@ -30,8 +30,10 @@ class Turns:
     def take(self, arrived: Mapping[str, deque[T]], limit: int) -> list[T]:
         """Take up to `limit` of what has arrived, by queue."""
         taken: list[T] = []
-        while len(taken) < limit and (waiting := [queue for queue in self.queues if arrived[queue]]):
-            taken.append(arrived[self.next(waiting)].popleft())
+        while (room := limit - len(taken)) > 0 and (waiting := [queue for queue in self.queues if arrived[queue]]):
+            queue = self.next(waiting)
+            alone = len(waiting) == 1  # then it has all turns
+            taken += [arrived[queue].popleft() for _ in range(min(room, len(arrived[queue])) if alone else 1)]
         return taken
 
     def next(self, waiting: Sequence[str]) -> str:
