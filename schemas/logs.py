@@ -200,7 +200,8 @@ EVENTS: dict[str, str] = {
     "server.paused": "Staff paused a server: no install begins there.",
     "service.broken": "A loop of the service failed. The service stops, so that its supervisor restarts it.",
     "service.started": "The service has reached its broker and database, and is working.",
-    "service.stopped": "The service has finished what it had begun, and ended.",
+    "service.stopped": "The service has finished what it had begun, and ended. `reason` is the signal that told it to;"
+    " without one it is an error, and the exit code is 1.",
     "service.waiting": "The service can't reach its broker or database at start, and keeps trying.",
     "site.cache_kept": "A cache of the application could not be cleared after a site was rolled back.",
     "site.leftovers_kept": "Files that an earlier run left behind could not be removed now; the next install tries"

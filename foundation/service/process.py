@@ -28,7 +28,7 @@ from foundation.service.broadcast import Broadcast
 from foundation.service.dependencies import Dependencies
 from foundation.service.heartbeat import heartbeat
 from foundation.service.lanes import Gauge, Loop, Parts, Periodic, Service
-from foundation.service.signals import stop_on_signals
+from foundation.service.signals import Stop, stop_on_signals
 from foundation.store import Store, inbox, outbox
 from foundation.telemetry import logs, tracing
 from foundation.telemetry.health import HealthServer, Heartbeats, Probe, wellness
@@ -79,7 +79,7 @@ def serve(
 ) -> int:
     """Run a service until SIGTERM or SIGINT, then finish what has begun; a second signal ends it at once.
 
-    Returns the exit code: 1 if one of its loops failed.
+    Returns the exit code: 0 only if a signal told it to end, and everything else went well.
     """
     open_standard_streams()
     metrics, heartbeats = Metrics(name), Heartbeats()
@@ -96,7 +96,7 @@ def serve(
     probes = _probes(store, broker, dependencies, working, stop)
     with exporting, _health(name, own.listen, probes, metrics, heartbeats):
         if not dependencies.reach({"store": prepare, "broker": broker.declare}, stop):
-            return 0
+            return _ended(stop)
         metrics.on_scrape(
             "clock_skew_seconds", "How far this machine's clock is ahead of the store's", "", lambda: {"": clock.skew}
         )
@@ -107,7 +107,7 @@ def serve(
         parts = Parts(store, broker, database, clock.now, metrics, heartbeats, broadcast.tell)
         made: list[Service] = []
         if not dependencies.reach({"store": lambda: made.append(make(parts))}, stop):  # it may be gone again by now
-            return 0
+            return _ended(stop)
         service = made[0]
         loops = service.loops()  # from now on it can be reached, if it listens
         _export(parts, [*service.gauges(), Gauge.of_one("outbox_messages", "Messages to publish", outbox.backlog)])
@@ -121,8 +121,23 @@ def serve(
         broken = _run(parts, service, loops, more, relay, broadcast, stop)
         broker.close()
         store.close()
-    _log.info("service.stopped", broken=broken)
-    return 1 if broken else 0
+    return _ended(stop, broken)
+
+
+def _last(loop: Loop, ends: threading.Event) -> None:
+    """Run a loop until it is to end. Raises RuntimeError if it ends before."""
+    loop(ends)
+    if not ends.is_set():
+        raise RuntimeError(f"{loop} ended by itself")
+
+
+def _ended(stop: Stop, broken: Sequence[str] = ()) -> int:
+    """Log how the service ended; return its exit code."""
+    if broken or not stop.told_by:
+        _log.error("service.stopped", broken=broken, reason=stop.told_by or "no signal told it to")
+        return 1
+    _log.info("service.stopped", broken=broken, reason=stop.told_by)
+    return 0
 
 
 def run_alone(main: Callable[[Settings], int]) -> int:
@@ -206,7 +221,7 @@ def _run(
 
     def guarded(loop: Loop, ends: threading.Event) -> None:
         try:
-            loop(ends)
+            _last(loop, ends)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the service ends, and its supervisor restarts it
             broken.append(type(error).__name__)
             stop.set()
@@ -226,6 +241,7 @@ def _run(
     ahead = [threading.Thread(target=guarded, args=(loop, stop)) for loop in consuming]
     for thread in (*behind, *ahead):
         thread.start()
+    stop.wait()
     for thread in ahead:
         thread.join()
     last.set()

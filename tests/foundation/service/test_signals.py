@@ -77,6 +77,44 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
         assert child.wait(PATIENCE) == 128 + signal.SIGTERM
 
 
+FORKING = """
+import os, signal
+from foundation.service.signals import stop_on_signals
+
+stop = stop_on_signals()
+if not (child := os.fork()):
+    signal.pause()
+    os._exit(0)
+os.kill(child, signal.SIGTERM)
+os.waitpid(child, 0)
+print(repr(stop.wait(1)), repr(stop.told_by), flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+stop.wait()
+print(stop.told_by, flush=True)
+"""
+
+DEAF = """
+import os, signal
+from foundation.service.signals import stop_on_signals
+
+stop = stop_on_signals()
+os.close(signal.set_wakeup_fd(-1))
+stop.wait()
+print(repr(stop.told_by), flush=True)
+"""
+
+
+def test_a_signal_to_a_child_that_is_no_other_program_yet_is_none_to_us() -> None:
+    with running(FORKING) as child:
+        assert line(child) == "False ''"
+        assert line(child) == "SIGINT"
+
+
+def test_one_that_can_hear_no_signal_any_more_ends_though_none_said_so() -> None:
+    with running(DEAF) as child:
+        assert line(child) == "''"
+
+
 def test_one_that_only_starts_ends_at_once_and_by_a_handler_of_its_own() -> None:
     """Without a handler, the first process of a container would not end: 143, and not -15."""
     with running(STARTING) as child:
