@@ -138,7 +138,8 @@ def paused(server: str, until: datetime | None, reason: str | None, by: str | No
     return HOSTING_CAUSES.cause("server_paused", detail)
 
 
-def failing(server: str, failures: int, last: Cause | None) -> Cause:
-    """Return why something waits for a server that has failed again and again."""
+def failing(server: str, failures: int | None, last: Cause | None) -> Cause:
+    """Return why something waits for a server that has failed again and again; None: nobody says how often."""
+    often = "several times" if failures is None else f"{failures} times"
     told = f"; the last time {last.code}: {last.detail}" if last else ""
-    return HOSTING_CAUSES.cause("server_failing", f"{server} has failed {failures} times in a row{told}")
+    return HOSTING_CAUSES.cause("server_failing", f"{server} has failed {often} in a row{told}")

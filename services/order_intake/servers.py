@@ -2,7 +2,7 @@
 as may. Orders wait for them, and are woken."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from services.order_intake.rows import OrderRows
 _READ = 2.0
 """Seconds between looks at what other replicas have heard."""
 _BELIEVED = timedelta(minutes=5)
-"""How old news of a server may be that orders wait for, until the installer is asked how it stands."""
+"""How old news of a server may be for which there are orders, until the installer is asked how it stands."""
 
 server_news = Table(
     "server_news",
@@ -51,6 +51,10 @@ class News:
     cause: Cause | None = None
     """Why nothing begins there; None if it may."""
 
+    def is_shut(self, now: datetime) -> bool:
+        """Whether nothing begins there now."""
+        return self.cause is not None and (self.until is None or now < self.until)
+
 
 NEWS = Records(server_news, News, key="name")
 
@@ -61,13 +65,13 @@ class HostingServers:
     def __init__(self, settings: Settings) -> None:
         self.concurrency = Concurrency(settings, partial(busy, work="accounts are created"), _wake)
         self._news: dict[str, News] = {}
-        self._asked_at = datetime.min.replace(tzinfo=UTC)
+        self._asked_at: datetime | None = None
 
     def missing(self, uow: UnitOfWork[OrderRows], server: str) -> tuple[Cause, datetime | None] | None:
         """Return why no account may be created on a server now, and until when at most if that is known."""
         news = self._news.get(server)
-        if news and news.cause and (news.until is None or uow.now < news.until):
-            self._doubt(uow, news)
+        self._doubt(uow, news)
+        if news and news.cause and news.is_shut(uow.now):
             return news.cause, news.until
         full = self.concurrency.missing(uow, server)
         return (full, None) if full else None
@@ -80,7 +84,7 @@ class HostingServers:
             if told.state == "paused"
             else failing(told.server, told.failures or 0, told.cause)
         )
-        self._note(uow, News(name=told.server, told_at=event.time or uow.now, until=told.until, cause=why))
+        self._may_not_be_used(uow, told.server, why, told.until, event)
         return Done()
 
     def closed(self, uow: UnitOfWork[OrderRows], event: Event[ServerClosed]) -> Outcome:
@@ -89,11 +93,17 @@ class HostingServers:
         return Done()
 
     def described(self, uow: UnitOfWork[OrderRows], event: Event[ServiceDescribed]) -> Outcome:
-        """Note which servers may be used again, by the installer's answer: `server.closed` was lost."""
+        """Note how the servers stand, by the installer's answer: `server.opened` or `server.closed` was lost."""
         for status in event.data.servers or ():
             news = self._news.get(status.name)
-            if status.state == "closed" and news and news.cause:
-                self._may_be_used(uow, status.name, event)
+            if status.state == "closed":
+                if news and news.cause:
+                    self._may_be_used(uow, status.name, event)
+            elif status.state == "paused":
+                why = paused(status.name, status.until, status.reason)
+                self._may_not_be_used(uow, status.name, why, status.until, event)
+            elif not (news and news.is_shut(uow.now)):
+                self._may_not_be_used(uow, status.name, failing(status.name, None, status.cause), status.until, event)
         return Done()
 
     def rereading(self, store: Store) -> Periodic:
@@ -107,11 +117,17 @@ class HostingServers:
         read()
         return Periodic("read_servers", _READ, read)
 
-    def _doubt(self, uow: UnitOfWork[OrderRows], news: News) -> None:
+    def _doubt(self, uow: UnitOfWork[OrderRows], news: News | None) -> None:
         """Ask the installer how its servers stand if it has been silent of one: a broker may have lost what it said."""
-        if uow.now - max(news.told_at, self._asked_at) > _BELIEVED:
+        self._asked_at = self._asked_at or uow.now
+        if uow.now - max(news.told_at if news else self._asked_at, self._asked_at) > _BELIEVED:
             self._asked_at = uow.now
             uow.emit(ServiceDescribe(), None)
+
+    def _may_not_be_used(
+        self, uow: UnitOfWork[OrderRows], server: str, why: Cause, until: datetime | None, event: Event[Any]
+    ) -> None:
+        self._note(uow, News(name=server, told_at=event.time or uow.now, until=until, cause=why))
 
     def _may_be_used(self, uow: UnitOfWork[OrderRows], server: str, event: Event[Any]) -> None:
         if self._note(uow, News(name=server, told_at=event.time or uow.now)):

@@ -169,3 +169,28 @@ def test_a_server_that_is_paused_for_long_is_asked_for_now_and_then_and_stays_pa
     assert order(house).state == "accepted"
     assert house.event_types().count("service.described") <= 4 * 3
     assert violations(house) == []
+
+
+@pytest.mark.parametrize("state", ["paused", "open"])
+def test_that_a_server_may_not_be_used_is_asked_for_if_a_broker_has_lost_the_news(tmp_path: Path, state: str) -> None:
+    house = House(tmp_path, sites={"wordpress": {"stage": False}}, servers={"local": {"breaker_failures": 1}})
+    house.order(1)
+    house.settle()
+    if state == "paused":
+        house.publish(ServerPause(server="local", reason="a new disk"), source=STAFF)
+    else:
+        house.installer.failures = [failure("db_down")] * 9
+        house.order(2)
+        house.run_until(lambda: (found := find(house, 2)) and found.state == "created")
+    house.installing.run_once()
+    house.wipe()  # with `server.opened`
+    house.advance(301)
+    house.order(3)  # asks
+    house.settle()
+    before = house.server.calls
+    house.order(4)
+    house.settle()
+    waits = order(house, 4)
+    assert (waits.state, house.server.calls) == ("accepted", before)
+    assert waits.cause
+    assert waits.cause.code == ("server_paused" if state == "paused" else "server_failing")
