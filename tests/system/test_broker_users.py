@@ -193,9 +193,10 @@ def test_a_consumer_whose_queue_is_gone_says_so_and_goes_on_once_it_is_back(plac
 def test_doctor_says_that_it_may_only_look(place: Administered) -> None:
     with closing(broker(place, "cli")) as staff:
         checks = {check.name: check for check in of_broker(Settings(amqp_url=place.url("cli")), staff)}
-        found = examine(checks["topology"], set())
-    assert (found.ok, found.result) == (True, "note")
-    assert "what sitecrew-staff needs is there; its user may not declare" in found.detail
+        found = [examine(checks[name], set()) for name in ("topology", "broker alarms", "message size")]
+    assert [(one.ok, one.result) for one in found] == [(True, "note")] * 3
+    assert "what sitecrew-staff needs is there; its user may not declare" in found[0].detail
+    assert "its user may not publish to events" in found[1].detail
 
 
 # What they may

@@ -101,7 +101,7 @@ class RabbitBroker:
             channel = connection.channel()
             channel.basic_publish(EVENTS, _NOWHERE, b"")
             ends = monotonic() + _ALARMED
-            while not said and (left := ends - monotonic()) > 0:
+            while not said and channel.is_open and (left := ends - monotonic()) > 0:
                 connection.process_data_events(left)
             if said:
                 _abandon(connection)
@@ -256,6 +256,8 @@ def _depth(connection: BlockingConnection, queue: str) -> int | None:
 def _was_taken(channel: BlockingChannel) -> bool:
     """Whether the message just published was accepted; False if it was too large."""
     try:
+        if channel.is_closed:
+            raise channel._closing_reason  # noqa: SLF001  # pika keeps it there
         channel.queue_declare(PARKING, passive=True)  # any answer will do: a refusal comes before it
     except ChannelClosedByBroker as closed:
         if closed.reply_code == _TOO_LARGE and "larger than" in closed.reply_text:
