@@ -106,13 +106,17 @@ def _passwords(directory: Path) -> dict[str, str]:
 @app.command(epilog=examples("sitecrew topology check", "sitecrew topology check --json"))
 def check(ctx: typer.Context, json: _Json = False) -> None:
     """Compare the broker with these settings; exit code 1 if it differs."""
+    from foundation.errors import Refused
     from sitecrew.cli.checks.broker import troubles_of
     from sitecrew.cli.client import session
     from sitecrew.cli.output import terminal
 
     settings = session.settings_of(ctx)
-    with session.broker(settings) as broker, terminal.working("comparing"):
-        differences, troubles = broker.differences(), troubles_of(settings, broker.topology)
+    try:
+        with session.broker(settings) as broker, terminal.working("comparing"):
+            differences, troubles = broker.differences(), troubles_of(settings, broker.topology)
+    except Refused as refused:
+        raise Refused(f"{refused}. Use an administrator's amqp_url (SITECREW_AMQP_URL)") from None
     differences += troubles or []
     if troubles is None:
         terminal.note("policies were not checked; that needs amqp_management_url")

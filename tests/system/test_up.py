@@ -349,7 +349,9 @@ def test_its_passwords_are_found_in_files_of_its_owner_only(private: Up) -> None
 def test_whoever_administers_it_finds_what_the_command_may_not(private: Up) -> None:
     config = ("--config", str(private.directory / "sitecrew.toml"))
     admin = str(private.directory / "broker" / "admin")
-    assert sitecrew(*config, "topology", "check", cwd=private.directory).returncode != 0
+    refused = sitecrew(*config, "topology", "check", cwd=private.directory)
+    assert refused.returncode == 6
+    assert "Use an administrator's amqp_url" in refused.stderr
     checked = sitecrew(*config, "topology", "check", cwd=private.directory, SITECREW_AMQP_URL_FILE=admin)
     assert checked.returncode == 0, checked.stderr
 

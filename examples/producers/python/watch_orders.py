@@ -20,6 +20,8 @@ WEEK = 7 * 24 * 3600 * 1000
 
 
 def main() -> None:
+    if len(sys.argv) != 2 or "AMQP_URL" not in os.environ:
+        sys.exit(f"usage: AMQP_URL=amqps://USER:PASSWORD@HOST/VHOST {sys.argv[0]} QUEUE")
     queue = sys.argv[1]
     with pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"])) as connection:
         channel = connection.channel()
