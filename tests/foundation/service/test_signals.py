@@ -78,13 +78,16 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
 
 
 FORKING = """
-import os, signal
+import os, signal, time
 from foundation.service.signals import stop_on_signals
 
 stop = stop_on_signals()
+ready, tell = os.pipe()
 if not (child := os.fork()):
-    signal.pause()
-    os._exit(0)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    os.write(tell, b".")
+    time.sleep(600)
+os.read(ready, 1)
 os.kill(child, signal.SIGTERM)
 os.waitpid(child, 0)
 print(repr(stop.wait(1)), repr(stop.told_by), flush=True)
