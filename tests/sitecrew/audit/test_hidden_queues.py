@@ -39,7 +39,7 @@ class Node:
 
     def channel(self) -> Any:
         refused = {"queue_declare": self._refuse, "exchange_declare": self._refuse}
-        return SimpleNamespace(**refused, basic_publish=lambda *_: None, close=lambda: None)
+        return SimpleNamespace(**refused, is_closed=False, basic_publish=lambda *_: None, close=lambda: None)
 
     def close(self) -> None:
         self.is_open, self.is_closed = False, True
