@@ -317,8 +317,15 @@ class MailOfInstall:
 
     def told(self, state: MailState, cause: Cause | None = None) -> Self:
         """What became of it; nobody has to be asked any more."""
-        check_at = None if self.state == State.INSTALLED else self.check_at
-        return replace(self, mail_state=state, mail_cause=cause, check_at=check_at)
+        return self._as(state, cause, None)
+
+    def on_its_way(self, check_at: datetime) -> Self:
+        """Staff have it sent once more; the mailer is to be asked for it then."""
+        return self._as(MailState.WAITING, None, check_at)
+
+    def _as(self, state: MailState, cause: Cause | None, check_at: datetime | None) -> Self:
+        kept = check_at if self.state == State.INSTALLED else self.check_at
+        return replace(self, mail_state=state, mail_cause=cause, check_at=kept)
 
 
 MAILS = Records(installs, MailOfInstall, key="install_id", owner="order_id")

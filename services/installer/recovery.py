@@ -82,8 +82,10 @@ class Recovery:
         """Handlers of the mailer's events: an install's row also says what became of its mail."""
         return {MailWaiting: self.mail_waits, **dict.fromkeys(_ENDS, self.mail_ended)}
 
-    def mail_waits(self, _uow: UnitOfWork[InstallRows], _event: Event[MailWaiting]) -> Outcome:
-        """Do nothing: that a mail waits is the mailer's matter."""
+    def mail_waits(self, uow: UnitOfWork[InstallRows], event: Event[MailWaiting]) -> Outcome:
+        """Note that a mail which had come to an end is on its way again, so the mailer is asked for it again."""
+        if (mail := uow.rows.mails.get(event.data.install_id)) and mail.mail_state != MailState.WAITING:
+            uow.rows.mails.save(mail.on_its_way(uow.now + OVERDUE))
         return Done()
 
     def mail_ended(self, uow: UnitOfWork[InstallRows], event: Event[Any]) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.installs import InstallCancel, InstallRetry
+from schemas.mails import MailResend
 from schemas.orders import OrderCancelled, OrderReinstallRequested
 from schemas.values import CauseKind
 from services.installer.states import State
@@ -174,6 +175,24 @@ def test_when_the_installer_has_not_heard_of_its_letter(house: House, outcome: s
     house.wipe()
     house.advance_until(lambda: house.install().mail_state == outcome, minutes=60)
     assert len(house.smtp.sent) == (outcome == "sent")
+    _comes_to_rest(house)
+
+
+def test_when_the_installer_has_not_heard_that_a_letter_failed_when_it_was_sent_again(house: House) -> None:
+    house.order()
+    house.settle()
+    house.tick()
+    house.smtp.failures = [failure("smtp_unreachable"), failure("recipient_refused", CauseKind.PERMANENT)]
+    house.publish(MailResend(install_id="order-1-g1"))
+    house.settle()
+    assert house.install().mail_state == "waiting"
+    deaf: list[tuple[Any, Any]] = [lane for lane in house.installing.lanes if lane[0].queue == "installer.mails"]
+    house.installing.lanes = [lane for lane in house.installing.lanes if lane not in deaf]
+    house.advance_until(lambda: "mail.failed" in {kind(event.type) for event in house.events()}, minutes=60)
+    house.installing.lanes += deaf
+    house.wipe()
+    house.advance_until(lambda: house.install().mail_state == "failed", minutes=60)
+    assert len(house.smtp.sent) == 1
     _comes_to_rest(house)
 
 
