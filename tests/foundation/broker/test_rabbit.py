@@ -440,7 +440,7 @@ def test_a_refusal_names_the_place_and_what_to_check_and_never_the_password(brok
             f"cannot use RabbitMQ at {node.host}:{node.port}: it refused the user {user}, the password or the "
             "virtual host. Check amqp_url (SITECREW_AMQP_URL)"
         )
-        assert password not in repr(caught.value)
+        assert password not in repr(caught.value).replace(f"the user {user}", ""), "a user may be called like it"
 
 
 def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
