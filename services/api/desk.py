@@ -61,13 +61,13 @@ class Desk:
         return self.database.now
 
     @property
-    def cut_off(self) -> bool:
+    def broker_is_away(self) -> bool:
         """Whether the broker is away: what is asked is stored, and nobody hears of it before it is back."""
         return self.broker.lost_for() >= _BLINK
 
     def require_broker(self) -> None:
         """Raises BrokerUnreachable if the broker is away, rather than try to connect for a quarter of a minute."""
-        if self.cut_off:
+        if self.broker_is_away:
             raise BrokerUnreachable(_AWAY)
 
     @contextmanager

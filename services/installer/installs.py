@@ -167,14 +167,18 @@ class Install(LeasedRow):
     @property
     def only_looks(self) -> bool:
         """Whether its last attempt was begun for nothing but to look what a lost worker has left."""
-        return self.ending is not None and self.attempt > self.ending.attempts
+        return self.attempt > self._tried
+
+    @property
+    def _tried(self) -> int:
+        """How many attempts have been begun, but for those that only look."""
+        return self.ending.attempts if self.ending else self.attempt
 
     @property
     def current_attempt(self) -> int:
         """The number, from 1, of the attempt that comes next while it is staged or waits; else of the last one."""
-        if self.ending:
-            return max(1, self.ending.attempts)
-        return max(1, self.attempt + (self.state in PENDING))
+        comes_next = self.ending is None and self.state in PENDING
+        return max(1, self._tried + comes_next)
 
     @property
     def begins_at(self) -> datetime:
@@ -248,8 +252,7 @@ class Install(LeasedRow):
         """It is to end like that. Of several cancels the first counts, and any counts more than a failure."""
         if self.ending and (self.ending.cause is None or ending.cause):
             return self
-        attempts = self.ending.attempts if self.ending else self.attempt
-        return replace(self, ending=ending.model_copy(update={"attempts": attempts}))
+        return replace(self, ending=ending.model_copy(update={"attempts": self._tried}))
 
     def to_be_looked_at(self, now: datetime, check_at: datetime) -> Self:
         """Its site may stand: it ends once somebody has looked, from now on."""
@@ -262,9 +265,8 @@ class Install(LeasedRow):
     def failed(self, cause: Cause, max_attempts: int, now: datetime) -> Self:
         """It failed for good, after as many attempts as there are at most for this cause."""
         over = self._to(State.FAILED).ended(cause)
-        tried = self.ending.attempts if self.ending else self.attempt
-        history = self._history(now, "failed", attempt=tried or None, cause=cause)
-        return replace(over, attempt=tried, max_attempts=max_attempts, finished_at=now, history=history, ending=None)
+        history = self._history(now, "failed", attempt=self._tried or None, cause=cause)
+        return replace(over, attempt=self._tried, max_attempts=max_attempts, finished_at=now, history=history, ending=None)
 
     def retried(self, check_at: datetime, now: datetime, by: str | None) -> Self:
         """Staff want it tried now, with all its attempts before it once more, and not to end."""

@@ -178,9 +178,14 @@ class RabbitBroker:
         for link in tuple(self.links):
             link.close()
 
+    @property
+    def size(self) -> int:
+        """How many nodes it may connect to."""
+        return len(self._nodes)
+
     def shuffled(self) -> list[pika.ConnectionParameters]:
         """The nodes, in the order in which to try them."""
-        return sorted(random.sample(self._nodes, len(self._nodes)), key=self._last_doubt)
+        return sorted(random.sample(self._nodes, self.size), key=self._last_doubt)
 
     def _last_doubt(self, node: pika.ConnectionParameters) -> float:
         doubted = self._doubted.get(HostPort(node.host, node.port), -inf)

@@ -40,6 +40,9 @@ class Nodes(Protocol):
     links: "set[Link]"
     probe_timeout: float
 
+    @property
+    def size(self) -> int: ...
+
     def shuffled(self) -> list[pika.ConnectionParameters]: ...
 
     def doubt(self, node: pika.ConnectionParameters, *, doubted: bool) -> None: ...
@@ -201,7 +204,7 @@ class Link:
         Probe(
             connection,
             timeout,
-            pause(self._failures, len(self._broker.shuffled()), timeout),
+            pause(self._failures, self._broker.size, timeout),
             answered=lambda: self._answered(node),
             failed=lambda: self._unanswered(connection, node),
             refused=self._not_probed,
@@ -218,7 +221,7 @@ class Link:
         self._broker.doubt(node, doubted=True)
         where, number = str(HostPort(node.host, node.port)), self._failures
         _log.warning("broker.cut_off", connection=self.name, node=where, number=number)
-        if len(self._broker.shuffled()) > 1 and connection.is_open:
+        if self._broker.size > 1 and connection.is_open:
             terminate(connection, BrokerUnreachable("it reaches no majority of its cluster"))
 
     def _not_probed(self, reason: str) -> None:

@@ -113,7 +113,7 @@ def answered(desk: Desk, visitor: Visitor, commands: Sequence[Model], back: str)
         for number, command in enumerate(commands):
             asking.ask(uow, command, visitor.who, id=f"{batch}.{number}")
     until = monotonic() + _PATIENCE
-    while not desk.cut_off and (left := until - monotonic()) > 0:
+    while not desk.broker_is_away and (left := until - monotonic()) > 0:
         with desk.reading() as connection:
             if all(row.outcome != Outcome.OPEN for row in _asked(connection, batch)):
                 break
@@ -160,7 +160,7 @@ def outcome(request: Request, desk: Desk) -> Told | None:
     if counts[Outcome.OPEN]:
         why = (
             ": the broker does not answer. It is stored, and is carried out once the broker is back"
-            if desk.cut_off
+            if desk.broker_is_away
             else ""
         )
         parts.append(f"{counts[Outcome.OPEN]} not answered yet{why}")

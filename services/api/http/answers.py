@@ -257,9 +257,9 @@ class Command(Document):
     answered_at: datetime | None = None
 
     @classmethod
-    def told(cls, asked: Asked, now: datetime, *, cut_off: bool) -> "Command":
+    def told(cls, asked: Asked, now: datetime, *, broker_is_away: bool) -> "Command":
         detail = asked.detail
-        if asked.outcome == Outcome.OPEN and cut_off:
+        if asked.outcome == Outcome.OPEN and broker_is_away:
             detail = _AWAY
         elif asked.outcome == Outcome.OPEN and now - asked.asked_at >= SILENT:
             detail = _UNANSWERED.format(exact(asked.asked_at))

@@ -150,7 +150,7 @@ class Asking:
 
     @property
     def headers(self) -> dict[str, str]:
-        if self._seconds and self.desk.cut_off:
+        if self._seconds and self.desk.broker_is_away:
             return {"Retry-After": str(SOON)}
         return {"Preference-Applied": f"wait={self._seconds}"} if self._seconds else {}
 
@@ -182,7 +182,7 @@ class Asking:
             return self.once(data, who, as_producer=as_producer)[0]
 
         asked = await self.answered(await run_in_threadpool(ask))
-        told = Command.told(asked, self.desk.now(), cut_off=self.desk.cut_off)
+        told = Command.told(asked, self.desk.now(), broker_is_away=self.desk.broker_is_away)
         return document(self.request, told, 202, {"Location": command_url(asked.id), **self.headers})
 
 
@@ -370,4 +370,4 @@ def get_command(
     mine = [one for one in found if one.source == who.source or one.actor == who.name]
     if not (shown := mine or (found if who.sees_all else [])):
         raise unknown("command", id)
-    return document(request, Command.told(shown[0], desk.now(), cut_off=desk.cut_off))
+    return document(request, Command.told(shown[0], desk.now(), broker_is_away=desk.broker_is_away))

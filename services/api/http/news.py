@@ -46,7 +46,7 @@ class News:
 
     @property
     def _is_vain(self) -> bool:
-        return self.ends or self._desk.cut_off
+        return self.ends or self._desk.broker_is_away
 
     async def after(self, number: int, seconds: float) -> int:
         """Wait until the activity log has a line with a higher number, or so many seconds; return the highest."""
