@@ -266,7 +266,9 @@ class Install(LeasedRow):
         """It failed for good, after as many attempts as there are at most for this cause."""
         over = self._to(State.FAILED).ended(cause)
         history = self._history(now, "failed", attempt=self._tried or None, cause=cause)
-        return replace(over, attempt=self._tried, max_attempts=max_attempts, finished_at=now, history=history, ending=None)
+        return replace(
+            over, attempt=self._tried, max_attempts=max_attempts, finished_at=now, history=history, ending=None
+        )
 
     def retried(self, check_at: datetime, now: datetime, by: str | None) -> Self:
         """Staff want it tried now, with all its attempts before it once more, and not to end."""
