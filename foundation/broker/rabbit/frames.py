@@ -42,31 +42,33 @@ class Connection(SelectConnection):  # type: ignore[misc]  # pika has no types
         super()._proto_connection_made(transport)
 
     def _read_frame(self) -> Any:
-        while self._read_ahead():
-            pass
+        at = 0
+        while (end := self._read_ahead(at)) > at:
+            at = end
+        if at:
+            self._trim_frame_buffer(at)
         return super()._read_frame()
 
-    def _read_ahead(self) -> bool:
-        """Read a confirm or a delivery, if that comes next and is there as a whole."""
+    def _read_ahead(self, at: int) -> int:
+        """Read a confirm or a delivery, if that comes at this place of the buffer and is there as a whole; return where
+        it ends, else the place."""
         buffer: bytes = self._frame_buffer
-        if len(buffer) < _ACK_FRAME.size:
-            return False
-        kind, number, size, method = _METHOD_FRAME.unpack_from(buffer)
+        if len(buffer) < at + _ACK_FRAME.size:
+            return at
+        kind, number, size, method = _METHOD_FRAME.unpack_from(buffer, at)
         if kind != _METHOD or number not in self._channels:
-            return False
+            return at
         if method == Basic.Ack.INDEX and self.confirmed and _OVERHEAD + size == _ACK_FRAME.size:
-            *_, tag, multiple, end = _ACK_FRAME.unpack_from(buffer)
-            if end == _END:
-                self._trim_frame_buffer(_ACK_FRAME.size)
+            *_, tag, multiple, last = _ACK_FRAME.unpack_from(buffer, at)
+            if last == _END:
                 self.confirmed(tag, multiple & 1 == 1)
-                return True
-        if method == Basic.Deliver.INDEX and (content := _content(buffer, _OVERHEAD + size, number)):
+                return at + _ACK_FRAME.size
+        if method == Basic.Deliver.INDEX and (content := _content(buffer, at + _OVERHEAD + size, number)):
             header, body, end = content
-            deliver = Basic.Deliver().decode(buffer[_METHOD_FRAME.size : _FRAME.size + size])
-            self._trim_frame_buffer(end)
+            deliver = Basic.Deliver().decode(buffer[at + _METHOD_FRAME.size : at + _FRAME.size + size])
             self._channels[number]._on_deliver(Method(number, deliver), header, body)  # noqa: SLF001
-            return True
-        return False
+            return end
+        return at
 
 
 def _content(buffer: bytes, start: int, channel: int) -> tuple[Header, bytes, int] | None:

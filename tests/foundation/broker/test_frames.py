@@ -117,8 +117,8 @@ class Ahead(Reader):
 class Pikas(Reader):
     """Leaves everything to pika."""
 
-    def _read_ahead(self) -> bool:
-        return False
+    def _read_ahead(self, at: int) -> int:
+        return at
 
 
 SHORT = st.binary(max_size=20)
