@@ -16,6 +16,7 @@ each is tried alone, so a failure never affects its neighbours.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ import structlog
 from foundation.broker import Consumer, Delivery, codec
 from foundation.broker.causes import MESSAGE_CAUSES
 from foundation.broker.codec import Malformed
-from foundation.broker.sender import sender_of
+from foundation.broker.sender import Sender, sender_of
 from foundation.broker.setbacks import setbacks
 from foundation.errors import Failed, StoreConflict, StoreUnreachable
 from foundation.handling.leases import Leases
@@ -80,6 +81,7 @@ class WorkItem:
     """None if the message is malformed."""
     decide: Callable[[UnitOfWork], Outcome | Effect]
     """What to call in the next transaction: the handler on arrival, later what records the effect's result."""
+    sender: Sender
     fingerprint: Fingerprint = NOTHING
     phase: Phase = Phase.ARRIVED
     claim: Any = None
@@ -285,12 +287,14 @@ class Worker:
         return items
 
     def _arrived(self, delivery: Delivery) -> WorkItem:
+        sender = sender_of(delivery)
         try:
-            event = vouched(tracing.begun(codec.read(delivery)), sender_of(delivery), self._vouching)
+            event = vouched(tracing.begun(codec.read(delivery)), sender, self._vouching)
             handler = self._handler(event)
         except Malformed as problem:
-            return WorkItem([delivery], None, partial(self._reject_malformed, delivery=delivery, problem=problem))
-        return WorkItem([delivery], event, lambda uow: handler(uow, event), _fingerprint(delivery, event))
+            reject = partial(self._reject_malformed, delivery=delivery, problem=problem)
+            return WorkItem([delivery], None, reject, sender)
+        return WorkItem([delivery], event, lambda uow: handler(uow, event), sender, _fingerprint(sender, event))
 
     def _handler(self, event: Event[Any]) -> Handler:
         handler = self._handlers.get(type(event.data))
@@ -320,6 +324,7 @@ class Worker:
             item.deliveries,
             None,
             partial(self._reject_malformed, delivery=item.delivery, problem=problem),
+            item.sender,
             taken_at=item.taken_at,
         )
 
@@ -381,7 +386,7 @@ class Worker:
         return results
 
     def _decide(self, uow: UnitOfWork, item: WorkItem, known: dict[inbox.Identity, Fingerprint]) -> Outcome | Effect:
-        uow.sender = sender_of(item.delivery)
+        uow.sender = item.sender
         if item.is_new and item.identity in known:
             if known[item.identity].agrees(item.fingerprint):
                 return self._duplicate(uow, item)
@@ -411,6 +416,7 @@ class Worker:
 
     def _follow_up(self, consumer: Consumer, results: list[tuple[WorkItem, Outcome | Effect]]) -> None:
         settled: list[Delivery] = []
+        statuses = Counter[str]()
         for item, result in results:
             if isinstance(result, Effect):
                 self._begin_effect(item, result)
@@ -422,8 +428,10 @@ class Worker:
             if item.claim and self._leases:
                 self._leases.let_go(item.claim)
             settled += item.deliveries
-            self._processed[result.status].inc()
+            statuses[result.status] += 1
             self._seconds.observe(monotonic() - item.taken_at)
+        for status, count in statuses.items():
+            self._processed[status].inc(count)
         self._employ()
         consumer.reject([delivery for delivery in settled if delivery.size])
         consumer.settle([delivery for delivery in settled if not delivery.size])
@@ -476,9 +484,10 @@ class Worker:
             self._interrupt()
 
 
-def _fingerprint(delivery: Delivery, event: Event[Any]) -> Fingerprint:
-    sender = sender_of(delivery)
-    # Our own services may log in as another user tomorrow and send the same event again.
+def _fingerprint(sender: Sender, event: Event[Any]) -> Fingerprint:
+    # Our own services never use an id twice, and may log in as another user tomorrow and send the same event again.
+    if sender.is_service:
+        return NOTHING
     return Fingerprint(codec.digest(event), sender.user_id if sender.is_producer else "")
 
 
