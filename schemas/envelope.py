@@ -6,6 +6,7 @@ Attributes and their rules: CloudEvents specification 1.0.2, section 3. `tracepa
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
@@ -31,6 +32,12 @@ _Attribute = Annotated[str, StringConstraints(min_length=1, max_length=255, patt
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 """W3C Trace Context, section 3.2; later versions may append."""
+
+
+@lru_cache(maxsize=1024)
+def _trace_id(traceparent: str) -> str | None:
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return found[1] if found and found[1].strip("0") else None
 
 
 class Event(Model, Generic[DataT_co]):
@@ -74,8 +81,7 @@ class Event(Model, Generic[DataT_co]):
     @property
     def trace_id(self) -> str | None:
         """The trace id in `traceparent`; None if that is missing or malformed."""
-        found = _TRACEPARENT.fullmatch(self.traceparent or "")
-        return found[1] if found and found[1].strip("0") else None
+        return _trace_id(self.traceparent) if self.traceparent else None
 
 
 # The classes of the single types of events inherit these fields with their descriptions. Looking for docstrings in each

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -113,13 +114,18 @@ class SiteTypes:
         return Periodic("read_site_types", _READ, read)
 
     def _override(self, site_type: str) -> Override:
-        return self._overrides.get(site_type) or Override(site_type)
+        return self._overrides.get(site_type) or _override_nothing(site_type)
 
     def _ignore_or_refuse(self, uow: UnitOfWork, event: Event[SiteTypeConfigure]) -> Outcome:
         if not self._refuses_unknown:
             return Done()
         detail = f"{event.data.site_type} is none of the site types {', '.join(self._settings.sites)}"
         return refuse_command(uow, event, None, detail, "see `sitecrew site list`", code="no_such_site_type")
+
+
+@lru_cache
+def _override_nothing(site_type: str) -> Override:
+    return Override(site_type)
 
 
 def _either(override: bool | None, default: bool) -> bool:

@@ -12,15 +12,17 @@ else:
 
     def replace(row: R, /, **changes: Any) -> R:
         """Return a copy with these fields changed."""
-        return made(type(row), vars(row).items(), changes)
+        return _of(type(row), vars(row) | changes)
 
 
-def made(kind: type[R], fields: Iterable[tuple[str, Any]], more: Any = ()) -> R:
-    """Create an instance with these fields; `more` takes precedence. All fields must be given."""
+def made(kind: type[R], fields: Iterable[tuple[str, Any]]) -> R:
+    """Create an instance with these fields; all must be given."""
+    return _of(kind, dict(fields))
+
+
+def _of(kind: type[R], fields: dict[str, Any]) -> R:
     row = object.__new__(kind)
-    own = vars(row)
-    own.update(fields)
-    own.update(more)
+    object.__setattr__(row, "__dict__", fields)
     return row
 
 

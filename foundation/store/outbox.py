@@ -52,10 +52,10 @@ outbox = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would double what making one costs
 class OutboxMessage:
     """A message to be published to `exchange` at once or, with `due_at`, to reach the queue named by `routing_key` at
-    that time."""
+    that time. Nobody changes it."""
 
     exchange: str
     routing_key: str

@@ -85,8 +85,8 @@ class Records(Generic[R]):
 
     def differing(self, row: R, other: R) -> tuple[str, ...]:
         """Return the names of the columns in which two rows differ. Identical objects are not compared."""
-        compared = zip(self.names, self.values(vars(row)), self.values(vars(other)), strict=True)
-        return tuple([name for name, value, before in compared if value is not before and value != before])
+        before = vars(other)
+        return tuple([name for name, value in vars(row).items() if value is not (old := before[name]) and value != old])
 
     def get(self, connection: Connection, key: str) -> R | None:
         """Read one row without locking it; None if there is none."""

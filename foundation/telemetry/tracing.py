@@ -151,7 +151,8 @@ def _span(event: Event[Any] | None, queue: str, phase: str) -> AbstractContextMa
 
 def carried(cause: Origin | None) -> dict[str, str]:
     """Return the attributes that a cause passes on: who caused it, and the current span's trace or else its own."""
-    own = {name: value for name in _CARRIED if (value := getattr(cause, name, None))}
+    known = vars(cause) if cause else {}
+    own = {name: value for name in _CARRIED if (value := known.get(name))}
     if _tracer() and trace.get_current_span().get_span_context().is_valid:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)

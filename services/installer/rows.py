@@ -44,7 +44,7 @@ class InstallRows:
 
     def sequence(self, data: Model) -> str | None:
         """Return the version of the install that an event tells of."""
-        return self.installs.sequence(getattr(data, "install_id", None))
+        return self.installs.sequence(vars(data).get("install_id"))
 
     def flush(self, connection: Connection) -> None:
         """Write what was changed."""

@@ -43,7 +43,7 @@ class MailRows:
 
     def sequence(self, data: Model) -> str | None:
         """Return the version of the mail that an event tells of."""
-        return self.mails.sequence(getattr(data, "install_id", None))
+        return self.mails.sequence(vars(data).get("install_id"))
 
     def flush(self, connection: Connection) -> None:
         """Write what was changed."""

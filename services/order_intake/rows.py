@@ -64,7 +64,8 @@ class OrderRows:
 
     def sequence(self, data: Model) -> str | None:
         """Return the version of the order that an event tells of; what it says of installs has none."""
-        return None if hasattr(data, "install_id") else self.orders.sequence(getattr(data, "order_id", None))
+        named = vars(data)
+        return None if "install_id" in named else self.orders.sequence(named.get("order_id"))
 
     def flush(self, connection: Connection) -> None:
         """Write what has changed."""

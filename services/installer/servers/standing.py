@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 from sqlalchemy import Column, Connection, Integer, String, Table
@@ -123,7 +124,7 @@ class Standings:
         """Return how a server stands."""
         locked = self._locked.get(server)
         known = locked.get(server) if locked else self._all().get(server)
-        return known or Standing(name=server)
+        return known or _fine(server)
 
     def change(self, server: str, change: Callable[[Standing], Standing]) -> tuple[Standing, Standing]:
         """Change a standing; return how it was, and how it is now."""
@@ -143,6 +144,11 @@ class Standings:
         if self._read is None:
             self._read = {it.name: it for it in every(self._connection)} if self._connection else {}
         return self._read
+
+
+@lru_cache
+def _fine(server: str) -> Standing:
+    return Standing(name=server)
 
 
 def waiting_to_be_looked_at(connection: Connection, now: datetime) -> list[str]:
