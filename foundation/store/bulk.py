@@ -1,30 +1,32 @@
 """Write many rows with one statement, compiled once. Core spends more on each row's parameters than a database on the
-row: here, values are converted column by column. SQLite's driver gets tuples, PostgreSQL one JSON document."""
+row: here, values are converted column by column. SQLite's driver gets tuples, PostgreSQL an array of each column."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
+    ARRAY,
     JSON,
     ColumnElement,
     Connection,
     Dialect,
+    LargeBinary,
+    String,
     Table,
     Text,
     bindparam,
     cast,
-    column,
     func,
     select,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _KINDS: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
-_NUL = re.compile(r"(?<!\\)(\\\\)*\\u0000")
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 
 Row = Sequence[Any]
 """The values of the columns that are named with it."""
@@ -59,52 +61,54 @@ def change(connection: Connection, table: Table, names: tuple[str, ...], rows: I
     _run(connection, _change(table, names, connection.dialect), table, names, rows)
 
 
-def _run(connection: Connection, statement: Any, table: Table, names: tuple[str, ...], rows: Iterable[Row]) -> None:
+def _run(connection: Connection, statement: str, table: Table, names: tuple[str, ...], rows: Iterable[Row]) -> None:
     columns = zip(_processors(table, names, connection.dialect), zip(*rows, strict=True), strict=True)
-    converted = zip(*(map(process, values) if process else values for process, values in columns), strict=True)
-    if isinstance(statement, str):
-        connection.exec_driver_sql(statement, list(converted))
+    converted = (map(process, values) if process else values for process, values in columns)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(statement, list(zip(*converted, strict=True)))
     else:
-        fields = [dict(zip(names, row, strict=True)) for row in converted]
-        document = orjson.dumps(fields, default=_hexadecimal).decode()
-        if "\\u0000" in document and _NUL.search(document):
-            raise ValueError("PostgreSQL stores no NUL in text")  # its own error would quote what is around it
-        connection.execute(statement, {"rows": document})
+        connection.exec_driver_sql(statement, dict(zip(names, map(list, converted), strict=True)))
 
 
 @lru_cache
-def _addition(table: Table, names: tuple[str, ...], dialect: Dialect, unless_there: bool) -> Any:
+def _addition(table: Table, names: tuple[str, ...], dialect: Dialect, unless_there: bool) -> str:
     statement = _KINDS[dialect.name].insert(table)
     if unless_there:
         statement = statement.on_conflict_do_nothing()
     if dialect.name == "sqlite":
         return str(statement.compile(dialect=dialect, column_keys=names))
-    return statement.from_select(names, select(*_documents(table, names)))
+    return _binary(statement.from_select(names, select(*_unnested(table, names, dialect))), dialect)
 
 
 @lru_cache
-def _change(table: Table, names: tuple[str, ...], dialect: Dialect) -> Any:
+def _change(table: Table, names: tuple[str, ...], dialect: Dialect) -> str:
     is_sqlite = dialect.name == "sqlite"
-    values = [bindparam(f"_{name}") for name in names] if is_sqlite else _documents(table, names)
+    values = [bindparam(f"_{name}") for name in names] if is_sqlite else _unnested(table, names, dialect)
     *pairs, (key, value) = zip((table.c[name] for name in names), values, strict=True)
     statement = update(table).ordered_values(*pairs).where(key == value)
-    return str(statement.compile(dialect=dialect)) if is_sqlite else statement
+    return str(statement.compile(dialect=dialect)) if is_sqlite else _binary(statement, dialect)
 
 
-def _documents(table: Table, names: tuple[str, ...]) -> list[ColumnElement[Any]]:
-    """Return the columns of a table that PostgreSQL makes of the parameter `rows`."""
-    types = {name: table.c[name].type for name in names}
-    # A column's own JSON travels as text: PostgreSQL refuses some escapes in a document that it takes apart.
-    read = (column(name, Text if type(it) is JSON else it) for name, it in types.items())
-    rows = func.json_to_recordset(cast(bindparam("rows", type_=Text), JSON)).table_valued(*read)
-    new = rows.render_derived("new", with_types=True).c
-    return [cast(new[name], it) if type(it) is JSON else new[name] for name, it in types.items()]
+def _unnested(table: Table, names: tuple[str, ...], dialect: Dialect) -> list[ColumnElement[Any]]:
+    """Return the columns of a table that PostgreSQL makes of an array for each."""
+    types = {name: table.c[name].type.dialect_impl(dialect) for name in names}
+    arrays = [bindparam(name, type_=ARRAY(_as_sent(it))) for name, it in types.items()]
+    new = func.unnest(*arrays).table_valued(*names).render_derived("new").c
+    return [cast(new[name], it) if isinstance(it, JSON) else new[name] for name, it in types.items()]
+
+
+def _as_sent(it: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type that values are sent as. Text without its length: a cast would cut what is too long."""
+    plain: Any = it.impl if isinstance(it, TypeDecorator) else it
+    return Text(collation=getattr(plain, "collation", None)) if isinstance(plain, JSON | String) else plain
+
+
+def _binary(statement: Any, dialect: Dialect) -> str:
+    """Return a statement that has its parameters sent as they are stored: PostgreSQL reads those in half the time."""
+    return _PARAMETER.sub(r"%(\1)b", str(statement.compile(dialect=dialect)))
 
 
 @lru_cache
 def _processors(table: Table, names: tuple[str, ...], dialect: Dialect) -> list[Any]:
-    return [table.c[name].type.bind_processor(dialect) for name in names]
-
-
-def _hexadecimal(binary: Any) -> str:
-    return f"\\x{binary.obj.hex()}"
+    types = (table.c[name].type for name in names)
+    return [None if isinstance(it, LargeBinary) else it.bind_processor(dialect) for it in types]

@@ -126,7 +126,7 @@ def test_text_that_postgresql_refuses_is_not_quoted(store: Store, text: str) -> 
 
     if store.is_sqlite:
         return add()
-    with pytest.raises((ValueError, DataError), match=r"NUL|too long") as refused:
+    with pytest.raises(DataError, match=r"0x00|too long") as refused:
         add()
     assert "secret" not in "".join(format_exception(refused.value))
     return None
