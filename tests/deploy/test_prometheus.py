@@ -145,7 +145,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         url = _prometheus_server(directory, {**ports, "rabbitmq": plugin}, opened)
         api = opened.enter_context(httpx2.Client(base_url=url, trust_env=False, timeout=SECONDS))
         seen = Observed(stack, ports, api)
-        until(lambda: seen.finds("sum(up) == 4"), SECONDS)
+        until(lambda: seen.finds(f"sum(up) == {len(ports) + 1}"), SECONDS)
         for record in [rule["record"] for rule in rules() if "record" in rule]:
             until(partial(seen.finds, record), SECONDS)
         until(lambda: seen.finds('rabbitmq_detailed_queue_messages{queue="parking"} == 0'), SECONDS)

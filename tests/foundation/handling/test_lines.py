@@ -132,6 +132,7 @@ def test_a_connection_that_stays_blocked_is_given_up_and_what_it_held_is_sent_on
         with ThreadPoolExecutor(1) as pool:
             breakable_node.ctl("set_disk_free_limit", "9000000000000")
             try:
+                until(lambda: broker.alarm() != "", SECONDS)  # before, what is published may yet be taken
                 publishing = pool.submit(publisher.publish, [order(2)], BOOT)
                 until(lambda: any("has blocked it for too long" in str(line.get("reason")) for line in lines), SECONDS)
             finally:
