@@ -485,9 +485,7 @@ class Worker:
 
 
 def _fingerprint(sender: Sender, event: Event[Any]) -> Fingerprint:
-    # Our own services never use an id twice, and may log in as another user tomorrow and send the same event again.
-    if sender.is_service:
-        return NOTHING
+    # Our own services may log in as another user tomorrow and send the same event again.
     return Fingerprint(codec.digest(event), sender.user_id if sender.is_producer else "")
 
 

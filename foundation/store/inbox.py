@@ -45,22 +45,18 @@ class Fingerprint(NamedTuple):
     """Tells two events with the same source and id apart."""
 
     digest: str
-    """Digest of the event's content; empty for events of our own, of which no two have the same id."""
+    """Digest of the event's content."""
     user_id: str = ""
     """The sending user, if the broker vouches for it."""
 
     def agrees(self, other: "Fingerprint") -> bool:
-        """Whether both may belong to the same event. A sender may start or stop setting `user_id` in between."""
-        return not _differ(self.digest, other.digest) and not _differ(self.user_id, other.user_id)
-
-
-def _differ(one: str, other: str) -> bool:
-    """Whether both are known, and not the same."""
-    return bool(one and other) and one != other
+        """Whether both belong to the same event. A sender may start or stop setting `user_id` in between."""
+        different_users = self.user_id and other.user_id and self.user_id != other.user_id
+        return self.digest == other.digest and not different_users
 
 
 NOTHING = Fingerprint("")
-"""The fingerprint of what is known by its id alone, or is not a valid event."""
+"""The fingerprint of a message that is not a valid event."""
 
 
 def seen(connection: Connection, consumer: str, identities: Iterable[Identity]) -> dict[Identity, Fingerprint]:

@@ -9,10 +9,7 @@ import pytest
 
 from foundation.broker import Message, codec
 from foundation.broker.topology import ORDERS
-from foundation.config.queues import INTAKE_ORDERS
 from foundation.handling.outcomes import Done, Park, Retry
-from foundation.store import inbox
-from foundation.store.inbox import Fingerprint
 from schemas import catalogue
 from schemas.envelope import Event
 from schemas.orders import OrderCancelled, OrderPlaced, OrderReinstallRequested
@@ -140,19 +137,6 @@ def test_what_is_written_otherwise_and_says_the_same_is_the_same(lane: Lane) -> 
     spaced = codec.encode(event).replace(b",", b" , ").replace(b'"data":{', b'"data":{"reason":null,"new":1,')
     lane.broker.publisher("shop").publish([Message(ORDERS, "order.cancelled.v1", spaced)])
     send(lane, OrderCancelled(order_id="one"), "same", time=lane.clock.now())
-    lane.rest()
-    assert (len(asking.senders), lane.parked()) == (1, [])
-
-
-@pytest.mark.parametrize("digest", ["", "digest-of-before"])
-def test_an_event_of_our_own_is_known_by_its_id_alone(lane: Lane, digest: str) -> None:
-    """Services use no id twice. Those of an earlier version are remembered with a digest."""
-    lane.handler = asking = Asking()
-    event = codec.envelope(OrderCancelled(order_id="one"), id="known", source="/sitecrew/test", subject="one")
-    with lane.store.transaction() as connection:
-        inbox.remember(connection, INTAKE_ORDERS, {(event.source, "known"): Fingerprint(digest)}, lane.clock.now())
-    for told in (event, event.model_copy(update={"id": "new"})):
-        lane.broker.publisher().publish([Message("", INTAKE_ORDERS, codec.encode(told))])
     lane.rest()
     assert (len(asking.senders), lane.parked()) == (1, [])
 
