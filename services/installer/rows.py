@@ -19,9 +19,11 @@ from services.installer.servers.standing import Standings
 
 _OF_MAILS = MailSent | MailFailed | MailSuppressed | MailWaiting
 
+_RUNS = installs.c.lease_owner.is_not(None)
+
 
 def _running(connection: Connection | None = None) -> Running:
-    return Running(connection, installs.c.server, installs.c.lease_owner.is_not(None))
+    return Running(connection, installs.c.server, _RUNS)
 
 
 @dataclass(frozen=True)

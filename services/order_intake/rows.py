@@ -25,11 +25,11 @@ _TAKEN = {name: select(orders.c.username).where(in_list(orders.c.username, name)
 _ACCEPTING = "accepting orders"  # no order is called that
 _CANDIDATES = 100  # with 32^4 endings each
 
+_RUNS = (orders.c.state == OrderState.ACCEPTED, orders.c.lease_owner.is_not(None))
+
 
 def _running(connection: Connection | None = None) -> Running:
-    return Running(
-        connection, orders.c.server, orders.c.state == OrderState.ACCEPTED, orders.c.lease_owner.is_not(None)
-    )
+    return Running(connection, orders.c.server, *_RUNS)
 
 
 @dataclass

@@ -108,6 +108,7 @@ class Standing:
 
 
 STANDINGS = Records(server_standings, Standing, key="name")
+_EVERY = STANDINGS.select().order_by(server_standings.c.name)
 
 
 class Standings:
@@ -158,4 +159,4 @@ def waiting_to_be_looked_at(connection: Connection, now: datetime) -> list[str]:
 
 def every(connection: Connection) -> list[Standing]:
     """Return the standings of all servers that have one."""
-    return STANDINGS.read(connection.execute(STANDINGS.select().order_by(server_standings.c.name)))
+    return STANDINGS.read(connection.execute(_EVERY))
