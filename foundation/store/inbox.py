@@ -33,6 +33,7 @@ inbox = Table(
     Column("received_at", Utc, nullable=False),
     PrimaryKeyConstraint("consumer", "id", "source"),
     Index("ix_inbox_received_at", "received_at", postgresql_using="brin"),  # written in this order, and read rarely
+    sqlite_with_rowid=False,  # the key is nearly all of a row
 )
 
 _COLUMNS = tuple(map(str, inbox.c.keys()))

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(255), nullable=False),
         sa.Column("received_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("consumer", "id", "source", name="pk_inbox"),
+        sqlite_with_rowid=False,
     )
     op.create_index("ix_inbox_received_at", "inbox", ["received_at"], postgresql_using="brin")
     op.create_table(
