@@ -92,7 +92,7 @@ class Letters:
             "From": self._from,
             "To": _mailbox("To", values["customer_name"], recipient),
             "Subject": _encoded("Subject", _clean(subject)),
-            "Date": format_datetime(date.astimezone(UTC)),
+            "Date": _dated(date.replace(microsecond=0)),
             "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",
             "MIME-Version": "1.0",
@@ -201,6 +201,12 @@ def _encoded(header: str, text: str) -> str:
         return text
     charset = "us-ascii" if _is_plain(text) else "utf-8"
     return Header(text, charset, maxlinelen=75, header_name=header).encode(linesep="\r\n")
+
+
+@lru_cache(maxsize=16)
+def _dated(date: datetime) -> str:
+    """Cached: most letters of a batch are of one second."""
+    return format_datetime(date.astimezone(UTC))
 
 
 def _is_plain(text: str) -> bool:
