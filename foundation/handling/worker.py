@@ -82,6 +82,7 @@ class WorkItem:
     decide: Callable[[UnitOfWork], Outcome | Effect]
     """What to call in the next transaction: the handler on arrival, later what records the effect's result."""
     sender: Sender
+    """Who first sent it."""
     fingerprint: Fingerprint = NOTHING
     phase: Phase = Phase.ARRIVED
     claim: Any = None
