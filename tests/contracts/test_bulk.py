@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from foundation.store import PydanticJson, Store, Utc, bulk
 from foundation.store.types import Bytewise, Word
 from schemas.values import Customer
+from tests.support.postgres import holding
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EAST = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
@@ -58,12 +59,8 @@ GIVEN: dict[str, list[Any]] = {
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    opened = Store(f"sqlite:///{tmp_path}/x.db" if sqlite else str(request.getfixturevalue("postgres").database()))
-    with opened.transaction() as connection:
-        metadata.create_all(connection)
-    yield opened
-    opened.close()
+    with holding(metadata, request, tmp_path) as opened:
+        yield opened
 
 
 def row(key: str, **values: Any) -> tuple[Any, ...]:

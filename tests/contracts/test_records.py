@@ -18,7 +18,7 @@ from foundation.store import Store, engine, lease
 from foundation.store.lease import LeasedRow, Terms
 from foundation.store.records import Loaded, Records, lock
 from schemas.values import Cause, CauseKind
-from tests.support.postgres import Postgres, until_blocked
+from tests.support.postgres import Postgres, holding, until_blocked
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
@@ -52,12 +52,8 @@ def task(name: str, **changes: Any) -> Task:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    opened = Store(f"sqlite:///{tmp_path}/x.db" if sqlite else str(request.getfixturevalue("postgres").database()))
-    with opened.transaction() as connection:
-        metadata.create_all(connection)
-    yield opened
-    opened.close()
+    with holding(metadata, request, tmp_path) as opened:
+        yield opened
 
 
 def keep(store: Store, *rows: Task) -> None:

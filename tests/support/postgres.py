@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import text
+import pytest
+from sqlalchemy import MetaData, text
 
 from foundation.store import Store
 from sitecrew.stack.processes import PATH, Child, Command
@@ -76,6 +77,17 @@ class Postgres:
 
     def _address(self, database: str) -> str:
         return f"postgresql://tests@/{database}?host={self.directory}"
+
+
+@contextmanager
+def holding(tables: MetaData, request: pytest.FixtureRequest, directory: Path) -> Iterator[Store]:
+    """Open a database that has these tables: of SQLite or PostgreSQL, as the fixture's parameter says."""
+    sqlite = request.param == "sqlite"
+    url = f"sqlite:///{directory}/x.db" if sqlite else str(request.getfixturevalue("postgres").database())
+    with closing(Store(url)) as opened:
+        with opened.transaction() as connection:
+            tables.create_all(connection)
+        yield opened
 
 
 def until_blocked(store: Store) -> None:
