@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
-from json import JSONEncoder
+from json import dumps
 from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, String, Table, UniqueConstraint, text
@@ -322,12 +322,11 @@ def digest(order: OrderPlaced) -> str:
     """What tells the same order from another one with the same id. Fields that are not given do not count: those
     that a later version adds change no earlier order."""
     given = order.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    return f"{_DIGEST}-{sha256(_SORTED.encode(given).encode()).hexdigest()}"
+    return f"{_DIGEST}-{sha256(dumps(given, sort_keys=True).encode()).hexdigest()}"
 
 
 _DIGEST = "2"
 """The version of the digest, for the day when its rule changes."""
-_SORTED = JSONEncoder(sort_keys=True)
 
 
 def path_of(domain: str) -> str:
